@@ -1,0 +1,1 @@
+../../onlinescoring/score.py
