@@ -1,0 +1,20 @@
+"""Rollback: back to the baseline, from the endpoint's tags alone."""
+
+from prefect import flow
+
+from saferollout.config import WorkspaceConfig
+from saferollout.project import resolve_workspace
+from saferollout.record import Record
+from tasks.rollback import roll_back
+
+
+@flow(flow_run_name="rollback {endpoint}", persist_result=True, result_serializer="json")
+async def rollback(endpoint: str, workspace: WorkspaceConfig | None = None, force: bool = False) -> Record:
+    """Undo an endpoint's rollout: traffic, instances, candidate.
+
+    Args:
+        endpoint: The endpoint's name.
+        workspace: Where it is; by default what the environment names.
+        force: Also when somebody else changed the traffic meanwhile.
+    """
+    return await roll_back(resolve_workspace(workspace), endpoint, force=force)

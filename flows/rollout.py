@@ -1,0 +1,89 @@
+"""The rollout: the order of all its steps."""
+
+import asyncio
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.states import Failed
+
+from flows.naming import name_run
+from saferollout.config import ModelVersion, StageConfig
+from saferollout.domain import Decision, Plan
+from saferollout.errors import GateFailed, Rejected
+from saferollout.evidence import Evidence
+from saferollout.judge import Verdict
+from saferollout.outcome import Outcome
+from tasks.access import project_of
+from tasks.approval import ask
+from tasks.baseline import take_baseline
+from tasks.create import create_candidate
+from tasks.judge import judge
+from tasks.preflight import preflight
+from tasks.remove import retire_old
+from tasks.report import report, report_unchanged
+from tasks.rollback import roll_back
+from tasks.scale import scale_live
+from tasks.shift import shift_traffic
+from tasks.smoke_test import smoke_test
+from tasks.verify import verify_traffic
+
+
+@flow(persist_result=True, result_serializer="json")
+async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | None = None) -> Outcome | State[Any]:
+    """Put a new version of a model into production gate by gate, and go back on any doubt.
+
+    Args:
+        config: Path of the rollout's config.
+        model: A registered model to roll out instead of the one in the deployment's YAML.
+    """
+    await preflight(config, model)
+    plan = await take_baseline(config, model)
+    if plan is None:
+        return await report_unchanged(config, model)
+    await name_run(f"rollout {plan.endpoint} {plan.candidate} ← {plan.model or plan.revision}")
+    decisions: list[Decision] = []
+    evidence: list[Evidence] = []
+    try:
+        await asyncio.gather(scale_live(plan), create_candidate(plan))
+        await verify_traffic(plan)
+        evidence.append(await smoke_test(plan))
+        for stage in project_of(plan).config.stages:
+            await _approval(plan, stage, evidence, decisions)
+            await shift_traffic(plan, stage, decisions[-1] if decisions else None)
+            evidence.append(await judge(plan, stage, evidence[-1]))
+        await _last_doubt(plan, stage, evidence, decisions)
+        await retire_old(plan)
+    except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
+        return await _back(plan, failure, evidence, decisions)
+    return await report(
+        plan, "promoted", f"{plan.candidate} passed every gate and has all traffic", decisions, evidence
+    )
+
+
+async def _approval(plan: Plan, stage: StageConfig, evidence: list[Evidence], decisions: list[Decision]) -> None:
+    """Ask before the stage where it says so, and wherever the judge could not tell."""
+    if stage.approval or evidence[-1].verdict == Verdict.UNDECIDED:
+        question = f"Give {plan.candidate} {stage.traffic}% of the traffic of {plan.endpoint}?"
+        decisions.append(await ask(plan, stage, evidence, question=question))
+
+
+async def _last_doubt(plan: Plan, stage: StageConfig, evidence: list[Evidence], decisions: list[Decision]) -> None:
+    """No stage follows the last one, so its undecided verdict needs a question of its own."""
+    if evidence[-1].verdict == Verdict.UNDECIDED:
+        question = f"The judge is undecided. Keep {plan.candidate} at {stage.traffic}% of {plan.endpoint}?"
+        decisions.append(await ask(plan, stage, evidence, question=question, again=True))
+
+
+async def _back(
+    plan: Plan, failure: Exception, evidence: list[Evidence], decisions: list[Decision]
+) -> State[Any]:  # fmt: skip
+    """Roll back, report, and end the run Failed with the reason in one line."""
+    if isinstance(failure, GateFailed) and failure.evidence:
+        evidence.append(failure.evidence)
+    if isinstance(failure, Rejected) and failure.decision:
+        decisions.append(failure.decision)
+    await roll_back(project_of(plan).config.workspace, plan.endpoint, plan.rollout)
+    reason = str(failure) or type(failure).__name__
+    outcome = await report(plan, "rolled_back", reason, decisions, evidence)
+    return Failed(message=f"rolled back: {reason}", data=outcome)

@@ -1,0 +1,25 @@
+"""Teardown: delete an endpoint with all its deployments, after a confirmation."""
+
+from prefect import flow
+
+from saferollout.config import WorkspaceConfig
+from saferollout.errors import ConfigError, Problem
+from saferollout.project import resolve_workspace
+from tasks.remove import delete_endpoint
+
+
+@flow(flow_run_name="teardown {endpoint}", persist_result=True, result_serializer="json")
+async def teardown(endpoint: str, confirm: str, workspace: WorkspaceConfig | None = None) -> str:
+    """Delete the endpoint: its users get no answers any more.
+
+    Args:
+        endpoint: The endpoint's name.
+        confirm: The endpoint's name once more.
+        workspace: Where it is; by default what the environment names.
+    """
+    if confirm != endpoint:
+        raise ConfigError(
+            Problem("teardown", "confirm", f"is {confirm!r}", f"repeat the endpoint's name, {endpoint!r}")
+        )
+    await delete_endpoint(resolve_workspace(workspace), endpoint)
+    return f"{endpoint} deleted"

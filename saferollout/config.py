@@ -1,0 +1,175 @@
+"""The rollout's config: what a user writes in ``configs/rollout.yaml``, typed and checked."""
+
+import itertools
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from saferollout.names import check_deployment_name
+
+MODEL_VERSION = re.compile(r"^azureml:(?P<name>[A-Za-z0-9][\w.-]*)(?::(?P<version>[\w.-]+)|@(?P<label>[\w.-]+))$")
+
+
+class Section(BaseModel):
+    """A part of the config; a key it does not know is an error, not a silence."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class WhenUndecided(StrEnum):
+    """What follows when the judge knows too little at the end of a stage."""
+
+    ASK = "ask"
+    EXTEND = "extend"
+    FAIL = "fail"
+
+
+class LeftCandidate(StrEnum):
+    """What a rollback does with the candidate once it has no traffic."""
+
+    KEEP = "keep"
+    DELETE = "delete"
+
+
+class WorkspaceConfig(Section):
+    """The Azure Machine Learning workspace; literal values or ``${ENV}``."""
+
+    subscription_id: str = Field("${AZURE_SUBSCRIPTION_ID}", min_length=1)
+    resource_group: str = Field("${AZURE_RESOURCE_GROUP}", min_length=1)
+    name: str = Field("${AZUREML_WORKSPACE_NAME}", min_length=1)
+
+
+class LiveConfig(Section):
+    """The live deployment during the rollout."""
+
+    instance_count: int | None = Field(
+        None,
+        ge=1,
+        le=50,
+        description="Scale the live deployment to this before anything else; default: as it is.",
+    )
+
+
+class SmokeTestConfig(Section):
+    """The requests sent straight to the candidate while it has no traffic, and what their answers must be."""
+
+    requests: Path | None = Field(
+        None,
+        description="JSON Lines of recorded requests; default: requests.jsonl beside the deployment's YAML.",
+    )
+    sample: int = Field(50, ge=1, description="Send at most this many, evenly spaced over the file.")
+    max_failed: int = Field(0, ge=0, description="How many may be answered with an error.")
+    max_latency_ms: float = Field(1000, gt=0, description="The 95th percentile must stay below this.")
+    answer_schema: Path | None = Field(
+        None, description="A JSON schema for each answer; default: the shape of the live deployment's answer."
+    )
+    tolerance: float = Field(
+        1e-6, ge=0, description="How far a number may be from the file's expected answer (absolute)."
+    )
+    max_wrong: int = Field(0, ge=0, description="How many answers may miss the expected one.")
+    max_error_increase: float = Field(
+        0.25, ge=0, description="The mean error on expected numbers may exceed the live one's by this share."
+    )
+
+
+class JudgeConfig(Section):
+    """The comparison of candidate and live during a stage."""
+
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="Chance that a healthy candidate is ever called harmful.")
+    margin: float = Field(0.0, ge=0, description="Harmful above (1 + margin) times the live error rate.")
+    no_worse_than: float = Field(0.5, gt=0, description="Healthy below (1 + this) times the live error rate, …")
+    negligible_error_rate: float = Field(0.01, gt=0, lt=1, description="… or below this error rate.")
+    requests_per_s: float = Field(10, gt=0, description="Recorded requests a second to each deployment.")
+    min_duration_s: float = Field(60, ge=0, description="Watch at least this long, however good it looks.")
+    max_duration_s: float = Field(600, gt=0, description="Decide by then.")
+    when_undecided: WhenUndecided = Field(WhenUndecided.ASK, description="What follows when the data is too thin.")
+
+    @model_validator(mode="after")
+    def _min_before_max(self) -> Self:
+        if self.min_duration_s > self.max_duration_s:
+            msg = "min_duration_s is above max_duration_s; make it smaller"
+            raise ValueError(msg)
+        return self
+
+
+class StageConfig(Section):
+    """A traffic share for the candidate with what guards it."""
+
+    traffic: int = Field(ge=1, le=100, description="The candidate's share, in percent.")
+    approval: bool = Field(True, description="Ask a person before this share.")
+    approval_timeout_s: float = Field(86400, gt=0, description="No answer by then counts as a rejection.")
+    judge: JudgeConfig = JudgeConfig()
+
+
+class RollbackConfig(Section):
+    """What a rollback leaves behind."""
+
+    candidate: LeftCandidate = Field(
+        LeftCandidate.KEEP, description="Keep the candidate at 0% to look into, or delete it."
+    )
+
+
+class RetireConfig(Section):
+    """What becomes of the old deployment after the last stage."""
+
+    keep_s: float = Field(0, ge=0, description="Keep it at 0% this long, for a quick way back; 0 deletes it at once.")
+
+
+def _stages(value: tuple[StageConfig, ...]) -> tuple[StageConfig, ...]:
+    shares = [stage.traffic for stage in value]
+    if any(later <= earlier for earlier, later in itertools.pairwise(shares)):
+        msg = f"traffic goes {shares}, but each stage must have more than the one before; sort them, e.g. 10, 100"
+        raise ValueError(msg)
+    if not shares or shares[-1] != 100:
+        msg = f"traffic goes {shares}, but the last stage must be 100; add a stage with traffic: 100"
+        raise ValueError(msg)
+    return value
+
+
+class RolloutConfig(Section):
+    """One rollout: which endpoint, which candidate, and what must hold before it takes over."""
+
+    workspace: WorkspaceConfig = WorkspaceConfig()
+    endpoint: Path = Field(description="The endpoint's Azure ML YAML.")
+    deployment: Path = Field(description="The candidate's Azure ML YAML; its name is the slot that is free.")
+    slots: tuple[
+        Annotated[str, AfterValidator(check_deployment_name)],
+        Annotated[str, AfterValidator(check_deployment_name)],
+    ] = Field(("blue", "green"), description="The two deployment names that alternate.")
+    live: LiveConfig = LiveConfig()
+    smoke_test: SmokeTestConfig = SmokeTestConfig()
+    stages: Annotated[tuple[StageConfig, ...], AfterValidator(_stages)] = (
+        StageConfig(traffic=10),
+        StageConfig(traffic=100),
+    )
+    rollback: RollbackConfig = RollbackConfig()
+    retire: RetireConfig = RetireConfig()
+
+    @model_validator(mode="after")
+    def _two_slots(self) -> Self:
+        if self.slots[0] == self.slots[1]:
+            msg = f"slots are both {self.slots[0]!r}; name two different ones"
+            raise ValueError(msg)
+        return self
+
+
+class ModelVersion(Section):
+    """A registered model that replaces the one in the deployment's YAML."""
+
+    name: str = Field(min_length=1, description="The registered model's name.")
+    version: str = Field(min_length=1, description="Its version, or `latest`.")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``azureml:name:version`` or ``azureml:name@latest``; ValueError says what is wrong."""
+        match = MODEL_VERSION.match(text)
+        if match is None or (match["label"] or "latest") != "latest":
+            msg = f"{text!r} is not a model version; write azureml:<name>:<version> or azureml:<name>@latest"
+            raise ValueError(msg)
+        return cls(name=match["name"], version=match["version"] or "latest")
+
+    def __str__(self) -> str:
+        return f"azureml:{self.name}@latest" if self.version == "latest" else f"azureml:{self.name}:{self.version}"

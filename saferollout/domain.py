@@ -1,0 +1,95 @@
+"""What the rollout knows of an endpoint: plain values, without Azure's client."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Value(BaseModel):
+    """An immutable value that Prefect can keep as JSON."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class DeploymentState(Value):
+    """A deployment as Azure shows it."""
+
+    name: str
+    instance_count: int
+    provisioning_state: str
+    model: str = ""
+    code: str = ""
+    environment: str = ""
+    tags: dict[str, str] = Field(default={})
+
+
+class EndpointState(Value):
+    """An endpoint with its deployments as Azure shows them; traffic without its zeros."""
+
+    name: str
+    scoring_uri: str
+    provisioning_state: str
+    auth_mode: str
+    traffic: dict[str, int]
+    mirror_traffic: dict[str, int]
+    tags: dict[str, str]
+    deployments: dict[str, DeploymentState]
+
+
+class Baseline(Value):
+    """The endpoint as it was before the rollout."""
+
+    live: str
+    instance_count: int
+    """The live deployment's."""
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        """The traffic to go back to."""
+        return {self.live: 100}
+
+
+class Decision(Value):
+    """What a person answered at an approval, and on which evidence."""
+
+    stage: int
+    """The traffic that was asked for, in percent."""
+    decision: Literal["approve", "reject"]
+    approver: str
+    comment: str = ""
+    at: datetime
+    evidence: str
+    """Digest of the evidence that was shown."""
+
+
+class Plan(Value):
+    """What one rollout is going to do; every task works from it."""
+
+    rollout: str
+    """The rollout's id: new for every attempt, kept when an attempt is resumed."""
+    config: str
+    model: str | None
+    endpoint: str
+    candidate: str
+    revision: str
+    baseline: Baseline
+    live_instance_count: int
+    stage: int
+    """The candidate's traffic when this process began: above 0 when it resumes what was left."""
+    approvals: dict[int, Decision]
+    """The decisions taken so far, by stage; nobody is asked twice."""
+
+    @property
+    def live(self) -> str:
+        """The deployment that serves the users when the rollout begins."""
+        return self.baseline.live
+
+    def traffic(self, share: int) -> dict[str, int]:
+        """The endpoint's traffic when the candidate has ``share`` percent."""
+        return {name: percent for name, percent in ((self.live, 100 - share), (self.candidate, share)) if percent}
+
+
+def describe(traffic: dict[str, int]) -> str:
+    """Traffic as people write it: ``blue=90 green=10``."""
+    return " ".join(f"{name}={percent}" for name, percent in sorted(traffic.items())) or "none"

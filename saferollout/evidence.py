@@ -1,0 +1,54 @@
+"""Evidence: the numbers behind a verdict or a gate, kept by Prefect and shown to whoever decides."""
+
+from typing import Any
+
+from pydantic import Field
+
+from saferollout.domain import Value
+
+_MARKS = {True: "✅", False: "❌", None: "·"}
+
+
+class Check(Value):
+    """One line of a gate's table."""
+
+    check: str
+    passed: bool | None
+    """None where the line only informs."""
+    candidate: str
+    live: str
+    limit: str
+
+
+class Evidence(Value):
+    """What a gate found."""
+
+    gate: str
+    verdict: str
+    """``passed`` or ``failed`` for a smoke test; the judge's verdict otherwise."""
+    summary: str
+    """The finding in one sentence."""
+    checks: list[Check] = Field(default=[])
+    duration_s: float = 0.0
+    state: dict[str, Any] = Field(default={})
+    """The judge's state, from which the next stage goes on."""
+
+    def table(self) -> list[dict[str, str]]:
+        """The checks as rows of a table."""
+        return [
+            {"": _MARKS[check.passed], "check": check.check, "candidate": check.candidate,
+             "live": check.live, "limit": check.limit}
+            for check in self.checks
+        ]  # fmt: skip
+
+    def markdown(self) -> str:
+        """The finding and its table."""
+        return f"**{self.gate}: {self.verdict}** — {self.summary}\n\n{markdown_table(self.table())}"
+
+
+def markdown_table(rows: list[dict[str, str]]) -> str:
+    """Rows with the same keys as a markdown table."""
+    if not rows:
+        return ""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"

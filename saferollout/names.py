@@ -1,0 +1,21 @@
+"""Azure's rules for the names of endpoints and deployments."""
+
+import re
+
+_NAME = re.compile(r"^[A-Za-z](?:-?[A-Za-z0-9])*$")
+
+
+def check_name(kind: str, name: str) -> str:
+    """Return ``name``, or raise ValueError with Azure's rule if it breaks it."""
+    if not 3 <= len(name) <= 32 or not _NAME.match(name):
+        msg = (
+            f"{name!r} is no {kind} name; use 3 to 32 letters, digits and single dashes, "
+            "beginning with a letter and ending with a letter or digit"
+        )
+        raise ValueError(msg)
+    return name
+
+
+def check_deployment_name(name: str) -> str:
+    """``check_name`` for a deployment."""
+    return check_name("deployment", name)

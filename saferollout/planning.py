@@ -1,0 +1,145 @@
+"""Begin a rollout: look at the endpoint, decide what will happen, and put the record there, which is the lock."""
+
+import uuid
+
+from saferollout.azure import Workspace
+from saferollout.domain import Baseline, EndpointState, Plan, describe
+from saferollout.errors import Refused
+from saferollout.project import Project
+from saferollout.record import MAX_TAGS, Owner, Phase, Record, now, without_record
+from saferollout.restore import restore
+
+TAG_ROLLOUT = "saferollout.rollout"
+TAG_REVISION = "saferollout.revision"
+RECORD_TAGS = 16  # what a record takes of Azure's 50 tags, at most, with the approvals of a few stages
+
+
+def begin(workspace: Workspace, project: Project, owner: Owner, *, predecessor_gone: bool) -> Plan | None:
+    """Write the record of a new rollout, or take over what this very rollout left unfinished.
+
+    None when the live deployment is this very revision already: then there is nothing to do.
+
+    ``predecessor_gone`` says that whoever wrote an unfinished record is surely not at work any more. Raises Refused
+    when the endpoint is not in a state to be rolled out, or when somebody else's rollout is unfinished.
+    """
+    state = workspace.existing(project.endpoint)
+    record = Record.from_tags(state.tags)
+    if record and record.unfinished:
+        _check_ours(record, project, owner, predecessor_gone=predecessor_gone)
+        if record.phase is Phase.UNDOING:
+            restore(workspace, project.endpoint)
+            state = workspace.existing(project.endpoint)
+        else:
+            return _resume(workspace, project, record, owner)
+    baseline = _baseline(state)
+    if state.deployments[baseline.live].tags.get(TAG_REVISION) == project.revision:
+        return None
+    record = Record(
+        rollout=uuid.uuid4().hex[:8],
+        owner=owner,
+        since=now(),
+        candidate=_free_slot(state, baseline, project),
+        revision=project.revision,
+        model=str(project.model or ""),
+        baseline=baseline,
+        left_candidate=project.config.rollback.candidate,
+    )
+    others = without_record(state.tags)
+    if len(others) + RECORD_TAGS + len(project.config.stages) > MAX_TAGS:
+        msg = f"endpoint {state.name} has {len(others)} tags; the rollout needs {RECORD_TAGS} of Azure's {MAX_TAGS}"
+        raise Refused(msg)
+    _claim(workspace, project.endpoint, record, instead_of=None)
+    return plan_of(project, record)
+
+
+def _check_ours(record: Record, project: Project, owner: Owner, *, predecessor_gone: bool) -> None:
+    if record.owner.flow_run == owner.flow_run or (predecessor_gone and record.revision == project.revision):
+        return
+    msg = (
+        f"rollout {record.rollout} of {project.endpoint} is unfinished: begun by {record.owner.name} "
+        f"at {record.since:%Y-%m-%d %H:%M:%S %Z}, candidate {record.candidate} at {record.stage}% "
+        f"(flow run {record.owner.flow_run}); let it end, or undo it with `saferollout rollback {project.endpoint}`"
+    )
+    raise Refused(msg)
+
+
+def _resume(workspace: Workspace, project: Project, record: Record, owner: Owner) -> Plan:
+    if record.revision != project.revision:
+        restore(workspace, project.endpoint)
+        msg = f"the candidate's files changed while rollout {record.rollout} was under way; it was rolled back"
+        raise Refused(msg)
+    if record.owner != owner:
+        _claim(workspace, project.endpoint, record.model_copy(update={"owner": owner}), instead_of=record)
+    return plan_of(project, record)
+
+
+def _claim(workspace: Workspace, endpoint: str, record: Record, *, instead_of: Record | None) -> None:
+    """Write the record; Refused if another one came first."""
+
+    def write(tags: dict[str, str]) -> dict[str, str]:
+        there = Record.from_tags(tags)
+        if there and there.unfinished and there.owner not in (record.owner, instead_of and instead_of.owner):
+            msg = f"rollout {there.rollout} of {endpoint} was begun by {there.owner.name} at this very moment"
+            raise Refused(msg)
+        return without_record(tags) | record.to_tags()
+
+    workspace.update_endpoint(endpoint, tags=write)
+
+
+def plan_of(project: Project, record: Record) -> Plan:
+    """The plan that belongs to a record."""
+    before = record.baseline.instance_count
+    return Plan(
+        rollout=record.rollout,
+        config=str(project.config_path),
+        model=str(project.model) if project.model else None,
+        endpoint=project.endpoint,
+        candidate=record.candidate,
+        revision=record.revision,
+        baseline=record.baseline,
+        live_instance_count=project.config.live.instance_count or before,
+        stage=record.stage,
+        approvals=record.approvals,
+    )
+
+
+def advanced(tags: dict[str, str], plan: Plan, **changes: object) -> dict[str, str]:
+    """The endpoint's tags with its record changed; Refused if the record is not this rollout's any more."""
+    record = own_record(tags, plan)
+    return without_record(tags) | record.model_copy(update=changes).to_tags()
+
+
+def own_record(tags: dict[str, str], plan: Plan) -> Record:
+    """This rollout's record; Refused if the tags hold none or another one's."""
+    record = Record.from_tags(tags)
+    if record is None or record.rollout != plan.rollout or record.phase is not Phase.ROLLING:
+        msg = f"rollout {plan.rollout} of {plan.endpoint} was undone or replaced meanwhile"
+        raise Refused(msg)
+    return record
+
+
+def _baseline(state: EndpointState) -> Baseline:
+    if len(state.traffic) != 1 or sum(state.traffic.values()) != 100:
+        msg = (
+            f"the traffic of {state.name} is {describe(state.traffic)}; "
+            "a rollout starts where one deployment has all of it"
+        )
+        raise Refused(msg)
+    (live,) = state.traffic
+    deployment = state.deployments[live]
+    if deployment.provisioning_state != "Succeeded":
+        msg = f"live deployment {live} is {deployment.provisioning_state}; a rollout needs a healthy one to go back to"
+        raise Refused(msg)
+    return Baseline(live=live, instance_count=deployment.instance_count)
+
+
+def _free_slot(state: EndpointState, baseline: Baseline, project: Project) -> str:
+    slot = next(name for name in project.config.slots if name != baseline.live)
+    there = state.deployments.get(slot)
+    if state.mirror_traffic.get(slot):
+        msg = f"deployment {slot} gets mirrored traffic; stop mirroring first"
+        raise Refused(msg)
+    if there and TAG_ROLLOUT not in there.tags:
+        msg = f"deployment {slot} exists and no rollout made it; delete it, or name other slots in the config"
+        raise Refused(msg)
+    return slot

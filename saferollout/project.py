@@ -1,0 +1,193 @@
+"""A rollout config together with the Azure ML files that it points to, read and checked before Azure is called."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from saferollout import yamlfile
+from saferollout.config import ModelVersion, RolloutConfig, WorkspaceConfig
+from saferollout.errors import ConfigError, Problem
+from saferollout.names import check_name
+from saferollout.recorded import RecordedRequest, read_requests
+
+RESOURCE_PREFIX = "azureml:"
+
+
+@dataclass(frozen=True)
+class Project:
+    """What a rollout starts from; all paths are absolute and exist."""
+
+    config_path: Path
+    config: RolloutConfig
+    endpoint: str
+    endpoint_path: Path
+    deployment_path: Path
+    model: ModelVersion | None
+    """The registered model to roll out: asked for, or named with ``@latest`` in the deployment's YAML."""
+    requests_path: Path
+    answer_schema: dict[str, Any] | None
+    revision: str
+    """12 hex digits over all that makes the candidate: its YAML, the model, the code and the environment."""
+
+    def requests(self) -> list[RecordedRequest]:
+        """The recorded requests, all of them."""
+        return read_requests(self.requests_path)
+
+
+def load(config_path: Path | str, model: ModelVersion | None = None, *, deployment: Path | None = None) -> Project:
+    """Read the config and everything it points to; ``deployment`` takes the place of the config's.
+
+    Raises ConfigError with every problem found, none of which needed Azure to be found.
+    """
+    path = Path(config_path).resolve()
+    content = yamlfile.read(path)
+    if deployment is not None:
+        content["deployment"] = str(deployment)
+    if isinstance(content.setdefault("workspace", {}), dict):
+        content["workspace"] = {name: field.default for name, field in WorkspaceConfig.model_fields.items()} | content[
+            "workspace"
+        ]
+    problems: list[Problem] = []
+    try:
+        content = yamlfile.fill_in(path, content)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        config = RolloutConfig.model_validate(content)
+    except ValidationError as error:
+        problems += yamlfile.problems_of(path, error)
+    if problems:
+        raise ConfigError(*problems)
+    return _resolve(path, config, model)
+
+
+def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> Project:
+    problems: list[Problem] = []
+
+    def existing(key: str, relative: Path, base: Path = path) -> Path:
+        full = (base.parent / relative).resolve()
+        if not full.exists():
+            problems.append(
+                Problem(str(base), key, f"no such file: {full}", "correct the path (it starts at this file)")
+            )
+        return full
+
+    endpoint_path = existing("endpoint", config.endpoint)
+    deployment_path = existing("deployment", config.deployment)
+    requests_path = existing(
+        "smoke_test.requests", config.smoke_test.requests or Path(config.deployment).parent / "requests.jsonl"
+    )
+    schema_path = config.smoke_test.answer_schema and existing(
+        "smoke_test.answer_schema", config.smoke_test.answer_schema
+    )
+    if problems:
+        raise ConfigError(*problems)
+
+    def collect(read: Any, *arguments: Any) -> Any:
+        try:
+            return read(*arguments)
+        except ConfigError as error:
+            problems.extend(error.problems)
+
+    endpoint = collect(endpoint_name, endpoint_path)
+    files = collect(_referenced_files, deployment_path, model is not None)
+    collect(read_requests, requests_path)
+    schema = collect(_answer_schema, schema_path) if schema_path else None
+    deployment = collect(yamlfile.read, deployment_path) or {}
+    if model is None and str(deployment.get("model")).endswith("@latest"):
+        model = ModelVersion.parse(str(deployment["model"]))
+    if endpoint and deployment.get("endpoint_name", endpoint) != endpoint:
+        problems.append(
+            Problem(
+                str(deployment_path), "endpoint_name", f"is {deployment['endpoint_name']!r}",
+                f"write {endpoint!r}, the name in {endpoint_path}",
+            )
+        )  # fmt: skip
+    if problems:
+        raise ConfigError(*problems)
+    return Project(
+        config_path=path, config=config, endpoint=endpoint, endpoint_path=endpoint_path,
+        deployment_path=deployment_path, model=model, requests_path=requests_path, answer_schema=schema,
+        revision=_revision(deployment, files, model),
+    )  # fmt: skip
+
+
+def resolve_workspace(workspace: WorkspaceConfig | None) -> WorkspaceConfig:
+    """The workspace with each ``${ENV}`` filled in; by default the one that the environment names."""
+    content = (workspace or WorkspaceConfig()).model_dump()
+    return WorkspaceConfig.model_validate(yamlfile.fill_in(Path("workspace"), content))
+
+
+def endpoint_name(path: Path) -> str:
+    """The endpoint's name in its YAML; ConfigError if it breaks Azure's rules."""
+    name = str(yamlfile.read(path).get("name", ""))
+    try:
+        return check_name("endpoint", name)
+    except ValueError as error:
+        problem, _, remedy = str(error).partition("; ")
+        raise ConfigError(Problem(str(path), "name", problem, remedy)) from None
+
+
+def _referenced_files(path: Path, registered_model: bool) -> dict[str, Path]:
+    """Every local file or folder that the deployment's YAML points to, by its key."""
+    content = yamlfile.read(path)
+    found: dict[str, Path] = {}
+    problems: list[Problem] = []
+
+    def note(key: str, value: object, base: Path = path.parent) -> None:
+        if not isinstance(value, str) or value.startswith(RESOURCE_PREFIX) or "://" in value:
+            return
+        found[key] = (base / value).resolve()
+        if not found[key].exists():
+            problems.append(
+                Problem(str(path), key, f"no such file: {found[key]}", "correct the path (it starts at this file)")
+            )
+
+    def section(key: str) -> dict[str, Any]:
+        value = content.get(key)
+        return value if isinstance(value, dict) else {}
+
+    if not registered_model:
+        note("model.path", section("model").get("path"))
+        if "model" not in content:
+            problems.append(
+                Problem(str(path), "model", "required, but not there", "name a model, e.g. azureml:diabetes:2")
+            )
+    code = section("code_configuration")
+    note("code_configuration.code", code.get("code"))
+    if folder := found.get("code_configuration.code"):
+        note("code_configuration.scoring_script", code.get("scoring_script"), folder)
+    conda = section("environment").get("conda_file")
+    note("environment.conda_file", conda)
+    if isinstance(conda, str) and found["environment.conda_file"].exists():
+        yamlfile.read(found["environment.conda_file"])
+    if problems:
+        raise ConfigError(*problems)
+    return found
+
+
+def _answer_schema(path: Path) -> dict[str, Any]:
+    try:
+        schema = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(Problem(str(path), "", f"no JSON: {error}", "write a JSON schema")) from None
+    if not isinstance(schema, dict):
+        raise ConfigError(Problem(str(path), "", "no JSON object", "write a JSON schema"))
+    return schema
+
+
+def _revision(deployment: dict[str, Any], files: dict[str, Path], model: ModelVersion | None) -> str:
+    digest = hashlib.sha256()
+    # the slot's name changes from rollout to rollout and is no part of what the candidate is
+    spec = {key: value for key, value in deployment.items() if key not in ("name", "$schema")}
+    digest.update(json.dumps([spec, str(model)], sort_keys=True, default=str).encode())
+    for key, root in sorted(files.items()):
+        for file in [root] if root.is_file() else sorted(root.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{key}\0{file.relative_to(root)}\0".encode())
+                digest.update(file.read_bytes())
+    return digest.hexdigest()[:12]

@@ -1,0 +1,164 @@
+"""The record: what a later process needs to finish or undo a rollout, in the endpoint's tags.
+
+Azure allows 50 tags of 256 characters; the record takes a dozen short ones and leaves all others alone.
+"""
+
+import getpass
+import os
+import socket
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Self
+
+import psutil
+from pydantic import Field
+
+from saferollout.config import LeftCandidate
+from saferollout.domain import Baseline, Decision, Value
+from saferollout.errors import Refused
+
+PREFIX = "saferollout."
+MAX_TAGS = 50
+MAX_TAG_LENGTH = 256
+
+
+class Phase(StrEnum):
+    """How far a rollout is: under way, being undone, or done with the old deployment still kept."""
+
+    ROLLING = "rolling"
+    UNDOING = "undoing"
+    KEEPING = "keeping"
+
+
+class Owner(Value):
+    """Who is at work: a person on a machine, the flow run and, where the run lives in one process, that process."""
+
+    name: str
+    flow_run: str
+    process: str = ""
+    """``pid@start`` of the process that the run lives and dies with; empty for a deployed run."""
+
+    @classmethod
+    def here(cls, flow_run: str, *, in_process: bool) -> Self:
+        """This user on this machine."""
+        return cls(name=f"{getpass.getuser()}@{socket.gethostname()}", flow_run=flow_run,
+                   process=_process() if in_process else "")  # fmt: skip
+
+    def is_gone(self) -> bool:
+        """Whether the owner's process has surely ended; False where one cannot tell from here."""
+        if not self.process or self.name.rpartition("@")[2] != socket.gethostname():
+            return False
+        pid, _, start = self.process.partition("@")
+        try:
+            return _start(int(pid)) != start
+        except psutil.NoSuchProcess:
+            return True
+
+
+class Record(Value):
+    """A rollout as the endpoint's tags tell it."""
+
+    rollout: str
+    phase: Phase = Phase.ROLLING
+    owner: Owner
+    since: datetime
+    candidate: str
+    revision: str
+    model: str = ""
+    """The registered model that is rolled out, with its version, where the run was asked for one."""
+    baseline: Baseline
+    stage: int = 0
+    """The candidate's traffic that has been reached."""
+    approvals: dict[int, Decision] = Field(default={})
+    """Who let the candidate have which traffic, when and why."""
+    left_candidate: LeftCandidate = LeftCandidate.KEEP
+    """What a rollback does with the candidate."""
+    keep_until: datetime | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a rollout is under way or being undone."""
+        return self.phase is not Phase.KEEPING
+
+    def traffic(self) -> dict[str, int]:
+        """The traffic that the rollout has set last."""
+        shares = {self.baseline.live: 100 - self.stage, self.candidate: self.stage}
+        return {name: share for name, share in shares.items() if share}
+
+    def to_tags(self) -> dict[str, str]:
+        """The tags that hold this record; Refused if one does not fit into Azure's limit."""
+        fields = {
+            "rollout": self.rollout,
+            "phase": self.phase.value,
+            "by": self.owner.name,
+            "flow-run": self.owner.flow_run,
+            "process": self.owner.process,
+            "since": self.since.isoformat(timespec="seconds"),
+            "candidate": self.candidate,
+            "revision": self.revision,
+            "model": self.model,
+            "live": self.baseline.live,
+            "live-instances": str(self.baseline.instance_count),
+            "stage": str(self.stage),
+            "keep-until": self.keep_until.isoformat(timespec="seconds") if self.keep_until else "",
+            "on-rollback": self.left_candidate.value,
+        } | {f"approval-{stage}": _fitting(decision) for stage, decision in self.approvals.items()}
+        tags = {PREFIX + name: value for name, value in fields.items() if value}
+        if too_long := [name for name, value in tags.items() if len(value) > MAX_TAG_LENGTH]:
+            msg = f"the value of tag {too_long[0]} is longer than Azure's {MAX_TAG_LENGTH} characters"
+            raise Refused(msg)
+        return tags
+
+    @classmethod
+    def from_tags(cls, tags: dict[str, str]) -> Self | None:
+        """The record in these tags; None without one; Refused if it was damaged."""
+        own = {name.removeprefix(PREFIX): value for name, value in tags.items() if name.startswith(PREFIX)}
+        if not own:
+            return None
+        try:
+            keep_until = own.get("keep-until")
+            return cls(
+                rollout=own["rollout"],
+                phase=Phase(own["phase"]),
+                owner=Owner(name=own["by"], flow_run=own["flow-run"], process=own.get("process", "")),
+                since=datetime.fromisoformat(own["since"]),
+                candidate=own["candidate"],
+                revision=own["revision"],
+                model=own.get("model", ""),
+                baseline=Baseline(live=own["live"], instance_count=int(own["live-instances"])),
+                stage=int(own["stage"]),
+                approvals={int(name.removeprefix("approval-")): Decision.model_validate_json(value)
+                           for name, value in own.items() if name.startswith("approval-")},
+                left_candidate=LeftCandidate(own["on-rollback"]),
+                keep_until=datetime.fromisoformat(keep_until) if keep_until else None,
+            )  # fmt: skip
+        except (KeyError, ValueError) as error:
+            msg = f"the endpoint's {PREFIX}* tags are damaged ({error}); set the traffic by hand and remove them"
+            raise Refused(msg) from None
+
+
+def without_record(tags: dict[str, str]) -> dict[str, str]:
+    """The other tags."""
+    return {name: value for name, value in tags.items() if not name.startswith(PREFIX)}
+
+
+def _fitting(decision: Decision) -> str:
+    """The decision as JSON, its comment cut to what a tag holds."""
+    text = decision.model_dump_json()
+    if (excess := len(text) - MAX_TAG_LENGTH) > 0:
+        comment = decision.comment[: max(0, len(decision.comment) - excess - 1)] + "…"
+        text = decision.model_copy(update={"comment": comment}).model_dump_json()
+    return text
+
+
+def now() -> datetime:
+    """The present, with its time zone."""
+    return datetime.now(UTC)
+
+
+def _process() -> str:
+    return f"{os.getpid()}@{_start(os.getpid())}"
+
+
+def _start(pid: int) -> str:
+    return str(round(psutil.Process(pid).create_time()))

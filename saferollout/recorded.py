@@ -1,0 +1,48 @@
+"""Recorded requests: what is sent to a deployment to see how it does, with the true answers where they are known."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from saferollout import yamlfile
+from saferollout.errors import ConfigError, Problem
+
+
+class RecordedRequest(BaseModel):
+    """One line of the file: the request's JSON body and, where known, the true answer."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = ""
+    request: Any = Field(description="The JSON body, as the scoring script expects it.")
+    answer: Any = None
+
+
+def read_requests(path: Path) -> list[RecordedRequest]:
+    """Read a JSON Lines file; ConfigError names each line that does not fit, or says that there is none."""
+    requests: list[RecordedRequest] = []
+    problems: list[Problem] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            requests.append(RecordedRequest.model_validate_json(line))
+        except ValidationError as error:
+            problem = yamlfile.problems_of(path, error)[0]
+            problems.append(Problem(str(path), f"line {number} {problem.key}".strip(), problem.problem, problem.remedy))
+    if not requests and not problems:
+        problems = [Problem(str(path), "", "holds no request", 'write lines like {"request": {"data": [[1, 2]]}}')]
+    if problems:
+        raise ConfigError(*problems)
+    return requests
+
+
+def sample(requests: Sequence[RecordedRequest], size: int) -> list[RecordedRequest]:
+    """At most ``size`` of them, evenly spaced, the first and the last included."""
+    if len(requests) <= size:
+        return list(requests)
+    if size == 1:
+        return [requests[0]]
+    return [requests[round(index * (len(requests) - 1) / (size - 1))] for index in range(size)]

@@ -1,0 +1,86 @@
+"""Scoring requests: the only module that sends them, straight over HTTP, so that nothing retries or hides an error."""
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from saferollout.domain import Value
+
+PIN = "azureml-model-deployment"
+TIMEOUT_S = 185.0  # Azure cuts a request off after 180 s at the latest
+
+
+class Answer(Value):
+    """What came back for one request."""
+
+    status: int
+    """The HTTP status; 0 when no answer came at all."""
+    latency_ms: float
+    body: Any = None
+    """The answer's JSON; its text where it is none."""
+    error: str = ""
+    """Why there is no answer, in one line; empty for status 200."""
+    deployment: str = ""
+    """Who answered, where the gateway tells (Azure does not)."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was answered with 200."""
+        return self.status == 200
+
+
+class Scorer:
+    """Sends requests to an endpoint, to the deployment that its traffic says or to the one that the caller pins."""
+
+    def __init__(self, uri: str, secret: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        self._uri = uri
+        self._client = httpx.AsyncClient(
+            headers={"Authorization": f"Bearer {secret}"},
+            timeout=timeout_s,
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def score(self, request: Any, *, deployment: str | None = None) -> Answer:
+        """Send one JSON request; never raises for what the endpoint or the network does."""
+        begun = time.perf_counter()
+        try:
+            response = await self._client.post(
+                self._uri, json=request, headers={PIN: deployment} if deployment else None
+            )
+        except httpx.HTTPError as error:
+            return Answer(status=0, latency_ms=_ms_since(begun), error=f"{type(error).__name__}: {error}".strip(": "))
+        try:
+            body = response.json()
+        except ValueError:
+            body = response.text
+        return Answer(
+            status=response.status_code,
+            latency_ms=_ms_since(begun),
+            body=body,
+            error="" if response.status_code == 200 else _reason(response),
+            deployment=response.headers.get("x-localazure-deployment", ""),
+        )
+
+
+def _ms_since(begun: float) -> float:
+    return (time.perf_counter() - begun) * 1000
+
+
+def _reason(response: httpx.Response) -> str:
+    parts = [
+        str(response.status_code),
+        response.headers.get("ms-azureml-model-error-statuscode", ""),
+        response.headers.get("ms-azureml-model-error-reason", "") or " ".join(response.text.split())[:200],
+    ]
+    return " ".join(part for part in parts if part)

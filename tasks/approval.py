@@ -1,0 +1,83 @@
+"""Approval: a person decides on the evidence. Called from a flow, since a task cannot suspend its run."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Literal
+
+from prefect import runtime
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import apause_flow_run, asuspend_flow_run
+from prefect.input import RunInput
+from pydantic import Field
+
+from saferollout.config import StageConfig
+from saferollout.domain import Decision, Plan
+from saferollout.errors import Rejected
+from saferollout.evidence import Evidence, markdown_table
+from saferollout.outcome import seconds
+from saferollout.record import now
+from tasks.access import workspace_of
+
+POLL_S = 2
+
+
+class Approval(RunInput):
+    """The form that a person fills in."""
+
+    decision: Literal["approve", "reject"] = Field(description="Reject rolls everything back.")
+    approver: str = Field(min_length=1, max_length=60, description="Your name, for the record.")
+    comment: str = Field("", max_length=500, description="Why, for the record.")
+
+
+async def ask(
+    plan: Plan, stage: StageConfig, evidence: Sequence[Evidence], *, question: str, again: bool = False
+) -> Decision:
+    """Wait for a person's answer and return the approval; Rejected if the answer is no, or none comes in time.
+
+    Where the run is deployed it is suspended: no process waits, and the flow starts again from its top when the
+    answer is there. Elsewhere the process waits. The answer belongs to this rollout, stage and evidence: a later
+    question is a new one, the same one is not asked again. ``again`` asks although the stage was approved before.
+    """
+    if not again and (given := plan.approvals.get(stage.traffic)):
+        return given
+    shown = f"# {question}\n\n{await _changes(plan)}\n\n" + "\n\n".join(item.markdown() for item in evidence)
+    digest = hashlib.sha256(f"{plan.rollout}{plan.revision}{shown}".encode()).hexdigest()[:12]
+    form = Approval.with_initial_data(description=shown)
+    key = f"{hashlib.sha256(question.encode()).hexdigest()[:6]}-{stage.traffic}-{digest}"
+    timeout = stage.approval_timeout_s
+    try:
+        if runtime.deployment.id:
+            answer = await asuspend_flow_run(wait_for_input=form, timeout=int(timeout), key=key)
+        else:
+            answer = await apause_flow_run(wait_for_input=form, timeout=int(timeout), poll_interval=POLL_S, key=key)
+    except FlowPauseTimeout:
+        msg = f"nobody approved {stage.traffic}% within {seconds(timeout)}"
+        raise Rejected(msg) from None
+    decision = Decision(
+        stage=stage.traffic, decision=answer.decision, approver=answer.approver, comment=answer.comment, at=now(),
+        evidence=digest,
+    )  # fmt: skip
+    if decision.decision == "reject":
+        msg = f"{decision.approver} rejected {stage.traffic}%" + (f": {decision.comment}" if decision.comment else "")
+        raise Rejected(msg, decision)
+    return decision
+
+
+async def _changes(plan: Plan) -> str:
+    """What the candidate changes, as a table."""
+    workspace = await workspace_of(plan)
+    deployments = (await asyncio.to_thread(workspace.existing, plan.endpoint)).deployments
+    live, candidate = deployments[plan.live], deployments[plan.candidate]
+    rows = [
+        {"": name, f"live ({plan.live})": before, f"candidate ({plan.candidate})": after,
+         "changed": "yes" if before != after else ""}
+        for name, before, after in (
+            ("model", live.model, candidate.model),
+            ("code", live.code, candidate.code),
+            ("environment", live.environment, candidate.environment),
+            ("instances", str(live.instance_count), str(candidate.instance_count)),
+            ("revision", live.tags.get("saferollout.revision", "—"), plan.revision),
+        )
+    ]  # fmt: skip
+    return markdown_table(rows)

@@ -1,0 +1,42 @@
+"""Baseline: look at the endpoint as it is, put the record there, and say what is going to happen."""
+
+import asyncio
+from uuid import UUID
+
+from prefect import get_client, runtime, task
+from prefect.exceptions import ObjectNotFound
+
+from saferollout import planning, project
+from saferollout.azure import Workspace
+from saferollout.config import ModelVersion
+from saferollout.domain import Plan
+from saferollout.record import Owner, Record
+from tasks.policy import STEP
+
+
+@task(task_run_name="baseline", **STEP)
+async def take_baseline(config: str, model: ModelVersion | None) -> Plan | None:
+    """Begin the rollout, or resume what this one left; None if it is live already, Refused if the endpoint is taken."""
+    found = project.load(config, model)
+    workspace = await asyncio.to_thread(Workspace, found.config.workspace)
+    state = await asyncio.to_thread(workspace.existing, found.endpoint)
+    record = Record.from_tags(state.tags)
+    owner = Owner.here(str(runtime.flow_run.id), in_process=not runtime.deployment.id)
+    if record and record.model and record.owner.flow_run == owner.flow_run:
+        found = project.load(config, ModelVersion.parse(record.model))  # what `latest` meant when this run began
+    elif found.model:
+        found = project.load(config, await asyncio.to_thread(workspace.resolve, found.model))
+    gone = record is not None and await _is_gone(record.owner)
+    return await asyncio.to_thread(planning.begin, workspace, found, owner, predecessor_gone=gone)
+
+
+async def _is_gone(owner: Owner) -> bool:
+    """Whether nobody works on the other's rollout any more, as far as its process and Prefect tell."""
+    if owner.is_gone():
+        return True
+    async with get_client() as client:
+        try:
+            run = await client.read_flow_run(UUID(owner.flow_run))
+        except (ObjectNotFound, ValueError):
+            return False
+    return run.state is not None and run.state.is_final()

@@ -1,0 +1,47 @@
+"""Judge: compare candidate and live while the candidate has its share of the traffic."""
+
+import asyncio
+
+from prefect import task
+from prefect.artifacts import acreate_table_artifact
+
+from saferollout.config import StageConfig, WhenUndecided
+from saferollout.domain import Plan
+from saferollout.errors import GateFailed
+from saferollout.evidence import Evidence
+from saferollout.judge import Verdict
+from saferollout.probes import Probes
+from saferollout.watch import watch
+from tasks.access import project_of, scorer_of, workspace_of
+from tasks.policy import GATE
+from tasks.progress import Progress
+
+
+@task(task_run_name="judge {plan.candidate} at {stage.traffic}%", **GATE)
+async def judge(plan: Plan, stage: StageConfig, earlier: Evidence | None) -> Evidence:
+    """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed."""
+    gate = f"judge at {stage.traffic}%"
+    if plan.stage > stage.traffic:
+        return Evidence(gate=gate, verdict="passed", summary="judged before this run took the rollout over")
+    workspace = await workspace_of(plan)
+    requests = await asyncio.to_thread(project_of(plan).requests)
+    progress = Progress(f"{plan.endpoint}-{gate}")
+    async with await scorer_of(workspace, plan.endpoint) as scorer:
+        probes = Probes(
+            scorer,
+            requests,
+            candidate=plan.candidate,
+            live=plan.live,
+            requests_per_s=stage.judge.requests_per_s,
+        )
+        evidence = await watch(
+            probes, stage.judge, gate, state=earlier.state if earlier else {}, progress=progress.show
+        )  # fmt: skip
+    await progress.show(1.0, evidence.summary)
+    await acreate_table_artifact(
+        table=evidence.table(), key=f"{plan.endpoint.lower()}-judge-{stage.traffic}", description=evidence.summary
+    )
+    undecided_fails = stage.judge.when_undecided is not WhenUndecided.ASK
+    if evidence.verdict == Verdict.HARMFUL or (evidence.verdict == Verdict.UNDECIDED and undecided_fails):
+        raise GateFailed(evidence.summary, evidence)
+    return evidence

@@ -1,0 +1,104 @@
+"""Report: what became of the rollout, as an artifact and as the run's result."""
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID
+
+from prefect import get_client, runtime, task
+from prefect.artifacts import acreate_markdown_artifact
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+from prefect.client.schemas.sorting import TaskRunSort
+
+from saferollout import project
+from saferollout.azure import Workspace
+from saferollout.config import ModelVersion
+from saferollout.domain import Decision, Plan
+from saferollout.evidence import Evidence
+from saferollout.outcome import Outcome, StepRun
+from saferollout.record import now
+from tasks.access import workspace_of
+from tasks.policy import STEP
+
+
+@task(task_run_name="report", **STEP)
+async def report(
+    plan: Plan,
+    outcome: Literal["promoted", "rolled_back"],
+    reason: str,
+    decisions: Sequence[Decision],
+    verdicts: Sequence[Evidence],
+) -> Outcome:
+    """Read the endpoint and the steps back, write the report and return it."""
+    workspace = await workspace_of(plan)
+    state = await asyncio.to_thread(workspace.existing, plan.endpoint)
+    async with get_client() as client:
+        run_id = UUID(str(runtime.flow_run.id))
+        steps = await _steps(client, run_id)
+        duration_s, waiting_s = await _durations(client, run_id)
+    candidate = state.deployments.get(plan.candidate)
+    result = Outcome(
+        outcome=outcome,
+        reason=reason,
+        endpoint=plan.endpoint,
+        rollout=plan.rollout,
+        live=max(state.traffic, key=lambda name: state.traffic[name], default=""),
+        candidate=plan.candidate,
+        model=candidate.model if candidate else plan.model or "",
+        traffic=state.traffic,
+        instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
+        decisions=list(decisions),
+        verdicts=list(verdicts),
+        steps=steps,
+        duration_s=duration_s,
+        waiting_s=waiting_s,
+    )
+    await acreate_markdown_artifact(
+        markdown=result.report, key=f"{plan.endpoint.lower()}-report", description=result.reason
+    )
+    return result
+
+
+@task(task_run_name="nothing to do", **STEP)
+async def report_unchanged(config: str, model: ModelVersion | None) -> Outcome:
+    """Say that the live deployment is this very revision already."""
+    found = project.load(config, model)
+    workspace = await asyncio.to_thread(Workspace, found.config.workspace)
+    state = await asyncio.to_thread(workspace.existing, found.endpoint)
+    (live,) = state.traffic
+    return Outcome(
+        outcome="promoted",
+        reason=f"{live} is this revision already; nothing to do",
+        endpoint=found.endpoint,
+        live=live,
+        model=state.deployments[live].model,
+        traffic=state.traffic,
+        instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
+    )
+
+
+async def _steps(client: PrefectClient, run_id: UUID) -> list[StepRun]:
+    """The steps in their order; one that was only remembered when the flow started again does not count twice."""
+    runs = await client.read_task_runs(
+        flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id])), sort=TaskRunSort.EXPECTED_START_TIME_ASC
+    )
+    own = [run for run in runs if str(run.id) != str(runtime.task_run.id) and run.state_name != "Cached"]
+    return [
+        StepRun(name=run.name, state=run.state_name or "", attempts=run.run_count,
+                duration_s=round(run.total_run_time.total_seconds(), 1))
+        for run in own
+    ]  # fmt: skip
+
+
+async def _durations(client: PrefectClient, run_id: UUID) -> tuple[float, float]:
+    """Seconds since the run began, and seconds of them that it waited for an answer."""
+    states = sorted(await client.read_flow_run_states(run_id), key=lambda state: state.timestamp)
+    began = next((state.timestamp for state in states if state.is_running()), now())
+    waiting = timedelta()
+    for state, following in itertools.pairwise(states):
+        if state.is_paused():
+            waiting += following.timestamp - state.timestamp
+    return (now() - began).total_seconds(), waiting.total_seconds()

@@ -1,0 +1,37 @@
+"""Smoke test: recorded requests straight to the candidate, before any user reaches it."""
+
+import asyncio
+
+from prefect import task
+from prefect.artifacts import acreate_table_artifact
+
+from saferollout import recorded, smoke
+from saferollout.domain import Plan
+from saferollout.errors import GateFailed
+from saferollout.evidence import Evidence
+from tasks.access import project_of, scorer_of, workspace_of
+from tasks.policy import GATE
+
+
+@task(task_run_name="smoke test {plan.candidate}", **GATE)
+async def smoke_test(plan: Plan) -> Evidence:
+    """Return the evidence; GateFailed if an answer is not as it should be."""
+    project = project_of(plan)
+    workspace = await workspace_of(plan)
+    requests = await asyncio.to_thread(project.requests)
+    async with await scorer_of(workspace, plan.endpoint) as scorer:
+        evidence = await smoke.run(
+            scorer,
+            recorded.sample(requests, project.config.smoke_test.sample),
+            project.config.smoke_test,
+            candidate=plan.candidate,
+            live=plan.live,
+            answer_schema=project.answer_schema,
+        )
+    await acreate_table_artifact(
+        table=evidence.table(), key=f"{plan.endpoint.lower()}-smoke-test", description=evidence.summary
+    )
+    if evidence.verdict == "failed":
+        msg = f"smoke test failed: {evidence.summary}"
+        raise GateFailed(msg, evidence)
+    return evidence
