@@ -1,7 +1,6 @@
 """Counts of requests and errors: checked, and merged until they can be compared."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -63,7 +62,7 @@ def check_count_arrays(arm: str, requests: ArrayLike, errors: ArrayLike) -> tupl
     return n, e
 
 
-def merge_one_armed(columns: Sequence[Array]) -> Array:
+def merge_one_armed(batches: Array) -> Array:
     """Merge successive batches until each holds requests of both arms.
 
     A batch in which only one deployment was asked says nothing about their ratio. Kept apart such batches would
@@ -71,23 +70,22 @@ def merge_one_armed(columns: Sequence[Array]) -> Array:
     asked, never on how the requests ended, so the test stays valid.
 
     Args:
-        columns: Candidate requests, candidate errors, live requests, live errors; each of shape (T,).
+        batches: Shape (R, T) with the candidate's requests in the first row and the live ones in the second.
 
     Returns:
-        Shape (4, T'): merged columns, the last one possibly one-armed still.
+        Shape (R, T'): merged batches, the last one possibly one-armed still.
     """
-    table = np.asarray(columns, dtype=np.float64)
-    candidate, live = table[0] > 0, table[2] > 0
+    candidate, live = batches[0] > 0, batches[1] > 0
     if (candidate & live).all():
-        return table
-    # An open batch closes at the first row where the arm that it misses shows up.
+        return batches
+    # An open batch closes at the first column where the arm that it misses shows up.
     ends, has_candidate, has_live = [], False, False
-    for row, (c, b) in enumerate(zip(candidate.tolist(), live.tolist(), strict=True)):
+    for column, (c, b) in enumerate(zip(candidate.tolist(), live.tolist(), strict=True)):
         has_candidate, has_live = has_candidate or c, has_live or b
         if has_candidate and has_live:
-            ends.append(row)
+            ends.append(column)
             has_candidate = has_live = False
     if not ends or ends[-1] != len(candidate) - 1:
         ends.append(len(candidate) - 1)
-    totals = np.cumsum(table, axis=1)[:, ends]
+    totals = np.cumsum(batches, axis=1)[:, ends]
     return np.diff(totals, axis=1, prepend=0.0)

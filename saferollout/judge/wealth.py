@@ -64,21 +64,22 @@ class Wealth:
         """
         if not len(log_returns):
             return np.empty(0)
-        growth = np.cumsum(log_returns, axis=0)
-        if self._initial_reserve == 0.0:
-            stakes = self._log_stakes + growth
-            path = np.logaddexp.reduce(stakes, axis=1)
-        else:
+        growth = log_returns if len(log_returns) == 1 else np.cumsum(log_returns, axis=0)
+        stakes = self._log_stakes + growth
+        if self._initial_reserve:
             left = self._initial_reserve / np.sqrt(1.0 + exposure / RELEASE_SCALE)
-            released = np.concatenate(([self._reserve], left[:-1])) - left
-            with np.errstate(divide="ignore"):  # nothing released is log 0 = −∞, a bet of nothing
-                fresh = np.log(released)[:, np.newaxis] + self._log_weights
-            # A stake placed before round t grows with rounds t, t+1, …: discount it by the growth until t.
+            released = np.empty_like(left)
+            released[0], released[1:] = self._reserve - left[0], left[:-1] - left[1:]
+            # A stake placed before round t grows with rounds t, t+1, …: all growth less that until t.
+            fresh = np.log(np.maximum(released, 1e-300))[:, np.newaxis] + self._log_weights
             fresh[1:] -= growth[:-1]
-            fresh[0] = np.logaddexp(fresh[0], self._log_stakes)
-            stakes = np.logaddexp.accumulate(fresh, axis=0) + growth
+            if len(fresh) > 1:
+                fresh = np.logaddexp.accumulate(fresh, axis=0)
+            stakes = np.logaddexp(stakes, fresh + growth)
             path = np.logaddexp(np.logaddexp.reduce(stakes, axis=1), np.log(left))
             self._reserve = float(left[-1])
+        else:
+            path = np.logaddexp.reduce(stakes, axis=1)
         self._log_stakes = stakes[-1]
         self._log_e = float(path[-1])
         return np.asarray(path, dtype=np.float64)

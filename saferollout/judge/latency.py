@@ -1,0 +1,184 @@
+"""Is the candidate slower than the live deployment?"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from saferollout.judge.clumps import CLUMPING
+from saferollout.judge.event_rates import EventRates
+from saferollout.judge.quantiles import LatencyHistogram
+from saferollout.judge.two_sided import number
+from saferollout.judge.verdict import Verdict
+
+Array = NDArray[np.float64]
+
+#: The quantiles of the live deployment's latency that make good cut points.
+CUT_QUANTILES = (0.5, 0.9, 0.95, 0.99)
+
+
+def cut_points_ms(live_latencies_ms: ArrayLike, slo_ms: float | None = None) -> list[float]:
+    """Return cut points for `Latency`: the live deployment's p50, p90, p95 and p99 before the stage, and an SLO.
+
+    Args:
+        live_latencies_ms: Latencies measured *before* the comparison starts, shape (T,), at least one.
+        slo_ms: A latency that few requests may exceed.
+
+    Raises:
+        ValueError: There is no latency.
+    """
+    x = np.asarray(live_latencies_ms, dtype=np.float64)
+    if not x.size:
+        msg = "cut points need live latencies from before the stage"
+        raise ValueError(msg)
+    cuts = set(np.quantile(x, CUT_QUANTILES).tolist())
+    return sorted(cuts if slo_ms is None else cuts | {float(slo_ms)})
+
+
+class Latency(EventRates):
+    """An anytime-valid test that requests exceed cut points more often on the candidate.
+
+    For each cut point L, "slower than L" is an event like an error, and `EventRates` compares how often it happens; the
+    e-values of the cut points are averaged. As the cut points are fixed before the comparison starts, that
+    covers any kind of slowing: a shift shows at the median, a long tail at the 99th percentile. An error's latency
+    says nothing; leave errors out.
+
+    The candidate's first `warm_up` requests are left out (caches fill, workers start); call `start_warm_up` again
+    when instances are added.
+
+    Args:
+        cut_points_ms: L in ms, K of them, fixed in advance.
+        alpha: The error probability of each direction, in (0, 1); shared by the cut points.
+        margin: Harm is exceeding a cut point more than 1 + margin times as often. At least 0.
+        delta: Health is exceeding every cut point less than 1 + delta times as often. Above `margin`.
+        warm_up: The candidate's requests to leave out at the start.
+        clumping: Lag-1 autocorrelation of slow requests to allow for, in [0, 1).
+        reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
+
+    Raises:
+        ValueError: A setting lies outside its range, or there is no cut point.
+    """
+
+    def __init__(
+        self,
+        cut_points_ms: Sequence[float],
+        alpha: float = 0.05,
+        margin: float = 0.0,
+        delta: float = 0.5,
+        *,
+        warm_up: int = 0,
+        clumping: float = CLUMPING,
+        reserve: float = 0.25,
+    ) -> None:
+        self.cut_points_ms = sorted({float(cut) for cut in cut_points_ms})
+        if not self.cut_points_ms or not all(0 < cut < math.inf for cut in self.cut_points_ms):
+            msg = f"cut points must be finite numbers > 0, at least one, not {list(cut_points_ms)}"
+            raise ValueError(msg)
+        if warm_up < 0:
+            msg = f"warm_up must be ≥ 0, not {warm_up!r}"
+            raise ValueError(msg)
+        super().__init__(len(self.cut_points_ms), alpha, margin, delta, clumping=clumping, reserve=reserve)
+        self.warm_up = int(warm_up)
+        self._cold = self.warm_up
+        self.candidate = LatencyHistogram()
+        self.live = LatencyHistogram()
+
+    def start_warm_up(self) -> None:
+        """Leave out the candidate's next `warm_up` requests: new instances have just started."""
+        self._cold = self.warm_up
+
+    def update(self, candidate_ms: ArrayLike, live_ms: ArrayLike) -> Verdict:
+        """Take in the latencies of one batch in ms (shapes (T,) and (S,), over the same time), return the verdict.
+
+        Raises:
+            ValueError: A latency is negative or not finite.
+        """
+        candidate, live = _check("candidate", candidate_ms), _check("live", live_ms)
+        skipped = min(self._cold, candidate.size)
+        self._cold -= skipped
+        candidate = candidate[skipped:]
+        if candidate.size or live.size:
+            self.candidate.add(candidate)
+            self.live.add(live)
+            batch = [candidate.size, live.size, *self._exceed(candidate), *self._exceed(live)]
+            self._count(np.array(batch, dtype=np.float64)[:, np.newaxis])
+        return self.verdict
+
+    def update_many(
+        self,
+        candidate_requests: ArrayLike,
+        candidate_slower: ArrayLike,
+        live_requests: ArrayLike,
+        live_slower: ArrayLike,
+    ) -> Verdict:
+        """Take in T batches of counts in order (requests of shape (T,), slower than each cut point (T, K)).
+
+        The counts go past warm-up and histograms: for sources that count by themselves.
+
+        Raises:
+            ValueError: The shapes do not fit, or counts are not between 0 and the requests.
+        """
+        n_c, n_b = np.asarray(candidate_requests, dtype=np.float64), np.asarray(live_requests, dtype=np.float64)
+        k_c, k_b = np.asarray(candidate_slower, dtype=np.float64), np.asarray(live_slower, dtype=np.float64)
+        shape = (n_c.size, len(self.cut_points_ms))
+        if n_c.ndim != 1 or n_c.shape != n_b.shape or k_c.shape != shape or k_b.shape != shape:
+            msg = f"counts must be of shapes ({n_c.size},) and {shape}, not {k_c.shape}, {n_b.shape} and {k_b.shape}"
+            raise ValueError(msg)
+        for arm, n, k in (("candidate", n_c, k_c), ("live", n_b, k_b)):
+            if not ((k >= 0) & (k <= n[:, np.newaxis])).all() or not np.isfinite(n).all():
+                msg = f"{arm} counts must lie between 0 and the batch's requests"
+                raise ValueError(msg)
+        if n_c.size:
+            self._count(np.concatenate((n_c[np.newaxis], n_b[np.newaxis], k_c.T, k_b.T)))
+        return self.verdict
+
+    def _exceed(self, latencies_ms: Array) -> Array:
+        """How many latencies exceed each cut point, shape (K,)."""
+        return latencies_ms.size - np.searchsorted(np.sort(latencies_ms), self.cut_points_ms, side="right")
+
+    @property
+    def words(self) -> str:
+        """The finding in one sentence, on the cut point that shows most."""
+        start = f"after {number(self.candidate_requests)} candidate requests"
+        tail = f"(α = {self.alpha:g}): {self.verdict}"
+        if not self.candidate_requests or not self.live_requests:
+            return f"{start} there are no latencies to compare {tail}"
+        worst = int(np.argmax(self.log_e_values))
+        candidate = self._candidate_events[worst] / self.candidate_requests
+        live = self._live_events[worst] / self.live_requests
+        return (
+            f"{start} {candidate:.1%} take longer than {self.cut_points_ms[worst]:.4g} ms "
+            f"against {live:.1%} of the live ones {tail}"
+        )
+
+    def settings(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"cut_points_ms": self.cut_points_ms, "warm_up": self.warm_up, **super().settings()}
+
+    def _more_state(self) -> dict[str, Any]:
+        return {
+            **super()._more_state(),
+            "cold": self._cold,
+            "candidate_histogram": self.candidate.state(),
+            "live_histogram": self.live.state(),
+        }
+
+    def _restore_more(self, state: dict[str, Any]) -> None:
+        super()._restore_more(state)
+        self._cold = int(state["cold"])
+        self.candidate.restore(state["candidate_histogram"])
+        self.live.restore(state["live_histogram"])
+
+
+def _check(arm: str, latencies_ms: ArrayLike) -> Array:
+    x = np.asarray(latencies_ms, dtype=np.float64)
+    if x.ndim != 1:
+        msg = f"{arm} latencies must be of shape (T,), not {x.shape}"
+        raise ValueError(msg)
+    wrong = ~((x >= 0) & (x < np.inf))
+    if wrong.any():
+        msg = f"{arm} latencies must be finite numbers ≥ 0 (in ms), not {float(x[wrong][0])!r}"
+        raise ValueError(msg)
+    return x

@@ -1,0 +1,118 @@
+"""Do the candidate's answers look different from the live ones, where no request was answered by both?"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from saferollout.judge.clumps import CLUMPING
+from saferollout.judge.event_rates import EventRates
+from saferollout.judge.two_sided import number
+from saferollout.judge.verdict import Verdict
+
+Array = NDArray[np.float64]
+
+
+def bucket_borders(live_answers: ArrayLike, buckets: int = 8) -> list[float]:
+    """Return borders that split numeric answers into buckets of about the same share.
+
+    Args:
+        live_answers: Live answers from *before* the comparison, shape (T,).
+        buckets: How many, at least 2.
+
+    Raises:
+        ValueError: There is no finite answer.
+    """
+    x = np.asarray(live_answers, dtype=np.float64)
+    x = x[np.isfinite(x)]
+    if not x.size:
+        msg = "bucket borders need live answers from before the stage"
+        raise ValueError(msg)
+    return sorted(set(np.quantile(x, np.arange(1, buckets) / buckets).tolist()))
+
+
+class OutputDrift(EventRates):
+    """An anytime-valid test that the distribution of answers differs: the fallback where there are no pairs.
+
+    Answers fall into buckets fixed in advance (class labels, or numbers between borders). If the distributions differ,
+    some bucket fills more often on the candidate; "falls into bucket k" is an event like an error, and
+    `EventRates` compares how often each happens. It needs many more requests than pairs do, and takes a
+    difference between those who were sent to either deployment for one of the models: traffic must be split at random.
+
+    Args:
+        buckets: Class labels, or the borders between buckets of numbers, at least one.
+        numeric: Whether `buckets` are borders.
+        alpha: The error probability of each direction, in (0, 1); shared by the buckets.
+        margin: Harm is a bucket that fills more than 1 + margin times as often. At least 0.
+        delta: Health is every bucket filling less than 1 + delta times as often. Above `margin`.
+        clumping: Lag-1 autocorrelation of answers to allow for, in [0, 1).
+        reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
+
+    Raises:
+        ValueError: A setting lies outside its range, or there is no bucket.
+    """
+
+    def __init__(
+        self,
+        buckets: Sequence[Any],
+        *,
+        numeric: bool = False,
+        alpha: float = 0.05,
+        margin: float = 0.25,
+        delta: float = 0.5,
+        clumping: float = CLUMPING,
+        reserve: float = 0.25,
+    ) -> None:
+        if not buckets:
+            msg = "output drift needs at least one bucket"
+            raise ValueError(msg)
+        self.buckets = sorted(float(border) for border in buckets) if numeric else list(dict.fromkeys(buckets))
+        self.numeric = numeric
+        # One more for the rest: above the last border, or a label that was never seen.
+        super().__init__(len(self.buckets) + 1, alpha, margin, delta, clumping=clumping, reserve=reserve)
+
+    def update(self, candidate_answers: Sequence[Any], live_answers: Sequence[Any]) -> Verdict:
+        """Take in the answers of one batch (over the same time, lengths may differ) and return the verdict."""
+        if len(candidate_answers) or len(live_answers):
+            counts = [*self._fill(candidate_answers), *self._fill(live_answers)]
+            batch = [len(candidate_answers), len(live_answers), *counts]
+            self._count(np.array(batch, dtype=np.float64)[:, np.newaxis])
+        return self.verdict
+
+    def _fill(self, answers: Sequence[Any]) -> Array:
+        """How many answers fall into each bucket, shape (K,)."""
+        if self.numeric:
+            where = np.searchsorted(self.buckets, np.asarray(answers, dtype=np.float64))  # NaN sorts last
+        else:
+            index = {label: k for k, label in enumerate(self.buckets)}
+            where = np.array([index.get(answer, len(self.buckets)) for answer in answers], dtype=np.int64)
+        return np.bincount(where, minlength=self._kinds).astype(np.float64)
+
+    @property
+    def words(self) -> str:
+        """The finding in one sentence, on the bucket that shows most."""
+        start = f"after {number(self.candidate_requests)} candidate requests"
+        tail = f"(α = {self.alpha:g}): {self.verdict}"
+        if not self.candidate_requests or not self.live_requests:
+            return f"{start} there are no answers to compare {tail}"
+        worst = int(np.argmax(self.log_e_values))
+        candidate = self._candidate_events[worst] / self.candidate_requests
+        live = self._live_events[worst] / self.live_requests
+        return (
+            f"{start} {candidate:.1%} of the answers are {self._name(worst)} against {live:.1%} of the live ones {tail}"
+        )
+
+    def _name(self, bucket: int) -> str:
+        last = len(self.buckets)
+        if not self.numeric:
+            return "another label" if bucket == last else repr(self.buckets[bucket])
+        if bucket == 0:
+            return f"at most {self.buckets[0]:.4g}"
+        if bucket == last:
+            return f"above {self.buckets[-1]:.4g}"
+        return f"in ({self.buckets[bucket - 1]:.4g}, {self.buckets[bucket]:.4g}]"
+
+    def settings(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"buckets": self.buckets, "numeric": self.numeric, **super().settings()}
