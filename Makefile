@@ -1,0 +1,37 @@
+# Every target sets up what it needs on first use; only Python 3.11+ and make are needed before.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+WORKERS ?= 2
+
+.PHONY: rollout test check bench clean help
+.DEFAULT_GOAL := help
+
+help:  ## Say what there is
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+rollout: $(READY)  ## The main job: watch a model being rolled out on this machine
+	@$(BIN)/saferollout demo
+
+test: $(READY)  ## All tests
+	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+check: $(READY)  ## Linters, types and import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: $(READY)  ## The measurements that the docs quote
+	@$(BIN)/python bench/judge.py
+
+clean:  ## Remove the environment and everything that was made
+	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.12")'
+	@echo "Setting up the environment in .venv (about a minute, once) …"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev]'
+	@touch $@

@@ -1,0 +1,117 @@
+"""Run flows from the command line: here in this process, or on the Prefect server's workers."""
+
+import asyncio
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+
+from saferollout import project
+from saferollout.cli.choices import Approve
+from saferollout.config import ModelVersion
+from saferollout.errors import Refused, SaferolloutError
+from saferollout.outcome import Outcome
+
+DEPLOYMENT = "rollout/rollout"
+
+
+def flow_here(flow: Any, **parameters: Any) -> Any:
+    """Run a flow in this process and return its result; its failure is raised as it was."""
+    with _stdout_for_results():
+        return _result(asyncio.run(_state_of(flow, parameters)))
+
+
+def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outcome:
+    """Run a rollout in this process, with its approvals answered as the user chose.
+
+    An interrupt (Ctrl-C) rolls back before the command ends.
+    """
+    project.load(config, model)  # before Prefect is even started: mistakes are told at once
+    with _stdout_for_results():
+        try:
+            outcome = _result(asyncio.run(_attended(config, model, how)))
+        except KeyboardInterrupt:
+            raise _undone(config, model) from None
+    if not isinstance(outcome, Outcome):
+        msg = f"the rollout ended without a result: {outcome!r}"
+        raise SaferolloutError(msg)
+    return outcome
+
+
+def _undone(config: Path, model: ModelVersion | None) -> Refused:
+    """Roll back what an interrupted rollout of this process began, and say so."""
+    from flows.rollback import rollback
+
+    found = project.load(config, model)
+    print("interrupted: rolling back", file=sys.stderr)
+    try:
+        flow_here(rollback, endpoint=found.endpoint, workspace=found.config.workspace)
+    except Refused as nothing:
+        return Refused(f"interrupted: {nothing}")
+    return Refused("interrupted; rolled back to the baseline")
+
+
+def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:
+    """Start the deployed rollout; Refused if it is not deployed."""
+    project.load(config, model)
+    return asyncio.run(_submit({"config": str(config.absolute()), "model": model.model_dump() if model else None}))
+
+
+async def _submit(parameters: dict[str, Any]) -> dict[str, str]:
+    from prefect import get_client
+    from prefect.deployments import arun_deployment
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        run = await arun_deployment(DEPLOYMENT, parameters=parameters, timeout=0)
+    except ObjectNotFound:
+        msg = f"deployment {DEPLOYMENT} is not on this Prefect server; run `prefect deploy --all` first"
+        raise Refused(msg) from None
+    async with get_client() as client:
+        link = f"{str(client.api_url).removesuffix('/').removesuffix('/api')}/runs/flow-run/{run.id}"
+    return {"flow_run": str(run.id), "name": run.name, "link": link}
+
+
+async def _attended(config: Path, model: ModelVersion | None, how: Approve) -> Any:
+    from flows.rollout import rollout
+    from saferollout.cli.approvals import asker, attend
+
+    begun: asyncio.Future[UUID] = asyncio.get_running_loop().create_future()
+
+    def note(_flow: Any, flow_run: Any, _state: Any) -> None:
+        if not begun.done():
+            begun.set_result(flow_run.id)
+
+    hook: Any = note  # Prefect's type of a hook names parameters that this one ignores
+
+    async def answer() -> None:
+        run_id = await begun
+        await attend(run_id, asker(how, Console(stderr=True), f"flow run {run_id}"))
+
+    answering = asyncio.create_task(answer())
+    try:
+        parameters = {"config": str(config), "model": model}
+        return await _state_of(rollout.with_options(on_running=[hook]), parameters)
+    finally:
+        answering.cancel()
+
+
+async def _state_of(flow: Any, parameters: dict[str, Any]) -> Any:
+    state = await flow(**parameters, return_state=True)
+    return await state.result(raise_on_failure=False)
+
+
+def _result(result: Any) -> Any:
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+@contextlib.contextmanager
+def _stdout_for_results() -> Any:
+    """Keep what libraries print out of the result's way: stdout is for it alone."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield

@@ -1,0 +1,213 @@
+"""The demo: a whole rollout on this machine, in its order, with nothing left behind."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import yaml
+from rich.console import Console
+from rich.markdown import Markdown
+
+from saferollout.cli.choices import Approve, Candidate
+from saferollout.demo import processes
+from saferollout.demo.screen import Screen, Shown
+from saferollout.errors import ConfigError, Problem
+from saferollout.outcome import Outcome, StepRun
+
+HOME = Path(__file__).parents[2]
+FIRST = "configs/diabetes/blue-deployment.yml"
+START_TIMEOUT_S = 120.0
+
+
+@dataclass
+class Options:
+    """What the user asked for."""
+
+    candidate: Candidate
+    approve: Approve
+    requests_per_s: float
+    json_file: Path | None
+
+
+def conduct(
+    candidate: Candidate, approve: Approve, requests_per_s: float, json_file: Path | None, state_dir: Path | None
+) -> int:
+    """Run the demo and return its exit code: 0 promoted, 1 rolled back."""
+    if not (HOME / "configs" / "rollout.yaml").exists():
+        raise ConfigError(Problem(str(HOME), "", "holds no configs/", "run the demo from a clone of the repository"))
+    console = Console(stderr=True)
+    options = Options(candidate, approve, requests_per_s, json_file)
+    with _directory(state_dir) as directory:
+        result, report = _Demo(options, directory, console).run()
+    if json_file:
+        json_file.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    console.print(Markdown(report))
+    requests = result["requests"]
+    console.print(f"\nUsers sent {requests['total']:,} requests; {requests['failed']} of them failed.", highlight=False)
+    return 0 if result["outcome"] == "promoted" else 1
+
+
+class _Demo:
+    def __init__(self, options: Options, directory: Path, console: Console) -> None:
+        self._options = options
+        self._directory = directory
+        self._console = console
+        self._shown = Shown(title=f"Safe Rollout · diabetes · {options.candidate.value} candidate")
+        self._screen = Screen(console, self._shown)
+        self._users: dict[str, Any] = {"total": 0, "failed": 0}
+
+    def run(self) -> tuple[dict[str, Any], str]:
+        """Start everything, roll out, stop everything; return the result and the report."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._screen)
+            self._screen.status("starting local Azure and a Prefect server")
+            env = processes.prefect_env(self._directory)
+            server = stack.enter_context(processes.prefect_server(self._directory, env, HOME))
+            azure, exports = processes.local_azure(self._directory, env, HOME)
+            stack.enter_context(azure)
+            env |= exports | {"SAFEROLLOUT_HOME": str(HOME)}
+            server.wait_until(processes.healthy(env["PREFECT_API_URL"]), START_TIMEOUT_S)
+            self._screen.status("putting the flows on the server")
+            stack.enter_context(processes.prefect_worker(self._directory, env, HOME))
+            for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+                del os.environ[name]
+            os.environ.update(env)  # before Prefect and Azure's client are imported here
+            config = self._config()
+            outcome = asyncio.run(self._roll_out(stack, config, env))
+        self._shown.status = ""
+        result = outcome.model_dump(mode="json") | {
+            "requests": {"total": self._users["total"], "failed": self._users["failed"]},
+            "report": outcome.report,
+        }
+        return result, outcome.report
+
+    async def _roll_out(self, stack: contextlib.ExitStack, config: Path, env: dict[str, str]) -> Outcome:
+        from prefect import get_client
+        from prefect.deployments import arun_deployment
+
+        from saferollout.azure import Workspace
+        from saferollout.cli.approvals import asker, attend
+        from saferollout.project import load
+
+        self._screen.status("bootstrapping blue with model v1")
+        first = {"config": str(config), "deployment": str(HOME / FIRST)}
+        run = await arun_deployment("bootstrap/bootstrap", parameters=first, poll_interval=1)
+        if run.state is None or not run.state.is_completed():
+            raise processes.DemoFailed(f"bootstrap failed: {run.state and run.state.message}")
+        found = load(config)
+        workspace = await asyncio.to_thread(Workspace, found.config.workspace)
+        state = await asyncio.to_thread(workspace.existing, found.endpoint)
+        arguments = {
+            "uri": state.scoring_uri,
+            "requests": str(found.requests_path),
+            "requests_per_s": self._options.requests_per_s,
+            "tolerance": found.config.smoke_test.tolerance,
+        }
+        key = await asyncio.to_thread(workspace.secret, found.endpoint)
+        users = processes.users(arguments, self._directory, env | {"USERS_KEY": key}, HOME)
+        counting = threading.Thread(target=self._count, args=(users,), daemon=True)
+        counting.start()
+        stack.enter_context(users)
+        self._screen.status("rolling out")
+        run = await arun_deployment("rollout/rollout", parameters={"config": str(config)}, timeout=0)
+        self._shown.link = f"{env['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run.id}"
+        watching = asyncio.create_task(self._watch(run.id, workspace, found.endpoint))
+        try:
+            ask = self._asking(asker(self._options.approve, self._console, self._shown.link))
+            run = await attend(run.id, ask)
+        finally:
+            watching.cancel()
+        users.stop()
+        counting.join(timeout=30)
+        async with get_client() as client:
+            run = await client.read_flow_run(run.id)
+        result = await run.state.aresult(raise_on_failure=False) if run.state else None
+        if not isinstance(result, Outcome):
+            raise processes.DemoFailed(f"the rollout ended {run.state_name}: {run.state and run.state.message}")
+        return result
+
+    async def _watch(self, run_id: UUID, workspace: Any, endpoint: str) -> None:
+        """Keep the screen current."""
+        from prefect import get_client
+        from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+        from prefect.client.schemas.sorting import TaskRunSort
+
+        of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
+        async with get_client() as client:
+            while True:
+                runs = await client.read_task_runs(flow_run_filter=of_run, sort=TaskRunSort.EXPECTED_START_TIME_ASC)
+                steps = {
+                    run.name: StepRun(name=run.name, state=run.state_name or "", attempts=run.run_count,
+                                      duration_s=run.estimated_run_time.total_seconds())
+                    for run in reversed(runs)
+                }  # fmt: skip
+                self._shown.steps = list(reversed(steps.values()))
+                state = await asyncio.to_thread(workspace.existing, endpoint)
+                self._shown.traffic = state.traffic
+                self._shown.instances = {
+                    name: deployment.instance_count for name, deployment in state.deployments.items()
+                }
+                run = await client.read_flow_run(run_id)
+                self._shown.status = {"Suspended": "waiting for a decision", "Running": ""}.get(
+                    run.state_name or "", (run.state_name or "").lower()
+                )
+                self._screen.update()
+                await asyncio.sleep(1)
+
+    def _asking(self, ask: Any) -> Any:
+        """Ask with the live display out of the way."""
+
+        async def quietly(question: str) -> Any:
+            if self._options.approve is Approve.AUTO:
+                return await ask(question)
+            self._screen.pause()
+            try:
+                return await ask(question)
+            finally:
+                self._screen.resume()
+
+        return quietly
+
+    def _count(self, users: processes.Process) -> None:
+        """Take in what the users' process prints, until its end."""
+        for line in users.lines:
+            self._users = json.loads(line)
+            self._shown.total, self._shown.failed = self._users["total"], self._users["failed"]
+
+    def _config(self) -> Path:
+        """The rollout's config with the chosen candidate in it."""
+        source = HOME / "configs" / "rollout.yaml"
+        content = yaml.safe_load(source.read_text(encoding="utf-8"))
+        content["endpoint"] = str(source.parent / content["endpoint"])
+        good = source.parent / content["deployment"]
+        candidate = self._options.candidate
+        content["deployment"] = str(
+            good if candidate is Candidate.GOOD else good.parent / "candidates" / f"{candidate.value}.yml"
+        )
+        content["smoke_test"]["requests"] = str(good.parent / "requests.jsonl")
+        path = self._directory / "rollout.yaml"
+        path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        return path
+
+
+@contextlib.contextmanager
+def _directory(chosen: Path | None) -> Iterator[Path]:
+    """The chosen directory, or a temporary one that is removed afterwards."""
+    if chosen is not None:
+        chosen.mkdir(parents=True, exist_ok=True)
+        yield chosen.resolve()
+        return
+    directory = Path(tempfile.mkdtemp(prefix="saferollout-demo-"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
