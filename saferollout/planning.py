@@ -14,16 +14,22 @@ TAG_REVISION = "saferollout.revision"
 RECORD_TAGS = 16  # what a record takes of Azure's 50 tags, at most, with the approvals of a few stages
 
 
-def begin(workspace: Workspace, project: Project, owner: Owner, *, predecessor_gone: bool) -> Plan | None:
+def begin(
+    workspace: Workspace, project: Project, owner: Owner, *, predecessor_gone: bool, begun_before: bool
+) -> Plan | None:
     """Write the record of a new rollout, or take over what this very rollout left unfinished.
 
     None when the live deployment is this very revision already: then there is nothing to do.
 
-    ``predecessor_gone`` says that whoever wrote an unfinished record is surely not at work any more. Raises Refused
+    ``predecessor_gone`` says that whoever wrote an unfinished record is surely not at work any more; ``begun_before``
+    that this run wrote one before it was suspended, so that an answer cannot start anything new. Raises Refused
     when the endpoint is not in a state to be rolled out, or when somebody else's rollout is unfinished.
     """
     state = workspace.existing(project.endpoint)
     record = Record.from_tags(state.tags)
+    if begun_before and not (record and record.phase is Phase.ROLLING and record.owner.flow_run == owner.flow_run):
+        msg = f"this rollout of {project.endpoint} was undone or replaced while it waited"
+        raise Refused(msg)
     if record and record.unfinished:
         _check_ours(record, project, owner, predecessor_gone=predecessor_gone)
         if record.phase is Phase.UNDOING:

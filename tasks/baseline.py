@@ -4,6 +4,7 @@ import asyncio
 from uuid import UUID
 
 from prefect import get_client, runtime, task
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.exceptions import ObjectNotFound
 
 from saferollout import planning, project
@@ -13,8 +14,10 @@ from saferollout.domain import Plan
 from saferollout.record import Owner, Record
 from tasks.policy import STEP
 
+NAME = "baseline"
 
-@task(task_run_name="baseline", **STEP)
+
+@task(task_run_name=NAME, **STEP)
 async def take_baseline(config: str, model: ModelVersion | None) -> Plan | None:
     """Begin the rollout, or resume what this one left; None if it is live already, Refused if the endpoint is taken."""
     found = project.load(config, model)
@@ -27,7 +30,20 @@ async def take_baseline(config: str, model: ModelVersion | None) -> Plan | None:
     elif found.model:
         found = project.load(config, await asyncio.to_thread(workspace.resolve, found.model))
     gone = record is not None and await _is_gone(record.owner)
-    return await asyncio.to_thread(planning.begin, workspace, found, owner, predecessor_gone=gone)
+    return await asyncio.to_thread(
+        planning.begin, workspace, found, owner, predecessor_gone=gone, begun_before=await _begun_before()
+    )
+
+
+async def _begun_before() -> bool:
+    """Whether this run took its baseline before it was suspended: then the record must still be there."""
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(str(runtime.flow_run.id))]))
+    async with get_client() as client:
+        runs = await client.read_task_runs(flow_run_filter=of_run)
+    return any(
+        run.name == NAME and run.state_name == "Completed" and run.flow_run_run_count == runtime.flow_run.run_count
+        for run in runs
+    )
 
 
 async def _is_gone(owner: Owner) -> bool:
