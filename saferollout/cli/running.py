@@ -61,7 +61,6 @@ def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:
 
 
 async def _submit(parameters: dict[str, Any]) -> dict[str, str]:
-    from prefect import get_client
     from prefect.deployments import arun_deployment
     from prefect.exceptions import ObjectNotFound
 
@@ -70,9 +69,15 @@ async def _submit(parameters: dict[str, Any]) -> dict[str, str]:
     except ObjectNotFound:
         msg = f"deployment {DEPLOYMENT} is not on this Prefect server; run `prefect deploy --all` first"
         raise Refused(msg) from None
+    return {"flow_run": str(run.id), "name": run.name, "link": await link_to(run.id)}
+
+
+async def link_to(run_id: UUID) -> str:
+    """The address of a run's page in Prefect's UI."""
+    from prefect import get_client
+
     async with get_client() as client:
-        link = f"{str(client.api_url).removesuffix('/').removesuffix('/api')}/runs/flow-run/{run.id}"
-    return {"flow_run": str(run.id), "name": run.name, "link": link}
+        return f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{run_id}"
 
 
 async def _attended(config: Path, model: ModelVersion | None, how: Approve) -> Any:
@@ -89,7 +94,8 @@ async def _attended(config: Path, model: ModelVersion | None, how: Approve) -> A
 
     async def answer() -> None:
         run_id = await begun
-        await attend(run_id, asker(how, Console(stderr=True), f"flow run {run_id}"))
+        link = f"{await link_to(run_id)} or with `saferollout approve {run_id}`"
+        await attend(run_id, asker(how, Console(stderr=True), link))
 
     answering = asyncio.create_task(answer())
     try:

@@ -1,0 +1,182 @@
+"""What acceptance tests do with the stack, in the words of a user."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx
+import yaml
+
+from saferollout.azure import Workspace
+from saferollout.demo.processes import Process, users
+from saferollout.domain import EndpointState
+from saferollout.project import resolve_workspace
+
+REPOSITORY = Path(__file__).parents[2]
+DIABETES = REPOSITORY / "configs" / "diabetes"
+FINAL = ("Completed", "Failed", "Crashed", "Cancelled")
+POLL_S = 0.3
+STAGE = {
+    "requests_per_s": 20, "min_duration_s": 2, "max_duration_s": 60, "negligible_error_rate": 0.05
+}  # fmt: skip
+
+T = TypeVar("T")
+
+
+def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 120) -> T:
+    """Poll until ``look`` finds something; otherwise fail and say what never came."""
+    deadline = time.monotonic() + timeout_s
+    while (found := look()) is None:
+        assert time.monotonic() < deadline, f"never came: {what}"
+        time.sleep(POLL_S)
+    return found
+
+
+@dataclass
+class Stack:
+    """Local Azure, a Prefect server and a worker, and the environment that leads to them."""
+
+    directory: Path
+    env: dict[str, str]
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line's own entry point."""
+        return [str(Path(sys.executable).parent / "saferollout"), *arguments]
+
+    def cli(self, *arguments: str, code: int = 0) -> str:
+        """Run a command, check its exit code and return its standard output."""
+        done = subprocess.run(
+            self.command(*arguments), env=self.env, cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, f"{arguments} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout if code == 0 else done.stdout + done.stderr
+
+    def api(self, method: str, path: str, **options: Any) -> Any:
+        """Call Prefect's REST API; SQLite's passing 503 is asked again."""
+
+        def call() -> httpx.Response | None:
+            response = httpx.request(method, f"{self.env['PREFECT_API_URL']}{path}", timeout=30, **options)
+            return None if response.status_code == 503 else response
+
+        response = wait_for(f"{method} {path}", call)
+        response.raise_for_status()
+        return response.json()
+
+    def post_events(self, events: list[dict[str, Any]]) -> int:
+        """Emit events as any program can; return the status."""
+        return httpx.post(f"{self.env['PREFECT_API_URL']}/events", json=events, timeout=30).status_code
+
+    def run(self, flow_run: str) -> dict[str, Any]:
+        """A flow run as the API shows it."""
+        shown: dict[str, Any] = self.api("GET", f"/flow_runs/{flow_run}")
+        return shown
+
+    def until(self, flow_run: str, *states: str, timeout_s: float = 180) -> dict[str, Any]:
+        """Wait until the run is in one of the states; fail at once when it ends in another."""
+
+        def look() -> dict[str, Any] | None:
+            run = self.run(flow_run)
+            name = run["state_name"]
+            assert name in states or name not in FINAL, f"{name}: {run['state']['message']}"
+            return run if name in states else None
+
+        return wait_for(f"flow run in {states}", look, timeout_s)
+
+    def question(self, flow_run: str) -> str:
+        """The markdown that a waiting run shows to whoever decides."""
+        keys = self.run(flow_run)["state"]["state_details"]["run_input_keyset"]
+        return str(json.loads(self.api("GET", f"/flow_runs/{flow_run}/input/{keys['description']}")))
+
+    def artifacts(self, flow_run: str) -> dict[str, dict[str, Any]]:
+        """The run's artifacts by key."""
+        found = self.api("POST", "/artifacts/filter", json={"artifacts": {"flow_run_id": {"any_": [flow_run]}}})
+        return {artifact["key"]: artifact for artifact in found}
+
+
+@dataclass
+class Endpoint:
+    """An endpoint with a first deployment, and rollouts on it."""
+
+    stack: Stack
+    name: str
+    directory: Path
+
+    @classmethod
+    def bootstrap(cls, stack: Stack, directory: Path, test: str) -> Self:
+        """Create the endpoint with model v1, by the command that a user types."""
+        made = cls(stack, "e" + hashlib.sha256(test.encode()).hexdigest()[:10], directory)
+        endpoint = yaml.safe_load((DIABETES / "endpoint.yml").read_text()) | {"name": made.name}
+        (directory / "endpoint.yml").write_text(yaml.safe_dump(endpoint))
+        first = made.deployment("blue-deployment.yml")
+        stack.cli("bootstrap", str(made.config()), "--deployment", str(first))
+        assert made.state().traffic == {"blue": 100}
+        return made
+
+    def deployment(self, name: str) -> Path:
+        """A deployment's YAML for this endpoint: the repository's, under the endpoint's name."""
+        source = DIABETES / name
+        content = yaml.safe_load(source.read_text()) | {"endpoint_name": self.name}
+        content["model"]["path"] = str(source.parent / content["model"]["path"])
+        content["code_configuration"]["code"] = str(source.parent / content["code_configuration"]["code"])
+        content["environment"]["conda_file"] = str(source.parent / content["environment"]["conda_file"])
+        path = self.directory / Path(name).name
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    def config(self, deployment: str = "green-deployment.yml", **changes: Any) -> Path:
+        """A rollout's config with quick stages."""
+        content = {
+            "endpoint": "endpoint.yml",
+            "deployment": str(self.deployment(deployment)),
+            "live": {"instance_count": 2},
+            "smoke_test": {
+                "requests": str(DIABETES / "requests.jsonl"), "sample": 20, "max_latency_ms": 300, "tolerance": 160,
+            },
+            "stages": self.stages(),
+        } | changes  # fmt: skip
+        path = self.directory / "rollout.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    @staticmethod
+    def stages(*, approval: bool = True, approval_at: int | None = None) -> list[dict[str, Any]]:
+        """Quick stages at 10 and 100, with approvals at both, at none or at one of them."""
+        return [
+            {"traffic": share, "judge": STAGE, "approval": approval if approval_at is None else share == approval_at}
+            for share in (10, 100)
+        ]
+
+    def submit(self, config: Path, *options: str) -> str:
+        """Start the deployed rollout and return its flow run."""
+        return str(json.loads(self.stack.cli("submit", str(config), "--json", *options))["flow_run"])
+
+    def state(self) -> EndpointState:
+        """The endpoint as Azure shows it."""
+        return Workspace(resolve_workspace(None)).existing(self.name)
+
+    def users(self) -> Process:
+        """Users who send requests until the process is stopped."""
+        workspace = Workspace(resolve_workspace(None))
+        arguments = {
+            "uri": workspace.existing(self.name).scoring_uri, "requests": str(DIABETES / "requests.jsonl"),
+            "requests_per_s": 20, "tolerance": 160,
+        }  # fmt: skip
+        env = self.stack.env | {"USERS_KEY": workspace.secret(self.name)}
+        return users(arguments, self.directory, env, REPOSITORY)
+
+    def delete(self) -> None:
+        """Remove the endpoint."""
+        self.stack.cli("teardown", self.name, "--confirm", self.name)
+
+
+def counts_of(process: Process) -> dict[str, Any]:
+    """Stop the users and return what they got."""
+    process.stop()
+    counts: dict[str, Any] = json.loads(process.lines.readlines()[-1])
+    return counts

@@ -1,0 +1,93 @@
+"""A process that is killed in the middle of a rollout: the same command, or a retry, finishes what it began."""
+
+import json
+import os
+import signal
+import subprocess
+
+import psutil
+
+from tests.acceptance.stack import REPOSITORY, STAGE, Endpoint, Stack, counts_of, wait_for
+
+SLOW_STAGES = [
+    {"traffic": 10, "approval": True, "judge": STAGE | {"min_duration_s": 8}},
+    {"traffic": 100, "approval": False, "judge": STAGE},
+]
+
+
+def test_retry_of_a_killed_run_asks_nothing_again(stack: Stack, endpoint: Endpoint) -> None:
+    """Killed while it judges at 10%, the run is crashed; its retry goes on from there without another approval."""
+    with endpoint.users() as users:
+        run = endpoint.submit(endpoint.config(stages=SLOW_STAGES))
+        stack.until(run, "Suspended")
+        stack.cli("approve", run, "--by", "Ada")
+        wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
+
+        os.kill(process_of(run), signal.SIGKILL)
+        stack.until(run, "Crashed")
+        wait_for("retry", lambda: retry(stack, run))
+
+        stack.until(run, "Completed")
+        counts = counts_of(users)
+    assert endpoint.state().traffic == {"green": 100}
+    assert counts["failed"] == 0, counts
+    report = stack.artifacts(run)[f"{endpoint.name}-report"]["data"]
+    assert report.count("Ada") == 1
+
+
+def test_same_command_finishes_what_a_killed_one_began(stack: Stack, endpoint: Endpoint) -> None:
+    """`saferollout run`, killed at 10% and typed again, promotes the candidate and asks nobody a second time."""
+    config = endpoint.config(stages=SLOW_STAGES)
+    command = stack.command("run", str(config), "--approve", "auto")
+    with subprocess.Popen(command, env=stack.env, cwd=REPOSITORY, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as killed:  # fmt: skip
+        wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
+        killed.kill()
+
+    outcome = json.loads(stack.cli("run", str(config), "--approve", "ui", "--json"))
+
+    assert outcome["outcome"] == "promoted"
+    assert [(decision["stage"], decision["decision"]) for decision in outcome["decisions"]] == [(10, "approve")]
+    assert endpoint.state().traffic == {"green": 100}
+    again = json.loads(stack.cli("run", str(config), "--approve", "ui", "--json"))
+    assert "nothing to do" in again["reason"]
+    assert endpoint.state().traffic == {"green": 100}
+
+
+def test_interrupt_rolls_back(stack: Stack, endpoint: Endpoint) -> None:
+    """Ctrl-C during `saferollout run` goes back to the baseline before the command ends with 1."""
+    command = stack.command("run", str(endpoint.config(stages=SLOW_STAGES)), "--approve", "auto")
+    with subprocess.Popen(command, env=stack.env, cwd=REPOSITORY, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, text=True) as interrupted:  # fmt: skip
+        wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
+        interrupted.send_signal(signal.SIGINT)
+        _, errors = interrupted.communicate(timeout=60)
+
+    assert interrupted.returncode == 1
+    assert "interrupted; rolled back to the baseline" in errors
+    assert endpoint.state().traffic == {"blue": 100}
+    assert endpoint.state().deployments["blue"].instance_count == 1
+
+
+def process_of(run: str) -> int:
+    """The process that executes a flow run."""
+
+    def look() -> int | None:
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get("PREFECT__FLOW_RUN_ID") == run and not process.children():
+                    return process.pid
+            except psutil.Error:
+                continue
+        return None
+
+    return wait_for("the run's process", look)
+
+
+def retry(stack: Stack, run: str) -> bool | None:
+    """Ask Prefect to retry the run, unless the crash's report has yet to come."""
+    done = subprocess.run(
+        [stack.command()[0].replace("saferollout", "prefect"), "flow-run", "retry", run],
+        env=stack.env, capture_output=True, check=False,
+    )  # fmt: skip
+    return done.returncode == 0 or None

@@ -1,0 +1,79 @@
+"""The demo: what `make rollout` runs."""
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.acceptance.stack import REPOSITORY, Stack, wait_for
+
+SAFEROLLOUT = Stack(Path(), {}).command()[0]
+
+
+def demo(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Run the demo to its end."""
+    kept = ["--state-dir", str(directory / "state"), "--json", str(directory / "result.json")]
+    return subprocess.run([SAFEROLLOUT, "demo", *kept, *options], cwd=REPOSITORY, capture_output=True, text=True,
+                          check=False)  # fmt: skip
+
+
+def left_over(directory: Path) -> list[str]:
+    """The command lines of processes that still belong to a demo."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if any(str(directory) in text for text in (*process.cmdline(), *process.environ().values())):
+                found.append(" ".join(process.cmdline()))
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_demo_promotes_without_a_failed_request(tmp_path: Path) -> None:
+    """The demo ends promoted, no user's request failed, blue is gone, and no process is left."""
+    done = demo(tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["outcome"] == "promoted"
+    assert result["traffic"] == {"green": 100}
+    assert list(result["instance_counts"]) == ["green"]
+    assert result["requests"]["failed"] == 0
+    assert result["requests"]["total"] > 100
+    assert [(decision["stage"], decision["decision"]) for decision in result["decisions"]] == [
+        (10, "approve"),
+        (100, "approve"),
+    ]
+    assert [verdict["verdict"] for verdict in result["verdicts"]] == ["passed", "healthy", "healthy"]
+    assert {"preflight", "baseline", "create green", "smoke test green"} <= {step["name"] for step in result["steps"]}
+    assert "# ✅ Promoted" in result["report"]
+    assert left_over(tmp_path) == []
+
+
+def test_demo_with_a_harmful_candidate_rolls_back(tmp_path: Path) -> None:
+    """A candidate that fails for some inputs is caught at 10%: exit code 1, and users saw less than its share."""
+    done = demo(tmp_path, "--candidate", "errors")
+
+    assert done.returncode == 1, done.stderr
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["outcome"] == "rolled_back"
+    assert result["traffic"] == {"blue": 100}
+    assert result["verdicts"][-1]["verdict"] == "harmful"
+    assert result["requests"]["failed"] <= 0.1 * result["requests"]["total"]
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
+def test_nothing_outlives_a_demo_that_is_stopped(tmp_path: Path, sent: signal.Signals) -> None:
+    """However the demo ends, in the middle of a rollout too, all of its processes end with it."""
+    command = [SAFEROLLOUT, "demo", "--state-dir", str(tmp_path / "state"), "--approve", "ui"]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                          start_new_session=True) as running:  # fmt: skip
+        wait_for("users", lambda: (tmp_path / "state" / "users.log").exists() or None)
+        os.kill(running.pid, sent)
+
+    wait_for("the end of all processes", lambda: not left_over(tmp_path) or None, timeout_s=60)

@@ -1,0 +1,47 @@
+"""Starting a rollout without a person: a retraining pipeline registers a model and emits an event."""
+
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from azure.ai.ml import MLClient
+from azure.ai.ml.entities import Model
+from azure.identity import EnvironmentCredential
+
+from saferollout.project import resolve_workspace
+from tests.acceptance.stack import DIABETES, Endpoint, Stack, wait_for
+
+
+def register(name: str, version: str) -> None:
+    """Register model v2, as a retraining pipeline does."""
+    workspace = resolve_workspace(None)
+    credential = EnvironmentCredential(disable_instance_discovery=True)
+    client = MLClient(credential, workspace.subscription_id, workspace.resource_group, workspace.name)
+    client.models.create_or_update(Model(name=name, version=version, path=DIABETES / "models" / "v2" / "model.joblib"))
+
+
+@pytest.mark.parametrize("version", ["7", "latest"])
+def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: Endpoint, version: str) -> None:
+    """The event `saferollout.requested` with a config and a model starts the deployed rollout with that model."""
+    register(endpoint.name, "7")
+    config = endpoint.config(stages=endpoint.stages(approval=False))
+    payload = {"config": str(config), "model": {"name": endpoint.name, "version": version}}
+    event = {
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "saferollout.requested",
+        "resource": {"prefect.resource.id": f"saferollout.{endpoint.name}"},
+        "payload": payload,
+        "id": str(uuid.uuid4()),
+    }
+    response = stack.post_events([event])
+    assert response == 204
+
+    def look() -> str | None:
+        runs = stack.api("POST", "/flow_runs/filter", json={"flow_runs": {"name": {"like_": f"{endpoint.name}:7"}}})
+        return runs[0]["id"] if runs else None
+
+    run = wait_for("a rollout of the new model", look)
+    stack.until(run, "Completed")
+    state = endpoint.state()
+    assert state.traffic == {"green": 100}
+    assert state.deployments["green"].model == f"{endpoint.name}:7"

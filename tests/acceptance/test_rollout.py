@@ -1,0 +1,115 @@
+"""The deployed rollout: a real server and worker, suspended at its approvals, answered on the command line."""
+
+import pytest
+
+from tests.acceptance.stack import Endpoint, Stack, counts_of
+
+
+def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: Endpoint) -> None:
+    """Approved twice, the candidate has all traffic, the old deployment is gone and no user saw a failure."""
+    with endpoint.users() as users:
+        run = endpoint.submit(endpoint.config())
+
+        stack.until(run, "Suspended")
+        assert endpoint.state().traffic == {"blue": 100}
+        assert endpoint.state().deployments["blue"].instance_count == 2
+        question = stack.question(run)
+        assert "diabetes:1" in question
+        assert "diabetes:2" in question
+        assert "smoke test: passed" in question
+        stack.cli("approve", run, "--by", "Ada", "--comment", "looks good")
+
+        stack.until(run, "Scheduled", "Pending", "Running", "Resuming")
+        stack.until(run, "Suspended")
+        assert endpoint.state().traffic == {"blue": 90, "green": 10}
+        assert "judge at 10%: healthy" in stack.question(run)
+        stack.cli("approve", run, "--by", "Ada")
+
+        shown = stack.until(run, "Completed")
+        counts = counts_of(users)
+    state = endpoint.state()
+    assert state.traffic == {"green": 100}
+    assert list(state.deployments) == ["green"]
+    assert not [tag for tag in state.tags if tag.startswith("saferollout.")]
+    assert counts["failed"] == 0, counts
+    assert counts["by_deployment"]["green"] > 0
+    assert shown["name"].startswith(f"rollout {endpoint.name} green ←")
+    artifacts = stack.artifacts(run)
+    assert "Ada" in artifacts[f"{endpoint.name}-report"]["data"]
+    assert {f"{endpoint.name}-smoke-test", f"{endpoint.name}-judge-10", f"{endpoint.name}-judge-100"} <= set(artifacts)
+
+
+def test_rejection_goes_back_to_the_baseline(stack: Stack, endpoint: Endpoint) -> None:
+    """Rejected before 10%, the run fails with who and why, and the endpoint is as before, the candidate kept at 0%."""
+    run = endpoint.submit(endpoint.config())
+    stack.until(run, "Suspended")
+    stack.cli("reject", run, "--by", "Bo", "--comment", "not on a Friday")
+
+    shown = stack.until(run, "Failed")
+
+    assert shown["state"]["message"] == "rolled back: Bo rejected 10%: not on a Friday"
+    state = endpoint.state()
+    assert state.traffic == {"blue": 100}
+    assert state.deployments["blue"].instance_count == 1
+    assert set(state.deployments) == {"blue", "green"}
+    assert not [tag for tag in state.tags if tag.startswith("saferollout.")]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "reason"),
+    [
+        ("slow", "smoke test failed: latency p95"),
+        ("wrong", "smoke test failed: wrong answers"),
+        ("broken", "deployment green did not come up"),
+        ("errors", "harmful"),
+        ("crash", "harmful"),
+    ],
+)
+def test_bad_candidate_is_rolled_back(stack: Stack, endpoint: Endpoint, candidate: str, reason: str) -> None:
+    """Each kind of bad candidate ends where it began: all traffic on the live deployment, its instances as before."""
+    stages = endpoint.stages(approval=False)
+    run = endpoint.submit(endpoint.config(f"candidates/{candidate}.yml", stages=stages))
+
+    shown = stack.until(run, "Failed")
+
+    assert shown["state"]["message"].startswith("rolled back: ")
+    assert reason in shown["state"]["message"]
+    state = endpoint.state()
+    assert state.traffic == {"blue": 100}
+    assert state.deployments["blue"].instance_count == 1
+    assert not [tag for tag in state.tags if tag.startswith("saferollout.")]
+
+
+def test_second_rollout_is_refused(stack: Stack, endpoint: Endpoint) -> None:
+    """While a rollout waits for its approval, another one is refused with who began it and since when."""
+    config = endpoint.config()
+    run = endpoint.submit(config)
+    stack.until(run, "Suspended")
+
+    refusal = stack.cli("run", str(config), "--approve", "auto", code=1)
+
+    assert "is unfinished: begun by" in refusal
+    assert run in refusal
+    stack.cli("reject", run, "--by", "Bo")
+    stack.until(run, "Failed")
+
+
+def test_rollback_needs_nothing_but_the_tags(
+    stack: Stack, endpoint: Endpoint, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """`saferollout rollback` with an empty Prefect home restores the baseline of a rollout that waits at 10%."""
+    run = endpoint.submit(endpoint.config(stages=endpoint.stages(approval_at=100)))
+    stack.until(run, "Suspended")
+    assert endpoint.state().traffic == {"blue": 90, "green": 10}
+    bare = {name: value for name, value in stack.env.items() if not name.startswith("PREFECT_")}
+    home = {"PREFECT_HOME": str(tmp_path_factory.mktemp("bare")), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+
+    Stack(stack.directory, bare | home).cli("rollback", endpoint.name)
+
+    state = endpoint.state()
+    assert state.traffic == {"blue": 100}
+    assert state.deployments["blue"].instance_count == 1
+    stack.cli("approve", run, "--by", "Ada")
+    shown = stack.until(run, "Failed")
+    assert endpoint.state().traffic == {"blue": 100}
+    assert "undone" in shown["state"]["message"]
