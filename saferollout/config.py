@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from saferollout.names import check_deployment_name
 
-MODEL_VERSION = re.compile(r"^azureml:(?P<name>[A-Za-z0-9][\w.-]*)(?::(?P<version>[\w.-]+)|@(?P<label>[\w.-]+))$")
+MODEL_VERSION = re.compile(r"azureml:(?P<name>[A-Za-z0-9][\w.-]*)(?::(?P<version>[\w.-]+)|@(?P<label>[\w.-]+))")
 
 
 class Section(BaseModel):
@@ -129,16 +129,25 @@ def _stages(value: tuple[StageConfig, ...]) -> tuple[StageConfig, ...]:
     return value
 
 
+Slot = Annotated[str, AfterValidator(check_deployment_name)]
+
+
+def _two_slots(value: tuple[str, str]) -> tuple[str, str]:
+    if value[0] == value[1]:
+        msg = f"both are {value[0]!r}; name two different ones"
+        raise ValueError(msg)
+    return value
+
+
 class RolloutConfig(Section):
     """One rollout: which endpoint, which candidate, and what must hold before it takes over."""
 
     workspace: WorkspaceConfig = WorkspaceConfig()
     endpoint: Path = Field(description="The endpoint's Azure ML YAML.")
     deployment: Path = Field(description="The candidate's Azure ML YAML; its name is the slot that is free.")
-    slots: tuple[
-        Annotated[str, AfterValidator(check_deployment_name)],
-        Annotated[str, AfterValidator(check_deployment_name)],
-    ] = Field(("blue", "green"), description="The two deployment names that alternate.")
+    slots: Annotated[tuple[Slot, Slot], AfterValidator(_two_slots)] = Field(
+        ("blue", "green"), description="The two deployment names that alternate."
+    )
     live: LiveConfig = LiveConfig()
     smoke_test: SmokeTestConfig = SmokeTestConfig()
     stages: Annotated[tuple[StageConfig, ...], AfterValidator(_stages)] = (
@@ -147,13 +156,6 @@ class RolloutConfig(Section):
     )
     rollback: RollbackConfig = RollbackConfig()
     retire: RetireConfig = RetireConfig()
-
-    @model_validator(mode="after")
-    def _two_slots(self) -> Self:
-        if self.slots[0] == self.slots[1]:
-            msg = f"slots are both {self.slots[0]!r}; name two different ones"
-            raise ValueError(msg)
-        return self
 
 
 class ModelVersion(Section):
@@ -165,7 +167,7 @@ class ModelVersion(Section):
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read ``azureml:name:version`` or ``azureml:name@latest``; ValueError says what is wrong."""
-        match = MODEL_VERSION.match(text)
+        match = MODEL_VERSION.fullmatch(text)
         if match is None or (match["label"] or "latest") != "latest":
             msg = f"{text!r} is not a model version; write azureml:<name>:<version> or azureml:<name>@latest"
             raise ValueError(msg)

@@ -2,12 +2,12 @@
 
 import re
 
-_NAME = re.compile(r"^[A-Za-z](?:-?[A-Za-z0-9])*$")
+_NAME = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9])*")
 
 
 def check_name(kind: str, name: str) -> str:
     """Return ``name``, or raise ValueError with Azure's rule if it breaks it."""
-    if not 3 <= len(name) <= 32 or not _NAME.match(name):
+    if not 3 <= len(name) <= 32 or not _NAME.fullmatch(name):
         msg = (
             f"{name!r} is no {kind} name; use 3 to 32 letters, digits and single dashes, "
             "beginning with a letter and ending with a letter or digit"

@@ -27,7 +27,7 @@ class Probes:
         self._interval_s = 1 / requests_per_s
 
     async def batches(self) -> AsyncGenerator[Batch, None]:
-        """Send without end, and count what came back in each second.
+        """Send without end, and count what came back in each second, if only to say that nothing did.
 
         Raises AzureFailed when the endpoint does not take the key: that says nothing about the candidate.
         """
@@ -35,9 +35,7 @@ class Probes:
         flying: set[asyncio.Task[tuple[Answer, Answer]]] = set()
         try:
             while True:
-                landed = await self._send_for(BATCH_S, requests, flying)
-                if landed:
-                    yield _count(landed)
+                yield _count(await self._send_for(BATCH_S, requests, flying))
         finally:
             for task in flying:
                 task.cancel()

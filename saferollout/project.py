@@ -1,11 +1,13 @@
 """A rollout config together with the Azure ML files that it points to, read and checked before Azure is called."""
 
+import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 from pydantic import ValidationError
 
 from saferollout import yamlfile
@@ -59,7 +61,8 @@ def load(config_path: Path | str, model: ModelVersion | None = None, *, deployme
     try:
         config = RolloutConfig.model_validate(content)
     except ValidationError as error:
-        problems += yamlfile.problems_of(path, error)
+        unset = {problem.key for problem in problems}
+        problems += [problem for problem in yamlfile.problems_of(path, error) if problem.key not in unset]
     if problems:
         raise ConfigError(*problems)
     return _resolve(path, config, model)
@@ -68,19 +71,20 @@ def load(config_path: Path | str, model: ModelVersion | None = None, *, deployme
 def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> Project:
     problems: list[Problem] = []
 
-    def existing(key: str, relative: Path, base: Path = path) -> Path:
-        full = (base.parent / relative).resolve()
-        if not full.exists():
-            problems.append(
-                Problem(str(base), key, f"no such file: {full}", "correct the path (it starts at this file)")
-            )
+    def existing(key: str, relative: Path) -> Path:
+        full = (path.parent / relative).resolve()
+        if problem := _no_file(path, key, full):
+            problems.append(problem)
         return full
 
     endpoint_path = existing("endpoint", config.endpoint)
     deployment_path = existing("deployment", config.deployment)
-    requests_path = existing(
-        "smoke_test.requests", config.smoke_test.requests or Path(config.deployment).parent / "requests.jsonl"
-    )
+    if config.smoke_test.requests:
+        requests_path = existing("smoke_test.requests", config.smoke_test.requests)
+    else:
+        requests_path = deployment_path.parent / "requests.jsonl"
+        if deployment_path.exists() and (problem := _no_file(path, "smoke_test.requests", requests_path)):
+            problems.append(dataclasses.replace(problem, remedy="put recorded requests there or name another file"))
     schema_path = config.smoke_test.answer_schema and existing(
         "smoke_test.answer_schema", config.smoke_test.answer_schema
     )
@@ -94,17 +98,18 @@ def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> P
             problems.extend(error.problems)
 
     endpoint = collect(endpoint_name, endpoint_path)
-    files = collect(_referenced_files, deployment_path, model is not None)
     collect(read_requests, requests_path)
     schema = collect(_answer_schema, schema_path) if schema_path else None
-    deployment = collect(yamlfile.read, deployment_path) or {}
+    if (deployment := collect(yamlfile.read, deployment_path)) is None:
+        raise ConfigError(*problems)
+    files = collect(_referenced_files, deployment_path, deployment, model is not None)
     if model is None and str(deployment.get("model")).endswith("@latest"):
-        model = ModelVersion.parse(str(deployment["model"]))
+        model = collect(_latest, deployment_path, str(deployment["model"]))
     if endpoint and deployment.get("endpoint_name", endpoint) != endpoint:
         problems.append(
             Problem(
-                str(deployment_path), "endpoint_name", f"is {deployment['endpoint_name']!r}",
-                f"write {endpoint!r}, the name in {endpoint_path}",
+                yamlfile.shown(deployment_path), "endpoint_name", f"is {deployment['endpoint_name']!r}",
+                f"write {endpoint!r}, the name in {yamlfile.shown(endpoint_path)}",
             )
         )  # fmt: skip
     if problems:
@@ -124,17 +129,33 @@ def resolve_workspace(workspace: WorkspaceConfig | None) -> WorkspaceConfig:
 
 def endpoint_name(path: Path) -> str:
     """The endpoint's name in its YAML; ConfigError if it breaks Azure's rules."""
-    name = str(yamlfile.read(path).get("name", ""))
+    name = yamlfile.read(path).get("name")
+    if name is None:
+        raise ConfigError(Problem(yamlfile.shown(path), "name", "required, but not there", "add it"))
     try:
-        return check_name("endpoint", name)
+        return check_name("endpoint", str(name))
     except ValueError as error:
         problem, _, remedy = str(error).partition("; ")
-        raise ConfigError(Problem(str(path), "name", problem, remedy)) from None
+        raise ConfigError(Problem(yamlfile.shown(path), "name", problem, remedy)) from None
 
 
-def _referenced_files(path: Path, registered_model: bool) -> dict[str, Path]:
+def _latest(path: Path, text: str) -> ModelVersion:
+    try:
+        return ModelVersion.parse(text)
+    except ValueError as error:
+        problem, _, remedy = str(error).partition("; ")
+        raise ConfigError(Problem(yamlfile.shown(path), "model", problem, remedy)) from None
+
+
+def _no_file(base: Path, key: str, full: Path) -> Problem | None:
+    if full.is_file():
+        return None
+    problem = f"is a folder: {yamlfile.shown(full)}" if full.is_dir() else f"no such file: {yamlfile.shown(full)}"
+    return Problem(yamlfile.shown(base), key, problem, "correct the path (it starts at this file)")
+
+
+def _referenced_files(path: Path, content: dict[str, Any], registered_model: bool) -> dict[str, Path]:
     """Every local file or folder that the deployment's YAML points to, by its key."""
-    content = yamlfile.read(path)
     found: dict[str, Path] = {}
     problems: list[Problem] = []
 
@@ -142,10 +163,8 @@ def _referenced_files(path: Path, registered_model: bool) -> dict[str, Path]:
         if not isinstance(value, str) or value.startswith(RESOURCE_PREFIX) or "://" in value:
             return
         found[key] = (base / value).resolve()
-        if not found[key].exists():
-            problems.append(
-                Problem(str(path), key, f"no such file: {found[key]}", "correct the path (it starts at this file)")
-            )
+        if not found[key].exists() and (problem := _no_file(path, key, found[key])):
+            problems.append(problem)
 
     def section(key: str) -> dict[str, Any]:
         value = content.get(key)
@@ -155,28 +174,38 @@ def _referenced_files(path: Path, registered_model: bool) -> dict[str, Path]:
         note("model.path", section("model").get("path"))
         if "model" not in content:
             problems.append(
-                Problem(str(path), "model", "required, but not there", "name a model, e.g. azureml:diabetes:2")
+                Problem(
+                    yamlfile.shown(path), "model", "required, but not there", "name a model, e.g. azureml:diabetes:2"
+                )
             )
     code = section("code_configuration")
     note("code_configuration.code", code.get("code"))
     if folder := found.get("code_configuration.code"):
         note("code_configuration.scoring_script", code.get("scoring_script"), folder)
-    conda = section("environment").get("conda_file")
-    note("environment.conda_file", conda)
-    if isinstance(conda, str) and found["environment.conda_file"].exists():
-        yamlfile.read(found["environment.conda_file"])
+    note("environment.conda_file", section("environment").get("conda_file"))
+    if (conda := found.get("environment.conda_file")) and conda.exists():
+        try:
+            yamlfile.read(conda)
+        except ConfigError as error:
+            problems += error.problems
     if problems:
         raise ConfigError(*problems)
     return found
 
 
 def _answer_schema(path: Path) -> dict[str, Any]:
+    file = yamlfile.shown(path)
     try:
         schema = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigError(Problem(str(path), "", f"no JSON: {error}", "write a JSON schema")) from None
+        raise ConfigError(Problem(file, "", f"no JSON: {error}", "write a JSON schema")) from None
     if not isinstance(schema, dict):
-        raise ConfigError(Problem(str(path), "", "no JSON object", "write a JSON schema"))
+        raise ConfigError(Problem(file, "", "no JSON object", "write a JSON schema"))
+    try:
+        jsonschema.validators.validator_for(schema).check_schema(schema)
+    except jsonschema.SchemaError as error:
+        key = yamlfile.key_of(list(error.absolute_path))
+        raise ConfigError(Problem(file, key, error.message, "correct the JSON schema")) from None
     return schema
 
 

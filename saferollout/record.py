@@ -20,6 +20,7 @@ from saferollout.errors import Refused
 PREFIX = "saferollout."
 MAX_TAGS = 50
 MAX_TAG_LENGTH = 256
+CLOCK_S = 2
 
 
 class Phase(StrEnum):
@@ -50,9 +51,12 @@ class Owner(Value):
             return False
         pid, _, start = self.process.partition("@")
         try:
-            return _start(int(pid)) != start
+            # the system reckons the start from a clock that may be set; a process that got the pid anew is further off
+            return abs(_start(int(pid)) - int(start)) > CLOCK_S
         except psutil.NoSuchProcess:
             return True
+        except ValueError:
+            return False
 
 
 class Record(Value):
@@ -133,7 +137,8 @@ class Record(Value):
                 keep_until=datetime.fromisoformat(keep_until) if keep_until else None,
             )  # fmt: skip
         except (KeyError, ValueError) as error:
-            msg = f"the endpoint's {PREFIX}* tags are damaged ({error}); set the traffic by hand and remove them"
+            what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+            msg = f"the endpoint's {PREFIX}* tags are damaged ({what}); set the traffic by hand and remove them"
             raise Refused(msg) from None
 
 
@@ -143,12 +148,12 @@ def without_record(tags: dict[str, str]) -> dict[str, str]:
 
 
 def _fitting(decision: Decision) -> str:
-    """The decision as JSON, its comment cut to what a tag holds."""
-    text = decision.model_dump_json()
-    if (excess := len(text) - MAX_TAG_LENGTH) > 0:
-        comment = decision.comment[: max(0, len(decision.comment) - excess - 1)] + "…"
-        text = decision.model_copy(update={"comment": comment}).model_dump_json()
-    return text
+    """The decision as JSON, its comment and, if need be, its approver cut to what a tag holds."""
+    for field in ("comment", "approver"):
+        if (excess := len(decision.model_dump_json()) - MAX_TAG_LENGTH) > 0:
+            text = getattr(decision, field)
+            decision = decision.model_copy(update={field: text[: max(0, len(text) - excess - 1)] + "…"})
+    return decision.model_dump_json()
 
 
 def now() -> datetime:
@@ -160,5 +165,5 @@ def _process() -> str:
     return f"{os.getpid()}@{_start(os.getpid())}"
 
 
-def _start(pid: int) -> str:
-    return str(round(psutil.Process(pid).create_time()))
+def _start(pid: int) -> int:
+    return round(psutil.Process(pid).create_time())

@@ -1,5 +1,6 @@
 """Recorded requests: what is sent to a deployment to see how it does, with the true answers where they are known."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,16 +25,26 @@ def read_requests(path: Path) -> list[RecordedRequest]:
     """Read a JSON Lines file; ConfigError names each line that does not fit, or says that there is none."""
     requests: list[RecordedRequest] = []
     problems: list[Problem] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(yamlfile.unreadable(path, error)) from None
+    file = yamlfile.shown(path)
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
-            requests.append(RecordedRequest.model_validate_json(line))
+            request = RecordedRequest.model_validate_json(line)
+            json.dumps(request.request, allow_nan=False)
         except ValidationError as error:
             problem = yamlfile.problems_of(path, error)[0]
-            problems.append(Problem(str(path), f"line {number} {problem.key}".strip(), problem.problem, problem.remedy))
+            problems.append(Problem(file, f"line {number} {problem.key}".strip(), problem.problem, problem.remedy))
+        except ValueError:
+            problems.append(Problem(file, f"line {number} request", "NaN or infinity is no JSON", "write null"))
+        else:
+            requests.append(request)
     if not requests and not problems:
-        problems = [Problem(str(path), "", "holds no request", 'write lines like {"request": {"data": [[1, 2]]}}')]
+        problems = [Problem(file, "", "holds no request", 'write lines like {"request": {"data": [[1, 2]]}}')]
     if problems:
         raise ConfigError(*problems)
     return requests

@@ -1,9 +1,10 @@
 """The smoke test: recorded requests straight to the candidate, and to the live deployment to compare with."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import jsonschema
 import numpy as np
@@ -70,9 +71,11 @@ def _answered(pairs: Sequence[_Pair], config: SmokeTestConfig) -> Check:
 def _shape(pairs: Sequence[_Pair], schema: dict[str, Any] | None) -> Check:
     if schema is not None:
         validator = jsonschema.validators.validator_for(schema)(schema)
-        wrong = [error.message for _, answer, _ in pairs if answer.ok for error in validator.iter_errors(answer.body)]
-        return Check(check="answer schema", passed=not wrong, live="", limit="answer_schema",
-                     candidate=f"{len(wrong)} violations, e.g. {wrong[0][:120]}" if wrong else "valid")  # fmt: skip
+        answers = [answer.body for _, answer, _ in pairs if answer.ok]
+        wrong = [error.message for answer in answers for error in validator.iter_errors(answer)]
+        found = f"{len(wrong)} violations, e.g. {wrong[0][:120]}" if wrong else "valid" if answers else "no answer"
+        return Check(check="answer schema", passed=bool(answers) and not wrong, candidate=found, live="",
+                     limit="answer_schema")  # fmt: skip
     both = [(shape(answer.body), shape(live.body)) for _, answer, live in pairs if answer.ok and live.ok]
     other = [(candidate, live) for candidate, live in both if candidate != live]
     candidate, live = other[0] if other else both[0] if both else ("no answer", "no answer")
@@ -142,7 +145,20 @@ def distance(answer: object, other: object) -> float:
         return max((distance(answer[key], other[key]) for key in answer), default=0.0)
     if isinstance(answer, list) and isinstance(other, list) and len(answer) == len(other):
         return max(map(distance, answer, other), default=0.0)
-    numbers = (int, float)
-    if isinstance(answer, numbers) and isinstance(other, numbers) and not isinstance(answer, bool):
-        return abs(answer - other)
-    return 0.0 if answer == other else float("inf")
+    if _is_number(answer) and _is_number(other):
+        return _apart(answer, other)
+    return 0.0 if type(answer) is type(other) and answer == other else math.inf
+
+
+def _is_number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _apart(number: float, other: float) -> float:
+    if number == other or (math.isnan(number) and math.isnan(other)):
+        return 0.0
+    try:
+        apart = abs(float(number) - float(other))
+    except OverflowError:  # JSON's integers have no end
+        return math.inf
+    return math.inf if math.isnan(apart) else apart

@@ -13,8 +13,23 @@ from saferollout.errors import ConfigError, Problem
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _REMEDIES = {
-    "extra_forbidden": "remove it or correct its spelling",
-    "missing": "add it",
+    "bool_parsing": "write true or false",
+    "bool_type": "write true or false",
+    "enum": "write {expected}",
+    "float_parsing": "write a number",
+    "float_type": "write a number",
+    "greater_than": "write a number above {gt:g}",
+    "greater_than_equal": "write {ge:g} or more",
+    "int_from_float": "write a whole number",
+    "int_parsing": "write a whole number",
+    "int_type": "write a whole number",
+    "less_than": "write a number below {lt:g}",
+    "less_than_equal": "write {le:g} or less",
+    "model_type": "write `key: value` lines under it",
+    "path_type": "write a file's path",
+    "string_type": "write text, in quotes if it is all digits",
+    "too_long": "write at most {max_length} entries",
+    "tuple_type": "write a list",
 }
 
 
@@ -23,14 +38,28 @@ def read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(Problem(str(path), "", "no such file", "check the path")) from None
+        raise ConfigError(Problem(shown(path), "", "no such file", "check the path")) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(Problem(str(path), "", f"cannot be read: {error}", "give a readable UTF-8 file")) from None
+        raise ConfigError(unreadable(path, error)) from None
     except yaml.YAMLError as error:
         raise ConfigError(_syntax(path, error)) from None
+    except ValueError as error:  # a date that is none
+        raise ConfigError(Problem(shown(path), "", f"holds no valid YAML: {error}", "put it in quotes")) from None
     if not isinstance(content, dict):
-        raise ConfigError(Problem(str(path), "", "holds no mapping of keys to values", "write `key: value` lines"))
+        raise ConfigError(Problem(shown(path), "", "holds no mapping of keys to values", "write `key: value` lines"))
     return content
+
+
+def shown(path: Path) -> str:
+    """The path as the user would type it: from the current folder where it lies below that, else absolute."""
+    full = path.absolute()
+    return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
+
+
+def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Problem:
+    """The problem of a file that exists and cannot be read as text."""
+    reason = error.strerror if isinstance(error, OSError) else f"no UTF-8 at byte {error.start}"
+    return Problem(shown(path), "", f"cannot be read: {reason}", "give a readable UTF-8 file")
 
 
 def fill_in(path: Path, content: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +78,7 @@ def fill_in(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     def variable(name: str, key: str) -> str:
         if not (value := os.environ.get(name)):
             problems.append(
-                Problem(str(path), key, f"environment variable {name} is not set", "export it or write the value")
+                Problem(shown(path), key, f"environment variable {name} is not set", "export it or write the value")
             )
         return value or ""
 
@@ -73,20 +102,39 @@ def key_of(location: Sequence[str | int]) -> str:
 
 
 def _problem(path: Path, detail: dict[str, Any]) -> Problem:
+    kind, value, limits = detail["type"], detail["input"], detail.get("ctx", {})
     key = key_of(detail["loc"])
-    if detail["type"] == "value_error":
-        problem, _, remedy = detail["msg"].removeprefix("Value error, ").partition("; ")
-        return Problem(str(path), key, problem, remedy or "correct it")
-    if detail["type"] == "extra_forbidden":
-        return Problem(str(path), key, "unknown key", _REMEDIES["extra_forbidden"])
-    if detail["type"] == "missing":
-        return Problem(str(path), key, "required, but not there", _REMEDIES["missing"])
-    message = detail["msg"][0].lower() + detail["msg"][1:]
-    return Problem(str(path), key, f"{detail['input']!r} does not fit", message.replace("input ", "it "))
+    problem, remedy = f"{_short(value)} does not fit", "correct it"
+    if kind == "value_error":
+        problem, _, told = detail["msg"].removeprefix("Value error, ").partition("; ")
+        remedy = told or remedy
+    elif kind == "extra_forbidden":
+        problem, remedy = "unknown key", "remove it or correct its spelling"
+    elif kind == "missing":
+        problem, remedy = "required, but not there", "add it"
+    elif kind == "invalid_key":
+        key = key_of([*detail["loc"][:-1], str(value)])
+        problem, remedy = "unknown key", "keys are words"
+    elif kind == "json_invalid":
+        problem, remedy = f"no JSON: {limits['error'].replace(' line 1', '')}", "write one JSON object on the line"
+    elif kind == "string_too_short" or value is None:
+        problem, remedy = "is empty", "write a value or remove the key"
+    elif kind in _REMEDIES:
+        remedy = _REMEDIES[kind].format(**limits)
+    else:
+        remedy = detail["msg"][0].lower() + detail["msg"][1:]
+    return Problem(shown(path), key, problem, remedy)
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _syntax(path: Path, error: yaml.YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    what = getattr(error, "problem", None) or "not readable"
-    return Problem(str(path), where, f"YAML syntax error: {what}", "correct the indentation, quotes or brackets there")
+    what = getattr(error, "problem", None) or getattr(error, "reason", None) or "not readable"
+    return Problem(
+        shown(path), where, f"YAML syntax error: {what}", "correct the indentation, quotes or brackets there"
+    )
