@@ -1,10 +1,38 @@
 """The judge: anytime-valid statistics that say whether a candidate is healthy, harmful, or undecided.
 
-Pure numpy; no I/O, no clock, no knowledge of where the counts come from.
+Pure numpy; no I/O, no clock, no knowledge of where the counts come from. `Judge` combines the tests; each also works
+alone, in the same manner: `update(…)` takes a batch and returns the verdict, `e_value` is the evidence for harm,
+`e_value_healthy` for health, `words` the finding in a sentence, `to_dict` and `from_dict` carry it over.
 """
 
+from saferollout.judge import disagreement
+from saferollout.judge.bounded_mean import BoundedMean
 from saferollout.judge.error_rate_slo import ErrorRateSlo
+from saferollout.judge.intervals import rate_interval
+from saferollout.judge.judge import Batch, Finding, Forecast, Judge, Settings
+from saferollout.judge.latency import Latency, cut_points_ms
+from saferollout.judge.output_drift import OutputDrift, bucket_borders
+from saferollout.judge.paired_loss import PairedLoss
+from saferollout.judge.prediction_drift import PredictionDrift
 from saferollout.judge.rate_ratio import RateRatio
 from saferollout.judge.verdict import Verdict
 
-__all__ = ["ErrorRateSlo", "RateRatio", "Verdict"]
+__all__ = [
+    "Batch",
+    "BoundedMean",
+    "ErrorRateSlo",
+    "Finding",
+    "Forecast",
+    "Judge",
+    "Latency",
+    "OutputDrift",
+    "PairedLoss",
+    "PredictionDrift",
+    "RateRatio",
+    "Settings",
+    "Verdict",
+    "bucket_borders",
+    "cut_points_ms",
+    "disagreement",
+    "rate_interval",
+]

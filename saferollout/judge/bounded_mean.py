@@ -44,8 +44,8 @@ class BoundedMean(TwoSided):
     best of them in hindsight, without a rule for choosing λ, and makes small spread pay: the less D scatters, the
     larger the bet that wins.
 
-    Values that come one after the other resemble each other. A bet on each would be unfair then, so values are bet on as
-    means D̄ of blocks of `block` in a row, with `gap` values between blocks left out: within a block any dependence
+    Values that come one after the other resemble each other. A bet on each would be unfair then, so values are bet on
+    as means D̄ of blocks of `block` in a row, with `gap` values between blocks left out: within a block any dependence
     is harmless (only the mean of D̄ counts), and with lag-1 autocorrelation 0.3 the next block, three values on, hardly
     remembers the last (0.3³ = 0.03).
 

@@ -132,7 +132,7 @@ def _compare(a: object, b: object, scale: float | None) -> tuple[float, int]:
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         parts = [_compare(a[key], b[key], scale) if key in a and key in b else _missing(a.get(key, b.get(key)))
                  for key in {**a, **b}]  # fmt: skip
-    elif _is_list(a) and _is_list(b):
+    elif isinstance(a, list | tuple) and isinstance(b, list | tuple):
         longer, shorter = (a, b) if len(a) >= len(b) else (b, a)
         parts = [_compare(x, y, scale) for x, y in zip(a, b, strict=False)]
         parts += [_missing(x) for x in longer[len(shorter) :]]
@@ -142,10 +142,6 @@ def _compare(a: object, b: object, scale: float | None) -> tuple[float, int]:
     else:
         return _leaf(a, b, scale), 1
     return math.fsum(part[0] for part in parts), sum(part[1] for part in parts)
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list | tuple)
 
 
 def _missing(value: object) -> tuple[float, int]:

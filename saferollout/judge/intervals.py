@@ -6,6 +6,7 @@ lower limit is ever too high with probability at most α, and so is the upper on
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -78,24 +79,31 @@ def rate_interval(
         returns = log_returns(rate, multiples, np.array([requests]), np.array([events]), clumping)[0]
         return float(np.logaddexp.reduce(np.log(weights) + returns))
 
-    rejected, kept = 0.0, events / requests
-    if log_wealth(0.0, ABOVE, ABOVE_WEIGHTS) >= level:
-        for _ in range(40):
-            middle = (rejected + kept) / 2
-            if log_wealth(middle, ABOVE, ABOVE_WEIGHTS) >= level:
-                rejected = middle
-            else:
-                kept = middle
-    lower = rejected
-    kept, rejected = events / requests, 1.0
-    if log_wealth(1.0, BELOW, BELOW_WEIGHTS) >= level:
-        for _ in range(40):
-            middle = (rejected + kept) / 2
-            if log_wealth(middle, BELOW, BELOW_WEIGHTS) >= level:
-                rejected = middle
-            else:
-                kept = middle
-    return lower, rejected
+    mean = events / requests
+    return (
+        limit_between(0.0, mean, lambda rate: log_wealth(rate, ABOVE, ABOVE_WEIGHTS) >= level),
+        limit_between(1.0, mean, lambda rate: log_wealth(rate, BELOW, BELOW_WEIGHTS) >= level),
+    )
+
+
+def limit_between(far: float, near: float, rejects: Callable[[float], bool]) -> float:
+    """Return the last value on the way from `far` to `near` that a test rejects, or `far` if it rejects none.
+
+    Args:
+        far: The most extreme value there is.
+        near: The estimate.
+        rejects: Whether the test rejects a value; once it keeps one it must keep all nearer ones.
+    """
+    if not rejects(far):
+        return far
+    kept = near
+    for _ in range(40):
+        middle = (far + kept) / 2
+        if rejects(middle):
+            far = middle
+        else:
+            kept = middle
+    return far
 
 
 class RatioBounds:

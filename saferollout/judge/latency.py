@@ -136,7 +136,8 @@ class Latency(EventRates):
 
     def _exceed(self, latencies_ms: Array) -> Array:
         """How many latencies exceed each cut point, shape (K,)."""
-        return latencies_ms.size - np.searchsorted(np.sort(latencies_ms), self.cut_points_ms, side="right")
+        at_most = np.searchsorted(np.sort(latencies_ms), self.cut_points_ms, side="right")
+        return (latencies_ms.size - at_most).astype(np.float64)
 
     @property
     def words(self) -> str:

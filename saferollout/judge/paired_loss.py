@@ -10,7 +10,7 @@ from saferollout.judge.bounded_mean import check_values
 from saferollout.judge.clumps import CLUMPING, declump
 from saferollout.judge.counts import check_fraction
 from saferollout.judge.event_rates import HARM_RATIOS
-from saferollout.judge.intervals import rate_interval
+from saferollout.judge.intervals import limit_between
 from saferollout.judge.two_sided import TwoSided
 from saferollout.judge.verdict import Verdict
 from saferollout.judge.wealth import Wealth
@@ -33,7 +33,7 @@ def log_returns(ratios: Array, worse: Array, better: Array, limit: float, clumpi
         ratios: θ, shape (J,), all above 1 (for harm) or all below (for health).
         worse: D⁺, shape (T,).
         better: D⁻, shape (T,).
-        limit: m.
+        limit: m; times n if a row holds the sums over n pairs.
         clumping: Lag-1 autocorrelation to allow for, in [0, 1).
 
     Returns:
@@ -128,10 +128,19 @@ class PairedLoss(TwoSided):
     @property
     def interval(self) -> tuple[float, float]:
         """Lower and upper limit on the difference of mean losses, each of which holds at all times with 1 − α."""
-        # A limit on the sum of two rates holds if both parts' limits do: half of α for each.
-        worse = rate_interval(self.worse, self.pairs, self.alpha / 2, self.clumping)
-        better = rate_interval(self.better, self.pairs, self.alpha / 2, self.clumping)
-        return worse[0] - better[1], worse[1] - better[0]
+        if not self.pairs:
+            return -1.0, 1.0
+        # The drift is linear in the limit, so that T pairs cost T times the drift of one.
+        worse, better = np.array([self.worse]), np.array([self.better])
+
+        def rejects(limit: float, ratios: Array) -> bool:
+            logs = log_returns(ratios, worse, better, self.pairs * limit, self.clumping)[0]
+            return float(np.logaddexp.reduce(logs)) - math.log(ratios.size) >= self._log_alarm
+
+        return (
+            limit_between(-1.0, self.difference, lambda limit: rejects(limit, _HARM)),
+            limit_between(1.0, self.difference, lambda limit: rejects(limit, _HEALTH)),
+        )
 
     @property
     def words(self) -> str:
@@ -139,8 +148,9 @@ class PairedLoss(TwoSided):
         low, high = self.interval
         pairs = max(self.pairs, 1)
         return (
-            f"after {self.pairs:,} answers with a known truth the mean loss is {self.candidate_loss / pairs:.3g} against "
-            f"{self.live_loss / pairs:.3g}, a difference of {low:+.3g} to {high:+.3g} (α = {self.alpha:g}): {self.verdict}"
+            f"after {self.pairs:,} answers with a known truth the mean loss is {self.candidate_loss / pairs:.3g} "
+            f"against {self.live_loss / pairs:.3g}, a difference of {low:+.3g} to {high:+.3g} "
+            f"(α = {self.alpha:g}): {self.verdict}"
         )
 
     def _growth(self) -> tuple[Array, Array]:

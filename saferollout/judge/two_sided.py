@@ -114,11 +114,11 @@ class TwoSided(ABC):
             log_level_health: The same for health.
         """
         harm, health = self._growth()
+        to_harm = self._log_alarm if log_level_harm is None else log_level_harm
+        to_health = self._log_alarm if log_level_health is None else log_level_health
         return (
-            rounds_until(self._harm.log_stakes, harm, self._log_alarm if log_level_harm is None else log_level_harm),
-            rounds_until(
-                self._health.log_stakes, health, self._log_alarm if log_level_health is None else log_level_health
-            ),
+            0.0 if self.log_e_value >= to_harm else exposure_until(self._harm.log_stakes, harm, to_harm),
+            exposure_until(self._health.log_stakes, health, to_health),
         )
 
     def _take(self, harm_returns: Array, health_returns: Array, exposure: Array) -> None:
