@@ -1,0 +1,84 @@
+"""The command line: `localazure up` serves, `localazure env` prints the variables of one that serves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from localazure import server
+
+app = typer.Typer(
+    help="Azure Machine Learning online endpoints on this machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+StateDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--state-dir", help="Where everything is kept. [default: $XDG_STATE_HOME/localazure]", file_okay=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on one line, not export lines.")]
+Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Management port; 0 lets the OS choose.")]
+
+
+@app.command()
+def up(state_dir: StateDir = None, port: Port = 0, json_: Json = False) -> None:
+    """Serve until SIGTERM or SIGINT; print the variables to export once everything is ready."""
+    state = (state_dir or server.default_state_directory()).absolute()
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _log_to(state / server.LOG_FILE)
+        asyncio.run(server.serve(state, port, lambda environment: _print(environment, json_)))
+    except (server.StartFailed, OSError) as error:
+        _fail(str(error))
+
+
+@app.command()
+def env(state_dir: StateDir = None, json_: Json = False) -> None:
+    """Print the variables to export for a local Azure that is running."""
+    state = (state_dir or server.default_state_directory()).absolute()
+    try:
+        _print(server.running_environment(state), json_)
+    except server.NotRunning as error:
+        _fail(str(error))
+
+
+def _print(environment: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(environment), flush=True)
+    else:
+        print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items()), flush=True)
+
+
+def _log_to(path: Path) -> None:
+    to_file = logging.FileHandler(path)
+    to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_stderr = logging.StreamHandler(sys.stderr)
+    to_stderr.setLevel(logging.WARNING)
+    to_stderr.setFormatter(logging.Formatter("localazure: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[to_file, to_stderr])
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+def _fail(message: str) -> None:
+    print(f"localazure: {message}", file=sys.stderr)
+    raise typer.Exit(1)
+
+
+def main() -> None:
+    """The entry point."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,302 @@
+"""Online deployments: their resource, and how a change to it becomes running instances."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from localazure import endpoints, rules
+from localazure.arm import ArmError, Scope, bad_request, json_object, not_found, not_implemented, system_data
+from localazure.instances import InstanceFailed
+from localazure.operations import Operations
+from localazure.revisions import SERVER_LOG, STORAGE_LOG, Revisions
+from localazure.runtime import Limits, Runtime
+from localazure.store import Document, Store
+
+KIND = "deployment"
+
+_LOGS = {"inferenceserver": SERVER_LOG, "storageinitializer": STORAGE_LOG}
+_DEFAULT_TAIL = 500
+
+_PROBE = {
+    "failureThreshold": 30,
+    "initialDelay": "PT10S",
+    "period": "PT10S",
+    "successThreshold": 1,
+    "timeout": "PT2S",
+}
+_REQUESTS = {"maxConcurrentRequestsPerInstance": 1, "maxQueueWait": "PT0.5S", "requestTimeout": "PT5S"}
+
+
+class Deployments:
+    """The deployment operations.
+
+    A document holds the resource under `resource`, and under `serving` the properties and instance count that last
+    became ready: a failed update leaves those running.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        operations: Operations,
+        runtime: Runtime,
+        revisions: Revisions,
+        scope: Scope,
+        location: str,
+    ) -> None:
+        self._store = store
+        self._operations = operations
+        self._runtime = runtime
+        self._revisions = revisions
+        self._scope = scope
+        self._location = location
+
+    def routes(self, root: str) -> list[Route]:
+        """The operations under the workspace's path."""
+        many = root + "/onlineEndpoints/{endpoint}/deployments"
+        one = many + "/{deployment}"
+        return [
+            Route(many, self._list, methods=["GET"]),
+            Route(one, self._one, methods=["GET", "PUT", "PATCH", "DELETE"]),
+            Route(one + "/getLogs", self._get_logs, methods=["POST"]),
+            Route(one + "/skus", self._skus, methods=["GET"]),
+        ]
+
+    def restore(self) -> None:
+        """Bring back what an earlier process served; what it left unfinished has failed."""
+        for key, document in list(self._store.list(KIND)):
+            endpoint, _, name = key.partition("/")
+            if document["resource"]["properties"]["provisioningState"] not in ("Succeeded", "Failed"):
+                self._settle(endpoint, name, "Failed")
+            if serving := document.get("serving"):
+                self._operations.start(
+                    _resource(endpoint, name),
+                    lambda endpoint=endpoint, name=name, serving=serving: self._run(endpoint, name, serving),
+                )
+
+    async def _list(self, request: Request) -> Response:
+        endpoint = request.path_params["endpoint"]
+        self._endpoint(endpoint)
+        found = self._store.list(KIND, endpoint.lower() + "/")
+        return JSONResponse({"value": [document["resource"] for _, document in found]})
+
+    async def _one(self, request: Request) -> Response:
+        endpoint, name = request.path_params["endpoint"], request.path_params["deployment"]
+        match request.method:
+            case "PUT":
+                return self._put(endpoint, name, await json_object(request))
+            case "PATCH":
+                return self._patch(endpoint, name, await json_object(request))
+            case "DELETE":
+                return self._delete(endpoint, name)
+        return JSONResponse(self._document(endpoint, name)["resource"])
+
+    def _put(self, endpoint: str, name: str, body: dict[str, Any]) -> Response:
+        rules.check_name("deployment", name)
+        parent = self._endpoint(endpoint)
+        endpoints.require_settled(parent)
+        old = self._store.get(KIND, _key(endpoint, name))
+        if old is None and sum(1 for _ in self._store.list(KIND, endpoint.lower() + "/")) >= rules.MAX_DEPLOYMENTS:
+            raise ArmError(400, "OutOfQuota", f"An endpoint can have at most {rules.MAX_DEPLOYMENTS} deployments.")
+        properties = _properties(body.get("properties") or {})
+        self._revisions.require_assets(properties)
+        capacity = (body.get("sku") or {}).get("capacity", 1)
+        rules.check_instance_count(capacity)
+        rules.check_tags(body.get("tags") or {})
+        resource = {
+            "id": f"{parent['resource']['id']}/deployments/{old['resource']['name'] if old else name}",
+            "name": old["resource"]["name"] if old else name,
+            "type": "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/deployments",
+            "location": body.get("location") or self._location,
+            "tags": body.get("tags") or {},
+            "kind": body.get("kind") or "Managed",
+            "identity": body.get("identity"),
+            "properties": properties,
+            "sku": {**(body.get("sku") or {}), "name": "Default", "capacity": capacity},
+            "systemData": system_data(old["resource"]["systemData"] if old else None),
+        }
+        return self._begin(endpoint, name, old, resource, 200 if old else 201)
+
+    def _patch(self, endpoint: str, name: str, body: dict[str, Any]) -> Response:
+        old = self._document(endpoint, name)
+        resource = {**old["resource"], "systemData": system_data(old["resource"]["systemData"])}
+        if "tags" in body:
+            rules.check_tags(body["tags"] or {})
+            resource["tags"] = body["tags"] or {}
+        if "capacity" in (body.get("sku") or {}):
+            rules.check_instance_count(body["sku"]["capacity"])
+            resource["sku"] = {**resource["sku"], "capacity": body["sku"]["capacity"]}
+        return self._begin(endpoint, name, old, resource, 202)
+
+    def _begin(self, endpoint: str, name: str, old: Document | None, resource: Document, status: int) -> Response:
+        properties = {**resource["properties"], "provisioningState": "Creating"}
+        if old:
+            before = {**old["resource"]["properties"], "provisioningState": None}
+            scaled = old["resource"]["sku"] != resource["sku"] and before == {**properties, "provisioningState": None}
+            properties["provisioningState"] = "Scaling" if scaled else "Updating"
+        resource = {**resource, "properties": properties}
+        wanted = {"properties": resource["properties"], "capacity": resource["sku"]["capacity"]}
+
+        async def work() -> None:
+            await self._run(endpoint, name, wanted)
+            self._settle(endpoint, name, "Succeeded", wanted)
+
+        headers = self._operations.start(
+            _resource(endpoint, name), work, lambda _: self._settle(endpoint, name, "Failed")
+        )
+        document = {"resource": resource, "serving": old.get("serving") if old else None}
+        self._store.put(KIND, _key(endpoint, name), document)
+        if status == 202:
+            headers.pop("Azure-AsyncOperation")
+        return JSONResponse(resource, status, headers)
+
+    def _delete(self, endpoint: str, name: str) -> Response:
+        document = self._store.get(KIND, _key(endpoint, name))
+        if document is None:
+            return Response(status_code=204)
+        properties = self._endpoint(endpoint)["resource"]["properties"]
+        for what, traffic in (("live", properties["traffic"]), ("mirrored", properties["mirrorTraffic"])):
+            share = {key.lower(): value for key, value in traffic.items()}.get(name.lower())
+            if share:
+                raise bad_request(
+                    f"The deployment '{name}' has {share}% of the endpoint's {what} traffic and cannot be deleted. Move"
+                    " the traffic to other deployments first."
+                )
+
+        async def work() -> None:
+            await self._runtime.remove(endpoint, name)
+            self._revisions.delete(endpoint, name)
+            self._store.delete(KIND, _key(endpoint, name))
+
+        headers = self._operations.start(
+            _resource(endpoint, name), work, lambda _: self._settle(endpoint, name, "Failed")
+        )
+        self._settle(endpoint, name, "Deleting")
+        headers.pop("Azure-AsyncOperation")
+        return Response(status_code=202, headers=headers)
+
+    async def _run(self, endpoint: str, name: str, wanted: dict[str, Any]) -> None:
+        properties, capacity = wanted["properties"], wanted["capacity"]
+        settings = properties["requestSettings"]
+        limits = Limits(
+            request_timeout_ms=round(rules.duration_s(settings["requestTimeout"]) * 1000),
+            max_pending=2 * settings["maxConcurrentRequestsPerInstance"] * capacity,
+        )
+        setup = await self._revisions.prepare(endpoint, name, properties)
+        try:
+            await self._runtime.shape(endpoint, name, setup, capacity, limits)
+        except InstanceFailed as error:
+            raise ArmError(
+                400,
+                "ResourceNotReady",
+                f"The user container of the deployment '{name}' has crashed or did not become ready: {error}. See the"
+                f" deployment's logs.",
+            ) from error
+        self._revisions.tidy(endpoint, name, keep=setup)
+
+    async def _get_logs(self, request: Request) -> Response:
+        endpoint, name = request.path_params["endpoint"], request.path_params["deployment"]
+        document = self._document(endpoint, name)
+        body = await json_object(request)
+        container = body.get("containerType") or "InferenceServer"
+        file = _LOGS.get(str(container).lower())
+        if file is None:
+            raise bad_request(f"containerType must be StorageInitializer or InferenceServer, not {container!r}.")
+        tail = _DEFAULT_TAIL if body.get("tail") is None else body["tail"]
+        if isinstance(tail, bool) or not isinstance(tail, int) or tail < 1:
+            raise bad_request(f"tail must be a positive integer, not {tail!r}.")
+        path = self._revisions.folder(endpoint, name) / file
+        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
+        state = document["resource"]["properties"]["provisioningState"]
+        head = [f"Instance status: {state}", "", f"Container logs ({container}):"]
+        return JSONResponse({"content": "\n".join([*head, *lines[-tail:]]) + "\n"})
+
+    async def _skus(self, request: Request) -> Response:
+        self._document(request.path_params["endpoint"], request.path_params["deployment"])
+        capacity = {"default": 1, "minimum": 1, "maximum": rules.MAX_INSTANCES, "scaleType": "Manual"}
+        return JSONResponse(
+            {
+                "value": [
+                    {
+                        "capacity": capacity,
+                        "resourceType": "Microsoft.MachineLearning.Services/endpoints/deployments",
+                        "sku": {"name": "Default"},
+                    }
+                ]
+            }
+        )
+
+    def _endpoint(self, name: str) -> Document:
+        document = self._store.get(endpoints.KIND, name.lower())
+        if document is None:
+            raise endpoints.missing_endpoint(name, self._scope)
+        return document
+
+    def _document(self, endpoint: str, name: str) -> Document:
+        self._endpoint(endpoint)
+        document = self._store.get(KIND, _key(endpoint, name))
+        if document is None:
+            raise not_found(f"The deployment '{name}' was not found in the online endpoint '{endpoint}'.")
+        return document
+
+    def _settle(self, endpoint: str, name: str, state: str, serving: dict[str, Any] | None = None) -> None:
+        if document := self._store.get(KIND, _key(endpoint, name)):
+            document["resource"]["properties"]["provisioningState"] = state
+            if serving:
+                document["serving"] = serving
+            self._store.put(KIND, _key(endpoint, name), document)
+
+
+def _properties(given: dict[str, Any]) -> dict[str, Any]:
+    """The resource's properties with Azure's defaults. Raises ArmError (400, 501)."""
+    if str(given.get("endpointComputeType")).lower() != "managed":
+        raise not_implemented(f"deployments of the type {given.get('endpointComputeType')}")
+    code = given.get("codeConfiguration") or {}
+    if not code.get("codeId") or not code.get("scoringScript"):
+        raise not_implemented("deployments without a scoring script: give code_configuration")
+    if not given.get("environmentId"):
+        raise not_implemented("deployments without an environment")
+    if not given.get("instanceType"):
+        raise bad_request("instanceType is required for a managed online deployment.")
+    scale = given.get("scaleSettings") or {"scaleType": "Default"}
+    if scale.get("scaleType") != "Default":
+        raise bad_request("A managed online deployment supports the scale type Default only.")
+    properties = {
+        "endpointComputeType": "Managed",
+        "model": None,
+        "description": None,
+        "environmentVariables": {},
+        "appInsightsEnabled": False,
+        "egressPublicNetworkAccess": "Enabled",
+        "modelMountPath": None,
+        **{key: value for key, value in given.items() if value is not None},
+        "properties": given.get("properties") or {},
+        "scaleSettings": scale,
+        "requestSettings": _REQUESTS | _present(given.get("requestSettings")),
+        "livenessProbe": _PROBE | _present(given.get("livenessProbe")),
+        "readinessProbe": _PROBE | _present(given.get("readinessProbe")),
+    }
+    settings = properties["requestSettings"]
+    rules.check_request_timeout(rules.duration_s(settings["requestTimeout"]) * 1000)
+    concurrent = settings["maxConcurrentRequestsPerInstance"]
+    if isinstance(concurrent, bool) or not isinstance(concurrent, int) or concurrent < 1:
+        raise bad_request(f"maxConcurrentRequestsPerInstance must be a positive integer, not {concurrent!r}.")
+    for probe in ("livenessProbe", "readinessProbe"):
+        for key in ("initialDelay", "period", "timeout"):
+            rules.duration_s(properties[probe][key])
+    return properties
+
+
+def _present(given: dict[str, Any] | None) -> dict[str, Any]:
+    return {key: value for key, value in (given or {}).items() if value is not None}
+
+
+def _key(endpoint: str, name: str) -> str:
+    return f"{endpoint}/{name}".lower()
+
+
+def _resource(endpoint: str, name: str) -> str:
+    return f"onlineEndpoints/{endpoint}/deployments/{name}"

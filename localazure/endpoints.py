@@ -1,0 +1,248 @@
+"""Online endpoints: their resource, their keys, their traffic."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from localazure import rules, xds
+from localazure.arm import (
+    ArmError,
+    Scope,
+    bad_request,
+    conflict,
+    json_object,
+    not_found,
+    not_implemented,
+    system_data,
+)
+from localazure.operations import Operations
+from localazure.runtime import Runtime
+from localazure.store import Document, Store
+
+KIND = "endpoint"
+
+AUTH_MODES = {"key": "Key", "amltoken": "AMLToken", "aadtoken": "AADToken"}
+
+
+class Endpoints:
+    """The endpoint operations. A document holds the resource under `resource`, its keys under `keys`."""
+
+    def __init__(self, store: Store, operations: Operations, runtime: Runtime, scope: Scope, location: str) -> None:
+        self._store = store
+        self._operations = operations
+        self._runtime = runtime
+        self._scope = scope
+        self._location = location
+
+    def routes(self, root: str) -> list[Route]:
+        """The operations under the workspace's path."""
+        one = root + "/onlineEndpoints/{endpoint}"
+        return [
+            Route(root + "/onlineEndpoints", self._list, methods=["GET"]),
+            Route(one, self._one, methods=["GET", "PUT", "PATCH", "DELETE"]),
+            Route(one + "/listKeys", self._list_keys, methods=["POST"]),
+            Route(one + "/regenerateKeys", self._regenerate_keys, methods=["POST"]),
+            Route(one + "/token", self._token, methods=["POST"]),
+        ]
+
+    def settle_interrupted(self) -> None:
+        """End the changes that an earlier process left unfinished: what is written down is applied at the start."""
+        for name, document in list(self._store.list(KIND)):
+            if document["resource"]["properties"]["provisioningState"] not in ("Succeeded", "Failed"):
+                self._settle(name, "Failed")
+
+    async def _list(self, _request: Request) -> Response:
+        return JSONResponse({"value": [self._render(document) for _, document in self._store.list(KIND)]})
+
+    async def _one(self, request: Request) -> Response:
+        name = request.path_params["endpoint"]
+        match request.method:
+            case "PUT":
+                return self._put(name, await json_object(request))
+            case "PATCH":
+                return self._patch(name, await json_object(request))
+            case "DELETE":
+                return self._delete(name)
+        return JSONResponse(self._render(self._document(name)))
+
+    def _put(self, name: str, body: dict[str, Any]) -> Response:
+        rules.check_name("endpoint", name)
+        old = self._store.get(KIND, name.lower())
+        given = dict(body.get("properties") or {})
+        if given.get("compute"):
+            raise not_implemented("Kubernetes endpoints")
+        auth_mode = AUTH_MODES.get(str(given.get("authMode", "")).lower())
+        if auth_mode is None:
+            raise bad_request(
+                f"authMode must be one of {', '.join(AUTH_MODES.values())}, not {given.get('authMode')!r}."
+            )
+        if auth_mode != "Key":
+            raise not_implemented(f"endpoints with authMode {auth_mode}")
+        rules.check_tags(body.get("tags") or {})
+        self._operations.require_idle(_resource(name), f"The endpoint '{name}'")
+        properties = {
+            "authMode": auth_mode,
+            "description": given.get("description"),
+            "properties": given.get("properties") or {},
+            "publicNetworkAccess": given.get("publicNetworkAccess") or "Enabled",
+            "traffic": self._traffic(given.get("traffic"), name),
+            "mirrorTraffic": self._traffic(given.get("mirrorTraffic"), name),
+            "compute": None,
+        }
+        rules.check_traffic(properties["traffic"], properties["mirrorTraffic"], self._deployments(name))
+        display = old["resource"]["name"] if old else name
+        resource = {
+            "id": f"{self._scope.id}/onlineEndpoints/{display}",
+            "name": display,
+            "type": "Microsoft.MachineLearningServices/workspaces/onlineEndpoints",
+            "location": body.get("location") or self._location,
+            "tags": body.get("tags") or {},
+            "kind": body.get("kind") or "Managed",
+            "identity": self._identity(body.get("identity")),
+            "properties": {**properties, "provisioningState": "Updating" if old else "Creating"},
+            "systemData": system_data(old["resource"]["systemData"] if old else None),
+        }
+        keys = old["keys"] if old else [_new_key(), _new_key()]
+        return self._begin(name, {"resource": resource, "keys": keys}, 200 if old else 201)
+
+    def _patch(self, name: str, body: dict[str, Any]) -> Response:
+        document = self._document(name)
+        self._operations.require_idle(_resource(name), f"The endpoint '{name}'")
+        rules.check_tags(body.get("tags") or {})
+        if "tags" in body:
+            document["resource"]["tags"] = body["tags"] or {}
+        if "identity" in body:
+            document["resource"]["identity"] = self._identity(body["identity"])
+        document["resource"]["systemData"] = system_data(document["resource"]["systemData"])
+        document["resource"]["properties"]["provisioningState"] = "Updating"
+        return self._begin(name, document, 202)
+
+    def _delete(self, name: str) -> Response:
+        document = self._store.get(KIND, name.lower())
+        if document is None:
+            return Response(status_code=204)
+        for deployment in self._deployments(name):
+            self._operations.require_idle(f"{_resource(name)}/{deployment}", f"The deployment '{deployment}'")
+        document["resource"]["properties"]["provisioningState"] = "Deleting"
+
+        async def work() -> None:
+            self._store.delete(KIND, name.lower())
+            for key, _ in list(self._store.list("deployment", name.lower() + "/")):
+                self._store.delete("deployment", key)
+            await self._runtime.publish()
+            await self._runtime.remove_endpoint(name.lower())
+
+        headers = self._operations.start(_resource(name), work, lambda _: self._settle(name, "Failed"))
+        self._store.put(KIND, name.lower(), document)
+        headers.pop("Azure-AsyncOperation")  # Azure answers DELETE with Location alone
+        return Response(status_code=202, headers=headers)
+
+    def _begin(self, name: str, document: Document, status: int) -> Response:
+        async def work() -> None:
+            await self._runtime.publish()
+            self._settle(name, "Succeeded")
+
+        headers = self._operations.start(_resource(name), work, lambda _: self._settle(name, "Failed"))
+        self._store.put(KIND, name.lower(), document)
+        if status == 202:
+            headers.pop("Azure-AsyncOperation")
+        return JSONResponse(self._render(document), status, headers)
+
+    async def _list_keys(self, request: Request) -> Response:
+        document = self._document(request.path_params["endpoint"])
+        primary, secondary = document["keys"]
+        return JSONResponse({"primaryKey": primary, "secondaryKey": secondary})
+
+    async def _regenerate_keys(self, request: Request) -> Response:
+        name = request.path_params["endpoint"]
+        document = self._document(name)
+        body = await json_object(request)
+        which = {"primary": 0, "secondary": 1}.get(str(body.get("keyType", "")).lower())
+        if which is None:
+            raise bad_request(f"keyType must be Primary or Secondary, not {body.get('keyType')!r}.")
+        # The SDK sends the key in force as keyValue; taking it would make "regenerate" do nothing.
+        value = body.get("keyValue")
+        document["keys"][which] = value if value and value not in document["keys"] else _new_key()
+        if not set(document["keys"][which]) <= _KEY_CHARACTERS:
+            raise bad_request("A key can have letters and digits only.")
+        return self._begin(name, document, 202)
+
+    async def _token(self, request: Request) -> Response:
+        self._document(request.path_params["endpoint"])
+        raise bad_request("The endpoint uses keys for authentication; it has no tokens.")
+
+    def _document(self, name: str) -> Document:
+        document = self._store.get(KIND, name.lower())
+        if document is None:
+            raise missing_endpoint(name, self._scope)
+        return document
+
+    def _deployments(self, name: str) -> list[str]:
+        start = name.lower() + "/"
+        return [key.removeprefix(start) for key, _ in self._store.list("deployment", start)]
+
+    def _traffic(self, given: dict[str, Any] | None, name: str) -> dict[str, Any]:
+        """With each deployment by the name that it was created with: names compare without regard to case."""
+        start = name.lower() + "/"
+        names = {
+            key.removeprefix(start): document["resource"]["name"]
+            for key, document in self._store.list("deployment", start)
+        }
+        return {names.get(key.lower(), key): share for key, share in (given or {}).items()}
+
+    def _settle(self, name: str, state: str) -> None:
+        if document := self._store.get(KIND, name.lower()):
+            document["resource"]["properties"]["provisioningState"] = state
+            self._store.put(KIND, name.lower(), document)
+
+    def _identity(self, given: dict[str, Any] | None) -> dict[str, Any]:
+        """A system-assigned identity unless another was asked for; its ids belong to no real principal."""
+        kind = (given or {}).get("type") or "SystemAssigned"
+        return {**(given or {}), "type": kind, "principalId": _NOBODY, "tenantId": _NOBODY}
+
+    def _render(self, document: Document) -> Document:
+        resource = document["resource"]
+        score = self._runtime.scoring_uri(resource["name"])
+        uris = {"scoringUri": score, "swaggerUri": score.removesuffix("/score") + "/swagger.json"}
+        return {**resource, "properties": {**resource["properties"], **uris}}
+
+
+def missing_endpoint(name: str, scope: Scope) -> ArmError:
+    """404 for an endpoint that is not there."""
+    return not_found(f"The online endpoint '{name}' was not found in the workspace '{scope.workspace}'.")
+
+
+def require_settled(document: Document) -> None:
+    """Raise ArmError (409) while the endpoint is being created or deleted: it can take no deployments then."""
+    state = document["resource"]["properties"]["provisioningState"]
+    if state in ("Creating", "Deleting"):
+        raise conflict(f"The endpoint '{document['resource']['name']}' is {state}. Wait until it has succeeded.")
+
+
+def wanted_routes(document: Document, targets: dict[str, xds.Target]) -> xds.Endpoint:
+    """What the gateway shall do for the endpoint, given the deployments that run."""
+    properties = document["resource"]["properties"]
+    return xds.Endpoint(
+        name=document["resource"]["name"],
+        keys=tuple(document["keys"]),
+        traffic=properties["traffic"],
+        mirror=properties["mirrorTraffic"],
+        deployments=targets,
+    )
+
+
+_NOBODY = "00000000-0000-0000-0000-000000000000"
+_KEY_CHARACTERS = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
+
+
+def _new_key() -> str:
+    return "".join(secrets.choice(sorted(_KEY_CHARACTERS)) for _ in range(64))
+
+
+def _resource(name: str) -> str:
+    return f"onlineEndpoints/{name}"

@@ -1,0 +1,160 @@
+"""The instances of one deployment: how many there are, which revision they run, and what happens when one dies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from localazure import xds
+from localazure.instances import Instance, InstanceFailed, Setup
+
+DRAIN_POLL_S = 0.05
+RESTART_DELAYS_S = (0, 1, 2, 5, 10, 30)
+"""Before the first, second, … restart in a row; the last value goes on."""
+
+log = logging.getLogger(__name__)
+
+
+class Fleet:
+    """Starts, replaces and stops the instances of a deployment, and tells the gateway before and after.
+
+    `publish` makes the gateway do what the fleets say now and returns when it does; `under_way` counts the requests that
+    an instance is answering. An instance gets requests only when it is ready, and is stopped only when the gateway
+    sends it nothing new and it has answered the rest.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        publish: Callable[[], Awaitable[None]],
+        under_way: Callable[[int], Awaitable[int]],
+    ) -> None:
+        self.name = name
+        self.started = False
+        """Whether it has ever had a ready instance: the deployment then exists for the gateway, even with none left."""
+        self._publish = publish
+        self._under_way = under_way
+        self._instances: list[Instance] = []
+        self._guards: dict[Instance, asyncio.Task[None]] = {}
+        self._drain_timeout_s = 5.0
+
+    @property
+    def instances(self) -> tuple[xds.Instance, ...]:
+        """The instances that the gateway shall know."""
+        return tuple(xds.Instance(instance.port, instance.draining) for instance in self._instances)
+
+    async def shape(self, setup: Setup, count: int, drain_timeout_s: float) -> None:
+        """Make the fleet `count` instances of `setup`.
+
+        Instances of an older setup are replaced one by one. `drain_timeout_s` is how long a request may take. Raises
+        InstanceFailed when a new instance does not become ready; the old ones then go on serving.
+        """
+        self._drain_timeout_s = drain_timeout_s
+        old = [instance for instance in self._serving() if instance.setup != setup]
+        missing = count - len([instance for instance in self._serving() if instance.setup == setup])
+        if not old:
+            await self._add(setup, missing)
+        else:
+            for _ in range(missing):
+                await self._add(setup, 1)
+                if old:
+                    await self._drain([old.pop()])
+            await self._drain(old)
+        surplus = len(self._serving()) - count
+        if surplus > 0:
+            await self._drain(self._serving()[-surplus:])
+
+    async def drain(self) -> None:
+        """End all instances, each after it has answered what it has."""
+        await self._drain(self._serving())
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End all instances at once."""
+        guards = list(self._guards.values())
+        for guard in guards:
+            guard.cancel()
+        await asyncio.gather(*guards, return_exceptions=True)
+        self._guards.clear()
+        instances, self._instances = self._instances, []
+        await asyncio.gather(*(instance.stop() for instance in instances))
+
+    def _serving(self) -> list[Instance]:
+        return [instance for instance in self._instances if not instance.draining]
+
+    async def _add(self, setup: Setup, count: int) -> None:
+        if count <= 0:
+            return
+        started = [await Instance.start(setup) for _ in range(count)]
+        try:
+            await asyncio.gather(*(instance.ready() for instance in started))
+        except BaseException:
+            await asyncio.gather(*(instance.stop() for instance in started))
+            raise
+        for instance in started:
+            self._join(instance)
+        await self._publish()
+
+    def _join(self, instance: Instance) -> None:
+        self.started = True
+        self._instances.append(instance)
+        self._guards[instance] = asyncio.create_task(self._guard(instance), name=f"guard of {self.name}")
+
+    async def _drain(self, leaving: list[Instance]) -> None:
+        if not leaving:
+            return
+        for instance in leaving:
+            instance.draining = True
+            if guard := self._guards.pop(instance, None):
+                guard.cancel()
+        await self._publish()
+        deadline = asyncio.get_running_loop().time() + self._drain_timeout_s
+        waiting = list(leaving)
+        quiet = dict.fromkeys(waiting, 0)
+        while waiting and asyncio.get_running_loop().time() < deadline:
+            for instance in list(waiting):
+                # Twice in a row: a worker thread of the gateway may have chosen the instance just before the change.
+                quiet[instance] = 0 if await self._under_way(instance.port) else quiet[instance] + 1
+                if quiet[instance] >= 2:
+                    waiting.remove(instance)
+            if waiting:
+                await asyncio.sleep(DRAIN_POLL_S)
+        self._instances = [instance for instance in self._instances if instance not in leaving]
+        await self._publish()
+        await asyncio.gather(*(instance.stop() for instance in leaving))
+
+    async def _guard(self, instance: Instance) -> None:
+        """Replace the instance when it dies: out of rotation at once, and another one as soon as it is ready."""
+        code = await instance.wait()
+        self._guards.pop(instance, None)
+        if instance not in self._instances:
+            return
+        log.warning("an instance of %s ended with code %s: %s", self.name, code, instance.last_words())
+        self._instances.remove(instance)
+        await self._publish_safely()
+        for delay_s in _restart_delays():
+            await asyncio.sleep(delay_s)
+            replacement = await Instance.start(instance.setup)
+            try:
+                await replacement.ready()
+            except InstanceFailed as error:
+                log.warning("a new instance of %s failed: %s", self.name, error)
+                await replacement.stop()
+                continue
+            except asyncio.CancelledError:
+                await replacement.stop()
+                raise
+            self._join(replacement)
+            await self._publish_safely()
+            return
+
+    async def _publish_safely(self) -> None:
+        try:
+            await self._publish()
+        except Exception:  # noqa: BLE001 - a guard must not die of a gateway that is being restarted
+            log.exception("the gateway did not take the instances of %s", self.name)
+
+
+def _restart_delays() -> list[int]:
+    return [*RESTART_DELAYS_S, *([RESTART_DELAYS_S[-1]] * 1000)]

@@ -1,0 +1,123 @@
+"""One instance of a deployment: a real `azmlinfsrv` process."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from localazure.processes import Process
+
+POLL_S = 0.1
+BACKLOG = 2048
+STOP_GRACE_S = 10
+
+_LAUNCHER = Path(__file__).with_name("scoring_server.py")
+
+
+class InstanceFailed(Exception):
+    """The server ended, or did not become ready; the message says what its log says."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an instance runs: everything that makes one revision of a deployment."""
+
+    python: Path
+    entry_script: Path
+    app_root: Path
+    environment: Mapping[str, str]
+    log: Path
+    ready_timeout_s: float = field(compare=False)
+    """How long `init()` may take: what the readiness probe's settings allow."""
+
+
+class Instance:
+    """A running server on a loopback port of its own."""
+
+    def __init__(self, setup: Setup, port: int, process: Process, log_start: int) -> None:
+        self.setup = setup
+        self.port = port
+        self.draining = False
+        self._process = process
+        self._log_start = log_start
+
+    @classmethod
+    async def start(cls, setup: Setup) -> Instance:
+        """Start the server; it is not ready yet (see `ready`)."""
+        listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
+        with listener, setup.log.open("ab") as output:
+            port = listener.getsockname()[1]
+            process = await Process.start(
+                [
+                    *(setup.python, _LAUNCHER, str(listener.fileno())),
+                    *("--entry_script", setup.entry_script, "--port", str(port)),
+                ],
+                output=output,
+                env={**setup.environment, "AML_APP_ROOT": str(setup.app_root)},
+                cwd=setup.app_root,
+                pass_fds=[listener.fileno()],
+                grace_s=STOP_GRACE_S,
+            )
+            return cls(setup, port, process, output.tell())
+
+    async def ready(self) -> None:
+        """Wait until the server answers its readiness probe. Raises InstanceFailed."""
+        exited = asyncio.create_task(self._process.wait())
+        probing = asyncio.create_task(self._probe())
+        try:
+            done, _ = await asyncio.wait(
+                {exited, probing}, timeout=self.setup.ready_timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if probing in done:
+                return probing.result()
+            if exited in done:
+                raise InstanceFailed(f"the container exited with code {exited.result()}: {self.last_words()}")
+            raise InstanceFailed(
+                f"the readiness probe did not pass within {self.setup.ready_timeout_s:g} s: {self.last_words()}"
+            )
+        finally:
+            exited.cancel()
+            probing.cancel()
+            await asyncio.gather(exited, probing, return_exceptions=True)
+
+    async def wait(self) -> int:
+        """Wait for the server to end; returns its exit code."""
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """Stop the server; requests that it is answering are finished first, within the grace time."""
+        await self._process.stop()
+
+    def last_words(self) -> str:
+        """The line of this instance's log that tells best why it failed."""
+        try:
+            with self.setup.log.open("rb") as file:
+                file.seek(self._log_start)
+                lines = file.read().decode(errors="replace").splitlines()
+        except OSError:
+            return "(no log)"
+        telling = [
+            line.strip()
+            for line in lines
+            if re.match(r"[\w.]*(Error|Exception|Exit|Interrupt)\b", line) and "UserScriptException" not in line
+        ]
+        written = [line.strip() for line in lines if line.strip()]
+        return (telling or written or ["(empty log)"])[-1]
+
+    async def _probe(self) -> None:
+        async with httpx.AsyncClient(trust_env=False, timeout=self.setup.ready_timeout_s) as client:
+            while True:
+                try:
+                    # The socket listens before the server runs, so the first probe waits in its queue and is answered
+                    # the moment the server is up.
+                    if (await client.get(f"http://127.0.0.1:{self.port}/")).status_code == 200:
+                        return
+                except httpx.HTTPError:
+                    pass
+                await asyncio.sleep(POLL_S)

@@ -1,0 +1,137 @@
+"""Long-running operations: one at a time per resource, each with a page that tells how far it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from localazure.arm import ArmError, Scope, conflict, not_found, now
+from localazure.store import Store
+
+RETRY_AFTER_S = 1
+"""What clients are told to wait between two looks. The least that the header can say: azure-core takes 0 for absent."""
+
+TIMEOUT = "PT90M"
+
+log = logging.getLogger(__name__)
+
+
+class Operations:
+    """Starts operations as tasks and remembers how they ended.
+
+    An operation is a coroutine; when it raises ArmError, the operation has failed with that code and message.
+    """
+
+    def __init__(self, store: Store, scope: Scope, base_url: str, location: str) -> None:
+        self._store = store
+        self._base_url = base_url
+        self._root = f"{scope.subscription_provider_id}/locations/{location}"
+        self._running: dict[str, asyncio.Task[None]] = {}
+
+    def busy(self, resource: str) -> bool:
+        """Whether an operation on the resource is under way."""
+        return resource.lower() in self._running
+
+    def require_idle(self, resource: str, what: str) -> None:
+        """Raise ArmError (409) if an operation on the resource is under way."""
+        if self.busy(resource):
+            raise conflict(f"{what} is being changed by another operation. Wait until it has reached a final state.")
+
+    def start(
+        self, resource: str, work: Callable[[], Awaitable[None]], failed: Callable[[ArmError], None] | None = None
+    ) -> dict[str, str]:
+        """Begin `work` on `resource` (any key that names it); returns the headers by which clients follow it.
+
+        `failed` is called with the reason before the operation shows as failed. Raises ArmError (409) where another
+        operation on the resource is under way.
+        """
+        self.require_idle(resource, f"The resource '{resource}'")
+        identifier = str(uuid.uuid4())
+        self._store.put("operation", identifier, {"status": "InProgress", "startTime": now()})
+
+        async def run() -> None:
+            try:
+                await work()
+                self._end(identifier, "Succeeded")
+            except asyncio.CancelledError:
+                self._end(identifier, "Canceled", ArmError(409, "OperationCanceled", "Local Azure was stopped.").body())
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever goes wrong must end the operation, or clients wait for ever
+                reason = error if isinstance(error, ArmError) else _internal(error)
+                if failed:
+                    failed(reason)
+                self._end(identifier, "Failed", reason.body())
+            finally:
+                self._running.pop(resource.lower(), None)
+
+        self._running[resource.lower()] = asyncio.create_task(run(), name=f"operation on {resource}")
+        return {
+            "Azure-AsyncOperation": f"{self._base_url}{self._root}/mfeOperationsStatus/{identifier}",
+            "Location": f"{self._base_url}{self._root}/mfeOperationResults/{identifier}",
+            "Retry-After": str(RETRY_AFTER_S),
+            "x-ms-async-operation-timeout": TIMEOUT,
+        }
+
+    def end_interrupted(self) -> None:
+        """Mark as failed whatever an earlier process left under way."""
+        error = ArmError(500, "InternalServerError", "Local Azure was stopped while the operation was under way.")
+        for identifier, operation in self._store.list("operation"):
+            if operation["status"] == "InProgress":
+                self._end(identifier, "Failed", error.body())
+
+    async def stop(self) -> None:
+        """Cancel what is under way and wait for it."""
+        tasks = list(self._running.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def routes(self) -> list[Route]:
+        """The two pages of an operation: its status, and its result."""
+        root = "/subscriptions/{subscription}/providers/{provider}/locations/{location}"
+        return [
+            Route(root + "/mfeOperationsStatus/{identifier}", self._status, methods=["GET"]),
+            Route(root + "/mfeOperationResults/{identifier}", self._result, methods=["GET"]),
+        ]
+
+    def _end(self, identifier: str, status: str, error: dict[str, Any] | None = None) -> None:
+        operation = self._store.get("operation", identifier) or {}
+        operation |= {"status": status, "endTime": now()}
+        if error:
+            operation["error"] = error
+        self._store.put("operation", identifier, operation)
+
+    def _operation(self, request: Request) -> tuple[str, dict[str, Any]]:
+        identifier = request.path_params["identifier"]
+        operation = self._store.get("operation", identifier)
+        if operation is None:
+            raise not_found(f"There is no operation '{identifier}'.", "OperationNotFound")
+        return identifier, operation
+
+    async def _status(self, request: Request) -> Response:
+        identifier, operation = self._operation(request)
+        body = {"id": request.url.path, "name": identifier, **operation}
+        return JSONResponse(body, headers={"Retry-After": str(RETRY_AFTER_S)})
+
+    async def _result(self, request: Request) -> Response:
+        identifier, operation = self._operation(request)
+        match operation["status"]:
+            case "InProgress":
+                return Response(
+                    status_code=202, headers={"Location": str(request.url), "Retry-After": str(RETRY_AFTER_S)}
+                )
+            case "Succeeded":
+                return JSONResponse({"id": request.url.path, "name": identifier, "status": "Succeeded"})
+        return JSONResponse({"error": operation["error"]}, 409)
+
+
+def _internal(error: Exception) -> ArmError:
+    log.error("an operation failed", exc_info=error)
+    return ArmError(500, "InternalServerError", f"Local Azure failed: {type(error).__name__}: {error}")

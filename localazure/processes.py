@@ -1,0 +1,65 @@
+"""Child processes that die with this one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+from localazure import leash
+
+
+class Process:
+    """A command on a leash (see `localazure.leash`): it dies when we do, even when we are killed."""
+
+    def __init__(self, leashed: asyncio.subprocess.Process) -> None:
+        self._leashed = leashed
+
+    @classmethod
+    async def start(
+        cls,
+        argv: Sequence[str | Path],
+        *,
+        output: IO[bytes] | int,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        pass_fds: Sequence[int] = (),
+        grace_s: float = 10,
+    ) -> Process:
+        """Start `argv` with stdout and stderr to `output`; `grace_s` is how long it may take to stop when asked."""
+        environ = dict(os.environ if env is None else env)
+        environ[leash.GRACE_ENV] = str(grace_s)
+        leashed = await asyncio.create_subprocess_exec(
+            *leash.command(*map(str, argv)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            env=environ,
+            cwd=cwd,
+            pass_fds=pass_fds,
+            start_new_session=True,  # Ctrl-C in a terminal is for us to pass on, in our order
+        )
+        return cls(leashed)
+
+    @property
+    def returncode(self) -> int | None:
+        """The command's exit code; None while it runs."""
+        return self._leashed.returncode
+
+    async def wait(self) -> int:
+        """Wait for the command to end; returns its exit code."""
+        return await self._leashed.wait()
+
+    async def read(self) -> bytes:
+        """The output, where it was asked for as a pipe, and the end of the command."""
+        output, _ = await self._leashed.communicate()
+        return output or b""
+
+    async def stop(self) -> int:
+        """Ask the command to end, then make it; returns when it and all its descendants are gone."""
+        with contextlib.suppress(ProcessLookupError):
+            self._leashed.terminate()
+        return await self._leashed.wait()

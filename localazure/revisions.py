@@ -1,0 +1,165 @@
+"""A deployment's revision: code, model and environment, brought together on disk as Azure lays them out."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from localazure.arm import ArmError, not_implemented
+from localazure.assets import Assets, Location, environment
+from localazure.blobs import Blobs
+from localazure.environments import BuildFailed, Environments, parse
+from localazure.instances import Setup
+from localazure.rules import duration_s
+
+SERVER_LOG = "inference-server.log"
+STORAGE_LOG = "storage-initializer.log"
+
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_PASSED_ON_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_", "PIP_")
+
+
+class Revisions:
+    """Prepares revisions below `directory`: one folder per deployment, one folder per revision in it."""
+
+    def __init__(self, directory: Path, assets: Assets, blobs: Blobs, environments: Environments) -> None:
+        self._directory = directory
+        self._assets = assets
+        self._blobs = blobs
+        self._environments = environments
+
+    def folder(self, endpoint: str, deployment: str) -> Path:
+        """The deployment's folder: its logs, and its revisions. Names have been checked: they are no paths."""
+        return self._directory / endpoint.lower() / deployment.lower()
+
+    def require_assets(self, properties: dict[str, Any]) -> None:
+        """Raise ArmError for assets that do not exist, or that local Azure cannot run."""
+        if properties.get("model"):
+            _, _, model = self._assets.get("models", properties["model"])
+            self._assets.location(model["properties"]["modelUri"])
+        self._assets.get("codes", properties["codeConfiguration"]["codeId"])
+        _, _, resource = self._assets.get("environments", properties["environmentId"])
+        environment(resource)
+
+    async def prepare(self, endpoint: str, deployment: str, properties: dict[str, Any]) -> Setup:
+        """Bring everything to disk and build the environment; the same properties give an equal setup again.
+
+        Raises ArmError: ImageBuildFailure, BadArgument for missing files.
+        """
+        folder = self.folder(endpoint, deployment)
+        folder.mkdir(parents=True, exist_ok=True)
+        target = folder / self._digest(properties)
+        tell_storage = _writer(folder / STORAGE_LOG)
+        if not target.exists():
+            partial = target.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            await asyncio.to_thread(self._lay_out, partial, properties, tell_storage)
+            partial.rename(target)
+        app_root, model_dir = _parts(target)
+        script = PurePosixPath(properties["codeConfiguration"]["scoringScript"])
+        entry = (app_root / script).resolve()
+        if not entry.is_relative_to(app_root.resolve()) or not entry.is_file():
+            found = ", ".join(sorted(path.name for path in app_root.iterdir())) or "nothing"
+            raise ArmError(
+                400, "BadArgument", f"The scoring script '{script}' is not in the code folder, which has: {found}."
+            )
+        python = await self._build(properties["environmentId"], _writer(folder / SERVER_LOG))
+        (folder / "home").mkdir(exist_ok=True)
+        return Setup(
+            python=python,
+            entry_script=app_root / script,
+            app_root=app_root,
+            environment=self._environ(python, folder / "home", model_dir, properties),
+            log=folder / SERVER_LOG,
+            ready_timeout_s=_patience_s(properties["readinessProbe"]),
+        )
+
+    def tidy(self, endpoint: str, deployment: str, keep: Setup) -> None:
+        """Delete the deployment's other revisions."""
+        folder = self.folder(endpoint, deployment)
+        kept = keep.app_root.relative_to(folder).parts[0]
+        for path in folder.iterdir():
+            if path.is_dir() and path.name not in (kept, "home"):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def delete(self, endpoint: str, deployment: str) -> None:
+        """Delete the deployment's files, logs and all."""
+        shutil.rmtree(self.folder(endpoint, deployment), ignore_errors=True)
+
+    def _lay_out(self, target: Path, properties: dict[str, Any], tell: Callable[[str], None]) -> None:
+        _, _, code = self._assets.get("codes", properties["codeConfiguration"]["codeId"])
+        self._copy(self._assets.location(code["properties"]["codeUri"]), target / "code", "code", tell)
+        if properties.get("model"):
+            name, version, model = self._assets.get("models", properties["model"])
+            location = self._assets.location(model["properties"]["modelUri"])
+            directory = target / "azureml-models" / name / version
+            self._copy(location, directory, f"model {name}:{version}", tell)
+
+    def _copy(self, location: Location, target: Path, what: str, tell: Callable[[str], None]) -> None:
+        try:
+            path = self._blobs.write_to(location.container, location.path, target)
+        except FileNotFoundError as error:
+            raise ArmError(400, "BadArgument", f"The files of the {what} are not in the storage: {error}") from error
+        except ValueError as error:
+            raise ArmError(400, "BadArgument", f"The files of the {what} cannot be used: {error}") from error
+        tell(f"Downloaded the {what} to {path.relative_to(target.parent)}")
+
+    async def _build(self, environment_id: str, tell: Callable[[str], None]) -> Path:
+        name, version, resource = self._assets.get("environments", environment_id)
+        properties = environment(resource)
+        if not properties.get("condaFile"):
+            raise not_implemented(f"environment '{name}' without a conda file: it has no container engine")
+        try:
+            return await self._environments.build(parse(properties["condaFile"]), tell)
+        except BuildFailed as error:
+            message = f"The image build of the environment '{name}:{version}' failed: {error}"
+            tell(f"ERROR: {message}")
+            raise ArmError(400, "ImageBuildFailure", message) from error
+
+    def _digest(self, properties: dict[str, Any]) -> str:
+        parts = [properties.get("model"), properties["codeConfiguration"]["codeId"]]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+    def _environ(self, python: Path, home: Path, model_dir: Path | None, properties: dict[str, Any]) -> dict[str, str]:
+        """A container's environment: none of this process's secrets, and threads as for a small machine."""
+        environ = {
+            name: value
+            for name, value in os.environ.items()
+            if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+        }
+        environ.setdefault("OMP_NUM_THREADS", "1")
+        environ |= {
+            "PATH": f"{python.parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
+            "HOME": str(home),
+            "PYTHONUNBUFFERED": "1",
+            **{name: str(value) for name, value in (properties.get("environmentVariables") or {}).items()},
+        }
+        if model_dir:
+            environ["AZUREML_MODEL_DIR"] = str(model_dir)
+        return environ
+
+
+def _parts(target: Path) -> tuple[Path, Path | None]:
+    """(code folder, model folder) of a revision that is laid out."""
+    (code,) = (target / "code").iterdir()
+    models = target / "azureml-models"
+    return code, next(models.glob("*/*")) if models.is_dir() else None
+
+
+def _patience_s(probe: dict[str, Any]) -> float:
+    initial_s, period_s = duration_s(probe["initialDelay"]), duration_s(probe["period"])
+    return initial_s + period_s * int(probe["failureThreshold"])
+
+
+def _writer(path: Path) -> Callable[[str], None]:
+    def write(line: str) -> None:
+        with path.open("a") as file:
+            file.write(line + "\n")
+
+    return write

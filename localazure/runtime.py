@@ -1,0 +1,101 @@
+"""What runs: the fleets of all deployments, and the gateway before them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from localazure import xds
+from localazure.fleets import Fleet
+from localazure.gateway import Gateway
+from localazure.instances import Setup
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the gateway holds a deployment's requests to."""
+
+    request_timeout_ms: int
+    max_pending: int
+
+
+@dataclass
+class _Running:
+    name: str
+    fleet: Fleet
+    limits: Limits
+    routed: bool = True
+
+
+class Runtime:
+    """Keeps a fleet per deployment and makes the gateway follow.
+
+    `endpoints` returns the endpoints with their traffic, given the deployments that run: {endpoint: {deployment: target}},
+    the endpoints by lower-cased name. Whoever knows the endpoints sets it.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._running: dict[tuple[str, str], _Running] = {}
+        self.endpoints: Callable[[dict[str, dict[str, xds.Target]]], list[xds.Endpoint]] = lambda _: []
+
+    def scoring_uri(self, endpoint: str) -> str:
+        """Where the endpoint is scored."""
+        return f"https://127.0.0.1:{self._gateway.port}{xds.scoring_path(endpoint)}"
+
+    async def shape(self, endpoint: str, deployment: str, setup: Setup, count: int, limits: Limits) -> None:
+        """Make the deployment `count` ready instances of `setup`. Raises InstanceFailed; what served goes on then."""
+        key = (endpoint.lower(), deployment.lower())
+        running = self._running.get(key)
+        if running is None:
+            running = self._running[key] = _Running(deployment, self._fleet(endpoint, deployment), limits)
+        before, running.limits = running.limits, limits
+        try:
+            await running.fleet.shape(setup, count, drain_timeout_s=limits.request_timeout_ms / 1000)
+        except BaseException:
+            running.limits = before
+            if not running.fleet.started:
+                del self._running[key]
+            raise
+        await self.publish()
+
+    async def remove(self, endpoint: str, deployment: str) -> None:
+        """End the deployment's instances, after they have answered what they have."""
+        key = (endpoint.lower(), deployment.lower())
+        if running := self._running.get(key):
+            running.routed = False
+            await self.publish()
+            await running.fleet.drain()
+            self._running.pop(key, None)
+            await self.publish()
+
+    async def remove_endpoint(self, endpoint: str) -> None:
+        """End all instances of the endpoint's deployments, likewise."""
+        await asyncio.gather(*(self.remove(*key) for key in self._running if key[0] == endpoint.lower()))
+
+    async def publish(self) -> None:
+        """Make the gateway do what the fleets and the endpoints say now."""
+        await self._gateway.apply(self._wanted)
+
+    async def stop(self) -> None:
+        """End everything at once."""
+        await asyncio.gather(*(running.fleet.stop() for running in self._running.values()))
+
+    def _fleet(self, endpoint: str, deployment: str) -> Fleet:
+        cluster = xds.cluster_name(endpoint, deployment)
+
+        async def under_way(port: int) -> int:
+            return await self._gateway.requests_under_way(cluster, port)
+
+        return Fleet(cluster, self.publish, under_way)
+
+    def _wanted(self) -> list[xds.Endpoint]:
+        targets: dict[str, dict[str, xds.Target]] = {}
+        for (endpoint, _), running in self._running.items():
+            if running.fleet.started:
+                limits = running.limits
+                targets.setdefault(endpoint, {})[running.name] = xds.Target(
+                    running.fleet.instances, limits.request_timeout_ms, limits.max_pending, running.routed
+                )
+        return self.endpoints(targets)

@@ -1,0 +1,252 @@
+"""One local Azure: everything put together, started, served, and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import uvicorn
+
+from localazure import certificates, deployments, endpoints, xds
+from localazure.app import WORKSPACE_PATH, build
+from localazure.arm import Scope
+from localazure.assets import Assets
+from localazure.blobs import Blobs
+from localazure.environments import Environments
+from localazure.gateway import Gateway, GatewayError
+from localazure.identity import Identity
+from localazure.operations import Operations
+from localazure.revisions import Revisions
+from localazure.runtime import Runtime
+from localazure.store import Store
+from localazure.workspace import METADATA_PATH, Workspace
+
+LOCATION = "local"
+RESOURCE_GROUP = "local"
+WORKSPACE = "local"
+LOG_FILE = "localazure.log"
+
+_ENVIRONMENT_FILE = "environment.json"
+_LOCK_FILE = "lock"
+_IDENTITY_FILE = "identity.json"
+
+log = logging.getLogger(__name__)
+
+
+class StartFailed(Exception):
+    """Local Azure cannot start; the message tells why and what to do."""
+
+
+class NotRunning(Exception):
+    """No local Azure runs on the state directory."""
+
+
+def default_state_directory() -> Path:
+    """Where a local Azure keeps its state unless told otherwise: $XDG_STATE_HOME/localazure."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "state") / "localazure"
+
+
+def running_environment(state: Path) -> dict[str, str]:
+    """The variables of the local Azure that runs on `state`. Raises NotRunning."""
+    try:
+        with _exclusive(state / _LOCK_FILE, create=False):
+            pass
+    except BlockingIOError:
+        with contextlib.suppress(OSError, ValueError):
+            environment: dict[str, str] = json.loads((state / _ENVIRONMENT_FILE).read_text())
+            return environment
+        raise NotRunning(f"the local Azure on {state} is still starting") from None
+    except OSError:
+        pass
+    raise NotRunning(f"no local Azure runs on {state}: start one with 'localazure up --state-dir {state}'")
+
+
+async def serve(state: Path, port: int, ready: Callable[[dict[str, str]], None]) -> None:
+    """Run a local Azure on the directory `state` until SIGTERM or SIGINT.
+
+    `port` 0 takes the port of the last time where that is free, else one that the OS chooses. `ready` gets the variables
+    that clients need, once everything answers. Raises StartFailed.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        with _exclusive(state / _LOCK_FILE):
+            await _serve_locked(state, port, ready, stopping)
+    except BlockingIOError as error:
+        raise StartFailed(f"another local Azure runs on {state}: stop it, or give another --state-dir") from error
+
+
+async def _serve_locked(
+    state: Path, port: int, ready: Callable[[dict[str, str]], None], stopping: asyncio.Event
+) -> None:
+    environment_file = state / _ENVIRONMENT_FILE
+    environment_file.unlink(missing_ok=True)
+    known = _identity(state)
+    tls = certificates.ensure(state / "tls")
+    listener = _listen(port, known.get("port", 0))
+    address = f"127.0.0.1:{listener.getsockname()[1]}"
+    base_url = f"https://{address}"
+    scope = Scope(known["subscription_id"], RESOURCE_GROUP, WORKSPACE)
+
+    async with contextlib.AsyncExitStack() as stack:
+        store = Store(state / "state.sqlite")
+        stack.callback(store.close)
+        operations = Operations(store, scope, base_url, LOCATION)
+        operations.end_interrupted()
+        gateway = Gateway(state / "gateway", tls, state)
+        stack.push_async_callback(gateway.stop)
+        await _start_gateway(gateway, known.get("scoring_port", 0))
+        _remember(state, {**known, "port": listener.getsockname()[1], "scoring_port": gateway.port})
+
+        runtime = Runtime(gateway)
+        stack.push_async_callback(runtime.stop)
+        stack.push_async_callback(operations.stop)
+        identity = Identity(base_url, known["tenant_id"], known["client_id"], known["client_secret"])
+        blobs = Blobs(state / "blobs", store, address, bytes.fromhex(known["storage_key"]))
+        assets = Assets(store, blobs, scope)
+        workspace = Workspace(base_url, scope, LOCATION, known["tenant_id"], blobs)
+        revisions = Revisions(state / "deployments", assets, blobs, Environments())
+        online_endpoints = endpoints.Endpoints(store, operations, runtime, scope, LOCATION)
+        online_deployments = deployments.Deployments(store, operations, runtime, revisions, scope, LOCATION)
+
+        def wanted(running: dict[str, dict[str, xds.Target]]) -> list[xds.Endpoint]:
+            return [
+                endpoints.wanted_routes(document, running.get(name, {}))
+                for name, document in store.list(endpoints.KIND)
+            ]
+
+        runtime.endpoints = wanted
+        online_endpoints.settle_interrupted()
+        await runtime.publish()
+        online_deployments.restore()
+        application = build(
+            scope,
+            identity,
+            open_routes=[*workspace.cloud_routes(), *identity.routes(), *blobs.routes()],
+            guarded_routes=[
+                *operations.routes(),
+                *workspace.routes(WORKSPACE_PATH),
+                *online_endpoints.routes(WORKSPACE_PATH),
+                *online_deployments.routes(WORKSPACE_PATH),
+                *assets.routes(WORKSPACE_PATH),
+            ],
+        )
+        config = uvicorn.Config(
+            application,
+            ssl_certfile=tls.certificate,
+            ssl_keyfile=tls.key,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=2,
+        )
+        web = _Web(config)
+        serving = asyncio.create_task(web.serve([listener]), name="web server")
+        while not web.started:
+            if serving.done():
+                await serving
+                raise StartFailed("the web server did not start")
+            await asyncio.sleep(0.01)
+        environment = {
+            "ARM_CLOUD_METADATA_URL": f"{base_url}{METADATA_PATH}?api-version=2022-09-01",
+            "REQUESTS_CA_BUNDLE": str(tls.bundle),
+            "SSL_CERT_FILE": str(tls.bundle),
+            "AZURE_AUTHORITY_HOST": base_url,
+            "AZURE_TENANT_ID": known["tenant_id"],
+            "AZURE_CLIENT_ID": known["client_id"],
+            "AZURE_CLIENT_SECRET": known["client_secret"],
+            "AZURE_SUBSCRIPTION_ID": scope.subscription_id,
+            "AZURE_RESOURCE_GROUP": scope.resource_group,
+            "AZUREML_WORKSPACE_NAME": scope.workspace,
+        }
+        _write_private(environment_file, environment)
+        stack.callback(environment_file.unlink, missing_ok=True)
+        log.info("local Azure is ready at %s, scoring at port %s", base_url, gateway.port)
+        ready(environment)
+        await stopping.wait()
+        log.info("stopping")
+        web.should_exit = True
+        await serving
+
+
+class _Web(uvicorn.Server):
+    """uvicorn without signal handlers: we stop in an order of our own."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def _listen(port: int, last: int) -> socket.socket:
+    if not port and last:
+        with contextlib.suppress(OSError):
+            return socket.create_server(("127.0.0.1", last))
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise StartFailed(f"port {port} cannot be used: {error.strerror}; give another --port, or none") from error
+
+
+async def _start_gateway(gateway: Gateway, last: int) -> None:
+    try:
+        await gateway.start(last)
+    except GatewayError as error:
+        if not last:
+            raise StartFailed(str(error)) from error
+        log.warning("the gateway does not start on its last port %s; another is taken: %s", last, error)
+        await gateway.stop()
+        try:
+            await gateway.start()
+        except GatewayError as second:
+            raise StartFailed(str(second)) from second
+
+
+def _identity(state: Path) -> dict[str, Any]:
+    """What stays the same when a local Azure is started again: its ids, secrets, and ports where they are free."""
+    with contextlib.suppress(OSError, ValueError):
+        known: dict[str, Any] = json.loads((state / _IDENTITY_FILE).read_text())
+        return known
+    known = {
+        "subscription_id": str(uuid.uuid4()),
+        "tenant_id": str(uuid.uuid4()),
+        "client_id": str(uuid.uuid4()),
+        "client_secret": secrets.token_urlsafe(32),
+        "storage_key": secrets.token_hex(32),
+    }
+    _remember(state, known)
+    return known
+
+
+def _remember(state: Path, known: dict[str, Any]) -> None:
+    _write_private(state / _IDENTITY_FILE, known)
+
+
+def _write_private(path: Path, content: dict[str, Any]) -> None:
+    temporary = path.with_suffix(".new")
+    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(content, file)
+    temporary.replace(path)
+
+
+@contextlib.contextmanager
+def _exclusive(path: Path, create: bool = True) -> Iterator[None]:
+    """Hold the lock file; raises BlockingIOError when another process does. It falls with its holder."""
+    with path.open("a" if create else "r") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield

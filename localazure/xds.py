@@ -1,0 +1,370 @@
+"""What the gateway shall do, and how that is said in Envoy's configuration."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+ROUTES = "endpoints"
+DEPLOYMENT_HEADER = "azureml-model-deployment"
+SERVED_BY_HEADER = "x-localazure-deployment"
+"""Local Azure's own: tells which deployment answered. Azure has no such header; nothing may depend on it."""
+
+Resource = dict[str, Any]
+
+_TYPE = "type.googleapis.com/envoy."
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One server process of a deployment, on a loopback port; `draining`: finishes what it has, gets nothing new."""
+
+    port: int
+    draining: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """A deployment as the gateway sees it."""
+
+    instances: tuple[Instance, ...] = ()
+    request_timeout_ms: int = 5000
+    max_pending: int = 2
+    """Requests that may be under way at once; one more is answered 429."""
+    routed: bool = True
+    """Whether requests may reach it; not while it is being removed."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint as the gateway sees it. Traffic and mirror traffic are percentages by deployment."""
+
+    name: str
+    keys: tuple[str, ...]
+    traffic: dict[str, int] = field(default_factory=dict)
+    mirror: dict[str, int] = field(default_factory=dict)
+    deployments: dict[str, Target] = field(default_factory=dict)
+
+
+def cluster_name(endpoint: str, deployment: str) -> str:
+    """The name by which the gateway knows a deployment."""
+    return f"{endpoint}/{deployment}"
+
+
+def scoring_path(endpoint: str) -> str:
+    """The path of an endpoint's scoring address. Azure has a host per endpoint; names like that need a resolver."""
+    return f"/endpoints/{endpoint}/score"
+
+
+def bootstrap(
+    directory: Path, admin_socket: Path, port: int, certificate: Path, key: Path, access_log: Path
+) -> Resource:
+    """Envoy's start configuration: one TLS listener on loopback; everything else comes from files in `directory`."""
+    manager = {
+        "@type": _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "gateway",
+        "rds": {"route_config_name": ROUTES, "config_source": _source(directory, "routes.json")},
+        "use_remote_address": True,
+        "always_set_request_id_in_response": True,
+        "internal_address_config": {"cidr_ranges": []},
+        "http_filters": [
+            {
+                "name": "model-errors",
+                "typed_config": {
+                    "@type": _TYPE + "extensions.filters.http.lua.v3.Lua",
+                    "default_source_code": {"inline_string": _MODEL_ERRORS},
+                },
+            },
+            {"name": "router", "typed_config": {"@type": _TYPE + "extensions.filters.http.router.v3.Router"}},
+        ],
+        "local_reply_config": {"mappers": _LOCAL_REPLIES},
+        "access_log": [
+            {
+                "name": "traffic-log",
+                "typed_config": {
+                    "@type": _TYPE + "extensions.access_loggers.file.v3.FileAccessLog",
+                    "path": str(access_log),
+                    "log_format": {"json_format": _TRAFFIC_LOG},
+                },
+            }
+        ],
+    }
+    tls = {
+        "@type": _TYPE + "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_certificates": [
+                {"certificate_chain": {"filename": str(certificate)}, "private_key": {"filename": str(key)}}
+            ],
+        },
+    }
+    listener = {
+        "name": "scoring",
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "filter_chains": [
+            {
+                "filters": [{"name": "http", "typed_config": manager}],
+                "transport_socket": {"name": "tls", "typed_config": tls},
+            }
+        ],
+    }
+    return {
+        "node": {"id": "local-azure", "cluster": "local-azure"},
+        "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": 0o600}}},
+        "dynamic_resources": {"cds_config": _source(directory, "clusters.json")},
+        "static_resources": {"listeners": [listener]},
+    }
+
+
+def clusters(endpoints: list[Endpoint], directory: Path) -> Resource:
+    """One cluster per deployment; which processes it has is in a file of its own (see `instances`)."""
+    return _response(
+        [
+            _cluster(cluster_name(endpoint.name, name), target, directory)
+            for endpoint in endpoints
+            for name, target in endpoint.deployments.items()
+        ]
+    )
+
+
+def instances(cluster: str, target: Target) -> Resource:
+    """The processes of one deployment."""
+    assignment = {
+        "@type": _TYPE + "config.endpoint.v3.ClusterLoadAssignment",
+        "cluster_name": cluster,
+        "endpoints": [
+            {
+                "lb_endpoints": [
+                    {
+                        "endpoint": {
+                            "address": {"socket_address": {"address": "127.0.0.1", "port_value": instance.port}}
+                        },
+                        "health_status": "DRAINING" if instance.draining else "HEALTHY",
+                    }
+                    for instance in target.instances
+                ]
+            }
+        ],
+    }
+    return _response([assignment])
+
+
+def instances_file(cluster: str) -> str:
+    """The file name for `instances`."""
+    return f"instances.{cluster.replace('/', '.')}.json"
+
+
+def routes(endpoints: list[Endpoint]) -> Resource:
+    """Who gets which request. The version (`version_info`) changes exactly when the routes do."""
+    rules = [rule for endpoint in endpoints for rule in _endpoint_routes(endpoint)]
+    rules.append(_answer({"prefix": "/"}, 404, "EndpointNotFound", "There is no such online endpoint."))
+    return _response(
+        [
+            {
+                "@type": _TYPE + "config.route.v3.RouteConfiguration",
+                "name": ROUTES,
+                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": rules}],
+            }
+        ]
+    )
+
+
+def _endpoint_routes(endpoint: Endpoint) -> list[Resource]:
+    prefix = f"/endpoints/{endpoint.name}/"
+    unknown_key = [
+        {
+            **_header("authorization", {"exact": f"Bearer {key}"}),
+            "invert_match": True,
+            "treat_missing_header_as_empty": True,
+        }
+        for key in endpoint.keys
+    ]
+    rules = [
+        _answer(
+            {"prefix": prefix, "headers": unknown_key},
+            401,
+            "Unauthorized",
+            "The key or token in the Authorization header is missing or not valid for this endpoint.",
+        )
+    ]
+    routed = {name: target for name, target in endpoint.deployments.items() if target.routed}
+    for name, target in routed.items():
+        pinned = _header(DEPLOYMENT_HEADER, {"exact": name, "ignore_case": True})
+        rules.append(_forward({"prefix": prefix, "headers": [pinned]}, endpoint, name, target))
+    rules.append(
+        _answer(
+            {"prefix": prefix, "headers": [{"name": DEPLOYMENT_HEADER, "present_match": True}]},
+            404,
+            "DeploymentNotFound",
+            f"The deployment in the header {DEPLOYMENT_HEADER} was not found in endpoint '{endpoint.name}'.",
+        )
+    )
+    reached = 0
+    for name, share in endpoint.traffic.items():
+        if share <= 0 or name not in routed:
+            continue
+        # Envoy draws one number for a request and compares it in every route, so running sums give exact shares; a
+        # route each, and not one with weighted clusters, because the time-outs differ.
+        reached += share
+        match: Resource = {
+            "prefix": prefix,
+            "runtime_fraction": {"default_value": {"numerator": reached, "denominator": "HUNDRED"}},
+        }
+        rules.append(_forward(match, endpoint, name, routed[name], mirrored=True))
+    rules.append(
+        _answer({"prefix": prefix}, 404, "NoDeployment", f"No deployment of '{endpoint.name}' has positive traffic.")
+    )
+    return rules
+
+
+def _forward(match: Resource, endpoint: Endpoint, name: str, target: Target, mirrored: bool = False) -> Resource:
+    route: Resource = {
+        "cluster": cluster_name(endpoint.name, name),
+        "prefix_rewrite": "/",
+        "timeout": f"{target.request_timeout_ms / 1000:.3f}s",
+        # Only what certainly never reached a model is tried again: connections that an instance did not accept.
+        "retry_policy": {
+            "retry_on": "connect-failure",
+            "num_retries": 2,
+            "retry_host_predicate": [
+                {
+                    "name": "previous_hosts",
+                    "typed_config": {"@type": _TYPE + "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
+                }
+            ],
+            "host_selection_retry_max_attempts": 3,
+        },
+    }
+    if mirrored:
+        route["request_mirror_policies"] = [
+            {
+                "cluster": cluster_name(endpoint.name, mirror),
+                "runtime_fraction": {"default_value": {"numerator": share, "denominator": "HUNDRED"}},
+            }
+            for mirror, share in endpoint.mirror.items()
+            if share > 0 and mirror in endpoint.deployments
+        ]
+    return {
+        "match": match,
+        "route": route,
+        "response_headers_to_add": [{"header": {"key": SERVED_BY_HEADER, "value": name}}],
+        "metadata": {"filter_metadata": {"localazure": {"endpoint": endpoint.name, "deployment": name}}},
+    }
+
+
+def _answer(match: Resource, status: int, code: str, message: str) -> Resource:
+    body = json.dumps({"error": {"code": code, "message": message}})
+    return {
+        "match": match,
+        "direct_response": {"status": status, "body": {"inline_string": body}},
+        "response_headers_to_add": [{"header": {"key": "content-type", "value": "application/json"}}],
+    }
+
+
+def _cluster(name: str, target: Target, directory: Path) -> Resource:
+    return {
+        "@type": _TYPE + "config.cluster.v3.Cluster",
+        "name": name,
+        "type": "EDS",
+        "eds_cluster_config": {"eds_config": _source(directory, instances_file(name))},
+        "connect_timeout": "2s",
+        "lb_policy": "LEAST_REQUEST",
+        "ignore_health_on_host_removal": True,
+        # Without this, Envoy would send requests to draining instances when most of them are draining.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "circuit_breakers": {
+            "thresholds": [
+                {
+                    "max_requests": target.max_pending,
+                    "max_pending_requests": max(1024, target.max_pending),
+                    "max_connections": max(1024, target.max_pending),
+                }
+            ]
+        },
+        "typed_extension_protocol_options": {
+            _TYPE.removeprefix("type.googleapis.com/") + "extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": _TYPE + "extensions.upstreams.http.v3.HttpProtocolOptions",
+                "explicit_http_config": {"http_protocol_options": {}},
+                # The inference server's workers close after each answer; a kept connection could close under a request.
+                "common_http_protocol_options": {"max_requests_per_connection": 1},
+            }
+        },
+    }
+
+
+def _header(name: str, match: Resource) -> Resource:
+    return {"name": name, "string_match": match}
+
+
+def _source(directory: Path, file: str) -> Resource:
+    return {
+        "resource_api_version": "V3",
+        "path_config_source": {"path": str(directory / file), "watched_directory": {"path": str(directory)}},
+    }
+
+
+def _response(resources: list[Resource]) -> Resource:
+    version = hashlib.sha256(json.dumps(resources, sort_keys=True).encode()).hexdigest()[:16]
+    return {"version_info": version, "resources": resources}
+
+
+def _mapper(flags: list[str], status: int, code: str, message: str, model_status: int | None = None) -> Resource:
+    mapper: Resource = {
+        "filter": {"response_flag_filter": {"flags": flags}},
+        "status_code": status,
+        "body_format_override": {"json_format": {"error": {"code": code, "message": message}}},
+    }
+    if model_status:
+        mapper["headers_to_add"] = [
+            {"header": {"key": "ms-azureml-model-error-statuscode", "value": str(model_status)}},
+            {"header": {"key": "ms-azureml-model-error-reason", "value": code}},
+        ]
+    return mapper
+
+
+_LOCAL_REPLIES = [
+    _mapper(["UT"], 408, "RequestTimeout", "The request took longer than request_timeout_ms."),
+    _mapper(["UO"], 429, "TooManyPendingRequests", "The deployment has too many pending requests."),
+    # A container that is not there or dies under a request is a model error, as one that answers badly is.
+    _mapper(["UH"], 424, "NoHealthyInstance", "The deployment has no instance that is ready.", 503),
+    _mapper(["UF", "UC", "LR", "UR", "UPE"], 424, "InstanceFailed", "The instance ended before it answered.", 502),
+]
+
+_MODEL_ERRORS = """
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local time = headers:get("x-envoy-upstream-service-time")
+  if time == nil then return end  -- the gateway's own answer
+  headers:remove("x-envoy-upstream-service-time")
+  headers:replace("ms-azureml-model-time", time)
+  local status = headers:get(":status")
+  if status ~= "200" then
+    headers:replace("ms-azureml-model-error-statuscode", status)
+    headers:replace("ms-azureml-model-error-reason", "model_error")
+    headers:replace(":status", "424")
+  end
+end
+"""
+
+_TRAFFIC_LOG = {
+    "time": "%START_TIME%",
+    "endpoint": "%METADATA(ROUTE:localazure:endpoint)%",
+    "deployment": "%METADATA(ROUTE:localazure:deployment)%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+    "protocol": "%PROTOCOL%",
+    "response_code": "%RESPONSE_CODE%",
+    "response_flags": "%RESPONSE_FLAGS%",
+    "model_status_code": "%RESP(MS-AZUREML-MODEL-ERROR-STATUSCODE)%",
+    "request_bytes": "%BYTES_RECEIVED%",
+    "response_bytes": "%BYTES_SENT%",
+    "duration_ms": "%DURATION%",
+    "model_ms": "%RESP(MS-AZUREML-MODEL-TIME)%",
+    "instance": "%UPSTREAM_HOST%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID)%",
+    "pinned": "%REQ(AZUREML-MODEL-DEPLOYMENT)%",
+}
