@@ -1,0 +1,126 @@
+"""The command line tells mistakes in the input on stderr, exits 2, and has called nothing."""
+
+import json
+import os
+import socketserver
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+Saferollout = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def calls() -> Iterator[tuple[str, list[str]]]:
+    """An address that notes every connection, whatever it speaks: where Azure and Prefect are said to be."""
+    noted: list[str] = []
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            noted.append(str(self.client_address))
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    serving.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}", noted
+    finally:
+        server.shutdown()
+        serving.join()
+        server.server_close()
+
+
+@pytest.fixture
+def saferollout(project_files: Path, calls: tuple[str, list[str]]) -> Saferollout:
+    """Run the installed command in the project's folder; every way out of the machine ends at ``calls``."""
+    uri, _ = calls
+    out = ("ARM_CLOUD_METADATA_URL", "AZURE_AUTHORITY_HOST", "PREFECT_API_URL",
+           "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")  # fmt: skip
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        ways = dict.fromkeys(out, uri) | {
+            "NO_PROXY": "",
+            "no_proxy": "",
+            "PREFECT_HOME": str(project_files / "prefect"),
+        }
+        return subprocess.run(
+            [Path(sys.executable).parent / "saferollout", *arguments], cwd=project_files, env=os.environ | ways,
+            capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+
+    return run
+
+
+def test_a_mistake_exits_2_and_calls_nothing(
+    mistake: Any, saferollout: Saferollout, calls: tuple[str, list[str]]
+) -> None:
+    """Each kind of mistake is one line with file, key, problem and remedy; nothing else happens."""
+    done = saferollout("run", "rollout.yaml")
+
+    where = f"{mistake.file}: {mistake.key}" if mistake.key else mistake.file
+    assert done.stderr == f"error: {where}: {mistake.problem}; {mistake.remedy}\n"
+    assert (done.returncode, done.stdout, calls[1]) == (2, "", [])
+
+
+@pytest.mark.parametrize("command", ["run", "submit"])
+@pytest.mark.parametrize("model", ["diabetes:2", "azureml:diabetes", "azureml:diabetes@newest", "azureml:a:b:c", ""])
+def test_a_wrong_model_exits_2(
+    saferollout: Saferollout, calls: tuple[str, list[str]], command: str, model: str
+) -> None:
+    """A model on the command line has Azure's form for a version, or ``@latest``."""
+    done = saferollout(command, "rollout.yaml", "--model", model)
+
+    assert done.stderr == (
+        f"error: command line: --model: {model!r} is not a model version; "
+        "write azureml:<name>:<version> or azureml:<name>@latest\n"
+    )
+    assert (done.returncode, done.stdout, calls[1]) == (2, "", [])
+
+
+def test_every_mistake_has_its_line(project_files: Path, saferollout: Saferollout) -> None:
+    """Several mistakes are several lines, and each names the file anew."""
+    (project_files / "rollout.yaml").write_text("endpiont: x\n", encoding="utf-8")
+
+    done = saferollout("submit", "rollout.yaml")
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "error: rollout.yaml: endpoint: required, but not there; add it",
+        "error: rollout.yaml: deployment: required, but not there; add it",
+        "error: rollout.yaml: endpiont: unknown key; remove it or correct its spelling",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "a", "b"], ["walk"], ["run", "rollout.yaml", "--approve", "x"]])
+def test_a_wrong_command_line_exits_2(saferollout: Saferollout, arguments: list[str]) -> None:
+    """What the command line does not know is bad input like any other."""
+    done = saferollout(*arguments)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Usage: saferollout" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_lists_the_commands(saferollout: Saferollout, calls: tuple[str, list[str]]) -> None:
+    """``--help`` works anywhere, at once."""
+    done = saferollout("--help")
+
+    assert (done.returncode, done.stderr, calls[1]) == (0, "", [])
+    for command in ("demo", "run", "submit", "approve", "reject", "rollback", "retire", "teardown", "schema"):
+        assert f" {command} " in done.stdout
+
+
+def test_the_published_schema_is_the_configs(saferollout: Saferollout) -> None:
+    """Editors complete a config by ``configs/rollout.schema.json``: it is what the command prints today."""
+    done = saferollout("schema")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    published = (REPOSITORY / "configs" / "rollout.schema.json").read_text(encoding="utf-8")
+    assert json.loads(done.stdout) == json.loads(published)
+    assert done.stdout == published, "run: saferollout schema > configs/rollout.schema.json"

@@ -1,0 +1,186 @@
+"""A project is read whole, checked before Azure is called, and known by what makes the candidate."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from saferollout import project
+from saferollout.config import ModelVersion, WorkspaceConfig
+from saferollout.errors import ConfigError, Problem
+
+LATEST = ModelVersion(name="diabetes", version="latest")
+
+
+def problems(config: str = "rollout.yaml", **arguments: Any) -> list[Problem]:
+    with pytest.raises(ConfigError) as caught:
+        project.load(config, **arguments)
+    return list(caught.value.problems)
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_each_mistake_is_told_with_file_key_problem_and_remedy(mistake: Any) -> None:
+    """A mistake gives exactly one problem, and its four fields say where, what and what would be right."""
+    expected = [Problem(mistake.file, mistake.key, mistake.problem, mistake.remedy)]
+
+    assert problems() == expected
+
+
+def test_a_project_knows_all_that_it_points_to(project_files: Path) -> None:
+    """Two keys are enough: the requests lie beside the deployment, the workspace comes from the environment."""
+    found = project.load("rollout.yaml")
+
+    assert found.endpoint == "diabetes"
+    assert found.endpoint_path == project_files / "endpoint.yml"
+    assert found.deployment_path == project_files / "green.yml"
+    assert [request.request for request in found.requests()] == [{"data": [[1]]}, {"data": [[2]]}]
+    assert found.config.workspace == WorkspaceConfig(
+        subscription_id="00000000-0000-0000-0000-000000000001", resource_group="rg-models", name="ws-models"
+    )
+    assert (found.model, found.answer_schema) == (None, None)
+
+
+def test_paths_start_at_the_config(project_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A config means the same from every folder; a path in a message is one that can be opened from there."""
+    (project_files / "elsewhere").mkdir()
+    monkeypatch.chdir(project_files / "elsewhere")
+
+    assert project.load("../rollout.yaml").endpoint_path == project_files / "endpoint.yml"
+
+    (project_files / "endpoint.yml").unlink()
+    (problem,) = problems("../rollout.yaml")
+    assert (problem.file, problem.problem) == (
+        str(project_files / "rollout.yaml"), f"no such file: {project_files / 'endpoint.yml'}"
+    )  # fmt: skip
+
+
+def test_all_mistakes_are_told_at_once(project_files: Path) -> None:
+    """Who made three mistakes need not run three times."""
+    edit(project_files / "endpoint.yml", "diabetes", "d")
+    edit(project_files / "green.yml", "model.bin", "gone.bin")
+    (project_files / "requests.jsonl").write_text("{}\n[]\n", encoding="utf-8")
+
+    found = [(problem.file, problem.key) for problem in problems()]
+
+    assert found == [
+        ("endpoint.yml", "name"), ("requests.jsonl", "line 1 request"), ("requests.jsonl", "line 2"),
+        ("green.yml", "model.path"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("content", "key", "problem"),
+    [
+        ("{", "", "no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("[]", "", "no JSON object"),
+        ('{"properties": {"a": {"type": 12}}}', "properties.a.type",
+         "12 is not valid under any of the given schemas"),
+    ],
+)  # fmt: skip
+def test_an_answer_schema_must_be_one(project_files: Path, content: str, key: str, problem: str) -> None:
+    """A schema that could not check an answer is a mistake in the input, not a failure in the smoke test."""
+    (project_files / "schema.json").write_text(content, encoding="utf-8")
+    with (project_files / "rollout.yaml").open("a", encoding="utf-8") as file:
+        file.write("smoke_test: {answer_schema: schema.json}\n")
+
+    (found,) = problems()
+
+    assert (found.file, found.key, found.problem) == ("schema.json", key, problem)
+    assert found.remedy in ("write a JSON schema", "correct the JSON schema")
+
+
+def test_a_model_that_is_asked_for_replaces_the_file(project_files: Path) -> None:
+    """With a registered model, the deployment's YAML needs none, and a model file that is gone does not matter."""
+    (project_files / "model.bin").unlink()
+    model = ModelVersion(name="diabetes", version="3")
+
+    assert project.load("rollout.yaml", model).model == model
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("azureml:diabetes@latest", LATEST),
+        ("azureml:diabetes:2", None),
+        ("azureml://registries/r/models/m/versions/1", None),
+    ],
+)
+def test_latest_is_taken_as_asked_for(project_files: Path, written: str, expected: ModelVersion | None) -> None:
+    """``@latest`` in the YAML must be pinned to a version, so it counts as asked for; a fixed version stays there."""
+    edit(project_files / "green.yml", "model:\n  path: model.bin", f"model: {written}")
+
+    assert project.load("rollout.yaml").model == expected
+
+
+def test_registered_resources_are_not_looked_for_on_disk(project_files: Path) -> None:
+    """What Azure or the web holds cannot be checked here."""
+    edit(project_files / "green.yml", "path: model.bin", "path: azureml://datastores/d/paths/m")
+    edit(project_files / "green.yml", "code: src", "code: azureml:code:1")
+    edit(project_files / "green.yml", "conda_file: conda.yml", "conda_file: https://example.org/conda.yml")
+
+    assert project.load("rollout.yaml").endpoint == "diabetes"
+
+
+def test_another_deployment_can_take_the_place_of_the_configured_one(project_files: Path) -> None:
+    """The first deployment comes from another file with the same config."""
+    text = (project_files / "green.yml").read_text(encoding="utf-8")
+    (project_files / "blue.yml").write_text(text.replace("green", "blue"), encoding="utf-8")
+
+    found = project.load("rollout.yaml", deployment=project_files / "blue.yml")
+
+    assert found.deployment_path == project_files / "blue.yml"
+
+
+@pytest.mark.parametrize("file", ["model.bin", "src/score.py", "conda.yml"])
+def test_the_revision_changes_with_each_part_of_the_candidate(project_files: Path, file: str) -> None:
+    """An approval holds for what it was given for: other content is another revision."""
+    before = project.load("rollout.yaml").revision
+    with (project_files / file).open("a", encoding="utf-8") as part:
+        part.write("\n# changed\n")
+
+    assert project.load("rollout.yaml").revision != before
+
+
+def test_the_revision_changes_with_the_model_and_the_yaml(project_files: Path) -> None:
+    """A registered model and every key of the YAML are part of the candidate."""
+    revisions = {project.load("rollout.yaml", model).revision for model in (None, LATEST)}
+    edit(project_files / "green.yml", "name: green", "name: green\ninstance_count: 2")
+
+    assert len(revisions | {project.load("rollout.yaml").revision}) == 3
+
+
+def test_the_revision_stays_when_the_candidate_does(project_files: Path) -> None:
+    """The slot's name, compiled Python and what lies beside are no part of what the candidate is."""
+    before = project.load("rollout.yaml").revision
+    edit(project_files / "green.yml", "name: green", "name: blue")
+    (project_files / "src" / "__pycache__").mkdir()
+    (project_files / "src" / "__pycache__" / "score.pyc").write_bytes(b"\0")
+    (project_files / "notes.txt").write_text("nothing", encoding="utf-8")
+
+    assert project.load("rollout.yaml").revision == before
+    assert len(before) == 12
+
+
+@pytest.mark.usefixtures("project_files")
+def test_the_workspace_of_a_bare_machine_is_the_environments() -> None:
+    """A rollback needs no config: the environment names the workspace."""
+    assert project.resolve_workspace(None).name == "ws-models"
+
+
+@pytest.mark.usefixtures("project_files")
+def test_a_missing_workspace_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a config, the variables to export are named."""
+    monkeypatch.delenv("AZURE_RESOURCE_GROUP")
+
+    with pytest.raises(ConfigError) as caught:
+        project.resolve_workspace(None)
+
+    assert list(caught.value.problems) == [
+        Problem("workspace", "resource_group", "environment variable AZURE_RESOURCE_GROUP is not set",
+                "export it or write the value")
+    ]  # fmt: skip
