@@ -150,7 +150,7 @@ class Assets:
         kind, name = _kind(request), request.path_params["name"]
         query = request.query_params
         wanted = query.get("hash")
-        found = [resource for _, resource in self._store.list(kind, "" if wanted else _key(name))]
+        found = [resource for _, resource in self._store.items(kind, "" if wanted else _key(name))]
         if wanted:
             # Under whatever name: clients ask for a name that they have just made up, and reuse what they find. They
             # alone know how they hash, and leave the hash in the properties of what they upload.
@@ -169,13 +169,13 @@ class Assets:
 
     async def _containers(self, request: Request) -> Response:
         kind = _kind(request)
-        names = dict.fromkeys(resource["id"].split("/")[-3] for _, resource in self._store.list(kind))
+        names = dict.fromkeys(resource["id"].split("/")[-3] for _, resource in self._store.items(kind))
         return JSONResponse({"value": [self._container_resource(kind, name) for name in names]})
 
     def _container_resource(self, kind: str, name: str) -> Document:
         latest = self._latest(kind, name)
-        numbers = [int(key.rpartition("/")[2]) for key, _ in self._store.list(kind, _key(name)) if _number(key)]
-        oldest = next(resource for _, resource in self._store.list(kind, _key(name)))
+        numbers = [int(key.rpartition("/")[2]) for key, _ in self._store.items(kind, _key(name)) if _number(key)]
+        oldest = next(resource for _, resource in self._store.items(kind, _key(name)))
         return {
             "id": f"{self._scope.id}/{kind}/{name}",
             "name": name,
@@ -193,7 +193,7 @@ class Assets:
         }
 
     def _latest(self, kind: str, name: str) -> str:
-        versions = [resource["name"] for _, resource in self._store.list(kind, _key(name))]
+        versions = [resource["name"] for _, resource in self._store.items(kind, _key(name))]
         if not versions:
             raise not_found(
                 f"There is no {kind.removesuffix('s')} '{name}' in the workspace '{self._scope.workspace}'."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from starlette.requests import Request
@@ -67,20 +68,18 @@ class Deployments:
 
     def restore(self) -> None:
         """Bring back what an earlier process served; what it left unfinished has failed."""
-        for key, document in list(self._store.list(KIND)):
+        for key, document in list(self._store.items(KIND)):
             endpoint, _, name = key.partition("/")
             if document["resource"]["properties"]["provisioningState"] not in ("Succeeded", "Failed"):
                 self._settle(endpoint, name, "Failed")
             if serving := document.get("serving"):
-                self._operations.start(
-                    _resource(endpoint, name),
-                    lambda endpoint=endpoint, name=name, serving=serving: self._run(endpoint, name, serving),
-                )
+                work = functools.partial(self._run, endpoint, document["resource"]["name"], serving)
+                self._operations.start(_resource(endpoint, name), work)
 
     async def _list(self, request: Request) -> Response:
         endpoint = request.path_params["endpoint"]
         self._endpoint(endpoint)
-        found = self._store.list(KIND, endpoint.lower() + "/")
+        found = self._store.items(KIND, endpoint.lower() + "/")
         return JSONResponse({"value": [document["resource"] for _, document in found]})
 
     async def _one(self, request: Request) -> Response:
@@ -99,7 +98,7 @@ class Deployments:
         parent = self._endpoint(endpoint)
         endpoints.require_settled(parent)
         old = self._store.get(KIND, _key(endpoint, name))
-        if old is None and sum(1 for _ in self._store.list(KIND, endpoint.lower() + "/")) >= rules.MAX_DEPLOYMENTS:
+        if old is None and sum(1 for _ in self._store.items(KIND, endpoint.lower() + "/")) >= rules.MAX_DEPLOYMENTS:
             raise ArmError(400, "OutOfQuota", f"An endpoint can have at most {rules.MAX_DEPLOYMENTS} deployments.")
         properties = _properties(body.get("properties") or {})
         self._revisions.require_assets(properties)

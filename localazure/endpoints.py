@@ -21,6 +21,7 @@ from localazure.arm import (
     system_data,
 )
 from localazure.operations import Operations
+from localazure.revisions import Revisions
 from localazure.runtime import Runtime
 from localazure.store import Document, Store
 
@@ -32,10 +33,19 @@ AUTH_MODES = {"key": "Key", "amltoken": "AMLToken", "aadtoken": "AADToken"}
 class Endpoints:
     """The endpoint operations. A document holds the resource under `resource`, its keys under `keys`."""
 
-    def __init__(self, store: Store, operations: Operations, runtime: Runtime, scope: Scope, location: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        operations: Operations,
+        runtime: Runtime,
+        revisions: Revisions,
+        scope: Scope,
+        location: str,
+    ) -> None:
         self._store = store
         self._operations = operations
         self._runtime = runtime
+        self._revisions = revisions
         self._scope = scope
         self._location = location
 
@@ -52,12 +62,12 @@ class Endpoints:
 
     def settle_interrupted(self) -> None:
         """End the changes that an earlier process left unfinished: what is written down is applied at the start."""
-        for name, document in list(self._store.list(KIND)):
+        for name, document in list(self._store.items(KIND)):
             if document["resource"]["properties"]["provisioningState"] not in ("Succeeded", "Failed"):
                 self._settle(name, "Failed")
 
     async def _list(self, _request: Request) -> Response:
-        return JSONResponse({"value": [self._render(document) for _, document in self._store.list(KIND)]})
+        return JSONResponse({"value": [self._render(document) for _, document in self._store.items(KIND)]})
 
     async def _one(self, request: Request) -> Response:
         name = request.path_params["endpoint"]
@@ -85,7 +95,7 @@ class Endpoints:
             raise not_implemented(f"endpoints with authMode {auth_mode}")
         rules.check_tags(body.get("tags") or {})
         self._operations.require_idle(_resource(name), f"The endpoint '{name}'")
-        properties = {
+        properties: dict[str, Any] = {
             "authMode": auth_mode,
             "description": given.get("description"),
             "properties": given.get("properties") or {},
@@ -94,7 +104,7 @@ class Endpoints:
             "mirrorTraffic": self._traffic(given.get("mirrorTraffic"), name),
             "compute": None,
         }
-        rules.check_traffic(properties["traffic"], properties["mirrorTraffic"], self._deployments(name))
+        rules.check_traffic(properties["traffic"], properties["mirrorTraffic"], self._ready_deployments(name))
         display = old["resource"]["name"] if old else name
         resource = {
             "id": f"{self._scope.id}/onlineEndpoints/{display}",
@@ -131,11 +141,12 @@ class Endpoints:
         document["resource"]["properties"]["provisioningState"] = "Deleting"
 
         async def work() -> None:
+            await self._runtime.remove_endpoint(name)
+            for deployment in self._deployments(name):
+                self._revisions.delete(name, deployment)
+                self._store.delete("deployment", f"{name}/{deployment}".lower())
             self._store.delete(KIND, name.lower())
-            for key, _ in list(self._store.list("deployment", name.lower() + "/")):
-                self._store.delete("deployment", key)
             await self._runtime.publish()
-            await self._runtime.remove_endpoint(name.lower())
 
         headers = self._operations.start(_resource(name), work, lambda _: self._settle(name, "Failed"))
         self._store.put(KIND, name.lower(), document)
@@ -184,14 +195,19 @@ class Endpoints:
 
     def _deployments(self, name: str) -> list[str]:
         start = name.lower() + "/"
-        return [key.removeprefix(start) for key, _ in self._store.list("deployment", start)]
+        return [key.removeprefix(start) for key, _ in self._store.items("deployment", start)]
+
+    def _ready_deployments(self, name: str) -> list[str]:
+        """Those that can take traffic: they have been ready once, whatever became of a later update."""
+        start = name.lower() + "/"
+        return [key.removeprefix(start) for key, found in self._store.items("deployment", start) if found["serving"]]
 
     def _traffic(self, given: dict[str, Any] | None, name: str) -> dict[str, Any]:
         """With each deployment by the name that it was created with: names compare without regard to case."""
         start = name.lower() + "/"
         names = {
             key.removeprefix(start): document["resource"]["name"]
-            for key, document in self._store.list("deployment", start)
+            for key, document in self._store.items("deployment", start)
         }
         return {names.get(key.lower(), key): share for key, share in (given or {}).items()}
 

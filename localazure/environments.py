@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,7 @@ class Environments:
             tell(f"WARNING: Python {wanted} is not on this machine; Python {nearest} is used instead")
         return found[nearest], nearest
 
-    async def _uv(self, argv: list[str | Path], tell: Callable[[str], None]) -> None:
+    async def _uv(self, argv: Sequence[str | Path], tell: Callable[[str], None]) -> None:
         process = await Process.start(
             [find_uv_bin(), *argv], output=subprocess.PIPE, env=await asyncio.to_thread(_uv_environment)
         )
@@ -194,8 +194,8 @@ def _distance(version: str, wanted: str) -> tuple[int, int]:
 @contextlib.asynccontextmanager
 async def _locked(path: Path) -> AsyncIterator[None]:
     with path.open("w") as file:
-        while not _try_lock(file.fileno()):
-            await asyncio.sleep(LOCK_POLL_S)  # another process builds it; its lock falls with it, however it ends
+        while not _try_lock(file.fileno()):  # noqa: ASYNC110 - another process has no event to wait for
+            await asyncio.sleep(LOCK_POLL_S)  # its lock falls with it, however it ends
         yield
 
 

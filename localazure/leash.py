@@ -2,10 +2,10 @@
 
 The parent keeps the write end of the leash's stdin open. When the parent dies, however it dies, the kernel closes that
 pipe, and the leash kills the command with all its descendants. Standard library only, and imports nothing of the
-package, so that it starts in some ten milliseconds and any program may use it.
+package, so that it starts in some twenty milliseconds and any program may use it.
 
 - End of file on stdin: SIGTERM to the command's process group, SIGKILL to whatever is left after the grace time.
-- SIGTERM or SIGINT to the leash: the same.
+- SIGTERM, SIGINT or SIGHUP to the leash: the same.
 - The command ends by itself: what it left behind is killed; the leash exits with its exit code (128+n for signal n).
 
 Files that the parent passes on (`pass_fds`) reach the command; the leash itself closes its copies.
@@ -13,17 +13,22 @@ Files that the parent passes on (`pass_fds`) reach the command; the leash itself
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 
 GRACE_ENV = "LEASH_GRACE_S"
 """Environment variable: seconds between SIGTERM and SIGKILL (default 10)."""
 
+_STDIN = 0
+_KILL_TIMEOUT_S = 5.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -41,20 +46,7 @@ def main(argv: list[str]) -> int:
     grace_s = float(os.environ.pop(GRACE_ENV, "10"))
     prctl = _prctl()
     prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of the command come to us, even those in sessions of their own
-
-    wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_write, False)
-    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-    stopping = False
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = True
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, stop)
-    signal.signal(signal.SIGCHLD, lambda _signal, _frame: None)  # a handler, so that the wake-up pipe hears of it
-
+    signals = _Signals()
     try:
         child = subprocess.Popen(  # noqa: S603 - running the given command is what a leash is for
             argv,
@@ -62,56 +54,67 @@ def main(argv: list[str]) -> int:
             start_new_session=True,
             close_fds=False,
             # The leash has no threads, so code between fork and exec is safe.
-            preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),  # noqa: PLW1509
+            preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
         )
     except OSError as error:
         print(f"leash: cannot start {argv[0]}: {error.strerror}", file=sys.stderr)
         return 127
-    _close_passed_files(keep=(wake_read, wake_write))
-
-    code: int | None = None
-    deadline: float | None = None
-    stdin_open = True
-    while True:
-        code = _reap(child.pid, code)
-        if code is not None:
-            break
-        if deadline is not None and time.monotonic() >= deadline:
-            break
-        if stopping and deadline is None:
-            deadline = time.monotonic() + grace_s
-            _kill_group(child.pid, signal.SIGTERM)
-        _wait(wake_read, stdin_open and not stopping, None if deadline is None else deadline - time.monotonic())
-        if stdin_open and not stopping and _at_end(0):
-            stdin_open, stopping = False, True
+    _close_passed_files(keep=signals.files)
+    code = _watch(child.pid, signals, grace_s)
     _kill_group(child.pid, signal.SIGKILL)
     _kill_descendants()
-    code = _reap(child.pid, code) if code is None else code
-    return code if code is not None else 128 + signal.SIGKILL
+    return 128 + signal.SIGKILL if code is None else code
 
 
-def _wait(wake: int, stdin: bool, timeout_s: float | None) -> None:
-    import select
+class _Signals:
+    """Turns signals into something that select() waits for."""
 
-    ready, _, _ = select.select(
-        [wake, 0] if stdin else [wake], [], [], None if timeout_s is None else max(0, timeout_s)
-    )
-    if wake in ready:
-        os.read(wake, 4096)
+    def __init__(self) -> None:
+        self.stop_asked = False
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+        self.files = (read, write)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, self._stop)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # a handler, so that the pipe hears of it
+
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self.stop_asked = True
+
+
+def _watch(pid: int, signals: _Signals, grace_s: float) -> int | None:
+    """Wait for the command to end, or to be ended; its exit code, or None where it outstayed the grace time."""
+    deadline: float | None = None
+    watched = [signals.files[0], _STDIN]
+    while True:
+        code = _reap(pid)
+        if code is not None:
+            return code
+        if signals.stop_asked and deadline is None:
+            deadline = time.monotonic() + grace_s
+            watched = [signals.files[0]]
+            _kill_group(pid, signal.SIGTERM)
+        left_s = None if deadline is None else deadline - time.monotonic()
+        if left_s is not None and left_s <= 0:
+            return None
+        ready, _, _ = select.select(watched, [], [], left_s)
+        if signals.files[0] in ready:
+            os.read(signals.files[0], 4096)
+        if _STDIN in ready and _at_end(_STDIN):
+            signals.stop_asked = True
 
 
 def _at_end(fd: int) -> bool:
-    import select
-
-    ready, _, _ = select.select([fd], [], [], 0)
     try:
-        return bool(ready) and not os.read(fd, 4096)
+        return not os.read(fd, 4096)
     except OSError:
         return True
 
 
-def _reap(pid: int, code: int | None) -> int | None:
-    """Collect every dead child (we are the subreaper); the exit code of `pid` once it is among them."""
+def _reap(pid: int) -> int | None:
+    """Collect every dead child, orphans too; the exit code of `pid` if it is among them."""
+    code = None
     while True:
         try:
             dead, status = os.waitpid(-1, os.WNOHANG)
@@ -125,44 +128,34 @@ def _reap(pid: int, code: int | None) -> int | None:
 
 
 def _kill_group(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, number)
-    except (ProcessLookupError, PermissionError):
-        pass
 
 
 def _kill_descendants() -> None:
     """SIGKILL every descendant, until there is none: killing a parent can hand us children not seen before."""
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        pids = _descendants(os.getpid())
-        if not pids:
-            return
+    deadline = time.monotonic() + _KILL_TIMEOUT_S
+    while (pids := _descendants(os.getpid())) and time.monotonic() < deadline:
         for pid in pids:
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
-        _reap(-1, None)
         time.sleep(0.005)  # the kernel needs a moment to hand over the orphans
+        _reap(-1)
 
 
 def _descendants(root: int) -> list[int]:
-    children: dict[int, list[int]] = {}
     try:
-        names = os.listdir("/proc")
+        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
     except OSError:  # not Linux: the process group is all we know of
         return []
-    for name in names:
-        if not name.isdigit():
-            continue
+    children: dict[int, list[int]] = {}
+    for pid in pids:
         try:
-            with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123 - lighter than pathlib
-                state, parent = file.read().rpartition(b")")[2].split()[:2]
+            state, parent = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:2]
         except OSError:  # it died meanwhile
             continue
         if state != b"Z":
-            children.setdefault(int(parent), []).append(int(name))
+            children.setdefault(int(parent), []).append(pid)
     found: list[int] = []
     waiting = [root]
     while waiting:
@@ -175,24 +168,23 @@ def _descendants(root: int) -> list[int]:
 def _close_passed_files(keep: tuple[int, ...]) -> None:
     """Close inherited files: a listening socket kept open here would hide the command's death from its clients."""
     try:
-        fds = [int(name) for name in os.listdir("/dev/fd")]
+        fds = [int(path.name) for path in Path("/dev/fd").iterdir()]
     except OSError:
         fds = list(range(3, 256))
     for fd in fds:
         if fd > 2 and fd not in keep:
-            try:
+            with contextlib.suppress(OSError):
                 os.close(fd)
-            except OSError:
-                pass
 
 
-def _prctl():  # type: ignore[no-untyped-def] # noqa: ANN202 - a ctypes function has no useful type
+def _prctl() -> Callable[[int, int], int]:
     try:
         import ctypes
 
-        return ctypes.CDLL(None).prctl
+        function: Callable[[int, int], int] = ctypes.CDLL(None).prctl
     except (ImportError, OSError, AttributeError):  # not Linux
-        return lambda *_: 0
+        return lambda _option, _value: 0
+    return function
 
 
 if __name__ == "__main__":

@@ -63,7 +63,7 @@ class Operations:
             except asyncio.CancelledError:
                 self._end(identifier, "Canceled", ArmError(409, "OperationCanceled", "Local Azure was stopped.").body())
                 raise
-            except Exception as error:  # noqa: BLE001 - whatever goes wrong must end the operation, or clients wait for ever
+            except Exception as error:  # noqa: BLE001 - clients must not wait for ever
                 reason = error if isinstance(error, ArmError) else _internal(error)
                 if failed:
                     failed(reason)
@@ -82,7 +82,7 @@ class Operations:
     def end_interrupted(self) -> None:
         """Mark as failed whatever an earlier process left under way."""
         error = ArmError(500, "InternalServerError", "Local Azure was stopped while the operation was under way.")
-        for identifier, operation in self._store.list("operation"):
+        for identifier, operation in self._store.items("operation"):
             if operation["status"] == "InProgress":
                 self._end(identifier, "Failed", error.body())
 

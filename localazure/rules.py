@@ -40,12 +40,12 @@ def check_tags(tags: Mapping[str, Any]) -> None:
 
 
 def check_traffic(traffic: Mapping[str, Any], mirror: Mapping[str, Any], deployments: Collection[str]) -> None:
-    """Raise ArmError (400) unless an endpoint that has `deployments` may split its traffic so."""
+    """Raise ArmError (400) unless an endpoint whose `deployments` can take traffic may split it so."""
     for name, share in [*traffic.items(), *mirror.items()]:
         if isinstance(share, bool) or not isinstance(share, int) or not 0 <= share <= 100:
             raise bad_request(f"The traffic of '{name}' must be an integer from 0 to 100, not {share!r}.")
         if name.lower() not in deployments:
-            raise bad_request(f"The traffic names the deployment '{name}', which does not exist in the endpoint.")
+            raise bad_request(f"The traffic names the deployment '{name}', which does not exist or was never ready.")
     total = sum(traffic.values())
     if total not in (0, 100):
         raise bad_request(f"The traffic percentages must sum up to 0 or 100; their sum is {total}.")

@@ -31,8 +31,8 @@ class _Running:
 class Runtime:
     """Keeps a fleet per deployment and makes the gateway follow.
 
-    `endpoints` returns the endpoints with their traffic, given the deployments that run: {endpoint: {deployment: target}},
-    the endpoints by lower-cased name. Whoever knows the endpoints sets it.
+    `endpoints` returns the endpoints with their traffic, given the deployments that run: {endpoint: {deployment:
+    target}}, the endpoints by lower-cased name. Whoever knows the endpoints sets it.
     """
 
     def __init__(self, gateway: Gateway) -> None:
@@ -50,14 +50,15 @@ class Runtime:
         running = self._running.get(key)
         if running is None:
             running = self._running[key] = _Running(deployment, self._fleet(endpoint, deployment), limits)
-        before, running.limits = running.limits, limits
         try:
             await running.fleet.shape(setup, count, drain_timeout_s=limits.request_timeout_ms / 1000)
         except BaseException:
-            running.limits = before
             if not running.fleet.started:
                 del self._running[key]
             raise
+        # Only now: new limits replace the gateway's cluster, which forgets how many requests an instance has, and that
+        # is what draining goes by.
+        running.limits = limits
         await self.publish()
 
     async def remove(self, endpoint: str, deployment: str) -> None:

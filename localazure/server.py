@@ -76,14 +76,13 @@ def running_environment(state: Path) -> dict[str, str]:
 async def serve(state: Path, port: int, ready: Callable[[dict[str, str]], None]) -> None:
     """Run a local Azure on the directory `state` until SIGTERM or SIGINT.
 
-    `port` 0 takes the port of the last time where that is free, else one that the OS chooses. `ready` gets the variables
-    that clients need, once everything answers. Raises StartFailed.
+    `port` 0 takes the port of the last time where that is free, else one that the OS chooses. `ready` gets the
+    variables that clients need, once everything answers. Raises StartFailed.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with _exclusive(state / _LOCK_FILE):
             await _serve_locked(state, port, ready, stopping)
@@ -121,13 +120,13 @@ async def _serve_locked(
         assets = Assets(store, blobs, scope)
         workspace = Workspace(base_url, scope, LOCATION, known["tenant_id"], blobs)
         revisions = Revisions(state / "deployments", assets, blobs, Environments())
-        online_endpoints = endpoints.Endpoints(store, operations, runtime, scope, LOCATION)
+        online_endpoints = endpoints.Endpoints(store, operations, runtime, revisions, scope, LOCATION)
         online_deployments = deployments.Deployments(store, operations, runtime, revisions, scope, LOCATION)
 
         def wanted(running: dict[str, dict[str, xds.Target]]) -> list[xds.Endpoint]:
             return [
                 endpoints.wanted_routes(document, running.get(name, {}))
-                for name, document in store.list(endpoints.KIND)
+                for name, document in store.items(endpoints.KIND)
             ]
 
         runtime.endpoints = wanted
@@ -153,6 +152,7 @@ async def _serve_locked(
             log_config=None,
             access_log=False,
             lifespan="off",
+            timeout_keep_alive=75,
             timeout_graceful_shutdown=2,
         )
         web = _Web(config)

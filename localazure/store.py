@@ -15,8 +15,8 @@ Document = dict[str, Any]
 class Store:
     """Documents by (kind, key). Keys are exact; where names compare without regard to case, callers lower them.
 
-    For one process, in any of its threads: the server owns the file while it runs. Every write is durable once it returns, short of the
-    machine's own crash.
+    For one process, in any of its threads: the server owns the file while it runs. Every write is durable once it
+    returns, short of the machine's own crash.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,14 +25,15 @@ class Store:
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
         self._database.execute(
-            "CREATE TABLE IF NOT EXISTS documents (number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL,"
-            " key TEXT NOT NULL, body TEXT NOT NULL, UNIQUE (kind, key))"
+            "CREATE TABLE IF NOT EXISTS documents ("
+            "number INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, key TEXT NOT NULL, body TEXT NOT NULL,"
+            " UNIQUE (kind, key))"
         )
 
     def get(self, kind: str, key: str) -> Document | None:
         """The document, a fresh copy; None where there is none."""
         rows = self._execute("SELECT body FROM documents WHERE kind = ? AND key = ?", (kind, key))
-        return json.loads(rows[0][0]) if rows else None
+        return _document(rows[0][0]) if rows else None
 
     def put(self, kind: str, key: str, body: Document) -> None:
         """Write the document, over an older one."""
@@ -46,14 +47,14 @@ class Store:
         """Forget the document, if there is one."""
         self._execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))
 
-    def list(self, kind: str, prefix: str = "") -> Iterator[tuple[str, Document]]:
+    def items(self, kind: str, prefix: str = "") -> Iterator[tuple[str, Document]]:
         """(key, document) of every key that begins with `prefix`, oldest first."""
         rows = self._execute(
             "SELECT key, body FROM documents WHERE kind = ? AND substr(key, 1, ?) = ? ORDER BY number",
             (kind, len(prefix), prefix),
         )
         for key, body in rows:
-            yield key, json.loads(body)
+            yield key, _document(body)
 
     def close(self) -> None:
         """Close the file."""
@@ -62,3 +63,8 @@ class Store:
     def _execute(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
         with self._lock:  # files are copied in threads, which look up where they are
             return self._database.execute(statement, values).fetchall()
+
+
+def _document(text: str) -> Document:
+    document: Document = json.loads(text)
+    return document

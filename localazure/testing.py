@@ -25,7 +25,7 @@ class NotReady(Exception):
 
 
 class LocalAzure:
-    """`with LocalAzure() as azure:` runs a local Azure for the block; `azure.environ` are the variables for its clients.
+    """`with LocalAzure() as azure:` runs a local Azure for the block; `azure.environ` is what its clients need.
 
     It lives in a subprocess that dies with this process. Without a `state_dir` it uses a temporary directory, which is
     deleted afterwards; a given one is kept.
