@@ -155,7 +155,7 @@ def _is_number(value: object) -> TypeGuard[float]:
 
 
 def _apart(number: float, other: float) -> float:
-    if number == other or (math.isnan(number) and math.isnan(other)):
+    if number == other or (number != number and other != other):  # two NaN
         return 0.0
     try:
         apart = abs(float(number) - float(other))

@@ -57,7 +57,7 @@ class Reply(NamedTuple):
 
     status: int
     body: Any
-    headers: dict[str, str] = {}  # noqa: RUF012 -- never written to
+    headers: dict[str, str]
 
 
 @dataclass
@@ -71,19 +71,14 @@ class Endpoint:
     released: threading.Event = field(default_factory=threading.Event)
     """Set when the test is over: a deployment that hangs waits for it."""
 
+    def reply(self, status: int, body: Any, headers: dict[str, str] | None = None) -> Reply:
+        """What a deployment answers."""
+        return Reply(status, body, headers or {})
+
     def hang(self, _request: Any) -> Reply:
         """A deployment that gives no answer."""
         self.released.wait()
-        return Reply(503, "too late")
-
-    def slow(self, seconds: float, reply: Reply) -> Callable[[Any], Reply]:
-        """A deployment that takes its time."""
-
-        def answer(_request: Any) -> Reply:
-            self.released.wait(seconds)
-            return reply
-
-        return answer
+        return self.reply(503, "too late")
 
     def count(self, deployment: str) -> int:
         """How many requests were pinned to a deployment."""
@@ -104,7 +99,7 @@ def endpoint() -> Iterator[Endpoint]:
             pinned = self.headers["azureml-model-deployment"]
             found.seen.append((pinned, body))
             known = self.headers["Authorization"] == "Bearer secret"
-            self._reply(found.deployments[pinned](body) if known else Reply(401, "key_auth_access_denied"))
+            self._reply(found.deployments[pinned](body) if known else found.reply(401, "key_auth_access_denied"))
 
         def _reply(self, reply: Reply) -> None:
             text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
