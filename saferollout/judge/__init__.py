@@ -14,6 +14,7 @@ from saferollout.judge.latency import Latency, cut_points_ms
 from saferollout.judge.output_drift import OutputDrift, bucket_borders
 from saferollout.judge.paired_loss import PairedLoss
 from saferollout.judge.prediction_drift import PredictionDrift
+from saferollout.judge.rank_shift import RankShift
 from saferollout.judge.rate_ratio import RateRatio
 from saferollout.judge.verdict import Verdict
 
@@ -28,6 +29,7 @@ __all__ = [
     "OutputDrift",
     "PairedLoss",
     "PredictionDrift",
+    "RankShift",
     "RateRatio",
     "Settings",
     "Verdict",

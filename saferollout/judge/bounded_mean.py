@@ -121,8 +121,7 @@ class BoundedMean(TwoSided):
             self._block_squares += float((means**2).sum())
             returns = np.log1p(STAKES * (means[:, np.newaxis] / self.limit - 1.0))
             exposure = done + period * np.arange(already, blocks, dtype=np.float64)
-            if self._harm.advance(returns, exposure).max() >= self._log_alarm:
-                self._is_harmful = True
+            self._take(returns, np.empty((0, BELOW.size)), exposure)
         self._open = x[(x.size // period) * period :].tolist()
         return self.verdict
 

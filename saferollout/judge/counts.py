@@ -62,6 +62,23 @@ def check_count_arrays(arm: str, requests: ArrayLike, errors: ArrayLike) -> tupl
     return n, e
 
 
+def check_latencies(arm: str, latencies_ms: ArrayLike) -> Array:
+    """Return latencies in ms as an array of shape (T,).
+
+    Raises:
+        ValueError: One is negative or not finite, or the shape is another one.
+    """
+    x = np.asarray(latencies_ms, dtype=np.float64)
+    if x.ndim != 1:
+        msg = f"{arm} latencies must be of shape (T,), not {x.shape}"
+        raise ValueError(msg)
+    wrong = ~((x >= 0) & (x < np.inf))
+    if wrong.any():
+        msg = f"{arm} latencies must be finite numbers ≥ 0 (in ms), not {float(x[wrong][0])!r}"
+        raise ValueError(msg)
+    return x
+
+
 def merge_one_armed(batches: Array) -> Array:
     """Merge successive batches until each holds requests of both arms.
 

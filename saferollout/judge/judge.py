@@ -16,6 +16,7 @@ from saferollout.judge.latency import Latency
 from saferollout.judge.output_drift import OutputDrift
 from saferollout.judge.paired_loss import PairedLoss
 from saferollout.judge.prediction_drift import PredictionDrift
+from saferollout.judge.rank_shift import RankShift
 from saferollout.judge.rate_ratio import RateRatio
 from saferollout.judge.two_sided import TwoSided
 from saferollout.judge.verdict import Verdict
@@ -37,8 +38,8 @@ class Settings:
     error_rate_slo: float | None = None
     """Harm is also an error rate above this, whatever the live one is."""
     latency_cut_points_ms: tuple[float, ...] = ()
-    """Harm is also exceeding these latencies more often than the live deployment does, …"""
-    latency_margin: float = 0.1
+    """Harm is also exceeding these latencies more often than live requests do, or being slower throughout, …"""
+    latency_margin: float = 0.0
     """… more than (1 + this) times as often."""
     warm_up: int = 0
     """How many of the candidate's first requests do not count for latency."""
@@ -58,7 +59,12 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What happened over one stretch of time, to both deployments. Parts that a source does not have stay empty."""
+    """What one source saw over one stretch of time, of both deployments. Parts that it does not have stay empty.
+
+    Never add the counts of two sources: recorded requests may fail more often than users' do, and where users reach
+    the deployments in another proportion than probes do, the sum would make a difference of the sources one of the
+    deployments. As batches of their own they cannot, since the live rate may change from batch to batch.
+    """
 
     candidate_requests: float = 0
     candidate_errors: float = 0
@@ -141,14 +147,13 @@ class Judge:
         if settings.error_rate_slo is not None:
             self.tests["error_rate_slo"] = ErrorRateSlo(alpha, settings.error_rate_slo, clumping=clumping)
         if settings.latency_cut_points_ms:
+            margin = settings.latency_margin
+            delta = max(settings.delta, 2 * margin)
             self.tests["latency"] = Latency(
-                settings.latency_cut_points_ms,
-                alpha,
-                settings.latency_margin,
-                max(settings.delta, 2 * settings.latency_margin),
-                warm_up=settings.warm_up,
-                clumping=clumping,
+                settings.latency_cut_points_ms, alpha, margin, delta, warm_up=settings.warm_up, clumping=clumping
             )
+            # Ranks have a scale that ends at one: beyond it no margin says anything.
+            self.tests["latency_shift"] = RankShift(alpha, min(margin, 0.9), min(delta, 0.95), warm_up=settings.warm_up)
         if settings.drift_tolerance is not None:
             self.tests["prediction_drift"] = PredictionDrift(alpha, settings.drift_tolerance, clumping=clumping)
         if settings.output_buckets:
@@ -183,7 +188,7 @@ class Judge:
                     test.update(n_c, e_c, batch.live_requests, batch.live_errors)
                 case ErrorRateSlo():
                     test.update(n_c, e_c)
-                case Latency():
+                case Latency() | RankShift():
                     test.update(batch.candidate_latencies_ms, batch.live_latencies_ms)
                 case PredictionDrift():
                     test.update(batch.disagreements)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from saferollout.judge.clumps import CLUMPING
+from saferollout.judge.counts import check_latencies
 from saferollout.judge.event_rates import EventRates
 from saferollout.judge.quantiles import LatencyHistogram
 from saferollout.judge.two_sided import number
@@ -95,7 +96,7 @@ class Latency(EventRates):
         Raises:
             ValueError: A latency is negative or not finite.
         """
-        candidate, live = _check("candidate", candidate_ms), _check("live", live_ms)
+        candidate, live = check_latencies("candidate", candidate_ms), check_latencies("live", live_ms)
         skipped = min(self._cold, candidate.size)
         self._cold -= skipped
         candidate = candidate[skipped:]
@@ -171,15 +172,3 @@ class Latency(EventRates):
         self._cold = int(state["cold"])
         self.candidate.restore(state["candidate_histogram"])
         self.live.restore(state["live_histogram"])
-
-
-def _check(arm: str, latencies_ms: ArrayLike) -> Array:
-    x = np.asarray(latencies_ms, dtype=np.float64)
-    if x.ndim != 1:
-        msg = f"{arm} latencies must be of shape (T,), not {x.shape}"
-        raise ValueError(msg)
-    wrong = ~((x >= 0) & (x < np.inf))
-    if wrong.any():
-        msg = f"{arm} latencies must be finite numbers ≥ 0 (in ms), not {float(x[wrong][0])!r}"
-        raise ValueError(msg)
-    return x

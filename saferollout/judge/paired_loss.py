@@ -20,9 +20,10 @@ Array = NDArray[np.float64]
 #: What the harm test bets the ratio of worse to better to be, and the health test (the other way round).
 _HARM = HARM_RATIOS
 _HEALTH = 1.0 / HARM_RATIOS
+_ROUND = 64
 
 
-def log_returns(ratios: Array, worse: Array, better: Array, limit: float, clumping: float) -> Array:
+def log_returns(ratios: Array, worse: Array, better: Array, limit: ArrayLike, clumping: float) -> Array:
     """Return what pairs add to the log-wealth of bets that losses are `ratios` times more often worse than better.
 
     With a = 2θ/(θ+1) and b = 2/(θ+1) = 2 − a, and the loss difference D = D⁺ − D⁻ in [−1, 1], the bet multiplies by
@@ -33,7 +34,7 @@ def log_returns(ratios: Array, worse: Array, better: Array, limit: float, clumpi
         ratios: θ, shape (J,), all above 1 (for harm) or all below (for health).
         worse: D⁺, shape (T,).
         better: D⁻, shape (T,).
-        limit: m; times n if a row holds the sums over n pairs.
+        limit: m, times n where a row holds the sums over n pairs; a number or shape (T,).
         clumping: Lag-1 autocorrelation to allow for, in [0, 1).
 
     Returns:
@@ -41,7 +42,7 @@ def log_returns(ratios: Array, worse: Array, better: Array, limit: float, clumpi
     """
     a = 2.0 * ratios / (ratios + 1.0)
     log_a, log_b = np.log(declump(a, clumping)), np.log(declump(2.0 - a, clumping))
-    drift = (1.0 - a) * limit * (1.0 - clumping)
+    drift = np.asarray(limit, dtype=np.float64)[..., np.newaxis] * ((1.0 - a) * (1.0 - clumping))
     return worse[:, np.newaxis] * log_a + better[:, np.newaxis] * log_b + drift
 
 
@@ -101,16 +102,21 @@ class PairedLoss(TwoSided):
             raise ValueError(msg)
         if not candidate.size:
             return self.verdict
-        exposure = self.pairs + np.arange(candidate.size, dtype=np.float64)
-        worse, better = np.maximum(candidate - live, 0.0), np.maximum(live - candidate, 0.0)
+        # Pairs are bet on in rounds of up to 64: the wealth after a round does not depend on how it is cut.
+        starts = np.arange(0, candidate.size, _ROUND)
+        sizes = np.minimum(candidate.size - starts, _ROUND)
+        difference = candidate - live
+        worse = np.add.reduceat(np.maximum(difference, 0.0), starts)
+        better = np.add.reduceat(np.maximum(-difference, 0.0), starts)
+        exposure = self.pairs + starts.astype(np.float64)
         self.pairs += candidate.size
         self.worse += float(worse.sum())
         self.better += float(better.sum())
         self.candidate_loss += float(candidate.sum())
         self.live_loss += float(live.sum())
         self._take(
-            log_returns(_HARM, worse, better, self.margin, self.clumping),
-            log_returns(_HEALTH, worse, better, self.tolerance, self.clumping),
+            log_returns(_HARM, worse, better, self.margin * sizes, self.clumping),
+            log_returns(_HEALTH, worse, better, self.tolerance * sizes, self.clumping),
             exposure,
         )
         return self.verdict

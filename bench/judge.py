@@ -1,0 +1,381 @@
+"""How soon the judge catches harm, and how often it cries wolf, against the rules of others on the same traffic.
+
+    python bench/judge.py                          # everything, into docs/ (judge.md and judge-results.*)
+    python bench/judge.py --runs 100 --out results # a quick look
+
+One hour of watching with the candidate at 10 % of the traffic, 2,000 runs a scenario, seeded. The judge has its
+default settings; "with probes" it is also fed ten recorded requests a second to each deployment, as a rollout does.
+"""
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from pathlib import Path
+
+import judge_rivals as rivals
+import judge_traffic as traffic
+import numpy as np
+from judge_report import write
+from numpy.typing import NDArray
+
+from saferollout.judge import PredictionDrift, RankShift
+from saferollout.judge.event_rates import EventRates
+from saferollout.judge.intervals import BELOW, BELOW_WEIGHTS, log_returns
+
+Array = NDArray[np.float64]
+
+ALPHA = 0.05
+CHUNK = 250
+PROBES_PER_S = 10.0
+NEGLIGIBLE = 0.01
+DRIFT_TOLERANCE = 0.02
+CUT_QUANTILES = (0.5, 0.9, 0.95, 0.99)
+REQUESTS_PER_S = (0.2, 1.0, 10.0, 100.0)
+
+
+def _finite_median(times_s: Array) -> float | None:
+    if not times_s.size or not math.isfinite(float(np.median(times_s))):
+        return None
+    return float(np.median(times_s))
+
+
+def proportion(hits: int, runs: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval."""
+    z, p = 1.96, hits / runs
+    middle = (p + z * z / (2 * runs)) / (1 + z * z / runs)
+    half = z * math.sqrt(p * (1 - p) / runs + z * z / (4 * runs * runs)) / (1 + z * z / runs)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+class TracedRates(EventRates):
+    """The e-processes of `RateRatio` and `Latency`, which remember at which exposure they crossed 1/α."""
+
+    alarm_at = math.inf
+    healthy_at = math.inf
+
+    def _take(self, harm_returns: Array, health_returns: Array, exposure: Array) -> None:
+        path = self._harm.advance(harm_returns, exposure)
+        self.alarm_at = min(self.alarm_at, _first(exposure, path >= self._log_alarm))
+        path = self._health.advance(health_returns, exposure)
+        self.healthy_at = min(self.healthy_at, _first(exposure, path >= self._log_alarm + math.log(2.0)))
+
+    @property
+    def words(self) -> str:
+        """Not needed here."""
+        return ""
+
+    def count(self, batches: Array) -> None:
+        """Take in batches, shape (2 + 2K, T)."""
+        self._count(batches)
+
+
+class TracedDrift(PredictionDrift):
+    """`PredictionDrift` that remembers at which exposure it crossed 1/α."""
+
+    alarm_at = math.inf
+
+    def _take(self, harm_returns: Array, health_returns: Array, exposure: Array) -> None:
+        path = self._harm.advance(harm_returns, exposure)
+        self.alarm_at = min(self.alarm_at, _first(exposure, path >= self._log_alarm))
+        self._health.advance(health_returns, exposure)
+
+
+class TracedShift(RankShift):
+    """`RankShift` that remembers at which exposure it crossed 1/α."""
+
+    alarm_at = math.inf
+
+    def _take(self, harm_returns: Array, health_returns: Array, exposure: Array) -> None:
+        path = self._harm.advance(harm_returns, exposure)
+        self.alarm_at = min(self.alarm_at, _first(exposure, path >= self._log_alarm))
+        self._health.advance(health_returns, exposure)
+
+
+def _first(exposure: Array, crossed: NDArray[np.bool_]) -> float:
+    hits = np.flatnonzero(crossed)
+    return float(exposure[hits[0]]) if hits.size else math.inf
+
+
+def _time(requests: Array, exposure: float, batch_s: float) -> float:
+    """Return the end of the batch in which the request after `exposure` came."""
+    if math.isinf(exposure):
+        return math.inf
+    batch = int(np.searchsorted(np.cumsum(requests), exposure, side="right"))
+    return min(batch + 1, requests.size) * batch_s
+
+
+def judge_errors(*sources: traffic.Counts) -> tuple[Array, Array]:
+    """Return when the judge says harmful and healthy, in seconds, by run; each source's seconds are batches."""
+    n_c, e_c, n_b, e_b = (
+        np.stack([getattr(source, name) for source in sources], axis=2).reshape(len(sources[0].live_errors), -1)
+        for name in ("candidate_requests", "candidate_errors", "live_requests", "live_errors")
+    )
+    batch_s = 1.0 / len(sources)
+    harmful, healthy = np.full(len(n_c), np.inf), np.full(len(n_c), np.inf)
+    below = negligible(n_c, e_c) * batch_s
+    for run in range(len(n_c)):
+        test = TracedRates(1, ALPHA, 0.0, 0.5)
+        test.count(np.stack((n_c[run], n_b[run], e_c[run], e_b[run])))
+        harmful[run] = _time(n_c[run], test.alarm_at, batch_s)
+        healthy[run] = min(_time(n_c[run], test.healthy_at, batch_s), below[run])
+    # Harm beats health only from then on: what counts is which came first.
+    return harmful, np.where(healthy < harmful, healthy, np.inf)
+
+
+def negligible(n_c: Array, e_c: Array) -> Array:
+    """Return after how many batches the candidate's error rate is proven negligible, by run."""
+    times = np.full(len(n_c), np.inf)
+    for run in range(len(n_c)):
+        logs = log_returns(NEGLIGIBLE, BELOW, np.cumsum(n_c[run]), np.cumsum(e_c[run]), 0.3)
+        log_e = np.logaddexp.reduce(logs + np.log(BELOW_WEIGHTS), axis=1)
+        times[run] = _first(np.arange(1.0, n_c.shape[1] + 1), log_e >= math.log(2 / ALPHA))
+    return times
+
+
+def error_scenario(
+    rng: np.random.Generator, runs: int, rps: float, live: float, candidate: float, kind: str
+) -> Iterator[tuple[str, Array, Array]]:
+    """Yield the rule, its alarms and (for the judge) when it said healthy, for chunks of runs."""
+    for start in range(0, runs, CHUNK):
+        size = min(CHUNK, runs - start)
+        users = traffic.errors(rng, size, (rps * traffic.SHARE, rps * (1 - traffic.SHARE)), live, candidate, kind)
+        yield "judge", *judge_errors(users)
+        probes = traffic.errors(rng, size, (PROBES_PER_S, PROBES_PER_S), live, candidate, kind)
+        yield "judge with probes", *judge_errors(users, probes)
+        n_c, e_c, n_b, e_b = (
+            rivals.windows(x, 60)
+            for x in (users.candidate_requests, users.candidate_errors, users.live_requests, users.live_errors)
+        )
+        none = np.empty(0)
+        yield "Flagger", rivals.flagger(n_c, e_c), none
+        yield "Argo", rivals.argo(n_c, e_c), none
+        yield "SageMaker alarm", rivals.alarm(n_c, e_c), none
+        with np.errstate(invalid="ignore"):
+            yield "Kayenta", rivals.kayenta(e_c / n_c, e_b / n_b), none
+        yield "peeked z-test", rivals.peeked_ratio(n_c, e_c, n_b, e_b), none
+
+
+def latency_scenario(
+    rng: np.random.Generator, runs: int, rps: float, factor: float, tail: float, kind: str
+) -> Iterator[tuple[str, Array, Array]]:
+    """Yield the rule and its alarms for chunks of runs."""
+    none = np.empty(0)
+    chunk = CHUNK if rps < 100 else 25
+    for start in range(0, runs, chunk):
+        size = min(chunk, runs - start)
+        seen = traffic.latencies(rng, size, rps, factor, tail, kind)
+        before = np.float32(np.log(100.0)) + np.float32(0.5) * rng.standard_normal((size, 2000), dtype=np.float32)
+        cuts = np.quantile(before, CUT_QUANTILES, axis=1)
+        slower = [
+            np.stack([(arm > cut[:, np.newaxis, np.newaxis]).sum(axis=2) for cut in cuts], axis=1).astype(np.float64)
+            for arm in (seen.candidate, seen.live)
+        ]
+        batches = seen.candidate.shape[1]
+        n_c = np.full(batches, float(seen.candidate.shape[2]))
+        n_b = np.full(batches, float(seen.live.shape[2]))
+        harmful = np.full(size, np.inf)
+        for run in range(size):
+            # The judge averages both tests' e-values; here either must reach 2/α alone, which is never sooner.
+            tails = TracedRates(len(cuts), ALPHA / 2, 0.0, 0.5)
+            tails.count(np.concatenate((n_c[np.newaxis], n_b[np.newaxis], slower[0][run], slower[1][run])))
+            shift = TracedShift(ALPHA / 2)
+            shift.update(seen.candidate[run].ravel(), seen.live[run].ravel())
+            whole = min(shift.alarm_at + shift.block + shift.gap, float(n_c.sum() + 1))
+            harmful[run] = min(
+                _time(n_c, tails.alarm_at, seen.batch_s),
+                math.inf if math.isinf(shift.alarm_at) else _time(n_c, whole - 1, seen.batch_s),
+            )
+        yield "judge", harmful, none
+        if 60 % seen.batch_s:
+            continue  # hardly a candidate request a minute: nothing for rules that look at minutes
+        candidate, live = (np.exp(arm).reshape(size, 60, -1) for arm in (seen.candidate, seen.live))
+        p99 = np.quantile(candidate, 0.99, axis=2)
+        yield "Flagger", rivals.nth_failure(p99 > 500, 5, 60), none
+        yield "Kayenta", rivals.kayenta(candidate.mean(axis=2), live.mean(axis=2)), none
+        sums = [
+            x
+            for arm in (candidate, live)
+            for x in (
+                np.full((size, 60), float(arm.shape[2])),
+                arm.sum(axis=2, dtype=np.float64),
+                (arm**2).sum(axis=2, dtype=np.float64),
+            )
+        ]
+        yield "peeked z-test", rivals.peeked_mean(*sums), none
+
+
+def drift_scenario(
+    rng: np.random.Generator, runs: int, rps: float, rate: float, kind: str
+) -> Iterator[tuple[str, Array, Array]]:
+    """Yield the rule and its alarms for chunks of runs; rivals have the tolerance as their threshold.
+
+    Each of the candidate's requests is answered by both deployments.
+    """
+    none = np.empty(0)
+    pairs_per_s = rps * traffic.SHARE
+    per_minute = max(1, round(60 * pairs_per_s))
+    minutes = round(traffic.WATCH_S * pairs_per_s / per_minute)
+    minute_s = traffic.WATCH_S / minutes
+    for start in range(0, runs, CHUNK):
+        size = min(CHUNK, runs - start)
+        differ = traffic.disagreements(rng, size, minutes * per_minute, rate, kind)
+        harmful = np.full(size, np.inf)
+        for run in range(size):
+            test = TracedDrift(ALPHA, DRIFT_TOLERANCE)
+            test.update(differ[run])
+            harmful[run] = min((test.alarm_at + test.block) / pairs_per_s, math.inf)
+        yield "judge", harmful, none
+        if minute_s != 60:
+            continue  # hardly a pair a minute: nothing for rules that look at minutes
+        k = differ.reshape(size, minutes, per_minute).sum(axis=2)
+        n = np.full_like(k, per_minute)
+        yield "Flagger", rivals.flagger(n, k, DRIFT_TOLERANCE), none
+        yield "Argo", rivals.argo(n, k, DRIFT_TOLERANCE), none
+        yield "SageMaker alarm", rivals.alarm(n, k, DRIFT_TOLERANCE), none
+        yield "peeked z-test", rivals.peeked_rate(n, k, DRIFT_TOLERANCE), none
+
+
+def row(scenario: "Scenario", rule: str, alarms_s: Array, healthy_s: Array) -> dict[str, object]:
+    """Return one rule's numbers in one scenario, in JSON's types, from its alarms by run (infinite for never)."""
+    hits = int(np.isfinite(alarms_s).sum())
+    low, high = proportion(hits, alarms_s.size)
+    harmed_per_s = scenario.harmed * scenario.requests_per_s * traffic.SHARE
+    return {
+        "metric": scenario.metric,
+        "scenario": scenario.name,
+        "healthy": scenario.healthy,
+        "requests_per_s": scenario.requests_per_s,
+        "traffic": scenario.traffic,
+        "rule": rule,
+        "runs": alarms_s.size,
+        "alarms": hits / alarms_s.size,
+        "alarms_low": low,
+        "alarms_high": high,
+        "median_s": _finite_median(alarms_s),
+        "users_harmed": harmed_per_s * float(np.minimum(alarms_s, traffic.WATCH_S).mean()),
+        "said_healthy": float(np.isfinite(healthy_s).mean()) if healthy_s.size else None,
+        "median_healthy_s": _finite_median(healthy_s),
+    }
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What to simulate."""
+
+    metric: str
+    name: str
+    healthy: bool
+    requests_per_s: float
+    traffic: str
+    harmed: float
+    """The share of the candidate's requests whose user is worse off."""
+    what: tuple[float, ...]
+    """The rates or factors that the metric's simulation takes."""
+
+
+def scenarios() -> Iterator[Scenario]:
+    """Yield all scenarios."""
+    for kind in traffic.TRAFFIC:
+        for rps in REQUESTS_PER_S:
+            for base in (0.001, 0.005, 0.02):
+                yield Scenario("errors", f"{base:.1%}", True, rps, kind, 0, (base, base))
+            for worse in (0.01, 0.02, 0.05):
+                yield Scenario("errors", f"0.5% → {worse:.0%}", False, rps, kind, worse - 0.005, (0.005, worse))
+            yield Scenario("latency", "same", True, rps, kind, 0, (1.0, 0.0))
+            yield Scenario("latency", "+10%", False, rps, kind, 1, (1.1, 0.0))
+            yield Scenario("latency", "+25%", False, rps, kind, 1, (1.25, 0.0))
+            yield Scenario("latency", "5% of requests 5×", False, rps, kind, 0.05, (1.0, 0.05))
+            yield Scenario("drift", "2%", True, rps, kind, 0, (0.02,))
+            for rate in (0.05, 0.1):
+                yield Scenario("drift", f"2% → {rate:.0%}", False, rps, kind, rate - 0.02, (rate,))
+
+
+SIMULATIONS: dict[str, Callable[..., Iterator[tuple[str, Array, Array]]]] = {
+    "errors": error_scenario,
+    "latency": latency_scenario,
+    "drift": drift_scenario,
+}
+
+
+def simulate(scenario: Scenario, runs: int, seed: list[int]) -> list[dict[str, object]]:
+    """Run one scenario and return a row for each rule."""
+    rng = np.random.default_rng(seed)
+    parts: dict[str, list[tuple[Array, Array]]] = {}
+    chunks = SIMULATIONS[scenario.metric](rng, runs, scenario.requests_per_s, *scenario.what, scenario.traffic)
+    for rule, alarms, said_healthy in chunks:
+        parts.setdefault(rule, []).append((alarms, said_healthy))
+    rows = []
+    for rule, arrays in parts.items():
+        alarms, said_healthy = (np.concatenate(column) for column in zip(*arrays, strict=True))
+        rows.append(row(scenario, rule, alarms, said_healthy))
+    return rows
+
+
+def cost(seed: int) -> dict[str, float]:
+    """Measure what updates cost, in microseconds a batch and seconds a million requests, on this machine."""
+    from saferollout.judge import ErrorRateSlo, Latency, PairedLoss, RankShift, RateRatio
+
+    rng = np.random.default_rng(seed)
+    batches = 3000
+    n_c, n_b = rng.poisson(20, batches) + 1, rng.poisson(80, batches) + 1
+    e_c, e_b = rng.binomial(n_c, 0.02), rng.binomial(n_b, 0.02)
+    slow_c, slow_b = [rng.lognormal(4.6, 0.5, n) for n in n_c], [rng.lognormal(4.6, 0.5, n) for n in n_b]
+    differ, loss = rng.random((batches, 20)) < 0.02, rng.random((2, batches, 20)) < 0.05
+    ratio, slo, latency = RateRatio(), ErrorRateSlo(), Latency([100.0, 190.0, 228.0, 320.0])
+    drift, quality, shift = PredictionDrift(), PairedLoss(), RankShift()
+
+    def timed(call: Callable[[int], object]) -> float:
+        start = time.perf_counter()
+        for index in range(batches):
+            call(index)
+        return (time.perf_counter() - start) / batches * 1e6
+
+    numbers = {
+        "error rate": timed(lambda i: ratio.update(n_c[i], e_c[i], n_b[i], e_b[i])),
+        "error rate against a limit": timed(lambda i: slo.update(n_c[i], e_c[i])),
+        "latency, 4 cut points": timed(lambda i: latency.update(slow_c[i], slow_b[i])),
+        "latency, shift of ranks": timed(lambda i: shift.update(slow_c[i], slow_b[i])),
+        "prediction drift, 20 pairs": timed(lambda i: drift.update(differ[i])),
+        "quality, 20 pairs": timed(lambda i: quality.update(loss[0, i], loss[1, i])),
+    }
+    arm = (rng.random(1_000_000) < traffic.SHARE).astype(np.float64)
+    failed = (rng.random(1_000_000) < 0.01).astype(np.float64)
+    start = time.perf_counter()
+    RateRatio().update_many(arm, arm * failed, 1 - arm, (1 - arm) * failed)
+    numbers["a million single requests, error rate (s)"] = time.perf_counter() - start
+    start = time.perf_counter()
+    PredictionDrift().update(rng.random(1_000_000) < 0.02)
+    numbers["a million pairs, prediction drift (s)"] = time.perf_counter() - start
+    return numbers
+
+
+def main() -> None:
+    """Simulate, measure, write the report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=2000, help="runs a scenario")
+    parser.add_argument("--seed", type=int, default=20240917)
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs", help="where the results go")
+    parser.add_argument("--jobs", type=int, default=2, help="processes at once")
+    options = parser.parse_args()
+    costs = cost(options.seed)
+    rows: list[dict[str, object]] = []
+    todo = list(scenarios())
+    with ProcessPoolExecutor(options.jobs) as pool:
+        seeds = [[options.seed, number] for number in range(len(todo))]
+        for number, found in enumerate(pool.map(simulate, todo, repeat(options.runs), seeds), 1):
+            rows += found
+            if number % 13 == 0:
+                print(f"{number} of {len(todo)} scenarios", file=sys.stderr, flush=True)
+    document = {"runs": options.runs, "seed": options.seed, "alpha": ALPHA, "cost": costs, "rows": rows}
+    (options.out / "judge-results.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    write(document, options.out)
+
+
+if __name__ == "__main__":
+    main()
