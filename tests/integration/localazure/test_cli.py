@@ -1,0 +1,117 @@
+"""`localazure up` and `localazure env`, as a shell meets them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from localazure.testing import LocalAzure, NotReady
+from tests.integration.localazure.conftest import PROJECT, Arm, wait_for
+
+VARIABLES = [
+    "ARM_CLOUD_METADATA_URL",
+    "REQUESTS_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "AZURE_AUTHORITY_HOST",
+    "AZURE_TENANT_ID",
+    "AZURE_CLIENT_ID",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_SUBSCRIPTION_ID",
+    "AZURE_RESOURCE_GROUP",
+    "AZUREML_WORKSPACE_NAME",
+]
+
+
+def localazure(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run the command to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "localazure", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_env_prints_the_variables_of_a_running_local_azure(azure: LocalAzure) -> None:
+    """As export lines for a shell, or as one JSON object on one line."""
+    as_json = localazure("env", "--json", "--state-dir", azure.state_dir)
+    assert as_json.returncode == 0
+    assert len(as_json.stdout.splitlines()) == 1
+    assert json.loads(as_json.stdout) == azure.environ
+    assert list(azure.environ) == VARIABLES
+    exports = localazure("env", "--state-dir", azure.state_dir)
+    shell = subprocess.run(
+        ["bash", "-c", f"{exports.stdout}\nenv"], capture_output=True, text=True, env={}, check=True
+    ).stdout
+    seen = dict(line.split("=", 1) for line in shell.splitlines() if "=" in line)
+    assert {name: seen.get(name) for name in VARIABLES} == azure.environ
+
+
+def test_env_says_how_to_start_one_when_none_runs(tmp_path: Path) -> None:
+    """No traceback, nothing on stdout, exit code 1."""
+    result = localazure("env", "--state-dir", tmp_path)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert f"localazure up --state-dir {tmp_path}" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [(["--port", "70000"], "--port"), (["--prot", "1"], "--prot"), (["--state-dir", __file__], "--state-dir")],
+)
+def test_a_bad_option_exits_2_and_is_named(options: list[str], told: str) -> None:
+    """Nothing is started."""
+    result = localazure("up", *options)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    assert told in result.stderr
+
+
+def test_a_second_local_azure_on_the_same_state_is_refused(azure: LocalAzure) -> None:
+    """Two would overwrite each other's state."""
+    result = localazure("up", "--state-dir", azure.state_dir)
+    assert result.returncode == 1
+    assert "another local Azure runs" in result.stderr
+
+
+def test_a_port_that_is_taken_is_told(azure: LocalAzure, tmp_path: Path) -> None:
+    """With the port, and what to do; the context manager passes on the reason."""
+    port = azure.environ["AZURE_AUTHORITY_HOST"].rpartition(":")[2]
+    with pytest.raises(NotReady, match=f"port {port} cannot be used"), LocalAzure(tmp_path, "--port", port):
+        pass
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_no_process_survives(number: int, tmp_path: Path) -> None:
+    """Envoy, the inference servers and their workers end with it, however it ends."""
+    with LocalAzure(tmp_path / "state") as azure:
+        with Arm(azure.environ) as arm:
+            deploy(azure, arm)
+        leash = psutil.Process(azure.pid)
+        (server,) = leash.children()
+        family = [leash, *leash.children(recursive=True)]
+        commands = " ".join(" ".join(process.cmdline()) for process in family)
+        assert "envoy" in commands
+        assert "scoring_server.py" in commands
+        server.send_signal(number)
+        _, alive = psutil.wait_procs(family, timeout=30)
+        assert alive == []
+
+
+def deploy(azure: LocalAzure, arm: Arm) -> None:
+    """A running deployment, made by the SDK in a process of its own."""
+    script = (
+        "import os, sys\n"
+        "from azure.ai.ml import MLClient, load_online_deployment, load_online_endpoint\n"
+        "from azure.identity import EnvironmentCredential\n"
+        "client = MLClient(EnvironmentCredential(disable_instance_discovery=True), os.environ['AZURE_SUBSCRIPTION_ID'],"
+        " os.environ['AZURE_RESOURCE_GROUP'], os.environ['AZUREML_WORKSPACE_NAME'])\n"
+        f"client.online_endpoints.begin_create_or_update(load_online_endpoint({str(PROJECT / 'endpoint.yml')!r}))"
+        ".result()\n"
+        "client.online_deployments.begin_create_or_update("
+        f"load_online_deployment({str(PROJECT / 'blue-deployment.yml')!r})).result()\n"
+    )
+    subprocess.run([sys.executable, "-c", script], env={**os.environ, **azure.environ}, check=True, capture_output=True)
+    wait_for(lambda: arm.score("scale", {"x": 1}, "blue").status_code, lambda status: status == 200)
