@@ -94,6 +94,13 @@ class JudgeConfig(Section):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _margin_before_health(self) -> Self:
+        if self.margin >= self.no_worse_than:
+            msg = "no_worse_than is not above margin; make it larger"
+            raise ValueError(msg)
+        return self
+
 
 class StageConfig(Section):
     """A traffic share for the candidate with what guards it."""

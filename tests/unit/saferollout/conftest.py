@@ -207,6 +207,8 @@ MISTAKES = [
             "stages[0].judge.requests_per_s", "0 does not fit", "write a number above 0")),
     Mistake("minimum above maximum", *_config("stages: [{traffic: 100, judge: {max_duration_s: 1}}]\n",
             "stages[0].judge", "min_duration_s is above max_duration_s", "make it smaller")),
+    Mistake("harmless above healthy", *_config("stages: [{traffic: 100, judge: {margin: 0.5}}]\n", "stages[0].judge",
+            "no_worse_than is not above margin", "make it larger")),
     Mistake("number for text", *_config("workspace: {resource_group: 7}\n", "workspace.resource_group",
             "7 does not fit", "write text, in quotes if it is all digits")),
     Mistake("number for path", {"rollout.yaml": "endpoint: 7\ndeployment: green.yml\n"}, "rollout.yaml", "endpoint",

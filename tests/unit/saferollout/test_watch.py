@@ -9,10 +9,11 @@ import pytest
 from saferollout.config import JudgeConfig
 from saferollout.errors import AzureFailed
 from saferollout.evidence import Evidence
+from saferollout.judge import Batch
 from saferollout.probes import Probes
 from saferollout.recorded import RecordedRequest
 from saferollout.scoring import Scorer
-from saferollout.source import Batch
+from saferollout.source import Seen
 from saferollout.watch import watch
 
 REQUESTS = [RecordedRequest(request=number) for number in range(10)]
@@ -36,18 +37,18 @@ class Script:
     """A source that gives the same batch again and again."""
 
     def __init__(self, requests: int = 10, errors: int = 0, interval_s: float = 0.02) -> None:
-        self.batch = Batch(candidate_requests=requests, candidate_errors=errors, live_requests=requests,
-                           live_errors=0, example="500 oh" if errors else "")  # fmt: skip
+        batch = Batch(candidate_requests=requests, candidate_errors=errors, live_requests=requests)
+        self.seen = Seen(batch, example="500 oh" if errors else "")
         self.interval_s = interval_s
         self.given = 0
         self.closed = False
 
-    async def batches(self) -> AsyncGenerator[Batch, None]:
+    async def batches(self) -> AsyncGenerator[Seen, None]:
         try:
             while True:
                 await asyncio.sleep(self.interval_s)
                 self.given += 1
-                yield self.batch
+                yield self.seen
         finally:
             self.closed = True
 
@@ -141,8 +142,8 @@ async def test_a_source_that_fails_is_no_verdict() -> None:
     """Azure's failure is passed on as what it is, with whether a retry may help."""
 
     class Broken(Script):
-        async def batches(self) -> AsyncGenerator[Batch, None]:
-            yield self.batch
+        async def batches(self) -> AsyncGenerator[Seen, None]:
+            yield self.seen
             raise AzureFailed("throttled", status=429, retryable=True)
 
     with pytest.raises(AzureFailed, match="throttled") as caught:
@@ -168,7 +169,7 @@ async def test_the_next_stage_goes_on_from_the_evidence() -> None:
     kept = Evidence.model_validate_json(first.model_dump_json())
     anew, resumed = Script(requests=4), Script(requests=4)
 
-    assert (first.verdict, kept) == ("undecided", first)
+    assert (first.verdict, kept.verdict, kept.checks) == ("undecided", "undecided", first.checks)
     assert (await watched(anew, **LENIENT)).verdict == "healthy"
     assert (await watched(resumed, kept.state, **LENIENT)).verdict == "healthy"
     assert resumed.given < anew.given
