@@ -58,12 +58,13 @@ def vectors(live: ArrayLike, candidate: ArrayLike) -> Array:
     if a.ndim != 2:
         msg = f"vectors must be of shape (T, N), not {a.shape}"
         raise ValueError(msg)
+    bad = np.logical_not(np.isfinite(a + b).all(axis=1, keepdims=True))
+    a, b = np.where(bad, 0.0, a), np.where(bad, 0.0, b)
     norm_a, norm_b = np.abs(a).sum(axis=1, keepdims=True), np.abs(b).sum(axis=1, keepdims=True)
     unit_a = np.divide(a, norm_a, out=np.zeros_like(a), where=norm_a > 0)
     unit_b = np.divide(b, norm_b, out=np.zeros_like(b), where=norm_b > 0)
     distance = np.where((norm_a[:, 0] > 0) == (norm_b[:, 0] > 0), np.abs(unit_a - unit_b).sum(axis=1) / 2, 1.0)
-    bad = ~(np.isfinite(norm_a[:, 0]) & np.isfinite(norm_b[:, 0]))
-    return _at_most_one(np.where(bad, 1.0, distance))
+    return _at_most_one(np.where(bad[:, 0], 1.0, distance))
 
 
 def json_values(live: object, candidate: object, scale: float | None = None) -> float:

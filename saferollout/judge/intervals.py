@@ -73,16 +73,19 @@ def rate_interval(
     """
     if requests <= 0:
         return 0.0, 1.0
+    n, k = np.array([float(requests)]), np.array([float(events)])
     level = -math.log(alpha)
 
-    def log_wealth(rate: float, multiples: Array, weights: Array) -> float:
-        returns = log_returns(rate, multiples, np.array([requests]), np.array([events]), clumping)[0]
-        return float(np.logaddexp.reduce(np.log(weights) + returns))
+    def rejector(multiples: Array, weights: Array) -> Callable[[float], bool]:
+        # Log-returns are linear in the rate: what the events pay, and what one unit of rate costs.
+        pays = np.log(weights) + log_returns(0.0, multiples, n, k, clumping)[0]
+        costs = log_returns(1.0, multiples, n, 0.0 * k, clumping)[0]
+        return lambda rate: float(np.logaddexp.reduce(pays + rate * costs)) >= level
 
     mean = events / requests
     return (
-        limit_between(0.0, mean, lambda rate: log_wealth(rate, ABOVE, ABOVE_WEIGHTS) >= level),
-        limit_between(1.0, mean, lambda rate: log_wealth(rate, BELOW, BELOW_WEIGHTS) >= level),
+        limit_between(0.0, mean, rejector(ABOVE, ABOVE_WEIGHTS)),
+        limit_between(1.0, mean, rejector(BELOW, BELOW_WEIGHTS)),
     )
 
 

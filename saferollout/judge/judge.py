@@ -1,7 +1,6 @@
 """The judge itself: several tests, one verdict."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -13,7 +12,7 @@ from saferollout.judge.counts import check_fraction
 from saferollout.judge.error_rate_slo import ErrorRateSlo
 from saferollout.judge.history import History
 from saferollout.judge.latency import Latency
-from saferollout.judge.output_drift import OutputDrift
+from saferollout.judge.output_drift import Answers, OutputDrift
 from saferollout.judge.paired_loss import PairedLoss
 from saferollout.judge.prediction_drift import PredictionDrift
 from saferollout.judge.rank_shift import RankShift
@@ -77,8 +76,8 @@ class Batch:
     candidate_losses: ArrayLike = ()
     live_losses: ArrayLike = ()
     """Losses in [0, 1] of the same requests, in order."""
-    candidate_answers: Sequence[Any] = ()
-    live_answers: Sequence[Any] = ()
+    candidate_answers: Answers = ()
+    live_answers: Answers = ()
     duration_s: float = 0.0
     """How long the stretch was, in seconds: for the forecast only."""
 

@@ -12,6 +12,8 @@ from saferollout.judge.two_sided import number
 from saferollout.judge.verdict import Verdict
 
 Array = NDArray[np.float64]
+#: Labels or numbers, one for each request.
+Answers = Sequence[Any] | NDArray[Any]
 
 
 def bucket_borders(live_answers: ArrayLike, buckets: int = 8) -> list[float]:
@@ -72,7 +74,7 @@ class OutputDrift(EventRates):
         # One more for the rest: above the last border, or a label that was never seen.
         super().__init__(len(self.buckets) + 1, alpha, margin, delta, clumping=clumping, reserve=reserve)
 
-    def update(self, candidate_answers: Sequence[Any], live_answers: Sequence[Any]) -> Verdict:
+    def update(self, candidate_answers: Answers, live_answers: Answers) -> Verdict:
         """Take in the answers of one batch (over the same time, lengths may differ) and return the verdict."""
         if len(candidate_answers) or len(live_answers):
             counts = [*self._fill(candidate_answers), *self._fill(live_answers)]
@@ -80,7 +82,7 @@ class OutputDrift(EventRates):
             self._count(np.array(batch, dtype=np.float64)[:, np.newaxis])
         return self.verdict
 
-    def _fill(self, answers: Sequence[Any]) -> Array:
+    def _fill(self, answers: Answers) -> Array:
         """How many answers fall into each bucket, shape (K,)."""
         if self.numeric:
             where = np.searchsorted(self.buckets, np.asarray(answers, dtype=np.float64))  # NaN sorts last
