@@ -128,23 +128,29 @@ class EventRates(TwoSided):
 
     def _count(self, batches: Array) -> None:
         """Take in batches, shape (2 + 2K, T): candidate and live requests, candidate and live events by kind."""
+        single = batches.shape[1] == 1
+        totals = batches[:, 0] if single else batches.sum(axis=1)
         before = self.candidate_requests - float(self._pending[0])
-        totals = batches.sum(axis=1)
         self.candidate_requests += float(totals[0])
         self.live_requests += float(totals[1])
         self._candidate_events += totals[2 : 2 + self._kinds]
         self._live_events += totals[2 + self._kinds :]
-        if self._pending[:2].any():
-            batches = np.concatenate((self._pending[:, np.newaxis], batches), axis=1)
-        merged = merge_one_armed(batches)
+        if single:  # the usual case, worth a shorter way
+            merged = batches + self._pending[:, np.newaxis]
+        elif self._pending[:2].any():
+            merged = merge_one_armed(np.concatenate((self._pending[:, np.newaxis], batches), axis=1))
+        else:
+            merged = merge_one_armed(batches)
         if merged[0, -1] > 0 and merged[1, -1] > 0:
-            self._pending = np.zeros_like(self._pending)
+            self._pending = np.zeros(len(merged))
         else:
             self._pending = merged[:, -1].copy()
             merged = merged[:, :-1]
-        exposure = before + np.cumsum(merged[0]) - merged[0]
+        exposure = np.array([before]) if single else before + np.cumsum(merged[0]) - merged[0]
         told = merged[2:].any(axis=0)
-        if told.any():
+        if told.all() and told.size:
+            self._advance(merged, exposure)
+        elif told.any():
             self._advance(merged[:, told], exposure[told])
 
     def _advance(self, batches: Array, exposure: Array) -> None:
