@@ -6,9 +6,10 @@ import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
 from saferollout.errors import AzureFailed
+from saferollout.judge import Batch
 from saferollout.recorded import RecordedRequest
 from saferollout.scoring import Answer, Scorer
-from saferollout.source import Batch
+from saferollout.source import Seen
 
 BATCH_S = 1.0
 MAX_IN_FLIGHT = 16  # a slow deployment slows its probes down instead of drowning in them
@@ -26,7 +27,7 @@ class Probes:
         self._live = live
         self._interval_s = 1 / requests_per_s
 
-    async def batches(self) -> AsyncGenerator[Batch, None]:
+    async def batches(self) -> AsyncGenerator[Seen, None]:
         """Send without end, and count what came back in each second, if only to say that nothing did.
 
         Raises AzureFailed when the endpoint does not take the key: that says nothing about the candidate.
@@ -65,15 +66,16 @@ class Probes:
         )
 
 
-def _count(pairs: Sequence[tuple[Answer, Answer]]) -> Batch:
+def _count(pairs: Sequence[tuple[Answer, Answer]]) -> Seen:
     if any(answer.status == 401 for pair in pairs for answer in pair):
         msg = "the endpoint does not accept its own key any more (401)"
         raise AzureFailed(msg, status=401, retryable=True)
     candidate_errors = [candidate.error for candidate, _ in pairs if not candidate.ok]
-    return Batch(
+    batch = Batch(
         candidate_requests=len(pairs),
         candidate_errors=len(candidate_errors),
         live_requests=len(pairs),
         live_errors=sum(not live.ok for _, live in pairs),
-        example=candidate_errors[0] if candidate_errors else "",
+        duration_s=BATCH_S,
     )
+    return Seen(batch, example=candidate_errors[0] if candidate_errors else "")

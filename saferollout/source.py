@@ -1,18 +1,17 @@
-"""Where the judge's data comes from: a source gives batches of counts, the same seconds for both deployments."""
+"""Where the judge's data comes from: a source tells what both deployments did, the same seconds of each."""
 
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import Protocol
 
-from saferollout.domain import Value
+from saferollout.judge import Batch
 
 
-class Batch(Value):
-    """What both deployments did in the same short while."""
+@dataclass(frozen=True)
+class Seen:
+    """What a source saw during a short while."""
 
-    candidate_requests: int
-    candidate_errors: int
-    live_requests: int
-    live_errors: int
+    batch: Batch
     example: str = ""
     """One of the candidate's errors, in one line."""
 
@@ -20,6 +19,6 @@ class Batch(Value):
 class Source(Protocol):
     """Anything that can tell how both deployments do, until the caller stops listening."""
 
-    def batches(self) -> AsyncGenerator[Batch, None]:
-        """Batches as they come, about one a second; endless."""
+    def batches(self) -> AsyncGenerator[Seen, None]:
+        """What is seen, as it comes, about once a second; endless."""
         ...

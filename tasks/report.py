@@ -51,7 +51,7 @@ async def report(
         traffic=state.traffic,
         instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
         decisions=list(decisions),
-        verdicts=list(verdicts),
+        verdicts=[evidence.model_copy(update={"state": {}}) for evidence in verdicts],
         steps=steps,
         duration_s=duration_s,
         waiting_s=waiting_s,
@@ -81,16 +81,17 @@ async def report_unchanged(config: str, model: ModelVersion | None) -> Outcome:
 
 
 async def _steps(client: PrefectClient, run_id: UUID) -> list[StepRun]:
-    """The steps in their order; one that was only remembered when the flow started again does not count twice."""
+    """Each step once, in order: what ran again after a suspension had nothing left to do."""
     runs = await client.read_task_runs(
         flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id])), sort=TaskRunSort.EXPECTED_START_TIME_ASC
     )
-    own = [run for run in runs if str(run.id) != str(runtime.task_run.id) and run.state_name != "Cached"]
-    return [
-        StepRun(name=run.name, state=run.state_name or "", attempts=run.run_count,
-                duration_s=round(run.total_run_time.total_seconds(), 1))
-        for run in own
-    ]  # fmt: skip
+    steps: dict[str, StepRun] = {}
+    for run in runs:
+        done = steps.get(run.name)
+        if str(run.id) != str(runtime.task_run.id) and (done is None or done.state != "Completed"):
+            steps[run.name] = StepRun(name=run.name, state=run.state_name or "", attempts=run.run_count,
+                                      duration_s=round(run.total_run_time.total_seconds(), 1))  # fmt: skip
+    return list(steps.values())
 
 
 async def _durations(client: PrefectClient, run_id: UUID) -> tuple[float, float]:

@@ -91,7 +91,7 @@ class Stack:
     def question(self, flow_run: str) -> str:
         """The markdown that a waiting run shows to whoever decides."""
         keys = self.run(flow_run)["state"]["state_details"]["run_input_keyset"]
-        return str(json.loads(self.api("GET", f"/flow_runs/{flow_run}/input/{keys['description']}")))
+        return str(self.api("GET", f"/flow_runs/{flow_run}/input/{keys['description']}"))
 
     def artifacts(self, flow_run: str) -> dict[str, dict[str, Any]]:
         """The run's artifacts by key."""
