@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CANDIDATE, LIVE, ALARM = "#D55E00", "#0072B2", "#000000"
-_OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442")
+_OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 _DASHES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)))
 _LATENCY_QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
@@ -65,9 +65,12 @@ def e_values(judge: Judge) -> Plot:
     minutes = _minutes(judge)
     for index, name in enumerate(names):
         axes.plot(
-            minutes, [max(e, 0.01) for e in series[name]], color=_OTHERS[index % 5], linestyle=_DASHES[index % 5],
+            minutes,
+            [max(e, 0.01) for e in series[name]],
+            color=_OTHERS[index % 5],
+            linestyle=_DASHES[(index + index // 5) % 5],
             label=name.replace("_", " "),
-        )  # fmt: skip
+        )
     if len(names) > 1:
         axes.plot(minutes, [max(e, 0.01) for e in data["together"]], color=CANDIDATE, linewidth=2, label="together")
     axes.axhline(alarm, color=ALARM, linestyle=":", label=f"alarm at 1/α = {alarm:g}")
@@ -193,7 +196,7 @@ def _plot(name: str, title: str, figure: "Figure", axes: "Axes", data: dict[str,
 
     axes.set_title(title, loc="left")
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(frameon=False, fontsize="small")
+        axes.legend(frameon=False, fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     buffer = io.StringIO()
     # Text stays text (small files, searchable), ids are stable, and no date: the same data make the same picture.
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
