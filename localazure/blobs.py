@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import email.utils
 import hashlib
@@ -26,6 +27,8 @@ ACCOUNT_PATH = "storage"
 ENDPOINT_SUFFIX = "localazure"
 MAX_BLOB_BYTES = 5 * 1024**3
 SAS_LIFE_S = 3600
+
+_MAX_BLOCK_LIST_BYTES = 8 * 1024**2  # 50,000 blocks, as many as Azure takes
 
 _PREFIX = f"/{ACCOUNT_PATH}.blob.{ENDPOINT_SUFFIX}"
 
@@ -148,7 +151,7 @@ class Blobs:
             raise BlobError(409, "BlobAlreadyExists", "The specified blob already exists.")
         path = self._directory / uuid.uuid4().hex
         md5 = await _receive(request, path)
-        return self._finish(container, name, path, _metadata(request), md5, request.headers)
+        return _created(self._finish(container, name, path, request, md5), md5)
 
     async def _put_block(self, request: Request, container: str, name: str) -> Response:
         block = request.query_params.get("blockid", "")
@@ -157,27 +160,25 @@ class Blobs:
         return Response(status_code=201, headers={"Content-MD5": md5, "x-ms-request-server-encrypted": "true"})
 
     async def _put_block_list(self, request: Request, container: str, name: str) -> Response:
+        body = await request.body()
         try:
-            blocks = [element.text or "" for element in ET.fromstring(await request.body())]  # noqa: S314 - from holders of our signature
+            if len(body) > _MAX_BLOCK_LIST_BYTES or b"<!" in body:  # no room for declarations that expand
+                raise BlobError(400, "InvalidXmlDocument", "The block list is too long, or has declarations.")
+            blocks = [element.text or "" for element in ET.fromstring(body)]  # noqa: S314 - bounded as above
         except ET.ParseError as error:
             raise BlobError(400, "InvalidXmlDocument", f"XML specified is not syntactically valid: {error}") from error
+        received = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
+        old = self._store.get("blob", f"{container}/{name}")
+        if old and old.get("blocks") == blocks:  # sent again: the answer to the first was lost on the way
+            return _created(old, received)
         parts = [self._directory / self._block_file(container, name, block) for block in blocks]
         if not all(part.exists() for part in parts):
             raise BlobError(400, "InvalidBlockList", "The specified block list is invalid.")
         if sum(part.stat().st_size for part in parts) > MAX_BLOB_BYTES:
             raise BlobError(413, "RequestBodyTooLarge", f"A blob may have at most {MAX_BLOB_BYTES} bytes.")
         path = self._directory / uuid.uuid4().hex
-        digest = hashlib.md5(usedforsecurity=False)
-        with path.open("wb") as target:
-            for part in parts:
-                with part.open("rb") as source:
-                    while piece := source.read(1024 * 1024):
-                        digest.update(piece)
-                        target.write(piece)
-        for part in parts:
-            part.unlink(missing_ok=True)
-        md5 = base64.b64encode(digest.digest()).decode()
-        return self._finish(container, name, path, _metadata(request), md5, request.headers)
+        md5 = await asyncio.to_thread(_join, parts, path)
+        return _created(self._finish(container, name, path, request, md5, blocks), received)
 
     def _put_metadata(self, request: Request, container: str, name: str) -> Response:
         document = self._document(container, name)
@@ -243,16 +244,17 @@ class Blobs:
         return document
 
     def _finish(
-        self, container: str, name: str, path: Path, metadata: dict[str, str], md5: str, headers: Any
-    ) -> Response:
+        self, container: str, name: str, path: Path, request: Request, md5: str, blocks: list[str] | None = None
+    ) -> dict[str, Any]:
         key = f"{container}/{name}"
         old = self._store.get("blob", key)
         moment = time.time()
         document = {
             "file": path.name,
-            "metadata": metadata,
+            "metadata": _metadata(request),
             "md5": md5,
-            "type": headers.get("x-ms-blob-content-type", "application/octet-stream"),
+            "blocks": blocks,
+            "type": request.headers.get("x-ms-blob-content-type", "application/octet-stream"),
             "etag": uuid.uuid4().hex,
             "created": old["created"] if old else moment,
             "modified": moment,
@@ -260,8 +262,7 @@ class Blobs:
         self._store.put("blob", key, document)
         if old:
             (self._directory / old["file"]).unlink(missing_ok=True)
-        headers = {**_validators(document), "Content-MD5": md5, "x-ms-request-server-encrypted": "true"}
-        return Response(status_code=201, headers=headers)
+        return document
 
     def _block_file(self, container: str, name: str, block: str) -> str:
         return "block-" + hashlib.sha256(f"{container}/{name}\0{block}".encode()).hexdigest()
@@ -277,6 +278,26 @@ class Blobs:
 
     def _signature(self, container: str, expires: str) -> str:
         return base64.b64encode(hmac.digest(self._key, f"{container}\n{expires}".encode(), "sha256")).decode()
+
+
+def _created(document: dict[str, Any], received_md5: str) -> Response:
+    """`received_md5` is of the request's body, which for a block list is the list: clients compare it."""
+    headers = {**_validators(document), "Content-MD5": received_md5, "x-ms-request-server-encrypted": "true"}
+    return Response(status_code=201, headers=headers)
+
+
+def _join(parts: list[Path], target: Path) -> str:
+    """Write all parts to `target`, in order, and delete them; returns the MD5 in base64."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with target.open("wb") as file:
+        for part in parts:
+            with part.open("rb") as source:
+                while piece := source.read(1024 * 1024):
+                    digest.update(piece)
+                    file.write(piece)
+    for part in parts:
+        part.unlink(missing_ok=True)
+    return base64.b64encode(digest.digest()).decode()
 
 
 async def _receive(request: Request, path: Path) -> str:

@@ -137,7 +137,9 @@ class Endpoints:
         if document is None:
             return Response(status_code=204)
         for deployment in self._deployments(name):
-            self._operations.require_idle(f"{_resource(name)}/{deployment}", f"The deployment '{deployment}'")
+            self._operations.require_idle(
+                f"{_resource(name)}/deployments/{deployment}", f"The deployment '{deployment}'"
+            )
         document["resource"]["properties"]["provisioningState"] = "Deleting"
 
         async def work() -> None:

@@ -69,7 +69,9 @@ def bootstrap(
         "rds": {"route_config_name": ROUTES, "config_source": _source(directory, "routes.json")},
         "use_remote_address": True,
         "always_set_request_id_in_response": True,
-        "internal_address_config": {"cidr_ranges": []},
+        # Every client is a stranger, for whom Envoy drops x-envoy-… headers and makes request ids of its own. An empty
+        # list would mean the default, by which loopback is internal; this range is for documentation only.
+        "internal_address_config": {"cidr_ranges": [{"address_prefix": "192.0.2.0", "prefix_len": 24}]},
         "http_filters": [
             {
                 "name": "model-errors",

@@ -1,23 +1,20 @@
 """One local Azure for all tests of a worker, and clients for it."""
 
-import json
 import os
 import shutil
-import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 from azure.ai.ml import MLClient
+from azure.ai.ml.entities import Environment, Model
+from azure.ai.ml.entities._assets import Code
 from azure.identity import EnvironmentCredential
 
 from localazure.testing import LocalAzure
+from tests.integration.localazure.arm import Arm, Assets
 
 PROJECT = Path(__file__).parent / "project"
-WAIT_S = 120
 
 
 @pytest.fixture(scope="session")
@@ -36,7 +33,7 @@ def environment(azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def client(environment: None) -> MLClient:
+def client(environment: None) -> MLClient:  # noqa: ARG001 - it needs the variables
     """The unchanged SDK."""
     return MLClient(
         EnvironmentCredential(disable_instance_discovery=True),
@@ -47,95 +44,39 @@ def client(environment: None) -> MLClient:
 
 
 @pytest.fixture(scope="session")
-def arm(azure: LocalAzure) -> Iterator["Arm"]:
+def arm(azure: LocalAzure) -> Iterator[Arm]:
     """Plain HTTP to the management plane, for what the SDK would check itself."""
     with Arm(azure.environ) as plain:
         yield plain
+
+
+@pytest.fixture(scope="session")
+def assets(azure: LocalAzure) -> Assets:
+    """The test project's code, environment and models, registered by the SDK."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in azure.environ.items():
+            patch.setenv(name, value)
+        patch.delenv("AZUREML_CURRENT_CLOUD", raising=False)
+        sdk = MLClient(
+            EnvironmentCredential(disable_instance_discovery=True),
+            os.environ["AZURE_SUBSCRIPTION_ID"],
+            os.environ["AZURE_RESOURCE_GROUP"],
+            os.environ["AZUREML_WORKSPACE_NAME"],
+        )
+        conda = PROJECT / "conda.yml"
+        return Assets(
+            code=sdk._code.create_or_update(Code(name="scale-code", version="1", path=PROJECT / "code")).id,  # noqa: SLF001 - the SDK registers code for its own use only
+            environment=sdk.environments.create_or_update(
+                Environment(name="scale-env", version="1", image="local/none", conda_file=conda)
+            ).id,
+            models=[
+                sdk.models.create_or_update(Model(name="scale-model", version=str(n), path=PROJECT / f"models/v{n}")).id
+                for n in (1, 2)
+            ],
+        )
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """The test project, in a copy that the test may change."""
     return Path(shutil.copytree(PROJECT, tmp_path / "project"))
-
-
-class Arm:
-    """The workspace's management plane. Paths are relative to the workspace; operations are followed to their end."""
-
-    def __init__(self, environ: dict[str, str]) -> None:
-        self.environ = environ
-        self.url = environ["AZURE_AUTHORITY_HOST"]
-        self.workspace = (
-            f"/subscriptions/{environ['AZURE_SUBSCRIPTION_ID']}/resourceGroups/{environ['AZURE_RESOURCE_GROUP']}"
-            f"/providers/Microsoft.MachineLearningServices/workspaces/{environ['AZUREML_WORKSPACE_NAME']}"
-        )
-        self.tls = ssl.create_default_context(cafile=environ["SSL_CERT_FILE"])
-        self.http = httpx.Client(base_url=self.url, verify=self.tls, timeout=30)
-        self.scoring = httpx.Client(verify=self.tls, timeout=30)
-        self.http.headers["Authorization"] = f"Bearer {self.token()}"
-
-    def __enter__(self) -> "Arm":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.http.close()
-        self.scoring.close()
-
-    def token(self) -> str:
-        """A token for the service principal."""
-        answer = self.http.post(
-            f"/{self.environ['AZURE_TENANT_ID']}/oauth2/v2.0/token",
-            data={
-                "grant_type": "client_credentials",
-                "client_id": self.environ["AZURE_CLIENT_ID"],
-                "client_secret": self.environ["AZURE_CLIENT_SECRET"],
-                "scope": f"{self.url}/.default",
-            },
-        )
-        return str(answer.raise_for_status().json()["access_token"])
-
-    def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
-        """One request, whatever the answer."""
-        return self.http.request(method, f"{self.workspace}/{path}", json=body, params={"api-version": "2025-12-01"})
-
-    def get(self, path: str) -> dict[str, Any]:
-        """The resource."""
-        answer: dict[str, Any] = self.call("GET", path).raise_for_status().json()
-        return answer
-
-    def run(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """Start an operation that must be accepted, and wait for its end: {"status": …, "error": …}."""
-        answer = self.call(method, path, body)
-        assert answer.status_code in (200, 201, 202, 204), answer.text
-        if answer.status_code == 204:
-            return {"status": "Succeeded"}
-        url = answer.headers.get("Azure-AsyncOperation") or answer.headers["Location"]
-        url = url.replace("mfeOperationResults", "mfeOperationsStatus")
-        return wait_for(lambda: self.http.get(url).json(), lambda found: found["status"] != "InProgress")
-
-    def endpoint(self, name: str, **properties: Any) -> str:
-        """Create or change an endpoint; returns its scoring address."""
-        body = {"location": "local", "properties": {"authMode": "Key", **properties}}
-        assert self.run("PUT", f"onlineEndpoints/{name}", body)["status"] == "Succeeded"
-        return str(self.get(f"onlineEndpoints/{name}")["properties"]["scoringUri"])
-
-    def key(self, endpoint: str) -> str:
-        """The endpoint's primary key."""
-        return str(self.call("POST", f"onlineEndpoints/{endpoint}/listKeys").json()["primaryKey"])
-
-    def score(self, endpoint: str, body: Any, deployment: str | None = None, **headers: str) -> httpx.Response:
-        """Score with the primary key, pinned to `deployment` if given."""
-        url = self.get(f"onlineEndpoints/{endpoint}")["properties"]["scoringUri"]
-        headers = {"Authorization": f"Bearer {self.key(endpoint)}", **headers}
-        if deployment:
-            headers["azureml-model-deployment"] = deployment
-        return self.scoring.post(url, json=body, headers=headers)
-
-
-def wait_for(look: Callable[[], Any], enough: Callable[[Any], bool] = bool, timeout_s: float = WAIT_S) -> Any:
-    """Look until it is enough; returns what was seen."""
-    deadline = time.monotonic() + timeout_s
-    while not enough(seen := look()):
-        assert time.monotonic() < deadline, f"still {json.dumps(seen, default=str)} after {timeout_s} s"
-        time.sleep(0.1)
-    return seen

@@ -11,7 +11,8 @@ import psutil
 import pytest
 
 from localazure.testing import LocalAzure, NotReady
-from tests.integration.localazure.conftest import PROJECT, Arm, wait_for
+from tests.integration.localazure.arm import Arm, wait_for
+from tests.integration.localazure.conftest import PROJECT
 
 VARIABLES = [
     "ARM_CLOUD_METADATA_URL",

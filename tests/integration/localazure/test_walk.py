@@ -24,7 +24,7 @@ def test_the_safe_rollout_walk_works_with_nothing_but_environment_variables(azur
     )
     assert result.returncode == 0, f"{result.stderr}\n{azure.log(100)}"
     steps = [line.lstrip(".") for line in result.stdout.splitlines() if line.lstrip(".")[:1].isdigit()]
-    assert [step.split()[0] for step in steps] == "1 2 3 4 5 6 7 7 8 9 10 11 12".split()
+    assert [step.split()[0] for step in steps] == ["1", "2", "3", "4", "5", "6", "7", "7", "8", "9", "10", "11", "12"]
     assert '"y": 4' in steps[1]
     assert steps[3] == "4 blue has 2"
     assert steps[5] == '6 traffic {"blue": 100, "green": 0}'

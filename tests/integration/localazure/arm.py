@@ -1,0 +1,125 @@
+"""The management plane over plain HTTP, for what the SDK would check or hide itself."""
+
+import json
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import httpx
+
+WAIT_S = 120
+
+
+@dataclass(frozen=True)
+class Assets:
+    """ARM ids."""
+
+    code: str
+    environment: str
+    models: list[str]
+
+
+class Arm:
+    """The workspace's management plane. Paths are relative to the workspace; operations are followed to their end."""
+
+    def __init__(self, environ: dict[str, str]) -> None:
+        self.environ = environ
+        self.url = environ["AZURE_AUTHORITY_HOST"]
+        self.workspace = (
+            f"/subscriptions/{environ['AZURE_SUBSCRIPTION_ID']}/resourceGroups/{environ['AZURE_RESOURCE_GROUP']}"
+            f"/providers/Microsoft.MachineLearningServices/workspaces/{environ['AZUREML_WORKSPACE_NAME']}"
+        )
+        self.tls = ssl.create_default_context(cafile=environ["SSL_CERT_FILE"])
+        self.http = httpx.Client(base_url=self.url, verify=self.tls, timeout=30)
+        self.scoring = httpx.Client(verify=self.tls, timeout=30)
+        self.http.headers["Authorization"] = f"Bearer {self.token()}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+        self.scoring.close()
+
+    def token(self) -> str:
+        """A token for the service principal."""
+        answer = self.http.post(
+            f"/{self.environ['AZURE_TENANT_ID']}/oauth2/v2.0/token",
+            data={
+                "grant_type": "client_credentials",
+                "client_id": self.environ["AZURE_CLIENT_ID"],
+                "client_secret": self.environ["AZURE_CLIENT_SECRET"],
+                "scope": f"{self.url}/.default",
+            },
+        )
+        return str(answer.raise_for_status().json()["access_token"])
+
+    def call(self, method: str, path: str, body: Any = None) -> httpx.Response:
+        """One request, whatever the answer."""
+        return self.http.request(method, f"{self.workspace}/{path}", json=body, params={"api-version": "2025-12-01"})
+
+    def get(self, path: str) -> dict[str, Any]:
+        """The resource."""
+        answer: dict[str, Any] = self.call("GET", path).raise_for_status().json()
+        return answer
+
+    def run(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """Start an operation that must be accepted, and wait for its end: {"status": …, "error": …}."""
+        answer = self.call(method, path, body)
+        assert answer.status_code in (200, 201, 202, 204), answer.text
+        if answer.status_code == 204:
+            return {"status": "Succeeded"}
+        url = answer.headers.get("Azure-AsyncOperation") or answer.headers["Location"]
+        url = url.replace("mfeOperationResults", "mfeOperationsStatus")
+        return wait_for(lambda: self.http.get(url).json(), lambda found: found["status"] != "InProgress")
+
+    def endpoint(self, name: str, **properties: Any) -> str:
+        """Create or change an endpoint; returns its scoring address."""
+        body = {"location": "local", "properties": {"authMode": "Key", **properties}}
+        assert self.run("PUT", f"onlineEndpoints/{name}", body)["status"] == "Succeeded"
+        return str(self.get(f"onlineEndpoints/{name}")["properties"]["scoringUri"])
+
+    def key(self, endpoint: str) -> str:
+        """The endpoint's primary key."""
+        return str(self.call("POST", f"onlineEndpoints/{endpoint}/listKeys").json()["primaryKey"])
+
+    def deployment(self, assets: Assets, capacity: int = 1, model: int = 1, **properties: Any) -> dict[str, Any]:
+        """The body of a deployment of the test project."""
+        return {
+            "location": "local",
+            "sku": {"name": "Default", "capacity": capacity},
+            "properties": {
+                "endpointComputeType": "Managed",
+                "model": assets.models[model - 1],
+                "codeConfiguration": {"codeId": assets.code, "scoringScript": "score.py"},
+                "environmentId": assets.environment,
+                "instanceType": "Standard_DS3_v2",
+                "requestSettings": {"maxConcurrentRequestsPerInstance": 20},
+                **properties,
+            },
+        }
+
+    def deploy(self, endpoint: str, name: str, assets: Assets, **changes: Any) -> None:
+        """Create or change a deployment of the test project, successfully."""
+        path = f"onlineEndpoints/{endpoint}/deployments/{name}"
+        ended = self.run("PUT", path, self.deployment(assets, **changes))
+        assert ended["status"] == "Succeeded", ended
+
+    def score(self, endpoint: str, body: Any, deployment: str | None = None, **headers: str) -> httpx.Response:
+        """Score with the primary key, pinned to `deployment` if given."""
+        url = self.get(f"onlineEndpoints/{endpoint}")["properties"]["scoringUri"]
+        headers = {"Authorization": f"Bearer {self.key(endpoint)}", **headers}
+        if deployment:
+            headers["azureml-model-deployment"] = deployment
+        return self.scoring.post(url, json=body, headers=headers)
+
+
+def wait_for(look: Callable[[], Any], enough: Callable[[Any], bool] = bool, timeout_s: float = WAIT_S) -> Any:
+    """Look until it is enough; returns what was seen."""
+    deadline = time.monotonic() + timeout_s
+    while not enough(seen := look()):
+        assert time.monotonic() < deadline, f"still {json.dumps(seen, default=str)} after {timeout_s} s"
+        time.sleep(0.1)
+    return seen

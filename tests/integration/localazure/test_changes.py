@@ -1,0 +1,127 @@
+"""Changes under load: scaling, shifting, updating, deleting, and not one request lost."""
+
+import collections
+import threading
+import time
+from collections.abc import Iterator
+from typing import Self
+
+import httpx
+import pytest
+
+from tests.integration.localazure.arm import Arm, Assets
+
+
+class Users:
+    """Two users who send one request after the other, each answer checked; what they saw is counted."""
+
+    def __init__(self, arm: Arm, endpoint: str, body: dict[str, float]) -> None:
+        self.seen: collections.Counter[tuple[int, str | None]] = collections.Counter()
+        self.errors: list[str] = []
+        self._stop = threading.Event()
+        self._url = arm.get(f"onlineEndpoints/{endpoint}")["properties"]["scoringUri"]
+        self._headers = {"Authorization": f"Bearer {arm.key(endpoint)}"}
+        self._tls = arm.tls
+        self._body = body
+        self._threads = [threading.Thread(target=self._send) for _ in range(2)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def some_more(self, count: int = 20) -> None:
+        """Wait until they have sent `count` further requests."""
+        wanted = self.seen.total() + count
+        deadline = time.monotonic() + 30
+        while self.seen.total() < wanted and not self.errors:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def _send(self) -> None:
+        with httpx.Client(verify=self._tls, headers=self._headers, timeout=10) as http:
+            while not self._stop.is_set():
+                try:
+                    answer = http.post(self._url, json=self._body)
+                except httpx.HTTPError as error:
+                    self.errors.append(repr(error))
+                    return
+                self.seen[answer.status_code, answer.headers.get("x-localazure-deployment")] += 1
+                if answer.status_code != 200:
+                    self.errors.append(f"{answer.status_code} {answer.text}")
+
+
+@pytest.fixture
+def endpoint(arm: Arm, assets: Assets, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An endpoint of the test's own, with blue at 100%."""
+    name = "c" + format(abs(hash(request.node.name)), "x")[:12]
+    arm.endpoint(name)
+    arm.deploy(name, "blue", assets)
+    arm.endpoint(name, traffic={"blue": 100})
+    yield name
+    arm.run("DELETE", f"onlineEndpoints/{name}")
+
+
+def test_scaling_loses_no_request(arm: Arm, assets: Assets, endpoint: str) -> None:
+    """Out and in again, while requests take long enough to be under way at every moment."""
+    with Users(arm, endpoint, {"sleep_s": 0.05}) as users:
+        for capacity in (2, 1, 3, 1):
+            arm.deploy(endpoint, "blue", assets, capacity=capacity)
+            users.some_more()
+    assert users.errors == []
+    assert arm.get(f"onlineEndpoints/{endpoint}/deployments/blue")["sku"]["capacity"] == 1
+
+
+def test_a_rollout_loses_no_request(arm: Arm, assets: Assets, endpoint: str) -> None:
+    """Create green, shift in steps, delete blue: the walk, with users."""
+    with Users(arm, endpoint, {"sleep_s": 0.02}) as users:
+        arm.deploy(endpoint, "green", assets, model=2)
+        assert users.seen[200, "green"] == 0
+        for traffic in ({"blue": 90, "green": 10}, {"blue": 50, "green": 50}, {"green": 100}):
+            arm.endpoint(endpoint, traffic=traffic)
+            users.some_more()
+        assert arm.run("DELETE", f"onlineEndpoints/{endpoint}/deployments/blue")["status"] == "Succeeded"
+        users.some_more()
+    assert users.errors == []
+    assert users.seen[200, "green"] > 0
+    assert users.seen[200, "blue"] > 0
+
+
+def test_fifty_traffic_changes_lose_no_request(arm: Arm, assets: Assets, endpoint: str) -> None:
+    """Each takes effect within the operation: the next request follows it."""
+    arm.deploy(endpoint, "green", assets, model=2)
+    with Users(arm, endpoint, {"sleep_s": 0.01}) as users:
+        for number in range(50):
+            share = 100 * (number % 2)
+            arm.endpoint(endpoint, traffic={"blue": 100 - share, "green": share})
+            wanted = "green" if share else "blue"
+            assert arm.score(endpoint, {}).headers["x-localazure-deployment"] == wanted
+    assert users.errors == []
+
+
+def test_an_update_in_place_is_rolling(arm: Arm, assets: Assets, endpoint: str) -> None:
+    """Another model for a deployment that has all the traffic: old answers, then new ones, and nothing else."""
+    arm.deploy(endpoint, "blue", assets, capacity=2)
+    with Users(arm, endpoint, {"sleep_s": 0.02}) as users:
+        arm.deploy(endpoint, "blue", assets, capacity=2, model=2)
+        assert {arm.score(endpoint, {"x": 1}).json()["y"] for _ in range(10)} == {3}
+    assert users.errors == []
+
+
+def test_a_long_request_is_answered_although_its_instance_leaves(arm: Arm, assets: Assets, endpoint: str) -> None:
+    """Draining waits for what is under way; the deployment is gone only then."""
+    arm.deploy(endpoint, "green", assets, model=2)
+    answers: list[httpx.Response] = []
+    request = threading.Thread(target=lambda: answers.append(arm.score(endpoint, {"x": 1, "sleep_s": 2}, "green")))
+    request.start()
+    arm.score(endpoint, {}, "blue")
+    time.sleep(0.5)  # the long request is under way: nothing tells us so from outside
+    assert arm.run("DELETE", f"onlineEndpoints/{endpoint}/deployments/green")["status"] == "Succeeded"
+    request.join()
+    assert (answers[0].status_code, answers[0].json()["y"]) == (200, 3)
+    assert arm.score(endpoint, {}, "green").status_code == 404

@@ -1,0 +1,149 @@
+"""The data plane: who may score, who answers, and what goes wrong with which status."""
+
+import concurrent.futures
+import json
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from localazure.testing import LocalAzure
+from tests.integration.localazure.arm import Arm, Assets, wait_for
+
+
+@pytest.fixture(scope="module")
+def endpoint(arm: Arm, assets: Assets) -> Iterator[str]:
+    """An endpoint with two deployments; blue has all traffic, green answers fast or not at all."""
+    arm.endpoint("scoring")
+    arm.deploy("scoring", "blue", assets)
+    arm.deploy(
+        "scoring",
+        "green",
+        assets,
+        model=2,
+        requestSettings={"maxConcurrentRequestsPerInstance": 1, "requestTimeout": "PT0.5S"},
+    )
+    arm.endpoint("scoring", traffic={"blue": 100})
+    yield "scoring"
+    arm.run("DELETE", "onlineEndpoints/scoring")
+
+
+def test_traffic_and_the_pinning_header_choose_the_deployment(arm: Arm, endpoint: str) -> None:
+    """Unpinned requests follow the traffic; pinned ones reach a deployment without any."""
+    unpinned = arm.score(endpoint, {"x": 5})
+    assert (unpinned.status_code, unpinned.json()["y"]) == (200, 10)
+    pinned = arm.score(endpoint, {"x": 5}, "green")
+    assert (pinned.status_code, pinned.json()["y"]) == (200, 15)
+    assert pinned.headers["x-localazure-deployment"] == "green"
+
+
+def test_both_keys_are_good_and_others_are_not(arm: Arm, endpoint: str) -> None:
+    """401 for a missing, a wrong and another scheme's key; a regenerated key replaces the old one at once."""
+    url = arm.get(f"onlineEndpoints/{endpoint}")["properties"]["scoringUri"]
+    keys = arm.call("POST", f"onlineEndpoints/{endpoint}/listKeys").json()
+
+    def status(authorization: str | None) -> int:
+        headers = {"Authorization": authorization} if authorization else {}
+        return arm.scoring.post(url, json={}, headers=headers).status_code
+
+    assert [status(f"Bearer {keys[name]}") for name in ("primaryKey", "secondaryKey")] == [200, 200]
+    wrong = [None, "Bearer", "Bearer nonsense", f"Basic {keys['primaryKey']}", f"Bearer {keys['primaryKey']}x"]
+    assert [status(authorization) for authorization in wrong] == [401] * len(wrong)
+    ended = arm.run("POST", f"onlineEndpoints/{endpoint}/regenerateKeys", {"keyType": "Secondary"})
+    assert ended["status"] == "Succeeded"
+    renewed = arm.call("POST", f"onlineEndpoints/{endpoint}/listKeys").json()
+    assert renewed["primaryKey"] == keys["primaryKey"]
+    assert status(f"Bearer {keys['secondaryKey']}") == 401
+    assert status(f"Bearer {renewed['secondaryKey']}") == 200
+
+
+def test_a_pin_to_an_unknown_deployment_is_404(arm: Arm, endpoint: str) -> None:
+    """Not answered by another deployment instead."""
+    answer = arm.score(endpoint, {}, "purple")
+    assert answer.status_code == 404
+    assert answer.json()["error"]["code"] == "DeploymentNotFound"
+
+
+def test_an_endpoint_without_traffic_is_404(arm: Arm) -> None:
+    """As long as no deployment has positive weight."""
+    arm.endpoint("empty")
+    assert arm.score("empty", {}).status_code == 404
+    arm.run("DELETE", "onlineEndpoints/empty")
+
+
+def test_run_that_raises_is_424_with_the_container_s_status(arm: Arm, endpoint: str) -> None:
+    """The container's own 500 stands in a header, its body is passed on."""
+    answer = arm.score(endpoint, {"raise": "bad row"})
+    assert answer.status_code == 424
+    assert answer.headers["ms-azureml-model-error-statuscode"] == "500"
+    assert answer.headers["ms-azureml-model-error-reason"]
+
+
+def test_a_request_that_takes_too_long_is_408(arm: Arm, endpoint: str) -> None:
+    """By the deployment's own request_timeout_ms."""
+    answer = arm.score(endpoint, {"sleep_s": 1}, "green")
+    assert answer.status_code == 408
+
+
+def test_too_many_pending_requests_are_429(arm: Arm, endpoint: str) -> None:
+    """More than twice what the instances may do at once; the others are answered."""
+    arm.score(endpoint, {}, "green")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: arm.score(endpoint, {"sleep_s": 0.15}, "green").status_code, range(8)))
+    assert set(answers) == {200, 429}
+    assert answers.count(200) >= 2
+
+
+def test_request_ids_are_as_on_azure(arm: Arm, endpoint: str) -> None:
+    """The gateway gives every request an id of its own and keeps the client's."""
+    answer = arm.score(endpoint, {}, **{"x-request-id": "mine", "x-ms-client-request-id": "my-request_1"})
+    assert answer.headers["x-request-id"] != "mine"
+    assert answer.headers["x-ms-client-request-id"] == "my-request_1"
+    assert int(answer.headers["ms-azureml-model-time"]) >= 0
+
+
+def test_every_request_is_in_the_traffic_log(azure: LocalAzure, arm: Arm, endpoint: str) -> None:
+    """As JSON, with the deployment, the status to the client and the model's own."""
+    good = arm.score(endpoint, {}, "green").headers["x-request-id"]
+    bad = arm.score(endpoint, {"raise": "x"}).headers["x-request-id"]
+
+    def rows() -> dict[str, dict[str, object]]:
+        lines = (azure.state_dir / "traffic.jsonl").read_text().splitlines()
+        return {row["request_id"]: row for row in map(json.loads, lines)}
+
+    found = wait_for(rows, lambda seen: {good, bad} <= set(seen))
+    assert (found[good]["deployment"], found[good]["response_code"]) == ("green", 200)
+    assert (found[bad]["deployment"], found[bad]["response_code"]) == ("blue", 424)
+    assert found[bad]["model_status_code"] == "500"
+
+
+def test_traffic_is_shared_as_told(arm: Arm, assets: Assets) -> None:
+    """90/10 within what chance allows (three deployments, so that the running sums count)."""
+    uri = arm.endpoint("shares")
+    for name, model in (("one", 1), ("two", 2), ("three", 2)):
+        arm.deploy("shares", name, assets, model=model)
+    arm.endpoint("shares", traffic={"one": 70, "two": 20, "three": 10})
+    headers = {"Authorization": f"Bearer {arm.key('shares')}"}
+    with httpx.Client(verify=arm.tls, headers=headers) as http:
+        seen = [http.post(uri, json={}).headers["x-localazure-deployment"] for _ in range(600)]
+    counts = [seen.count(name) for name in ("one", "two", "three")]
+    for count, expected in zip(counts, (420, 120, 60), strict=True):
+        assert abs(count - expected) < 5 * (expected * (1 - expected / 600)) ** 0.5
+    arm.run("DELETE", "onlineEndpoints/shares")
+
+
+def test_mirrored_requests_reach_the_other_deployment_and_their_answers_are_dropped(arm: Arm, assets: Assets) -> None:
+    """The user gets the live answer; the mirror's container log shows the copies."""
+    arm.endpoint("mirror")
+    for name, model in (("blue", 1), ("green", 2)):
+        arm.deploy("mirror", name, assets, model=model)
+    arm.endpoint("mirror", traffic={"blue": 100}, mirrorTraffic={"green": 50})
+    answers = [arm.score("mirror", {"x": 1}) for _ in range(40)]
+    assert {answer.json()["y"] for answer in answers} == {2}
+
+    def copies() -> int:
+        logs = arm.call("POST", "onlineEndpoints/mirror/deployments/green/getLogs", {"tail": 1000}).json()["content"]
+        return int(logs.count("gunicorn.access - 127.0.0.1"))
+
+    assert 5 <= wait_for(copies, lambda count: count >= 5) <= 35
+    arm.run("DELETE", "onlineEndpoints/mirror")

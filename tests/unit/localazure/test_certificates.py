@@ -1,0 +1,50 @@
+"""The stand-in's own certificate authority."""
+
+import ssl
+import stat
+from pathlib import Path
+
+import certifi
+import pytest
+
+from localazure import certificates
+
+
+def test_the_bundle_trusts_what_was_trusted_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """certifi's roots, the roots that the shell names, and the stand-in's: nothing else in that shell breaks."""
+    corporate = certificates.ensure(tmp_path / "corporate")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "corporate" / "authority.pem"))
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    own = certificates.ensure(tmp_path / "own")
+    trusted = roots(own.bundle)
+    assert roots(Path(certifi.where())) <= trusted
+    assert roots(tmp_path / "corporate" / "authority.pem") <= trusted
+    assert roots(tmp_path / "own" / "authority.pem") <= trusted
+    assert corporate.key.read_bytes() != own.key.read_bytes()
+
+
+def test_a_second_start_keeps_the_certificate(tmp_path: Path) -> None:
+    """Clients that hold the bundle go on working."""
+    first = certificates.ensure(tmp_path)
+    before = first.certificate.read_bytes(), first.key.read_bytes()
+    second = certificates.ensure(tmp_path)
+    assert (second.certificate.read_bytes(), second.key.read_bytes()) == before
+
+
+def test_a_damaged_certificate_is_made_anew(tmp_path: Path) -> None:
+    """And not a reason to fail."""
+    certificates.ensure(tmp_path).certificate.write_text("damaged")
+    renewed = certificates.ensure(tmp_path)
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(renewed.certificate, renewed.key)
+
+
+def test_the_key_is_the_owner_s(tmp_path: Path) -> None:
+    """Nobody else on the machine can pretend to be the stand-in."""
+    assert stat.S_IMODE(certificates.ensure(tmp_path).key.stat().st_mode) == 0o600
+
+
+def roots(path: Path) -> set[bytes]:
+    """The certificates in a PEM file."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(path)
+    return set(context.get_ca_certs(binary_form=True))
