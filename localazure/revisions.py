@@ -22,7 +22,7 @@ SERVER_LOG = "inference-server.log"
 STORAGE_LOG = "storage-initializer.log"
 
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
-_PASSED_ON_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_", "PIP_")
+_PASSED_ON_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_")
 
 
 class Revisions:

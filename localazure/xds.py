@@ -15,7 +15,7 @@ SERVED_BY_HEADER = "x-localazure-deployment"
 
 Resource = dict[str, Any]
 
-_TYPE = "type.googleapis.com/envoy."
+TYPE = "type.googleapis.com/envoy."
 
 
 @dataclass(frozen=True)
@@ -59,68 +59,6 @@ def scoring_path(endpoint: str) -> str:
     return f"/endpoints/{endpoint}/score"
 
 
-def bootstrap(
-    directory: Path, admin_socket: Path, port: int, certificate: Path, key: Path, access_log: Path
-) -> Resource:
-    """Envoy's start configuration: one TLS listener on loopback; everything else comes from files in `directory`."""
-    manager = {
-        "@type": _TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "gateway",
-        "rds": {"route_config_name": ROUTES, "config_source": _source(directory, "routes.json")},
-        "use_remote_address": True,
-        "always_set_request_id_in_response": True,
-        # Every client is a stranger, for whom Envoy drops x-envoy-… headers and makes request ids of its own. An empty
-        # list would mean the default, by which loopback is internal; this range is for documentation only.
-        "internal_address_config": {"cidr_ranges": [{"address_prefix": "192.0.2.0", "prefix_len": 24}]},
-        "http_filters": [
-            {
-                "name": "model-errors",
-                "typed_config": {
-                    "@type": _TYPE + "extensions.filters.http.lua.v3.Lua",
-                    "default_source_code": {"inline_string": _MODEL_ERRORS},
-                },
-            },
-            {"name": "router", "typed_config": {"@type": _TYPE + "extensions.filters.http.router.v3.Router"}},
-        ],
-        "local_reply_config": {"mappers": _LOCAL_REPLIES},
-        "access_log": [
-            {
-                "name": "traffic-log",
-                "typed_config": {
-                    "@type": _TYPE + "extensions.access_loggers.file.v3.FileAccessLog",
-                    "path": str(access_log),
-                    "log_format": {"json_format": _TRAFFIC_LOG},
-                },
-            }
-        ],
-    }
-    tls = {
-        "@type": _TYPE + "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-        "common_tls_context": {
-            "alpn_protocols": ["h2", "http/1.1"],
-            "tls_certificates": [
-                {"certificate_chain": {"filename": str(certificate)}, "private_key": {"filename": str(key)}}
-            ],
-        },
-    }
-    listener = {
-        "name": "scoring",
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
-        "filter_chains": [
-            {
-                "filters": [{"name": "http", "typed_config": manager}],
-                "transport_socket": {"name": "tls", "typed_config": tls},
-            }
-        ],
-    }
-    return {
-        "node": {"id": "local-azure", "cluster": "local-azure"},
-        "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": 0o600}}},
-        "dynamic_resources": {"cds_config": _source(directory, "clusters.json")},
-        "static_resources": {"listeners": [listener]},
-    }
-
-
 def clusters(endpoints: list[Endpoint], directory: Path) -> Resource:
     """One cluster per deployment; which processes it has is in a file of its own (see `instances`)."""
     return _response(
@@ -135,7 +73,7 @@ def clusters(endpoints: list[Endpoint], directory: Path) -> Resource:
 def instances(cluster: str, target: Target) -> Resource:
     """The processes of one deployment."""
     assignment = {
-        "@type": _TYPE + "config.endpoint.v3.ClusterLoadAssignment",
+        "@type": TYPE + "config.endpoint.v3.ClusterLoadAssignment",
         "cluster_name": cluster,
         "endpoints": [
             {
@@ -166,7 +104,7 @@ def routes(endpoints: list[Endpoint]) -> Resource:
     return _response(
         [
             {
-                "@type": _TYPE + "config.route.v3.RouteConfiguration",
+                "@type": TYPE + "config.route.v3.RouteConfiguration",
                 "name": ROUTES,
                 "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": rules}],
             }
@@ -234,7 +172,7 @@ def _forward(match: Resource, endpoint: Endpoint, name: str, target: Target, mir
             "retry_host_predicate": [
                 {
                     "name": "previous_hosts",
-                    "typed_config": {"@type": _TYPE + "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
+                    "typed_config": {"@type": TYPE + "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
                 }
             ],
             "host_selection_retry_max_attempts": 3,
@@ -268,10 +206,10 @@ def _answer(match: Resource, status: int, code: str, message: str) -> Resource:
 
 def _cluster(name: str, target: Target, directory: Path) -> Resource:
     return {
-        "@type": _TYPE + "config.cluster.v3.Cluster",
+        "@type": TYPE + "config.cluster.v3.Cluster",
         "name": name,
         "type": "EDS",
-        "eds_cluster_config": {"eds_config": _source(directory, instances_file(name))},
+        "eds_cluster_config": {"eds_config": source(directory, instances_file(name))},
         "connect_timeout": "2s",
         "lb_policy": "LEAST_REQUEST",
         "ignore_health_on_host_removal": True,
@@ -287,8 +225,8 @@ def _cluster(name: str, target: Target, directory: Path) -> Resource:
             ]
         },
         "typed_extension_protocol_options": {
-            _TYPE.removeprefix("type.googleapis.com/") + "extensions.upstreams.http.v3.HttpProtocolOptions": {
-                "@type": _TYPE + "extensions.upstreams.http.v3.HttpProtocolOptions",
+            TYPE.removeprefix("type.googleapis.com/") + "extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": TYPE + "extensions.upstreams.http.v3.HttpProtocolOptions",
                 "explicit_http_config": {"http_protocol_options": {}},
                 # The inference server's workers close after each answer; a kept connection could close under a request.
                 "common_http_protocol_options": {"max_requests_per_connection": 1},
@@ -301,7 +239,8 @@ def _header(name: str, match: Resource) -> Resource:
     return {"name": name, "string_match": match}
 
 
-def _source(directory: Path, file: str) -> Resource:
+def source(directory: Path, file: str) -> Resource:
+    """Where Envoy finds a part of its configuration: a file that is replaced by moving another one over it."""
     return {
         "resource_api_version": "V3",
         "path_config_source": {"path": str(directory / file), "watched_directory": {"path": str(directory)}},
@@ -311,62 +250,3 @@ def _source(directory: Path, file: str) -> Resource:
 def _response(resources: list[Resource]) -> Resource:
     version = hashlib.sha256(json.dumps(resources, sort_keys=True).encode()).hexdigest()[:16]
     return {"version_info": version, "resources": resources}
-
-
-def _mapper(flags: list[str], status: int, code: str, message: str, model_status: int | None = None) -> Resource:
-    mapper: Resource = {
-        "filter": {"response_flag_filter": {"flags": flags}},
-        "status_code": status,
-        "body_format_override": {"json_format": {"error": {"code": code, "message": message}}},
-    }
-    if model_status:
-        mapper["headers_to_add"] = [
-            {"header": {"key": "ms-azureml-model-error-statuscode", "value": str(model_status)}},
-            {"header": {"key": "ms-azureml-model-error-reason", "value": code}},
-        ]
-    return mapper
-
-
-_LOCAL_REPLIES = [
-    _mapper(["UT"], 408, "RequestTimeout", "The request took longer than request_timeout_ms."),
-    _mapper(["UO"], 429, "TooManyPendingRequests", "The deployment has too many pending requests."),
-    # A container that is not there or dies under a request is a model error, as one that answers badly is.
-    _mapper(["UH"], 424, "NoHealthyInstance", "The deployment has no instance that is ready.", 503),
-    _mapper(["UF", "UC", "LR", "UR", "UPE"], 424, "InstanceFailed", "The instance ended before it answered.", 502),
-]
-
-_MODEL_ERRORS = """
-function envoy_on_response(handle)
-  local headers = handle:headers()
-  local time = headers:get("x-envoy-upstream-service-time")
-  if time == nil then return end  -- the gateway's own answer
-  headers:remove("x-envoy-upstream-service-time")
-  headers:replace("ms-azureml-model-time", time)
-  local status = headers:get(":status")
-  if status ~= "200" then
-    headers:replace("ms-azureml-model-error-statuscode", status)
-    headers:replace("ms-azureml-model-error-reason", "model_error")
-    headers:replace(":status", "424")
-  end
-end
-"""
-
-_TRAFFIC_LOG = {
-    "time": "%START_TIME%",
-    "endpoint": "%METADATA(ROUTE:localazure:endpoint)%",
-    "deployment": "%METADATA(ROUTE:localazure:deployment)%",
-    "method": "%REQ(:METHOD)%",
-    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
-    "protocol": "%PROTOCOL%",
-    "response_code": "%RESPONSE_CODE%",
-    "response_flags": "%RESPONSE_FLAGS%",
-    "model_status_code": "%RESP(MS-AZUREML-MODEL-ERROR-STATUSCODE)%",
-    "request_bytes": "%BYTES_RECEIVED%",
-    "response_bytes": "%BYTES_SENT%",
-    "duration_ms": "%DURATION%",
-    "model_ms": "%RESP(MS-AZUREML-MODEL-TIME)%",
-    "instance": "%UPSTREAM_HOST%",
-    "request_id": "%REQ(X-REQUEST-ID)%",
-    "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID)%",
-    "pinned": "%REQ(AZUREML-MODEL-DEPLOYMENT)%",
-}

@@ -35,7 +35,10 @@ def test_a_model_version_cannot_get_other_files(client: MLClient, tmp_path: Path
         client.models.create_or_update(Model(name="fixed", version="1", path=file))
 
 
-@pytest.mark.filterwarnings("ignore:The use of a 'BlobProperties' instance:DeprecationWarning")  # azure-ai-ml's own
+@pytest.mark.filterwarnings(  # azure-ai-ml's own, about how it calls azure-storage-blob
+    "ignore:The use of a 'BlobProperties' instance:DeprecationWarning",
+    "ignore:content_as_bytes is deprecated:DeprecationWarning",
+)
 def test_a_model_can_be_downloaded_again(client: MLClient, tmp_path: Path) -> None:
     """Byte by byte, in its folders, big files too."""
     folder = tmp_path / "up" / "model"

@@ -104,7 +104,8 @@ def test_request_ids_are_as_on_azure(arm: Arm, endpoint: str) -> None:
 
 def test_every_request_is_in_the_traffic_log(azure: LocalAzure, arm: Arm, endpoint: str) -> None:
     """As JSON, with the deployment, the status to the client and the model's own."""
-    good = arm.score(endpoint, {}, "green").headers["x-request-id"]
+    answer = wait_for(lambda: arm.score(endpoint, {}, "green"), lambda answer: answer.status_code == 200)
+    good = answer.headers["x-request-id"]
     bad = arm.score(endpoint, {"raise": "x"}).headers["x-request-id"]
 
     def rows() -> dict[str, dict[str, object]]:

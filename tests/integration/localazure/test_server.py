@@ -99,6 +99,26 @@ def test_everything_listens_on_loopback_only(azure: LocalAzure, arm: Arm, assets
     arm.run("DELETE", "onlineEndpoints/loopback")
 
 
+def test_the_gateway_is_started_again_when_it_dies(azure: LocalAzure, arm: Arm, assets: Assets) -> None:
+    """On the same port, with the same routes."""
+    arm.endpoint("revived")
+    arm.deploy("revived", "blue", assets)
+    arm.endpoint("revived", traffic={"blue": 100})
+    children = psutil.Process(azure.pid).children(recursive=True)
+    (envoy,) = [child for child in children if child.name() == "envoy"]
+    envoy.kill()
+    psutil.wait_procs([envoy], timeout=10)
+
+    def status() -> int:
+        try:
+            return arm.score("revived", {}).status_code
+        except httpx.TransportError:
+            return 0
+
+    wait_for(status, lambda seen: seen == 200)
+    arm.run("DELETE", "onlineEndpoints/revived")
+
+
 def test_it_survives_its_own_sigkill(tmp_path: Path) -> None:
     """Started again on the same directory, the endpoint serves again, at the same address and with the same key."""
     state = tmp_path / "state"

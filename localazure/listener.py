@@ -1,0 +1,128 @@
+"""How the gateway takes requests: its TLS listener, its own answers, and its traffic log."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from localazure.xds import ROUTES, TYPE, Resource, source
+
+
+def bootstrap(
+    directory: Path, admin_socket: Path, port: int, certificate: Path, key: Path, access_log: Path
+) -> Resource:
+    """Envoy's start configuration: one TLS listener on loopback; everything else comes from files in `directory`."""
+    manager = {
+        "@type": TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "gateway",
+        "rds": {"route_config_name": ROUTES, "config_source": source(directory, "routes.json")},
+        "use_remote_address": True,
+        "always_set_request_id_in_response": True,
+        # Every client is a stranger, for whom Envoy drops x-envoy-… headers and makes request ids of its own. An empty
+        # list would mean the default, by which loopback is internal; this range is for documentation only.
+        "internal_address_config": {"cidr_ranges": [{"address_prefix": "192.0.2.0", "prefix_len": 24}]},
+        "http_filters": [
+            {
+                "name": "model-errors",
+                "typed_config": {
+                    "@type": TYPE + "extensions.filters.http.lua.v3.Lua",
+                    "default_source_code": {"inline_string": _MODEL_ERRORS},
+                },
+            },
+            {"name": "router", "typed_config": {"@type": TYPE + "extensions.filters.http.router.v3.Router"}},
+        ],
+        "local_reply_config": {"mappers": _LOCAL_REPLIES},
+        "access_log": [
+            {
+                "name": "traffic-log",
+                "typed_config": {
+                    "@type": TYPE + "extensions.access_loggers.file.v3.FileAccessLog",
+                    "path": str(access_log),
+                    "log_format": {"json_format": _TRAFFIC_LOG},
+                },
+            }
+        ],
+    }
+    tls = {
+        "@type": TYPE + "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+        "common_tls_context": {
+            "alpn_protocols": ["h2", "http/1.1"],
+            "tls_certificates": [
+                {"certificate_chain": {"filename": str(certificate)}, "private_key": {"filename": str(key)}}
+            ],
+        },
+    }
+    listener = {
+        "name": "scoring",
+        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "filter_chains": [
+            {
+                "filters": [{"name": "http", "typed_config": manager}],
+                "transport_socket": {"name": "tls", "typed_config": tls},
+            }
+        ],
+    }
+    return {
+        "node": {"id": "local-azure", "cluster": "local-azure"},
+        "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": 0o600}}},
+        "dynamic_resources": {"cds_config": source(directory, "clusters.json")},
+        "static_resources": {"listeners": [listener]},
+    }
+
+
+def _mapper(flags: list[str], status: int, code: str, message: str, model_status: int | None = None) -> Resource:
+    mapper: Resource = {
+        "filter": {"response_flag_filter": {"flags": flags}},
+        "status_code": status,
+        "body_format_override": {"json_format": {"error": {"code": code, "message": message}}},
+    }
+    if model_status:
+        mapper["headers_to_add"] = [
+            {"header": {"key": "ms-azureml-model-error-statuscode", "value": str(model_status)}},
+            {"header": {"key": "ms-azureml-model-error-reason", "value": code}},
+        ]
+    return mapper
+
+
+_LOCAL_REPLIES = [
+    _mapper(["UT"], 408, "RequestTimeout", "The request took longer than request_timeout_ms."),
+    _mapper(["UO"], 429, "TooManyPendingRequests", "The deployment has too many pending requests."),
+    # A container that is not there or dies under a request is a model error, as one that answers badly is.
+    _mapper(["UH"], 424, "NoHealthyInstance", "The deployment has no instance that is ready.", 503),
+    _mapper(["UF", "UC", "LR", "UR", "UPE"], 424, "InstanceFailed", "The instance ended before it answered.", 502),
+]
+
+_MODEL_ERRORS = """
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local time = headers:get("x-envoy-upstream-service-time")
+  if time == nil then return end  -- the gateway's own answer
+  headers:remove("x-envoy-upstream-service-time")
+  headers:replace("ms-azureml-model-time", time)
+  local status = headers:get(":status")
+  if status ~= "200" then
+    headers:replace("ms-azureml-model-error-statuscode", status)
+    headers:replace("ms-azureml-model-error-reason", "model_error")
+    headers:replace(":status", "424")
+  end
+end
+"""
+
+_TRAFFIC_LOG = {
+    "time": "%START_TIME%",
+    "endpoint": "%METADATA(ROUTE:localazure:endpoint)%",
+    "deployment": "%METADATA(ROUTE:localazure:deployment)%",
+    "method": "%REQ(:METHOD)%",
+    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+    "protocol": "%PROTOCOL%",
+    "response_code": "%RESPONSE_CODE%",
+    "response_flags": "%RESPONSE_FLAGS%",
+    "model_status_code": "%RESP(MS-AZUREML-MODEL-ERROR-STATUSCODE)%",
+    "request_bytes": "%BYTES_RECEIVED%",
+    "response_bytes": "%BYTES_SENT%",
+    "duration_ms": "%DURATION%",
+    "model_ms": "%RESP(MS-AZUREML-MODEL-TIME)%",
+    "instance": "%UPSTREAM_HOST%",
+    "request_id": "%REQ(X-REQUEST-ID)%",
+    "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID)%",
+    "pinned": "%REQ(AZUREML-MODEL-DEPLOYMENT)%",
+}
