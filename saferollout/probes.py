@@ -12,20 +12,27 @@ from saferollout.scoring import Answer, Scorer
 from saferollout.source import Seen
 
 BATCH_S = 1.0
-MAX_IN_FLIGHT = 16  # a slow deployment slows its probes down instead of drowning in them
 
 
 class Probes:
     """A source that works everywhere: it needs no traffic, no metrics and no logs."""
 
     def __init__(
-        self, scorer: Scorer, requests: Sequence[RecordedRequest], *, candidate: str, live: str, requests_per_s: float
+        self,
+        scorer: Scorer,
+        requests: Sequence[RecordedRequest],
+        *,
+        candidate: str,
+        live: str,
+        requests_per_s: float,
+        max_in_flight: int = 1,
     ) -> None:
         self._scorer = scorer
         self._requests = requests
         self._candidate = candidate
         self._live = live
         self._interval_s = 1 / requests_per_s
+        self._max_in_flight = max_in_flight  # a slow deployment slows its probes down instead of drowning in them
 
     async def batches(self) -> AsyncGenerator[Seen, None]:
         """Send without end, and count what came back in each second, if only to say that nothing did.
@@ -49,7 +56,7 @@ class Probes:
         begun = next_at = time.monotonic()
         landed: list[tuple[Answer, Answer]] = []
         while time.monotonic() < begun + duration_s:
-            if len(flying) < MAX_IN_FLIGHT:
+            if len(flying) < self._max_in_flight:
                 flying.add(asyncio.create_task(self._pair(next(requests))))
             next_at = max(next_at + self._interval_s, time.monotonic())
             await asyncio.wait(flying, timeout=next_at - time.monotonic(), return_when=asyncio.FIRST_COMPLETED)

@@ -1,13 +1,20 @@
 """What every step opens first: the config, the workspace and the endpoint's scoring address."""
 
 import asyncio
+import threading
+from collections.abc import Callable
+from typing import TypeVar
 
 from saferollout import project
 from saferollout.azure import Workspace
-from saferollout.config import ModelVersion
+from saferollout.config import ModelVersion, WorkspaceConfig
 from saferollout.domain import Plan
 from saferollout.project import Project
 from saferollout.scoring import Scorer
+
+T = TypeVar("T")
+
+_of_thread = threading.local()
 
 
 def project_of(plan: Plan) -> Project:
@@ -15,12 +22,24 @@ def project_of(plan: Plan) -> Project:
     return project.load(plan.config, ModelVersion.parse(plan.model) if plan.model else None)
 
 
-async def workspace_of(plan: Plan) -> Workspace:
-    """A connection to the plan's workspace."""
-    return await asyncio.to_thread(Workspace, project_of(plan).config.workspace)
+async def in_workspace(of: Plan | WorkspaceConfig, call: Callable[[Workspace], T]) -> T:
+    """Call something blocking with a connection to the workspace, in a thread.
+
+    A connection serves one thread and is kept there: signing in again for every step would cost more than most steps.
+    """
+    config = project_of(of).config.workspace if isinstance(of, Plan) else of
+
+    def run() -> T:
+        open_ones = _of_thread.__dict__.setdefault("workspaces", {})
+        if config not in open_ones:
+            open_ones[config] = Workspace(config)
+        return call(open_ones[config])
+
+    return await asyncio.to_thread(run)
 
 
-async def scorer_of(workspace: Workspace, endpoint: str) -> Scorer:
+async def scorer_of(of: Plan | WorkspaceConfig, endpoint: str) -> Scorer:
     """A client for the endpoint's scoring address."""
-    state = await asyncio.to_thread(workspace.existing, endpoint)
-    return Scorer(state.scoring_uri, await asyncio.to_thread(workspace.secret, endpoint))
+    return await in_workspace(
+        of, lambda azure: Scorer(azure.existing(endpoint).scoring_uri, azure.secret(endpoint))
+    )  # fmt: skip

@@ -1,6 +1,5 @@
 """Approval: a person decides on the evidence. Called from a flow, since a task cannot suspend its run."""
 
-import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Literal
@@ -17,7 +16,7 @@ from saferollout.errors import Rejected
 from saferollout.evidence import Evidence, markdown_table
 from saferollout.outcome import seconds
 from saferollout.record import now
-from tasks.access import workspace_of
+from tasks.access import in_workspace
 
 POLL_S = 2
 
@@ -66,8 +65,7 @@ async def ask(
 
 async def _changes(plan: Plan) -> str:
     """What the candidate changes, as a table."""
-    workspace = await workspace_of(plan)
-    deployments = (await asyncio.to_thread(workspace.existing, plan.endpoint)).deployments
+    deployments = (await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))).deployments
     live, candidate = deployments[plan.live], deployments[plan.candidate]
     rows = [
         {"": name, f"live ({plan.live})": before, f"candidate ({plan.candidate})": after,

@@ -1,6 +1,5 @@
 """Baseline: look at the endpoint as it is, put the record there, and say what is going to happen."""
 
-import asyncio
 from uuid import UUID
 
 from prefect import get_client, runtime, task
@@ -8,10 +7,10 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.exceptions import ObjectNotFound
 
 from saferollout import planning, project
-from saferollout.azure import Workspace
 from saferollout.config import ModelVersion
 from saferollout.domain import Plan
 from saferollout.record import Owner, Record
+from tasks.access import in_workspace
 from tasks.policy import STEP
 
 NAME = "baseline"
@@ -21,17 +20,20 @@ NAME = "baseline"
 async def take_baseline(config: str, model: ModelVersion | None) -> Plan | None:
     """Begin the rollout, or resume what this one left; None if it is live already, Refused if the endpoint is taken."""
     found = project.load(config, model)
-    workspace = await asyncio.to_thread(Workspace, found.config.workspace)
-    state = await asyncio.to_thread(workspace.existing, found.endpoint)
+    workspace = found.config.workspace
+    state = await in_workspace(workspace, lambda azure: azure.existing(found.endpoint))
     record = Record.from_tags(state.tags)
     owner = Owner.here(str(runtime.flow_run.id), in_process=not runtime.deployment.id)
     if record and record.model and record.owner.flow_run == owner.flow_run:
         found = project.load(config, ModelVersion.parse(record.model))  # what `latest` meant when this run began
     elif found.model:
-        found = project.load(config, await asyncio.to_thread(workspace.resolve, found.model))
+        wanted = found.model
+        found = project.load(config, await in_workspace(workspace, lambda azure: azure.resolve(wanted)))
     gone = record is not None and await _is_gone(record.owner)
-    return await asyncio.to_thread(
-        planning.begin, workspace, found, owner, predecessor_gone=gone, begun_before=await _begun_before()
+    before = await _begun_before()
+    return await in_workspace(
+        workspace,
+        lambda azure: planning.begin(azure, found, owner, predecessor_gone=gone, begun_before=before),
     )
 
 

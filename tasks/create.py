@@ -1,12 +1,10 @@
 """Create: bring the candidate up, without traffic."""
 
-import asyncio
-
 from prefect import task
 
 from saferollout.domain import Plan
 from saferollout.planning import TAG_REVISION, TAG_ROLLOUT
-from tasks.access import project_of, workspace_of
+from tasks.access import in_workspace, project_of
 from tasks.policy import STEP
 
 
@@ -17,13 +15,14 @@ async def create_candidate(plan: Plan) -> None:
     It gets no fewer instances than the live deployment had, since it shall take over all of its traffic.
     """
     project = project_of(plan)
-    workspace = await workspace_of(plan)
-    await asyncio.to_thread(
-        workspace.create_deployment,
-        project.deployment_path,
-        plan.endpoint,
-        plan.candidate,
-        min_instance_count=plan.baseline.instance_count,
-        model=project.model,
-        tags={TAG_ROLLOUT: plan.rollout, TAG_REVISION: plan.revision},
+    await in_workspace(
+        plan,
+        lambda azure: azure.create_deployment(
+            project.deployment_path,
+            plan.endpoint,
+            plan.candidate,
+            min_instance_count=plan.baseline.instance_count,
+            model=project.model,
+            tags={TAG_ROLLOUT: plan.rollout, TAG_REVISION: plan.revision},
+        ),
     )

@@ -12,7 +12,7 @@ from saferollout.evidence import Evidence
 from saferollout.judge import Verdict
 from saferollout.probes import Probes
 from saferollout.watch import watch
-from tasks.access import project_of, scorer_of, workspace_of
+from tasks.access import in_workspace, project_of, scorer_of
 from tasks.policy import GATE
 from tasks.progress import Progress
 
@@ -23,16 +23,18 @@ async def judge(plan: Plan, stage: StageConfig, earlier: Evidence | None) -> Evi
     gate = f"judge at {stage.traffic}%"
     if plan.stage > stage.traffic:
         return Evidence(gate=gate, verdict="passed", summary="judged before this run took the rollout over")
-    workspace = await workspace_of(plan)
+    state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
     requests = await asyncio.to_thread(project_of(plan).requests)
     progress = Progress(f"{plan.endpoint}-{gate}")
-    async with await scorer_of(workspace, plan.endpoint) as scorer:
+    async with await scorer_of(plan, plan.endpoint) as scorer:
         probes = Probes(
             scorer,
             requests,
             candidate=plan.candidate,
             live=plan.live,
             requests_per_s=stage.judge.requests_per_s,
+            # more at once than instances could fill a queue that is the users'
+            max_in_flight=min(state.deployments[name].instance_count for name in (plan.candidate, plan.live)),
         )
         evidence = await watch(
             probes, stage.judge, gate, state=earlier.state if earlier else {}, progress=progress.show

@@ -1,6 +1,5 @@
 """Remove: take away what is not needed any more, never anything that has traffic."""
 
-import asyncio
 from datetime import timedelta
 
 from prefect import task
@@ -11,31 +10,31 @@ from saferollout.config import WorkspaceConfig
 from saferollout.domain import Plan
 from saferollout.errors import Refused
 from saferollout.record import Phase, Record, now, without_record
-from tasks.access import project_of, workspace_of
+from tasks.access import in_workspace, project_of
 from tasks.policy import STEP
 
 
 @task(task_run_name="retire {plan.live}", **STEP)
 async def retire_old(plan: Plan) -> None:
     """End the rollout: the old deployment goes now and the record with it, or both stay for the keep window."""
-    workspace = await workspace_of(plan)
     keep_s = project_of(plan).config.retire.keep_s
     if keep_s:
         until = now() + timedelta(seconds=keep_s)
-        await asyncio.to_thread(
-            workspace.update_endpoint,
-            plan.endpoint,
-            tags=lambda tags: planning.advanced(tags, plan, phase=Phase.KEEPING, keep_until=until),
+        await in_workspace(
+            plan,
+            lambda azure: azure.update_endpoint(
+                plan.endpoint,
+                tags=lambda tags: planning.advanced(tags, plan, phase=Phase.KEEPING, keep_until=until),
+            ),
         )
     else:
-        await asyncio.to_thread(_delete, workspace, plan.endpoint, plan.live)
+        await in_workspace(plan, lambda azure: _delete(azure, plan.endpoint, plan.live))
 
 
 @task(task_run_name="retire what {endpoint} keeps", **STEP)
 async def retire_kept(workspace: WorkspaceConfig, endpoint: str, at_once: bool = False) -> str:
     """Delete the old deployment if its keep window is over; say what was done. Refused while a rollout is under way."""
-    azure = await asyncio.to_thread(Workspace, workspace)
-    record = Record.from_tags((await asyncio.to_thread(azure.existing, endpoint)).tags)
+    record = Record.from_tags((await in_workspace(workspace, lambda azure: azure.existing(endpoint))).tags)
     if record is None:
         return f"{endpoint} keeps nothing"
     if record.unfinished or record.keep_until is None:
@@ -43,15 +42,15 @@ async def retire_kept(workspace: WorkspaceConfig, endpoint: str, at_once: bool =
         raise Refused(msg)
     if record.keep_until > now() and not at_once:
         return f"{endpoint} keeps {record.baseline.live} until {record.keep_until:%Y-%m-%d %H:%M:%S %Z}"
-    await asyncio.to_thread(_delete, azure, endpoint, record.baseline.live)
-    return f"{record.baseline.live} of {endpoint} deleted"
+    old = record.baseline.live
+    await in_workspace(workspace, lambda azure: _delete(azure, endpoint, old))
+    return f"{old} of {endpoint} deleted"
 
 
 @task(task_run_name="delete {endpoint}", **STEP)
 async def delete_endpoint(workspace: WorkspaceConfig, endpoint: str) -> None:
     """Delete the endpoint with all its deployments."""
-    azure = await asyncio.to_thread(Workspace, workspace)
-    await asyncio.to_thread(azure.delete_endpoint, endpoint)
+    await in_workspace(workspace, lambda azure: azure.delete_endpoint(endpoint))
 
 
 def _delete(workspace: Workspace, endpoint: str, deployment: str) -> None:

@@ -1,6 +1,5 @@
 """Report: what became of the rollout, as an artifact and as the run's result."""
 
-import asyncio
 import itertools
 from collections.abc import Sequence
 from datetime import timedelta
@@ -14,13 +13,12 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import TaskRunSort
 
 from saferollout import project
-from saferollout.azure import Workspace
 from saferollout.config import ModelVersion
 from saferollout.domain import Decision, Plan
 from saferollout.evidence import Evidence
 from saferollout.outcome import Outcome, StepRun
 from saferollout.record import now
-from tasks.access import workspace_of
+from tasks.access import in_workspace
 from tasks.policy import STEP
 
 
@@ -33,8 +31,7 @@ async def report(
     verdicts: Sequence[Evidence],
 ) -> Outcome:
     """Read the endpoint and the steps back, write the report and return it."""
-    workspace = await workspace_of(plan)
-    state = await asyncio.to_thread(workspace.existing, plan.endpoint)
+    state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
     async with get_client() as client:
         run_id = UUID(str(runtime.flow_run.id))
         steps = await _steps(client, run_id)
@@ -66,8 +63,7 @@ async def report(
 async def report_unchanged(config: str, model: ModelVersion | None) -> Outcome:
     """Say that the live deployment is this very revision already."""
     found = project.load(config, model)
-    workspace = await asyncio.to_thread(Workspace, found.config.workspace)
-    state = await asyncio.to_thread(workspace.existing, found.endpoint)
+    state = await in_workspace(found.config.workspace, lambda azure: azure.existing(found.endpoint))
     (live,) = state.traffic
     return Outcome(
         outcome="promoted",

@@ -1,13 +1,12 @@
 """Shift: give the candidate its stage's share of the traffic."""
 
-import asyncio
-
 from prefect import task
 
 from saferollout import planning
+from saferollout.azure import Workspace
 from saferollout.config import StageConfig
 from saferollout.domain import Decision, Plan
-from tasks.access import workspace_of
+from tasks.access import in_workspace
 from tasks.policy import STEP
 
 
@@ -17,16 +16,17 @@ async def shift_traffic(plan: Plan, stage: StageConfig, decision: Decision | Non
 
     Raises Drifted when somebody else changed the traffic meanwhile.
     """
-    workspace = await workspace_of(plan)
-    state = await asyncio.to_thread(workspace.existing, plan.endpoint)
-    record = planning.own_record(state.tags, plan)
-    if record.stage >= stage.traffic:
+    await in_workspace(plan, lambda azure: _shift(azure, plan, stage.traffic, decision))
+
+
+def _shift(azure: Workspace, plan: Plan, share: int, decision: Decision | None) -> None:
+    record = planning.own_record(azure.existing(plan.endpoint).tags, plan)
+    if record.stage >= share:
         return
-    approvals = record.approvals | ({stage.traffic: decision} if decision else {})
-    await asyncio.to_thread(
-        workspace.update_endpoint,
+    approvals = record.approvals | ({share: decision} if decision else {})
+    azure.update_endpoint(
         plan.endpoint,
-        traffic=plan.traffic(stage.traffic),
+        traffic=plan.traffic(share),
         expected_traffic=record.traffic(),
-        tags=lambda tags: planning.advanced(tags, plan, stage=stage.traffic, approvals=approvals),
+        tags=lambda tags: planning.advanced(tags, plan, stage=share, approvals=approvals),
     )

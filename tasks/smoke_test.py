@@ -9,7 +9,7 @@ from saferollout import recorded, smoke
 from saferollout.domain import Plan
 from saferollout.errors import GateFailed
 from saferollout.evidence import Evidence
-from tasks.access import project_of, scorer_of, workspace_of
+from tasks.access import project_of, scorer_of
 from tasks.policy import GATE
 
 
@@ -17,9 +17,8 @@ from tasks.policy import GATE
 async def smoke_test(plan: Plan) -> Evidence:
     """Return the evidence; GateFailed if an answer is not as it should be."""
     project = project_of(plan)
-    workspace = await workspace_of(plan)
     requests = await asyncio.to_thread(project.requests)
-    async with await scorer_of(workspace, plan.endpoint) as scorer:
+    async with await scorer_of(plan, plan.endpoint) as scorer:
         evidence = await smoke.run(
             scorer,
             recorded.sample(requests, project.config.smoke_test.sample),

@@ -1,20 +1,17 @@
 """Verify: the traffic is what this rollout set, so before the first stage the candidate has none."""
 
-import asyncio
-
 from prefect import task
 
 from saferollout.domain import Plan, describe
 from saferollout.errors import Drifted
-from tasks.access import workspace_of
+from tasks.access import in_workspace
 from tasks.policy import STEP
 
 
 @task(task_run_name="verify {plan.candidate} has {plan.stage}%", **STEP)
 async def verify_traffic(plan: Plan) -> None:
     """Raise Drifted if the traffic is not what this rollout left it at."""
-    workspace = await workspace_of(plan)
-    state = await asyncio.to_thread(workspace.existing, plan.endpoint)
+    state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
     if state.traffic != plan.traffic(plan.stage):
         msg = (
             f"the traffic of {plan.endpoint} is {describe(state.traffic)}, "

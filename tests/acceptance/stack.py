@@ -1,5 +1,6 @@
 """What acceptance tests do with the stack, in the words of a user."""
 
+import functools
 import hashlib
 import json
 import subprocess
@@ -109,14 +110,21 @@ class Endpoint:
 
     @classmethod
     def bootstrap(cls, stack: Stack, directory: Path, test: str) -> Self:
-        """Create the endpoint with model v1, by the command that a user types."""
+        """Create the endpoint with model v1."""
         made = cls(stack, "e" + hashlib.sha256(test.encode()).hexdigest()[:10], directory)
         endpoint = yaml.safe_load((DIABETES / "endpoint.yml").read_text()) | {"name": made.name}
         (directory / "endpoint.yml").write_text(yaml.safe_dump(endpoint))
-        first = made.deployment("blue-deployment.yml")
-        stack.cli("bootstrap", str(made.config()), "--deployment", str(first))
-        assert made.state().traffic == {"blue": 100}
+        workspace = made.workspace()
+        workspace.create_endpoint(directory / "endpoint.yml")
+        workspace.create_deployment(made.deployment("blue-deployment.yml"), made.name, "blue", model=None, tags={})
+        workspace.update_endpoint(made.name, traffic={"blue": 100})
         return made
+
+    @staticmethod
+    @functools.cache
+    def workspace() -> Workspace:
+        """The workspace that the environment names."""
+        return Workspace(resolve_workspace(None))
 
     def deployment(self, name: str) -> Path:
         """A deployment's YAML for this endpoint: the repository's, under the endpoint's name."""
@@ -158,11 +166,11 @@ class Endpoint:
 
     def state(self) -> EndpointState:
         """The endpoint as Azure shows it."""
-        return Workspace(resolve_workspace(None)).existing(self.name)
+        return self.workspace().existing(self.name)
 
     def users(self) -> Process:
         """Users who send requests until the process is stopped."""
-        workspace = Workspace(resolve_workspace(None))
+        workspace = self.workspace()
         arguments = {
             "uri": workspace.existing(self.name).scoring_uri, "requests": str(DIABETES / "requests.jsonl"),
             "requests_per_s": 20, "tolerance": 160,
@@ -172,7 +180,7 @@ class Endpoint:
 
     def delete(self) -> None:
         """Remove the endpoint."""
-        self.stack.cli("teardown", self.name, "--confirm", self.name)
+        self.workspace().delete_endpoint(self.name)
 
 
 def counts_of(process: Process) -> dict[str, Any]:

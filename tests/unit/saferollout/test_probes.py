@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from saferollout.errors import AzureFailed
-from saferollout.probes import MAX_IN_FLIGHT, Probes
+from saferollout.probes import Probes
 from saferollout.recorded import RecordedRequest
 from saferollout.scoring import Scorer
 from saferollout.source import Seen
 
 REQUESTS = [RecordedRequest(request={"data": number}) for number in range(4)]
 RATE = 40
+MAX_IN_FLIGHT = 4
 
 
 @pytest.fixture
@@ -27,7 +28,7 @@ async def scorer(endpoint: Any) -> AsyncIterator[Scorer]:
 
 
 def probes(scorer: Scorer, rate: float = RATE) -> Probes:
-    return Probes(scorer, REQUESTS, candidate="green", live="blue", requests_per_s=rate)
+    return Probes(scorer, REQUESTS, candidate="green", live="blue", requests_per_s=rate, max_in_flight=MAX_IN_FLIGHT)
 
 
 async def first(source: Probes) -> Seen:
