@@ -86,12 +86,16 @@ def test_a_request_that_takes_too_long_is_408(arm: Arm, endpoint: str) -> None:
 
 
 def test_too_many_pending_requests_are_429(arm: Arm, endpoint: str) -> None:
-    """More than twice what the instances may do at once; the others are answered."""
-    arm.score(endpoint, {}, "green")
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: arm.score(endpoint, {"sleep_s": 0.15}, "green").status_code, range(8)))
-    assert set(answers) == {200, 429}
-    assert answers.count(200) >= 2
+    """More than twice what the instances may do at once; the others are answered, or time out in the queue.
+
+    Bursts whose requests are cut off leave no connection behind that would block the instance: it answers again.
+    """
+    for _ in range(4):
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: arm.score(endpoint, {"sleep_s": 0.3}, "green").status_code, range(8)))
+        assert 429 in answers
+        assert set(answers) <= {200, 408, 429}
+        wait_for(lambda: arm.score(endpoint, {}, "green").status_code, lambda status: status == 200, timeout_s=20)
 
 
 def test_request_ids_are_as_on_azure(arm: Arm, endpoint: str) -> None:
