@@ -229,8 +229,8 @@ def _cluster(name: str, target: Target, directory: Path) -> Resource:
                 "@type": TYPE + "extensions.upstreams.http.v3.HttpProtocolOptions",
                 "explicit_http_config": {"http_protocol_options": {}},
                 # The inference server's workers close after each answer; a kept connection could close under a request.
-                # They also wait for as long as it takes on a connection that brings nothing: one that a cancelled request
-                # left unused must go, or it blocks its worker.
+                # They also wait without end on a connection that brings nothing: one that a cancelled request left
+                # unused must go, or it blocks its worker.
                 "common_http_protocol_options": {"max_requests_per_connection": 1, "idle_timeout": "0.1s"},
             }
         },
