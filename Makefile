@@ -14,6 +14,7 @@ rollout: $(READY)  ## The main job: watch a model being rolled out on this machi
 	@$(BIN)/saferollout demo
 
 test: $(READY)  ## All tests
+	@.ci/chromium
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 check: $(READY)  ## Linters, types and import contracts

@@ -41,7 +41,7 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
     plan = await take_baseline(config, model)
     if plan is None:
         return await report_unchanged(config, model)
-    await name_run(f"rollout {plan.endpoint} {plan.candidate} ← {plan.model or plan.revision}")
+    await name_run(f"rollout {plan.endpoint} {plan.candidate} ← {project_of(plan).label}")
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:

@@ -70,6 +70,7 @@ class Plan(Value):
     """The rollout's id: new for every attempt, kept when an attempt is resumed."""
     config: str
     model: str | None
+    """The registered model that is rolled out instead of the YAML's, with its version."""
     endpoint: str
     candidate: str
     revision: str

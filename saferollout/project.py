@@ -32,6 +32,8 @@ class Project:
     """The registered model to roll out: asked for, or named with ``@latest`` in the deployment's YAML."""
     requests_path: Path
     answer_schema: dict[str, Any] | None
+    label: str
+    """What people call the candidate: its model and version, or its revision where the YAML does not tell."""
     revision: str
     """12 hex digits over all that makes the candidate: its YAML, the model, the code and the environment."""
 
@@ -114,10 +116,11 @@ def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> P
         )  # fmt: skip
     if problems:
         raise ConfigError(*problems)
+    revision = _revision(deployment, files, model)
     return Project(
         config_path=path, config=config, endpoint=endpoint, endpoint_path=endpoint_path,
         deployment_path=deployment_path, model=model, requests_path=requests_path, answer_schema=schema,
-        revision=_revision(deployment, files, model),
+        label=_label(deployment, model) or revision, revision=revision,
     )  # fmt: skip
 
 
@@ -207,6 +210,15 @@ def _answer_schema(path: Path) -> dict[str, Any]:
         key = yamlfile.key_of(list(error.absolute_path))
         raise ConfigError(Problem(file, key, error.message, "correct the JSON schema")) from None
     return schema
+
+
+def _label(deployment: dict[str, Any], model: ModelVersion | None) -> str:
+    if model is not None:
+        return f"{model.name}:{model.version}"
+    named = deployment["model"]
+    if isinstance(named, str):
+        return named.removeprefix("azureml:").rpartition("/models/")[2].replace("/versions/", ":")
+    return f"{named['name']}:{named['version']}" if {"name", "version"} <= named.keys() else ""
 
 
 def _revision(deployment: dict[str, Any], files: dict[str, Path], model: ModelVersion | None) -> str:

@@ -63,6 +63,12 @@ async def ask(
     return decision
 
 
+def brief(version: str) -> str:
+    """An asset's name and version short enough for a form: an anonymous asset's is a long hash."""
+    name = version.removeprefix("CliV2AnonymousEnvironment:").removesuffix(":1")
+    return name if len(name) <= 20 else f"{name[:8]}…"
+
+
 async def _changes(plan: Plan) -> str:
     """What the candidate changes, as a table."""
     deployments = (await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))).deployments
@@ -72,8 +78,8 @@ async def _changes(plan: Plan) -> str:
          "changed": "yes" if before != after else ""}
         for name, before, after in (
             ("model", live.model, candidate.model),
-            ("code", live.code, candidate.code),
-            ("environment", live.environment, candidate.environment),
+            ("code", brief(live.code), brief(candidate.code)),
+            ("environment", brief(live.environment), brief(candidate.environment)),
             ("instances", str(live.instance_count), str(candidate.instance_count)),
             ("revision", live.tags.get("saferollout.revision", "—"), plan.revision),
         )

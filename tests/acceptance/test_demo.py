@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.acceptance.stack import REPOSITORY, Stack, wait_for
+from tests.stack import REPOSITORY, Stack, wait_for
 
 SAFEROLLOUT = Stack(Path(), {}).command()[0]
 

@@ -9,7 +9,7 @@ from azure.ai.ml.entities import Model
 from azure.identity import EnvironmentCredential
 
 from saferollout.project import resolve_workspace
-from tests.acceptance.stack import DIABETES, Endpoint, Stack, wait_for
+from tests.stack import DIABETES, Endpoint, Stack, wait_for
 
 
 def register(name: str, version: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.acceptance.stack import Endpoint, Stack, counts_of
+from tests.stack import Endpoint, Stack, counts_of
 
 
 def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: Endpoint) -> None:

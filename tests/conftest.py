@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from localazure.testing import LocalAzure
 
+from localazure.testing import LocalAzure
 from saferollout.demo import processes
-from tests.acceptance.stack import REPOSITORY, Endpoint, Stack
+from tests.stack import REPOSITORY, Endpoint, Stack
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ from saferollout.demo.processes import Process, users
 from saferollout.domain import EndpointState
 from saferollout.project import resolve_workspace
 
-REPOSITORY = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[1]
 DIABETES = REPOSITORY / "configs" / "diabetes"
 FINAL = ("Completed", "Failed", "Crashed", "Cancelled")
 POLL_S = 0.3
@@ -45,6 +45,11 @@ class Stack:
 
     directory: Path
     env: dict[str, str]
+
+    @property
+    def ui(self) -> str:
+        """The address of Prefect's UI."""
+        return self.env["PREFECT_API_URL"].removesuffix("/api")
 
     def command(self, *arguments: str) -> list[str]:
         """The command line's own entry point."""

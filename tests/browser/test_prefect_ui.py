@@ -1,0 +1,97 @@
+"""What a person sees and clicks in Prefect's UI."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from tests.stack import Endpoint, Stack, wait_for
+
+QUIET = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; CI must have it."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        if "CI" in os.environ:
+            pytest.fail("no Chromium: .ci/chromium installs it")
+        pytest.skip("no Chromium on this machine: .ci/chromium installs it")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=QUIET)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page with room for a whole form."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 1100})
+    opened.set_default_timeout(60_000)
+    yield opened
+    opened.close()
+
+
+def answer(page: Page, decision: str, approver: str, comment: str = "") -> None:
+    """Fill in the form of a waiting run and send it."""
+    page.get_by_role("button", name="Resume").click()
+    form = page.get_by_role("dialog")
+    form.locator(".p-select").first.click()
+    page.locator(".p-select-option", has_text=decision).first.click()
+    form.get_by_role("textbox").nth(0).fill(approver)
+    form.get_by_role("textbox").nth(1).fill(comment)
+    form.get_by_role("button", name="Submit").click()
+
+
+def test_person_decides_on_the_evidence_in_the_ui(stack: Stack, endpoint: Endpoint, page: Page, tmp_path: Path) -> None:
+    """The waiting run shows what changes and the smoke test; an answer in its form goes on with the rollout."""
+    run = endpoint.submit(endpoint.config(stages=endpoint.stages(approval_at=10)))
+    stack.until(run, "Suspended")
+    page.goto(f"{stack.ui}/runs/flow-run/{run}")
+
+    page.get_by_role("button", name="Resume").click()
+    evidence = page.get_by_role("dialog")
+    expect(evidence).to_contain_text(f"Give green 10% of the traffic of {endpoint.name}?")
+    expect(evidence).to_contain_text("diabetes:2")
+    expect(evidence).to_contain_text("smoke test: passed")
+    page.screenshot(path=tmp_path / "approval.png")
+    evidence.get_by_role("button", name="Close").last.click()
+    answer(page, "approve", "Ada", "seen in the UI")
+
+    stack.until(run, "Completed")
+    report = stack.artifacts(run)[f"{endpoint.name}-report"]["data"]
+    assert "Ada" in report
+    assert "seen in the UI" in report
+
+
+def test_custom_run_is_a_form(stack: Stack, endpoint: Endpoint, page: Page) -> None:
+    """Under *Custom run* the rollout's parameters are fields; a model is two of them, and what is typed is run."""
+    config = endpoint.config()
+    (deployment,) = stack.api("POST", "/deployments/filter", json={"deployments": {"name": {"any_": ["rollout"]}}})
+    page.goto(f"{stack.ui}/deployments/deployment/{deployment['id']}/run")
+
+    fields = page.get_by_role("textbox")
+    expect(page.get_by_text("Path of the rollout's config.")).to_be_visible()
+    page.get_by_text("ModelVersion", exact=True).click()
+    expect(page.get_by_text("The registered model's name.")).to_be_visible()
+    fields.nth(1).fill(str(config))
+    fields.nth(2).fill("nobody")
+    fields.nth(3).fill("9")
+    page.get_by_role("button", name="Submit").click()
+
+    of_deployment = {"deployments": {"id": {"any_": [deployment["id"]]}}, "sort": "EXPECTED_START_TIME_DESC"}
+
+    def started() -> str | None:
+        runs = stack.api("POST", "/flow_runs/filter", json=of_deployment)
+        return next((run["id"] for run in runs if run["parameters"]["config"] == str(config)), None)
+
+    shown = stack.until(wait_for("the run", started), "Failed")
+    assert shown["parameters"] == {"config": str(config), "model": {"name": "nobody", "version": "9"}}
+    assert "nobody" in shown["state"]["message"]
