@@ -68,7 +68,7 @@ def _evidence(judge: Judge, gate: str, example: str, duration_s: float) -> Evide
         candidate=f"{judge.e_value:.3g}", live="", limit=f"< {1 / alpha:.0f}",
     )  # fmt: skip
     health = Check(
-        check="evidence of health (e-value)", passed=None if judge.verdict is Verdict.UNDECIDED else True,
+        check="evidence of health (e-value)", passed=True if judge.verdict is Verdict.HEALTHY else None,
         candidate=f"{judge.e_value_healthy:.3g}", live="", limit=f"≥ {1 / alpha:.0f}",
     )  # fmt: skip
     return Evidence(

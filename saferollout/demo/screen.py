@@ -89,7 +89,12 @@ class Screen:
             traffic.add_row(name, bar, f"{share}%", Text(f"{shown.instances[name]} instance(s)", style="dim"))
         style = "red" if shown.failed else "green"
         users = Text.assemble("users: ", (f"{shown.total:,} requests", "bold"), ", ", (f"{shown.failed} failed", style))
-        body: list[RenderableType] = [steps, Text(), traffic, Text(), users, Text(shown.status, style="yellow")]
+        body: list[RenderableType] = []
+        if shown.steps:
+            body += [steps, Text(), traffic, Text()]
+        if shown.total:
+            body.append(users)
+        body.append(Text(shown.status, style="yellow"))
         if shown.link:
             body.append(Text(shown.link, style="dim"))
         return Panel(Group(*body), title=shown.title, border_style="cyan")
