@@ -1,5 +1,6 @@
 """What became of a rollout, for people (markdown) and for programs (JSON)."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field
@@ -15,6 +16,15 @@ class StepRun(Value):
     state: str
     duration_s: float
     attempts: int
+
+
+def once(runs: Iterable[StepRun]) -> list[StepRun]:
+    """Each step once, in order: what ran again after a suspension had nothing left to do."""
+    steps: dict[str, StepRun] = {}
+    for run in runs:
+        if run.name not in steps or steps[run.name].state != "Completed":
+            steps[run.name] = run
+    return list(steps.values())
 
 
 class Outcome(Value):

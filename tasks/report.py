@@ -16,7 +16,7 @@ from saferollout import project
 from saferollout.config import ModelVersion
 from saferollout.domain import Decision, Plan
 from saferollout.evidence import Evidence
-from saferollout.outcome import Outcome, StepRun
+from saferollout.outcome import Outcome, StepRun, once
 from saferollout.record import now
 from tasks.access import in_workspace
 from tasks.policy import STEP
@@ -77,17 +77,15 @@ async def report_unchanged(config: str, model: ModelVersion | None) -> Outcome:
 
 
 async def _steps(client: PrefectClient, run_id: UUID) -> list[StepRun]:
-    """Each step once, in order: what ran again after a suspension had nothing left to do."""
+    """The run's steps but this one."""
     runs = await client.read_task_runs(
         flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id])), sort=TaskRunSort.EXPECTED_START_TIME_ASC
     )
-    steps: dict[str, StepRun] = {}
-    for run in runs:
-        done = steps.get(run.name)
-        if str(run.id) != str(runtime.task_run.id) and (done is None or done.state != "Completed"):
-            steps[run.name] = StepRun(name=run.name, state=run.state_name or "", attempts=run.run_count,
-                                      duration_s=round(run.total_run_time.total_seconds(), 1))  # fmt: skip
-    return list(steps.values())
+    return once(
+        StepRun(name=run.name, state=run.state_name or "", attempts=run.run_count,
+                duration_s=round(run.total_run_time.total_seconds(), 1))
+        for run in runs if str(run.id) != str(runtime.task_run.id)
+    )  # fmt: skip
 
 
 async def _durations(client: PrefectClient, run_id: UUID) -> tuple[float, float]:

@@ -21,7 +21,7 @@ from saferollout.cli.choices import Approve, Candidate
 from saferollout.demo import processes
 from saferollout.demo.screen import Screen, Shown
 from saferollout.errors import ConfigError, Problem
-from saferollout.outcome import Outcome, StepRun
+from saferollout.outcome import Outcome, StepRun, once
 
 HOME = Path(__file__).parents[2]
 FIRST = "configs/diabetes/blue-deployment.yml"
@@ -145,12 +145,11 @@ class _Demo:
         async with get_client() as client:
             while True:
                 runs = await client.read_task_runs(flow_run_filter=of_run, sort=TaskRunSort.EXPECTED_START_TIME_ASC)
-                steps = {
-                    run.name: StepRun(name=run.name, state=run.state_name or "", attempts=run.run_count,
-                                      duration_s=run.estimated_run_time.total_seconds())
-                    for run in reversed(runs)
-                }  # fmt: skip
-                self._shown.steps = list(reversed(steps.values()))
+                self._shown.steps = once(
+                    StepRun(name=run.name, state=run.state_name or "", attempts=run.run_count,
+                            duration_s=run.estimated_run_time.total_seconds())
+                    for run in runs
+                )  # fmt: skip
                 state = await asyncio.to_thread(workspace.existing, endpoint)
                 self._shown.traffic = state.traffic
                 self._shown.instances = {
