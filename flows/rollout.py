@@ -7,6 +7,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
+from flows.cancellation import undo
 from flows.naming import name_run
 from saferollout.config import ModelVersion, StageConfig
 from saferollout.domain import Decision, Plan
@@ -29,7 +30,7 @@ from tasks.smoke_test import smoke_test
 from tasks.verify import verify_traffic
 
 
-@flow(persist_result=True, result_serializer="json")
+@flow(persist_result=True, result_serializer="json", on_cancellation=[undo])
 async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | None = None) -> Outcome | State[Any]:
     """Put a new version of a model into production gate by gate, and go back on any doubt.
 

@@ -1,0 +1,82 @@
+"""The flows around the rollout, and what a person may do to one: keep, retire, cancel, tear down."""
+
+import json
+
+from tests.stack import Endpoint, Stack, wait_for
+
+
+def own_tags(endpoint: Endpoint) -> list[str]:
+    """The record's tags on the endpoint."""
+    return [tag for tag in endpoint.state().tags if tag.startswith("saferollout.")]
+
+
+def test_kept_deployment_is_a_quick_way_back(stack: Stack, endpoint: Endpoint) -> None:
+    """With a keep window the old deployment stays at 0%; a rollback needs seconds, and the next rollout is free."""
+    config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": 3600})
+    outcome = json.loads(stack.cli("run", str(config), "--json"))
+    assert outcome["traffic"] == {"green": 100}
+    assert set(outcome["instance_counts"]) == {"blue", "green"}
+    assert "keeps blue until" in json.loads(stack.cli("retire", endpoint.name, "--json"))["done"]
+
+    stack.cli("rollback", endpoint.name)
+
+    assert endpoint.state().traffic == {"blue": 100}
+    assert endpoint.state().deployments["blue"].instance_count == 1
+    assert own_tags(endpoint) == []
+
+
+def test_retire_deletes_what_was_kept(stack: Stack, endpoint: Endpoint) -> None:
+    """`retire --now` deletes the old deployment and its record; a second one has nothing to do."""
+    config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": 3600})
+    stack.cli("run", str(config))
+
+    assert (
+        json.loads(stack.cli("retire", endpoint.name, "--now", "--json"))["done"] == f"blue of {endpoint.name} deleted"
+    )
+
+    assert list(endpoint.state().deployments) == ["green"]
+    assert own_tags(endpoint) == []
+    assert "keeps nothing" in stack.cli("retire", endpoint.name)
+
+
+def test_cancelled_run_goes_back_and_deletes_its_candidate(stack: Stack, endpoint: Endpoint) -> None:
+    """Cancelled in Prefect while it judges at 10%, the rollout is undone, the candidate deleted as configured."""
+    stages = endpoint.stages(approval=False)
+    stages[0]["judge"] = stages[0]["judge"] | {"min_duration_s": 50}
+    run = endpoint.submit(endpoint.config(stages=stages, rollback={"candidate": "delete"}))
+    wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
+
+    stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING", "name": "Cancelling"}})
+
+    stack.until(run, "Cancelled")
+    wait_for("the baseline", lambda: own_tags(endpoint) == [] or None)
+    state = endpoint.state()
+    assert state.traffic == {"blue": 100}
+    assert list(state.deployments) == ["blue"]
+    assert state.deployments["blue"].instance_count == 1
+
+
+def test_bootstrap_and_teardown(stack: Stack, endpoint: Endpoint) -> None:
+    """Bootstrap makes an endpoint that serves, and changes nothing a second time; teardown wants its name twice."""
+    endpoint.delete()
+    command = ["bootstrap", str(endpoint.config()), "--deployment", str(endpoint.deployment("blue-deployment.yml"))]
+    stack.cli(*command)
+    before = endpoint.state()
+    assert before.traffic == {"blue": 100}
+    assert before.deployments["blue"].model == "diabetes:1"
+
+    stack.cli(*command)
+    assert endpoint.state() == before
+
+    assert "repeat the endpoint's name" in stack.cli("teardown", endpoint.name, "--confirm", "another", code=2)
+    assert endpoint.state() == before
+    stack.cli("teardown", endpoint.name, "--confirm", endpoint.name)
+    assert endpoint.workspace().observe(endpoint.name) is None
+
+
+def test_every_flow_is_deployed_and_the_schedule_waits(stack: Stack) -> None:
+    """`prefect deploy --all` puts all five flows on the server; the rollout's schedule is there, but paused."""
+    deployed = {found["name"]: found for found in stack.api("POST", "/deployments/filter", json={})}
+
+    assert set(deployed) == {"rollout", "bootstrap", "rollback", "retire", "teardown"}
+    assert [schedule["active"] for schedule in deployed["rollout"]["schedules"]] == [False]

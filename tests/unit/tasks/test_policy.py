@@ -1,0 +1,57 @@
+"""What a step tries again, and what it does not."""
+
+import asyncio
+
+import pytest
+from azure.core.exceptions import HttpResponseError, ServiceRequestError
+from prefect.states import Failed
+
+from saferollout.azure import _translated
+from saferollout.errors import AzureFailed, ConfigError, DeploymentFailed, Refused
+from tasks.policy import worth_retrying
+from tasks.scale import scale_live
+
+
+def judged(error: Exception) -> bool:
+    """Whether a step that failed with this would be run again."""
+    return worth_retrying(scale_live, None, Failed(data=error))  # type: ignore[arg-type]  # the run plays no part
+
+
+def http(status: int) -> HttpResponseError:
+    """Azure's client's error for a status."""
+    error = HttpResponseError("no")
+    error.status_code = status
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        *((http(status), True) for status in (408, 429, 500, 502, 503, 504)),
+        *((http(status), False) for status in (400, 401, 403, 404, 409)),
+        (ServiceRequestError("connection refused"), True),
+    ],
+    ids=lambda value: str(getattr(value, "status_code", None) or value),
+)
+def test_what_may_pass_is_tried_again(error: Exception, expected: bool) -> None:
+    """Throttling, server errors and broken connections are retried; refusals are not."""
+    with pytest.raises(AzureFailed) as caught, _translated("scale"):
+        raise error
+
+    assert judged(caught.value) is expected
+
+
+@pytest.mark.parametrize("error", [DeploymentFailed("no"), Refused("no"), ConfigError(), asyncio.CancelledError()])
+def test_what_will_not_pass_is_not_tried_again(error: Exception) -> None:
+    """A failed deployment, a refusal and a wrong config stay what they are."""
+    assert judged(error) is False
+
+
+def test_retries_are_spread() -> None:
+    """Each retry waits longer than the one before, and not for all runs alike."""
+    delays = scale_live.retry_delay_seconds
+
+    assert isinstance(delays, list)
+    assert delays == sorted(delays)
+    assert len(delays) == scale_live.retries
+    assert scale_live.retry_jitter_factor
