@@ -1,6 +1,7 @@
 """The rollout: the order of all its steps."""
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Any
 
 from prefect import flow
@@ -11,7 +12,7 @@ from flows.cancellation import undo
 from flows.naming import name_run
 from saferollout.config import ModelVersion, StageConfig
 from saferollout.domain import Decision, Plan
-from saferollout.errors import GateFailed, Rejected
+from saferollout.errors import GateFailed, Lost, NotRestored, Rejected, SaferolloutError
 from saferollout.evidence import Evidence
 from saferollout.judge import Verdict
 from saferollout.outcome import Outcome
@@ -46,15 +47,18 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:
-        await asyncio.gather(scale_live(plan), create_candidate(plan))
+        await _both(scale_live(plan), create_candidate(plan))
         await verify_traffic(plan)
         evidence.append(await smoke_test(plan))
         for stage in project_of(plan).config.stages:
-            await _approval(plan, stage, evidence, decisions)
-            await shift_traffic(plan, stage, decisions[-1] if decisions else None)
+            decision = await _approval(plan, stage, evidence)
+            decisions += [decision] if decision else []
+            await shift_traffic(plan, stage, decision)
             evidence.append(await judge(plan, stage, evidence[-1]))
         await _last_doubt(plan, stage, evidence, decisions)
         await retire_old(plan)
+    except Lost:
+        raise  # somebody undid this rollout: the endpoint is not ours any more
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
         return await _back(plan, failure, evidence, decisions)
     return await report(
@@ -62,11 +66,19 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
     )
 
 
-async def _approval(plan: Plan, stage: StageConfig, evidence: list[Evidence], decisions: list[Decision]) -> None:
+async def _both(*steps: Coroutine[Any, Any, None]) -> None:
+    """Run steps at once and wait for all: a rollback must not overtake one that is still changing something."""
+    for result in await asyncio.gather(*steps, return_exceptions=True):
+        if result is not None:
+            raise result
+
+
+async def _approval(plan: Plan, stage: StageConfig, evidence: list[Evidence]) -> Decision | None:
     """Ask before the stage where it says so, and wherever the judge could not tell."""
-    if stage.approval or evidence[-1].verdict == Verdict.UNDECIDED:
-        question = f"Give {plan.candidate} {stage.traffic}% of the traffic of {plan.endpoint}?"
-        decisions.append(await ask(plan, stage, evidence, question=question))
+    if not stage.approval and evidence[-1].verdict != Verdict.UNDECIDED:
+        return None
+    question = f"Give {plan.candidate} {stage.traffic}% of the traffic of {plan.endpoint}?"
+    return await ask(plan, stage, evidence, question=question)
 
 
 async def _last_doubt(plan: Plan, stage: StageConfig, evidence: list[Evidence], decisions: list[Decision]) -> None:
@@ -84,7 +96,11 @@ async def _back(
         evidence.append(failure.evidence)
     if isinstance(failure, Rejected) and failure.decision:
         decisions.append(failure.decision)
-    await roll_back(project_of(plan).config.workspace, plan.endpoint, plan.rollout)
     reason = str(failure) or type(failure).__name__
+    try:
+        await roll_back(project_of(plan).config.workspace, plan.endpoint, plan.rollout)
+    except SaferolloutError as error:
+        msg = f"NOT rolled back: {error} (after: {reason}); look, then `saferollout rollback --force {plan.endpoint}`"
+        raise NotRestored(msg) from failure
     outcome = await report(plan, "rolled_back", reason, decisions, evidence)
     return Failed(message=f"rolled back: {reason}", data=outcome)

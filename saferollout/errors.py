@@ -3,11 +3,13 @@
 SaferolloutError
 ├── ConfigError        2  the input is wrong; nothing was called
 ├── Refused            1  the endpoint is not ours to change now; nothing was changed
+│   └── Lost              not any more: the rollout was undone or replaced meanwhile
 ├── GateFailed         1  a gate said no; the rollout goes back to the baseline
 │   ├── Rejected          a person said no, or nobody answered in time
 │   ├── Drifted           somebody else changed the traffic meanwhile
 │   └── DeploymentFailed  Azure could not bring the candidate up
-└── AzureFailed        3  Azure or the network failed
+├── AzureFailed        3  Azure or the network failed
+└── NotRestored        3  a rollback failed; the endpoint needs a person
 """
 
 from dataclasses import dataclass
@@ -55,6 +57,10 @@ class Refused(SaferolloutError):
     """The endpoint cannot be rolled out now; nothing was changed."""
 
 
+class Lost(Refused):
+    """The endpoint's record is not this rollout's any more: somebody undid or replaced it."""
+
+
 class GateFailed(SaferolloutError):
     """A gate said no; ``evidence`` says on which grounds, where there are numbers."""
 
@@ -95,6 +101,12 @@ class AzureFailed(SaferolloutError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return (_azure_failed, (str(self), self.status, self.retryable))
+
+
+class NotRestored(SaferolloutError):
+    """The rollback itself failed: the endpoint is neither as before nor as wanted, and needs a person."""
+
+    exit_code = 3
 
 
 def _azure_failed(message: str, status: int | None, retryable: bool) -> AzureFailed:

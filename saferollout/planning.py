@@ -4,7 +4,7 @@ import uuid
 
 from saferollout.azure import Workspace
 from saferollout.domain import Baseline, EndpointState, Plan, describe
-from saferollout.errors import Refused
+from saferollout.errors import Lost, Refused
 from saferollout.project import Project
 from saferollout.record import MAX_TAGS, Owner, Phase, Record, now, without_record
 from saferollout.restore import restore
@@ -110,17 +110,17 @@ def plan_of(project: Project, record: Record) -> Plan:
 
 
 def advanced(tags: dict[str, str], plan: Plan, **changes: object) -> dict[str, str]:
-    """The endpoint's tags with its record changed; Refused if the record is not this rollout's any more."""
+    """The endpoint's tags with its record changed; Lost if the record is not this rollout's any more."""
     record = own_record(tags, plan)
     return without_record(tags) | record.model_copy(update=changes).to_tags()
 
 
 def own_record(tags: dict[str, str], plan: Plan) -> Record:
-    """This rollout's record; Refused if the tags hold none or another one's."""
+    """This rollout's record; Lost if the tags hold none or another one's."""
     record = Record.from_tags(tags)
     if record is None or record.rollout != plan.rollout or record.phase is not Phase.ROLLING:
         msg = f"rollout {plan.rollout} of {plan.endpoint} was undone or replaced meanwhile"
-        raise Refused(msg)
+        raise Lost(msg)
     return record
 
 

@@ -80,3 +80,19 @@ def test_every_flow_is_deployed_and_the_schedule_waits(stack: Stack) -> None:
 
     assert set(deployed) == {"rollout", "bootstrap", "rollback", "retire", "teardown"}
     assert [schedule["active"] for schedule in deployed["rollout"]["schedules"]] == [False]
+
+
+def test_drift_stops_the_rollout_and_is_left_alone(stack: Stack, endpoint: Endpoint) -> None:
+    """Traffic that somebody else set while the rollout waited stays as it is; the run says so and what to do."""
+    run = endpoint.submit(endpoint.config(stages=endpoint.stages(approval_at=100)))
+    stack.until(run, "Suspended")
+    endpoint.workspace().update_endpoint(endpoint.name, traffic={"blue": 50, "green": 50})
+    stack.cli("approve", run, "--by", "Ada")
+
+    shown = stack.until(run, "Failed")
+
+    assert "somebody else changed it" in shown["state"]["message"]
+    assert "saferollout rollback --force" in shown["state"]["message"]
+    assert endpoint.state().traffic == {"blue": 50, "green": 50}
+    stack.cli("rollback", "--force", endpoint.name)
+    assert endpoint.state().traffic == {"blue": 100}
