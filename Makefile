@@ -2,7 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-WORKERS ?= 2
+# tests of rollouts spend part of their time waiting: one more than the cores that CI has
+WORKERS ?= 3
 
 .PHONY: rollout test check bench clean help
 .DEFAULT_GOAL := help

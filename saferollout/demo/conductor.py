@@ -44,6 +44,9 @@ def conduct(
     """Run the demo and return its exit code: 0 promoted, 1 rolled back."""
     if not (HOME / "configs" / "rollout.yaml").exists():
         raise ConfigError(Problem(str(HOME), "", "holds no configs/", "run the demo from a clone of the repository"))
+    if json_file and not json_file.parent.is_dir():
+        problem = f"there is no folder {json_file.parent}"
+        raise ConfigError(Problem("command line", "--json", problem, "create it or name another file"))
     console = Console(stderr=True)
     options = Options(candidate, approve, requests_per_s, json_file)
     with _directory(state_dir) as directory:

@@ -67,13 +67,15 @@ def test_demo_with_a_harmful_candidate_rolls_back(tmp_path: Path) -> None:
     assert left_over(tmp_path) == []
 
 
-@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT], ids=["kill", "interrupt"])
-def test_nothing_outlives_a_demo_that_is_stopped(tmp_path: Path, sent: signal.Signals) -> None:
-    """However the demo ends, in the middle of a rollout too, all of its processes end with it."""
+@pytest.mark.parametrize(
+    ("sent", "begun"), [(signal.SIGKILL, "users"), (signal.SIGINT, "prefect-worker")], ids=["kill", "interrupt"]
+)
+def test_nothing_outlives_a_demo_that_is_stopped(tmp_path: Path, sent: signal.Signals, begun: str) -> None:
+    """However the demo ends, early or in the middle of a rollout, all of its processes end with it."""
     command = [SAFEROLLOUT, "demo", "--state-dir", str(tmp_path / "state"), "--approve", "ui"]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                           start_new_session=True) as running:  # fmt: skip
-        wait_for("users", lambda: (tmp_path / "state" / "users.log").exists() or None)
+        wait_for(begun, lambda: (tmp_path / "state" / f"{begun}.log").exists() or None)
         os.kill(running.pid, sent)
 
     wait_for("the end of all processes", lambda: not left_over(tmp_path) or None, timeout_s=60)

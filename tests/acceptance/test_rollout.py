@@ -40,9 +40,16 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
 
 
 def test_rejection_goes_back_to_the_baseline(stack: Stack, endpoint: Endpoint) -> None:
-    """Rejected before 10%, the run fails with who and why, and the endpoint is as before, the candidate kept at 0%."""
-    run = endpoint.submit(endpoint.config())
+    """Rejected before 10%, the run fails with who and why, and the endpoint is as before, the candidate kept at 0%.
+
+    While it waits for the answer, a second rollout is refused with who began the first one and which run it is.
+    """
+    config = endpoint.config()
+    run = endpoint.submit(config)
     stack.until(run, "Suspended")
+    refusal = stack.cli("run", str(config), "--approve", "auto", code=1)
+    assert "is unfinished: begun by" in refusal
+    assert run in refusal
     stack.cli("reject", run, "--by", "Bo", "--comment", "not on a Friday")
 
     shown = stack.until(run, "Failed")
@@ -78,20 +85,6 @@ def test_bad_candidate_is_rolled_back(stack: Stack, endpoint: Endpoint, candidat
     assert state.traffic == {"blue": 100}
     assert state.deployments["blue"].instance_count == 1
     assert not [tag for tag in state.tags if tag.startswith("saferollout.")]
-
-
-def test_second_rollout_is_refused(stack: Stack, endpoint: Endpoint) -> None:
-    """While a rollout waits for its approval, another one is refused with who began it and since when."""
-    config = endpoint.config()
-    run = endpoint.submit(config)
-    stack.until(run, "Suspended")
-
-    refusal = stack.cli("run", str(config), "--approve", "auto", code=1)
-
-    assert "is unfinished: begun by" in refusal
-    assert run in refusal
-    stack.cli("reject", run, "--by", "Bo")
-    stack.until(run, "Failed")
 
 
 def test_rollback_needs_nothing_but_the_tags(
