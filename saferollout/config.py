@@ -75,6 +75,35 @@ class SmokeTestConfig(Section):
     )
 
 
+class AnswerKind(StrEnum):
+    """What the part of an answer that is compared is."""
+
+    LABELS = "labels"
+    NUMBERS = "numbers"
+    JSON = "json"
+
+
+class DriftConfig(Section):
+    """The comparison of the candidate's answers with the live ones to the same requests."""
+
+    kind: AnswerKind = Field(description="labels agree or not; numbers by their distance; json leaf by leaf.")
+    path: str = Field("", description="The part of the answer to compare, e.g. predictions.0.label; default: all.")
+    tolerance: float = Field(gt=0, lt=1, description="Harmful above this mean disagreement (0 the same, 1 all else).")
+    scale: float | None = Field(
+        None, gt=0, description="The difference of two numbers that is full disagreement, in the answer's unit."
+    )
+
+    @model_validator(mode="after")
+    def _scale_of_numbers(self) -> Self:
+        if self.kind is AnswerKind.NUMBERS and self.scale is None:
+            msg = "numbers have no scale; add scale, the difference that counts as full disagreement"
+            raise ValueError(msg)
+        if self.kind is AnswerKind.LABELS and self.scale is not None:
+            msg = "labels have no distance; remove scale, or write kind: numbers"
+            raise ValueError(msg)
+        return self
+
+
 class JudgeConfig(Section):
     """The comparison of candidate and live during a stage."""
 
@@ -82,6 +111,10 @@ class JudgeConfig(Section):
     margin: float = Field(0.0, ge=0, description="Harmful above (1 + margin) times the live error rate.")
     no_worse_than: float = Field(0.5, gt=0, description="Healthy below (1 + this) times the live error rate, …")
     negligible_error_rate: float = Field(0.01, gt=0, lt=1, description="… or below this error rate.")
+    error_rate_slo: float | None = Field(
+        None, gt=0, lt=1, description="Harmful above this error rate, too, whatever the live one is; default: off."
+    )
+    prediction_drift: DriftConfig | None = Field(None, description="Also compare the answers; default: off.")
     requests_per_s: float = Field(10, gt=0, description="Recorded requests a second to each deployment.")
     min_duration_s: float = Field(60, ge=0, description="Watch at least this long, however good it looks.")
     max_duration_s: float = Field(600, gt=0, description="Decide by then.")

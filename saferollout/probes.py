@@ -5,6 +5,8 @@ import itertools
 import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 
+from saferollout.config import DriftConfig
+from saferollout.drift import disagreement_of
 from saferollout.errors import AzureFailed
 from saferollout.judge import Batch
 from saferollout.recorded import RecordedRequest
@@ -26,12 +28,14 @@ class Probes:
         live: str,
         requests_per_s: float,
         max_in_flight: int = 1,
+        drift: DriftConfig | None = None,
     ) -> None:
         self._scorer = scorer
         self._requests = requests
         self._candidate = candidate
         self._live = live
         self._interval_s = 1 / requests_per_s
+        self._drift = drift
         self._max_in_flight = max_in_flight  # a slow deployment slows its probes down instead of drowning in them
 
     async def batches(self) -> AsyncGenerator[Seen, None]:
@@ -43,7 +47,7 @@ class Probes:
         flying: set[asyncio.Task[tuple[Answer, Answer]]] = set()
         try:
             while True:
-                yield _count(await self._send_for(BATCH_S, requests, flying))
+                yield _count(await self._send_for(BATCH_S, requests, flying), self._drift)
         finally:
             for task in flying:
                 task.cancel()
@@ -73,7 +77,7 @@ class Probes:
         )
 
 
-def _count(pairs: Sequence[tuple[Answer, Answer]]) -> Seen:
+def _count(pairs: Sequence[tuple[Answer, Answer]], drift: DriftConfig | None) -> Seen:
     if any(answer.status == 401 for pair in pairs for answer in pair):
         msg = "the endpoint does not accept its own key any more (401)"
         raise AzureFailed(msg, status=401, retryable=True)
@@ -83,6 +87,14 @@ def _count(pairs: Sequence[tuple[Answer, Answer]]) -> Seen:
         candidate_errors=len(candidate_errors),
         live_requests=len(pairs),
         live_errors=sum(not live.ok for _, live in pairs),
+        disagreements=_disagreements(pairs, drift) if drift else (),
         duration_s=BATCH_S,
     )
     return Seen(batch, example=candidate_errors[0] if candidate_errors else "")
+
+
+def _disagreements(pairs: Sequence[tuple[Answer, Answer]], drift: DriftConfig) -> list[float]:
+    """Of the pairs that both answered: an error is counted as an error, not as a wrong answer."""
+    both = [(candidate.body, live.body) for candidate, live in pairs if candidate.ok and live.ok]
+    measured = [disagreement_of(drift, candidate, live) for candidate, live in both]
+    return [value for value in measured if value is not None]

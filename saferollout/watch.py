@@ -20,6 +20,8 @@ def settings_of(config: JudgeConfig) -> Settings:
         margin=config.margin,
         delta=config.no_worse_than,
         negligible_error_rate=config.negligible_error_rate,
+        error_rate_slo=config.error_rate_slo,
+        drift_tolerance=config.prediction_drift.tolerance if config.prediction_drift else None,
     )
 
 
@@ -75,7 +77,7 @@ def _evidence(judge: Judge, gate: str, example: str, duration_s: float) -> Evide
         gate=gate,
         verdict=judge.verdict.value,
         summary=judge.words + (f"; e.g. {example}" if example else ""),
-        checks=[*_counts(judge), harm, health],
+        checks=[*_counts(judge), *_findings(judge), harm, health],
         duration_s=duration_s,
         state=judge.to_dict(),
     )
@@ -90,6 +92,17 @@ def _counts(judge: Judge) -> list[Check]:
         Check(check="requests", passed=None, candidate=f"{requests:,.0f}", live=f"{live_requests:,.0f}", limit=""),
         Check(check="errors", passed=None, candidate=_share(ratio.candidate_errors, requests),
               live=_share(ratio.live_errors, live_requests), limit=""),
+    ]  # fmt: skip
+
+
+def _findings(judge: Judge) -> list[Check]:
+    """A line for each test where there are several; each one's limit is its own alarm."""
+    if len(judge.tests) == 1:
+        return []
+    return [
+        Check(check=f"{finding.test.replace('_', ' ')} (e-value)", passed=finding.e_value < finding.alarm,
+              candidate=f"{finding.e_value:.3g}: {finding.words}", live="", limit=f"< {finding.alarm:.0f}")
+        for finding in judge.findings
     ]  # fmt: skip
 
 

@@ -22,7 +22,8 @@ async def judge(plan: Plan, stage: StageConfig, earlier: Evidence | None) -> Evi
     """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed."""
     gate = f"judge at {stage.traffic}%"
     if plan.stage > stage.traffic:
-        return Evidence(gate=gate, verdict="passed", summary="judged before this run took the rollout over")
+        return Evidence(gate=gate, verdict="passed", summary="judged before this run took the rollout over",
+                        state=earlier.state if earlier else {})  # fmt: skip
     state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
     requests = await asyncio.to_thread(project_of(plan).requests)
     progress = Progress(f"{plan.endpoint}-{gate}")
@@ -33,6 +34,7 @@ async def judge(plan: Plan, stage: StageConfig, earlier: Evidence | None) -> Evi
             candidate=plan.candidate,
             live=plan.live,
             requests_per_s=stage.judge.requests_per_s,
+            drift=stage.judge.prediction_drift,
             # more at once than instances could fill a queue that is the users'
             max_in_flight=min(state.deployments[name].instance_count for name in (plan.candidate, plan.live)),
         )

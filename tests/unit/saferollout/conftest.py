@@ -209,6 +209,10 @@ MISTAKES = [
             "stages[0].judge", "min_duration_s is above max_duration_s", "make it smaller")),
     Mistake("harmless above healthy", *_config("stages: [{traffic: 100, judge: {margin: 0.5}}]\n", "stages[0].judge",
             "no_worse_than is not above margin", "make it larger")),
+    Mistake("numbers without scale", *_config(
+            "stages: [{traffic: 100, judge: {prediction_drift: {kind: numbers, tolerance: 0.1}}}]\n",
+            "stages[0].judge.prediction_drift", "numbers have no scale",
+            "add scale, the difference that counts as full disagreement")),
     Mistake("number for text", *_config("workspace: {resource_group: 7}\n", "workspace.resource_group",
             "7 does not fit", "write text, in quotes if it is all digits")),
     Mistake("number for path", {"rollout.yaml": "endpoint: 7\ndeployment: green.yml\n"}, "rollout.yaml", "endpoint",

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from saferollout.config import JudgeConfig
+from saferollout.config import DriftConfig, JudgeConfig
 from saferollout.errors import AzureFailed
 from saferollout.evidence import Evidence
 from saferollout.judge import Batch
@@ -66,8 +66,9 @@ async def probed(endpoint: Any, candidate: Any, **config: Any) -> Evidence:
     before = asyncio.all_tasks()
     async with Scorer(endpoint.uri, "secret") as scorer:
         rate = config.get("requests_per_s", 50)
+        drift = DriftConfig.model_validate(config["prediction_drift"]) if "prediction_drift" in config else None
         evidence = await watched(
-            Probes(scorer, REQUESTS, candidate="green", live="blue", requests_per_s=rate), **config
+            Probes(scorer, REQUESTS, candidate="green", live="blue", requests_per_s=rate, drift=drift), **config
         )
     assert asyncio.all_tasks() - before == set()
     return evidence
@@ -85,6 +86,19 @@ async def test_a_harmful_candidate_ends_the_watch_at_once(endpoint: Any) -> None
     assert evidence.duration_s < 5
     assert "500 oh" in evidence.summary
     assert False in [check.passed for check in evidence.checks]
+
+
+async def test_other_answers_than_the_live_ones_are_harm(endpoint: Any) -> None:
+    """Not one request fails, but every answer is another one: more than is tolerated, and the table says which test."""
+    drift = {"kind": "labels", "path": "0", "tolerance": 0.1}
+
+    evidence = await probed(endpoint, lambda _: endpoint.reply(200, [2]), min_duration_s=20, prediction_drift=drift)
+
+    assert evidence.verdict == "harmful"
+    assert "the answers differ by 100.0%" in evidence.summary
+    assert [check.check for check in evidence.checks if check.passed is False] == [
+        "prediction drift (e-value)", "evidence of harm (e-value)"
+    ]  # fmt: skip
 
 
 async def test_a_healthy_candidate_is_watched_for_the_minimum(endpoint: Any) -> None:
