@@ -3,7 +3,7 @@
 from typing import Any
 
 #: More points than this are thinned to half as many.
-LIMIT = 200
+LIMIT = 100
 
 
 class History:
