@@ -23,7 +23,7 @@ from tasks.create import create_candidate
 from tasks.judge import judge
 from tasks.preflight import preflight
 from tasks.remove import retire_old
-from tasks.report import report, report_unchanged
+from tasks.report import already_live, report
 from tasks.rollback import roll_back
 from tasks.scale import scale_live
 from tasks.shift import shift_traffic
@@ -42,7 +42,7 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
     await preflight(config, model)
     plan = await take_baseline(config, model)
     if plan is None:
-        return await report_unchanged(config, model)
+        return await already_live(config, model)
     await name_run(f"rollout {plan.endpoint} {plan.candidate} ← {project_of(plan).label}")
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
@@ -56,14 +56,12 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
             await shift_traffic(plan, stage, decision)
             evidence.append(await judge(plan, stage, evidence[-1]))
         await _last_doubt(plan, stage, evidence, decisions)
-        await retire_old(plan)
     except Lost:
         raise  # somebody undid this rollout: the endpoint is not ours any more
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
         return await _back(plan, failure, evidence, decisions)
-    return await report(
-        plan, "promoted", f"{plan.candidate} passed every gate and has all traffic", decisions, evidence
-    )
+    reason = f"{plan.candidate} passed every gate and has all traffic" + await _retired(plan)
+    return await report(plan, "promoted", reason, decisions, evidence)
 
 
 async def _both(*steps: Coroutine[Any, Any, None]) -> None:
@@ -86,6 +84,17 @@ async def _last_doubt(plan: Plan, stage: StageConfig, evidence: list[Evidence], 
     if evidence[-1].verdict == Verdict.UNDECIDED:
         question = f"The judge is undecided. Keep {plan.candidate} at {stage.traffic}% of {plan.endpoint}?"
         decisions.append(await ask(plan, stage, evidence, question=question, again=True))
+
+
+async def _retired(plan: Plan) -> str:
+    """Retire the old deployment; return what is to be said if that failed, which is no reason to go back any more."""
+    try:
+        await retire_old(plan)
+    except Lost:
+        raise
+    except SaferolloutError as error:
+        return f"; {plan.live} is still there ({error}): `saferollout retire --now {plan.endpoint}` removes it"
+    return ""
 
 
 async def _back(

@@ -176,6 +176,9 @@ class Workspace:
 
     def scale(self, endpoint: str, name: str, instance_count: int) -> None:
         """Give a deployment this many instances."""
+        if name not in self.existing(endpoint).deployments:
+            msg = f"deployment {name} of {endpoint} is gone"
+            raise Refused(msg)
         self._read_back(endpoint, lambda state: _is_final(state, name), f"a final state of {name}")
         with _translated(f"scale deployment {name}"):
             shown = self._client.online_deployments.get(name, endpoint)

@@ -145,7 +145,8 @@ def _free_slot(state: EndpointState, baseline: Baseline, project: Project) -> st
     if state.mirror_traffic.get(slot):
         msg = f"deployment {slot} gets mirrored traffic; stop mirroring first"
         raise Refused(msg)
-    if there and TAG_ROLLOUT not in there.tags:
+    kept = Record.from_tags(state.tags)  # an earlier rollout's old deployment may go for the next candidate
+    if there and TAG_ROLLOUT not in there.tags and not (kept and kept.baseline.live == slot):
         msg = f"deployment {slot} exists and no rollout made it; delete it, or name other slots in the config"
         raise Refused(msg)
     return slot

@@ -12,7 +12,7 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import TaskRunSort
 
-from saferollout import project
+from saferollout import project, retirement
 from saferollout.config import ModelVersion
 from saferollout.domain import Decision, Plan
 from saferollout.evidence import Evidence
@@ -60,9 +60,10 @@ async def report(
 
 
 @task(task_run_name="nothing to do", **STEP)
-async def report_unchanged(config: str, model: ModelVersion | None) -> Outcome:
-    """Say that the live deployment is this very revision already."""
+async def already_live(config: str, model: ModelVersion | None) -> Outcome:
+    """Say that the live deployment is this very revision, and finish a retirement that was due and cut short."""
     found = project.load(config, model)
+    await in_workspace(found.config.workspace, lambda azure: retirement.retire_due(azure, found.endpoint))
     state = await in_workspace(found.config.workspace, lambda azure: azure.existing(found.endpoint))
     (live,) = state.traffic
     return Outcome(

@@ -14,6 +14,7 @@ from saferollout.cli.choices import Approve
 from saferollout.config import ModelVersion
 from saferollout.errors import Refused, SaferolloutError
 from saferollout.outcome import Outcome
+from saferollout.record import Owner, Record
 
 DEPLOYMENT = "rollout/rollout"
 
@@ -42,15 +43,18 @@ def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outc
 
 
 def _undone(config: Path, model: ModelVersion | None) -> Refused:
-    """Roll back what an interrupted rollout of this process began, and say so."""
-    from flows.rollback import rollback
+    """Roll back what an interrupted rollout of this process began, never anybody else's, and say so."""
+    from saferollout.azure import Workspace
+    from saferollout.restore import restore
 
     found = project.load(config, model)
+    workspace = Workspace(found.config.workspace)
+    record = Record.from_tags(workspace.existing(found.endpoint).tags)
+    here = Owner.here("", in_process=True)
+    if record is None or not record.unfinished or record.owner.model_copy(update={"flow_run": ""}) != here:
+        return Refused("interrupted; nothing was begun")
     print("interrupted: rolling back", file=sys.stderr)
-    try:
-        flow_here(rollback, endpoint=found.endpoint, workspace=found.config.workspace)
-    except Refused as nothing:
-        return Refused(f"interrupted: {nothing}")
+    restore(workspace, found.endpoint, rollout=record.rollout)
     return Refused("interrupted; rolled back to the baseline")
 
 

@@ -25,6 +25,20 @@ def test_kept_deployment_is_a_quick_way_back(stack: Stack, endpoint: Endpoint) -
     assert own_tags(endpoint) == []
 
 
+def test_next_run_finishes_a_retirement_that_is_due(stack: Stack, endpoint: Endpoint) -> None:
+    """Where the keep window ended, or a run was killed before its deletion, the same command removes what was left."""
+    config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": 10})
+    stack.cli("run", str(config))
+    assert set(endpoint.state().deployments) == {"blue", "green"}
+
+    def again() -> bool | None:
+        assert "nothing to do" in stack.cli("run", str(config), "--json")
+        return list(endpoint.state().deployments) == ["green"] or None
+
+    wait_for("the deletion", again)
+    assert own_tags(endpoint) == []
+
+
 def test_retire_deletes_what_was_kept(stack: Stack, endpoint: Endpoint) -> None:
     """`retire --now` deletes the old deployment and its record; a second one has nothing to do."""
     config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": 3600})
