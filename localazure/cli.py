@@ -31,15 +31,20 @@ StateDir = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on one line, not export lines.")]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Management port; 0 lets the OS choose.")]
 
+IngestionDelay = Annotated[
+    float,
+    typer.Option("--ingestion-delay-s", min=0, help="Seconds until a request shows in metrics and logs."),
+]
+
 
 @app.command()
-def up(state_dir: StateDir = None, port: Port = 0, json_: Json = False) -> None:
+def up(state_dir: StateDir = None, port: Port = 0, json_: Json = False, ingestion_delay_s: IngestionDelay = 0) -> None:
     """Serve until SIGTERM or SIGINT; print the variables to export once everything is ready."""
     state = (state_dir or server.default_state_directory()).absolute()
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         _log_to(state / server.LOG_FILE)
-        asyncio.run(server.serve(state, port, lambda environment: _print(environment, json_)))
+        asyncio.run(server.serve(state, port, lambda environment: _print(environment, json_), ingestion_delay_s))
     except (server.StartFailed, OSError) as error:
         _fail(str(error))
 

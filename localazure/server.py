@@ -26,10 +26,13 @@ from localazure.blobs import Blobs
 from localazure.environments import Environments
 from localazure.gateway import Gateway, GatewayError
 from localazure.identity import Identity
+from localazure.logs import Logs, workspace_id
+from localazure.metrics import Metrics
 from localazure.operations import Operations
 from localazure.revisions import Revisions
 from localazure.runtime import Runtime
 from localazure.store import Store
+from localazure.traffic import Traffic
 from localazure.workspace import METADATA_PATH, Workspace
 
 LOCATION = "local"
@@ -73,11 +76,12 @@ def running_environment(state: Path) -> dict[str, str]:
     raise NotRunning(f"no local Azure runs on {state}: start one with 'localazure up --state-dir {state}'")
 
 
-async def serve(state: Path, port: int, ready: Callable[[dict[str, str]], None]) -> None:
+async def serve(state: Path, port: int, ready: Callable[[dict[str, str]], None], ingestion_delay_s: float = 0) -> None:
     """Run a local Azure on the directory `state` until SIGTERM or SIGINT.
 
     `port` 0 takes the port of the last time where that is free, else one that the OS chooses. `ready` gets the
-    variables that clients need, once everything answers. Raises StartFailed.
+    variables that clients need, once everything answers. Requests show in metrics and logs `ingestion_delay_s` later.
+    Raises StartFailed.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -85,13 +89,17 @@ async def serve(state: Path, port: int, ready: Callable[[dict[str, str]], None])
         loop.add_signal_handler(number, stopping.set)
     try:
         with _exclusive(state / _LOCK_FILE):
-            await _serve_locked(state, port, ready, stopping)
+            await _serve_locked(state, port, ready, stopping, ingestion_delay_s)
     except BlockingIOError as error:
         raise StartFailed(f"another local Azure runs on {state}: stop it, or give another --state-dir") from error
 
 
 async def _serve_locked(
-    state: Path, port: int, ready: Callable[[dict[str, str]], None], stopping: asyncio.Event
+    state: Path,
+    port: int,
+    ready: Callable[[dict[str, str]], None],
+    stopping: asyncio.Event,
+    ingestion_delay_s: float,
 ) -> None:
     environment_file = state / _ENVIRONMENT_FILE
     environment_file.unlink(missing_ok=True)
@@ -123,6 +131,10 @@ async def _serve_locked(
         online_endpoints = endpoints.Endpoints(store, operations, runtime, revisions, scope, LOCATION)
         online_deployments = deployments.Deployments(store, operations, runtime, revisions, scope, LOCATION)
 
+        traffic = Traffic(gateway.access_log, ingestion_delay_s)
+        metrics = Metrics(traffic, store, scope, LOCATION)
+        logs = Logs(traffic, identity, scope)
+
         def wanted(running: dict[str, dict[str, xds.Target]]) -> list[xds.Endpoint]:
             return [
                 endpoints.wanted_routes(document, running.get(name, {}))
@@ -136,13 +148,15 @@ async def _serve_locked(
         application = build(
             scope,
             identity,
-            open_routes=[*workspace.cloud_routes(), *identity.routes(), *blobs.routes()],
+            open_routes=[*workspace.cloud_routes(), *identity.routes(), *blobs.routes(), *logs.open_routes()],
             guarded_routes=[
                 *operations.routes(),
                 *workspace.routes(WORKSPACE_PATH),
                 *online_endpoints.routes(WORKSPACE_PATH),
                 *online_deployments.routes(WORKSPACE_PATH),
                 *assets.routes(WORKSPACE_PATH),
+                *metrics.routes(WORKSPACE_PATH),
+                *logs.routes(WORKSPACE_PATH),
             ],
         )
         config = uvicorn.Config(
@@ -173,6 +187,8 @@ async def _serve_locked(
             "AZURE_SUBSCRIPTION_ID": scope.subscription_id,
             "AZURE_RESOURCE_GROUP": scope.resource_group,
             "AZUREML_WORKSPACE_NAME": scope.workspace,
+            "AZURE_MONITOR_ENDPOINT": base_url,
+            "AZURE_LOG_ANALYTICS_WORKSPACE_ID": workspace_id(scope),
         }
         _write_private(environment_file, environment)
         stack.callback(environment_file.unlink, missing_ok=True)
