@@ -43,10 +43,10 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
     plan = await take_baseline(config, model)
     if plan is None:
         return await already_live(config, model)
-    await name_run(f"rollout {plan.endpoint} {plan.candidate} ← {project_of(plan).label}")
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:
+        await name_run(f"rollout {plan.endpoint} {plan.candidate} ← {project_of(plan).label}")
         await _both(scale_live(plan), create_candidate(plan))
         await verify_traffic(plan)
         evidence.append(await smoke_test(plan))

@@ -49,7 +49,7 @@ class LiveConfig(Section):
         None,
         ge=1,
         le=50,
-        description="Scale the live deployment to this before anything else; default: as it is.",
+        description="Scale the live deployment up to this before anything else; default: as it is.",
     )
 
 

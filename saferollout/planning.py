@@ -103,7 +103,7 @@ def plan_of(project: Project, record: Record) -> Plan:
         candidate=record.candidate,
         revision=record.revision,
         baseline=record.baseline,
-        live_instance_count=project.config.live.instance_count or before,
+        live_instance_count=max(project.config.live.instance_count or 0, before),  # never fewer: users are on it
         stage=record.stage,
         approvals=record.approvals,
     )

@@ -113,6 +113,11 @@ class Record(Value):
             raise Refused(msg)
         return tags
 
+    def removed_from(self, tags: dict[str, str]) -> dict[str, str]:
+        """The tags without this record; another rollout's record, which may have come meanwhile, stays."""
+        there = Record.from_tags(tags)
+        return without_record(tags) if there and there.rollout == self.rollout else tags
+
     @classmethod
     def from_tags(cls, tags: dict[str, str]) -> Self | None:
         """The record in these tags; None without one; Refused if it was damaged."""

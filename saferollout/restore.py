@@ -32,5 +32,5 @@ def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, 
     workspace.scale(endpoint, baseline.live, baseline.instance_count)
     if record.left_candidate is LeftCandidate.DELETE:
         workspace.delete_deployment(endpoint, record.candidate)
-    workspace.update_endpoint(endpoint, tags=without_record)
+    workspace.update_endpoint(endpoint, tags=record.removed_from)
     return record

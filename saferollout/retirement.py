@@ -6,7 +6,7 @@ from saferollout import planning
 from saferollout.azure import Workspace
 from saferollout.domain import Plan
 from saferollout.errors import Refused
-from saferollout.record import Phase, Record, now, without_record
+from saferollout.record import Phase, Record, now
 
 
 def end(workspace: Workspace, plan: Plan, keep_s: float) -> None:
@@ -41,5 +41,5 @@ def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False) ->
     if record.keep_until > now() and not at_once:
         return f"{endpoint} keeps {record.baseline.live} until {record.keep_until:%Y-%m-%d %H:%M:%S %Z}"
     workspace.delete_deployment(endpoint, record.baseline.live)
-    workspace.update_endpoint(endpoint, tags=without_record)
+    workspace.update_endpoint(endpoint, tags=record.removed_from)
     return f"{record.baseline.live} of {endpoint} deleted"

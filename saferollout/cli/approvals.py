@@ -64,7 +64,10 @@ async def waiting_question(client: PrefectClient, run: FlowRun) -> str | None:
     keys = run.state.state_details.run_input_keyset
     if not keys:
         return None
-    return str(json.loads(await client.read_flow_run_input(run.id, keys["description"])))
+    try:
+        return str(json.loads(await client.read_flow_run_input(run.id, keys["description"])))
+    except ObjectNotFound:
+        return None  # the run pauses first and writes its question a moment later
 
 
 async def answer(run_id: UUID, given: Answer) -> str:
@@ -93,6 +96,8 @@ async def attend(run_id: UUID, ask: Ask) -> FlowRun:
             question = await waiting_question(client, run)
             if question is not None and question != asked:
                 asked = question
-                if given := await ask(question):
+                given = await ask(question)
+                # somebody else may have answered meanwhile, and the run may ask something new by now
+                if given and await waiting_question(client, await client.read_flow_run(run_id)) == question:
                     await aresume_flow_run(run_id, run_input=given.model_dump())
             await asyncio.sleep(POLL_S)

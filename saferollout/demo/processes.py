@@ -116,7 +116,7 @@ def prefect_server(state_dir: Path, env: dict[str, str], cwd: Path) -> Process:
 def prefect_worker(state_dir: Path, env: dict[str, str], cwd: Path) -> Process:
     """Put the flows on the server and start a worker."""
     for arguments in (
-        ["work-pool", "create", "rollouts", "--type", "process"],
+        ["work-pool", "create", "rollouts", "--type", "process", "--overwrite"],
         ["--no-prompt", "deploy", "--all"],
     ):
         done = subprocess.run(  # noqa: S603  # the demo's own commands
