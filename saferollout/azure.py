@@ -24,7 +24,7 @@ from azure.core.exceptions import (
 from azure.identity import CredentialUnavailableError, DefaultAzureCredential
 
 from saferollout.config import ModelVersion, WorkspaceConfig
-from saferollout.domain import DeploymentState, EndpointState, describe
+from saferollout.domain import DeploymentState, EndpointState, describe, drift
 from saferollout.errors import AzureFailed, ConfigError, DeploymentFailed, Drifted, Problem, Refused
 
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
@@ -119,11 +119,7 @@ class Workspace:
             wanted = current if traffic is None else traffic
             new_tags = tags(old_tags)
             if expected_traffic is not None and current not in (expected_traffic, wanted):
-                msg = (
-                    f"the traffic of {endpoint} is {describe(current)}, "
-                    f"but the rollout left it at {describe(expected_traffic)}: somebody else changed it"
-                )
-                raise Drifted(msg)
+                raise Drifted(drift(endpoint, current, expected_traffic))
             if current != wanted or new_tags != old_tags:
                 shown.traffic, shown.tags = dict(wanted), new_tags
                 self._client.online_endpoints.begin_create_or_update(shown).result()

@@ -91,6 +91,14 @@ class Plan(Value):
         return {name: percent for name, percent in ((self.live, 100 - share), (self.candidate, share)) if percent}
 
 
+def drift(endpoint: str, shown: dict[str, int], left: dict[str, int]) -> str:
+    """What to say of traffic that is not what the rollout ``left``."""
+    return (
+        f"the traffic of {endpoint} is {describe(shown)}, "
+        f"but the rollout left it at {describe(left)}: somebody else changed it"
+    )
+
+
 def describe(traffic: dict[str, int]) -> str:
     """Traffic as people write it: ``blue=90 green=10``."""
     return " ".join(f"{name}={percent}" for name, percent in sorted(traffic.items())) or "none"

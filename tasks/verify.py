@@ -2,7 +2,7 @@
 
 from prefect import task
 
-from saferollout.domain import Plan, describe
+from saferollout.domain import Plan, drift
 from saferollout.errors import Drifted
 from tasks.access import in_workspace
 from tasks.policy import STEP
@@ -13,8 +13,4 @@ async def verify_traffic(plan: Plan) -> None:
     """Raise Drifted if the traffic is not what this rollout left it at."""
     state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
     if state.traffic != plan.traffic(plan.stage):
-        msg = (
-            f"the traffic of {plan.endpoint} is {describe(state.traffic)}, "
-            f"but the rollout left it at {describe(plan.traffic(plan.stage))}: somebody else changed it"
-        )
-        raise Drifted(msg)
+        raise Drifted(drift(plan.endpoint, state.traffic, plan.traffic(plan.stage)))
