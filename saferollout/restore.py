@@ -1,9 +1,11 @@
 """The way back: from the endpoint's tags alone to the endpoint as it was before the rollout."""
 
+from collections.abc import Callable
+
 from saferollout.azure import Workspace
 from saferollout.config import LeftCandidate
 from saferollout.errors import Refused
-from saferollout.record import Phase, Record, without_record
+from saferollout.record import Owner, Phase, Record, without_record
 
 
 def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, force: bool = False) -> Record:
@@ -34,3 +36,11 @@ def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, 
         workspace.delete_deployment(endpoint, record.candidate)
     workspace.update_endpoint(endpoint, tags=record.removed_from)
     return record
+
+
+def restore_own(workspace: Workspace, endpoint: str, is_own: Callable[[Owner], bool]) -> Record | None:
+    """``restore`` the endpoint's unfinished rollout if its owner is this one; None, and nothing done, otherwise."""
+    record = Record.from_tags(workspace.existing(endpoint).tags)
+    if record is None or not record.unfinished or not is_own(record.owner):
+        return None
+    return restore(workspace, endpoint, rollout=record.rollout)

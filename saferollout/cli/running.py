@@ -14,7 +14,7 @@ from saferollout.cli.choices import Approve
 from saferollout.config import ModelVersion
 from saferollout.errors import Refused, SaferolloutError
 from saferollout.outcome import Outcome
-from saferollout.record import Owner, Record
+from saferollout.record import Owner
 
 DEPLOYMENT = "rollout/rollout"
 
@@ -45,17 +45,17 @@ def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outc
 def _undone(config: Path, model: ModelVersion | None) -> Refused:
     """Roll back what an interrupted rollout of this process began, never anybody else's, and say so."""
     from saferollout.azure import Workspace
-    from saferollout.restore import restore
+    from saferollout.restore import restore_own
 
     found = project.load(config, model)
-    workspace = Workspace(found.config.workspace)
-    record = Record.from_tags(workspace.existing(found.endpoint).tags)
     here = Owner.here("", in_process=True)
-    if record is None or not record.unfinished or record.owner.model_copy(update={"flow_run": ""}) != here:
-        return Refused("interrupted; nothing was begun")
-    print("interrupted: rolling back", file=sys.stderr)
-    restore(workspace, found.endpoint, rollout=record.rollout)
-    return Refused("interrupted; rolled back to the baseline")
+    print("interrupted: rolling back what was begun", file=sys.stderr)
+    undone = restore_own(
+        Workspace(found.config.workspace),
+        found.endpoint,
+        lambda owner: owner.model_copy(update={"flow_run": ""}) == here,
+    )
+    return Refused("interrupted; rolled back to the baseline" if undone else "interrupted; nothing was begun")
 
 
 def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:
