@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from localazure import server
+from localazure.clock import Timing
 
 app = typer.Typer(
     help="Azure Machine Learning online endpoints on this machine.",
@@ -35,16 +36,35 @@ IngestionDelay = Annotated[
     float,
     typer.Option("--ingestion-delay-s", min=0, help="Seconds until a request shows in metrics and logs."),
 ]
+TimingOption = Annotated[
+    Timing,
+    typer.Option(
+        "--timing",
+        help="How long changes take: as long as on Azure, as fast as they can, or so that clients are told"
+        " to look again at once, too.",
+    ),
+]
+TimeScale = Annotated[
+    float, typer.Option("--time-scale", min=0.001, help="Divides the durations of --timing azure.", show_default=True)
+]
 
 
 @app.command()
-def up(state_dir: StateDir = None, port: Port = 0, json_: Json = False, ingestion_delay_s: IngestionDelay = 0) -> None:
+def up(
+    state_dir: StateDir = None,
+    port: Port = 0,
+    json_: Json = False,
+    ingestion_delay_s: IngestionDelay = 0,
+    timing: TimingOption = Timing.FAST,
+    time_scale: TimeScale = 1,
+) -> None:
     """Serve until SIGTERM or SIGINT; print the variables to export once everything is ready."""
     state = (state_dir or server.default_state_directory()).absolute()
+    options = server.Options(port, ingestion_delay_s, timing, time_scale)
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         _log_to(state / server.LOG_FILE)
-        asyncio.run(server.serve(state, port, lambda environment: _print(environment, json_), ingestion_delay_s))
+        asyncio.run(server.serve(state, options, lambda environment: _print(environment, json_)))
     except (server.StartFailed, OSError) as error:
         _fail(str(error))
 

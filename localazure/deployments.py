@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from localazure import endpoints, rules
 from localazure.arm import ArmError, Scope, bad_request, json_object, not_found, not_implemented, system_data
+from localazure.clock import Change
 from localazure.instances import InstanceFailed
 from localazure.operations import Operations
 from localazure.revisions import SERVER_LOG, STORAGE_LOG, Revisions
@@ -31,6 +32,11 @@ _PROBE = {
     "period": "PT10S",
     "successThreshold": 1,
     "timeout": "PT2S",
+}
+_CHANGES = {
+    "Creating": Change.DEPLOYMENT_CREATE,
+    "Updating": Change.DEPLOYMENT_UPDATE,
+    "Scaling": Change.DEPLOYMENT_SCALE,
 }
 _REQUESTS = {"maxConcurrentRequestsPerInstance": 1, "maxQueueWait": "PT0.5S", "requestTimeout": "PT5S"}
 
@@ -148,7 +154,9 @@ class Deployments:
             self._settle(endpoint, name, "Succeeded", wanted)
 
         failed = functools.partial(self._settle_failed, endpoint, name)
-        headers = self._operations.start(_resource(endpoint, name), work, failed)
+        headers = self._operations.start(
+            _resource(endpoint, name), work, failed, _CHANGES[properties["provisioningState"]]
+        )
         document = {"resource": resource, "serving": old.get("serving") if old else None}
         self._store.put(KIND, _key(endpoint, name), document)
         if status == 202:
@@ -174,7 +182,7 @@ class Deployments:
             self._store.delete(KIND, _key(endpoint, name))
 
         failed = functools.partial(self._settle_failed, endpoint, name)
-        headers = self._operations.start(_resource(endpoint, name), work, failed)
+        headers = self._operations.start(_resource(endpoint, name), work, failed, Change.DEPLOYMENT_DELETE)
         self._settle(endpoint, name, "Deleting")
         headers.pop("Azure-AsyncOperation")
         return Response(status_code=202, headers=headers)

@@ -20,6 +20,7 @@ from localazure.arm import (
     not_implemented,
     system_data,
 )
+from localazure.clock import Change
 from localazure.operations import Operations
 from localazure.revisions import Revisions
 from localazure.runtime import Runtime
@@ -150,7 +151,9 @@ class Endpoints:
             self._store.delete(KIND, name.lower())
             await self._runtime.publish()
 
-        headers = self._operations.start(_resource(name), work, lambda _: self._settle(name, "Failed"))
+        headers = self._operations.start(
+            _resource(name), work, lambda _: self._settle(name, "Failed"), Change.ENDPOINT_DELETE
+        )
         self._store.put(KIND, name.lower(), document)
         headers.pop("Azure-AsyncOperation")  # Azure answers DELETE with Location alone
         return Response(status_code=202, headers=headers)
@@ -160,7 +163,8 @@ class Endpoints:
             await self._runtime.publish()
             self._settle(name, "Succeeded")
 
-        headers = self._operations.start(_resource(name), work, lambda _: self._settle(name, "Failed"))
+        change = Change.ENDPOINT_CREATE if status == 201 else Change.ENDPOINT_UPDATE
+        headers = self._operations.start(_resource(name), work, lambda _: self._settle(name, "Failed"), change)
         self._store.put(KIND, name.lower(), document)
         if status == 202:
             headers.pop("Azure-AsyncOperation")

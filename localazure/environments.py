@@ -13,7 +13,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 import yaml
 from uv import find_uv_bin
 
+from localazure.clock import Clock
 from localazure.processes import Process
 
 SERVER_PACKAGE = "azureml-inference-server-http"
@@ -77,7 +77,8 @@ class Environments:
     processes may ask for the same environment at once, and a killed build leaves nothing that looks finished.
     """
 
-    def __init__(self, cache: Path | None = None) -> None:
+    def __init__(self, clock: Clock, cache: Path | None = None) -> None:
+        self._clock = clock
         self._directory = (cache or cache_directory()) / "environments"
 
     async def build(self, wanted: Wanted, tell: Callable[[str], None]) -> Path:
@@ -93,12 +94,12 @@ class Environments:
             tell(f"Environment {digest} (Python {version}) was built before")
             return python
         self._directory.mkdir(parents=True, exist_ok=True)
-        async with _locked(self._directory / f"{digest}.lock"):
+        async with _locked(self._directory / f"{digest}.lock", self._clock):
             if not python.exists():
                 tell(f"Building environment {digest} (Python {version}): {', '.join(wanted.requirements)}")
-                started = time.monotonic()
+                started = self._clock.monotonic()
                 await self._make(final, base, text, tell)
-                tell(f"Built environment {digest} in {time.monotonic() - started:.1f} s")
+                tell(f"Built environment {digest} in {self._clock.monotonic() - started:.1f} s")
         return python
 
     async def _make(self, final: Path, base: Path, requirements: str, tell: Callable[[str], None]) -> None:
@@ -192,10 +193,10 @@ def _distance(version: str, wanted: str) -> tuple[int, int]:
 
 
 @contextlib.asynccontextmanager
-async def _locked(path: Path) -> AsyncIterator[None]:
+async def _locked(path: Path, clock: Clock) -> AsyncIterator[None]:
     with path.open("w") as file:
-        while not _try_lock(file.fileno()):  # noqa: ASYNC110 - another process has no event to wait for
-            await asyncio.sleep(LOCK_POLL_S)  # its lock falls with it, however it ends
+        while not _try_lock(file.fileno()):  # another process has no event to wait for
+            await clock.sleep(LOCK_POLL_S)  # its lock falls with it, however it ends
         yield
 
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from localazure import xds
+from localazure.clock import Clock
 from localazure.instances import Instance, InstanceFailed, Setup
 
 DRAIN_POLL_S = 0.05
@@ -30,12 +31,14 @@ class Fleet:
         name: str,
         publish: Callable[[], Awaitable[None]],
         under_way: Callable[[int], Awaitable[int]],
+        clock: Clock,
     ) -> None:
         self.name = name
         self.started = False
         """Whether it has ever had a ready instance: the deployment then exists for the gateway, even with none left."""
         self._publish = publish
         self._under_way = under_way
+        self._clock = clock
         self._instances: list[Instance] = []
         self._guards: dict[Instance, asyncio.Task[None]] = {}
         """One per instance, and one per dead instance that is being replaced."""
@@ -100,7 +103,7 @@ class Fleet:
     async def _add(self, setup: Setup, count: int) -> None:
         if count <= 0:
             return
-        started = [await Instance.start(setup) for _ in range(count)]
+        started = [await Instance.start(setup, self._clock) for _ in range(count)]
         try:
             await asyncio.gather(*(instance.ready() for instance in started))
         except BaseException:
@@ -123,17 +126,17 @@ class Fleet:
             if guard := self._guards.pop(instance, None):  # none: it died, and was replaced
                 guard.cancel()
         await self._publish()
-        deadline = asyncio.get_running_loop().time() + self._drain_timeout_s
+        deadline = self._clock.monotonic() + self._drain_timeout_s
         waiting = list(leaving)
         quiet = dict.fromkeys(waiting, 0)
-        while waiting and asyncio.get_running_loop().time() < deadline:
+        while waiting and self._clock.monotonic() < deadline:
             for instance in list(waiting):
                 # Twice in a row: a worker thread of the gateway may have chosen the instance just before the change.
                 quiet[instance] = 0 if await self._under_way(instance.port) else quiet[instance] + 1
                 if quiet[instance] >= 2:
                     waiting.remove(instance)
             if waiting:
-                await asyncio.sleep(DRAIN_POLL_S)
+                await self._clock.sleep(DRAIN_POLL_S)
         self._instances = [instance for instance in self._instances if instance not in leaving]
         await self._publish()
         await asyncio.gather(*(instance.stop() for instance in leaving))
@@ -145,8 +148,8 @@ class Fleet:
         self._instances.remove(instance)
         await self._publish_safely()
         for delay_s in itertools.chain(RESTART_DELAYS_S, itertools.repeat(RESTART_DELAYS_S[-1])):
-            await asyncio.sleep(delay_s)
-            replacement = await Instance.start(instance.setup)
+            await self._clock.sleep(delay_s)
+            replacement = await Instance.start(instance.setup, self._clock)
             try:
                 await replacement.ready()
             except InstanceFailed as error:

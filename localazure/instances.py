@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 
+from localazure.clock import Clock
 from localazure.processes import Process
 
 POLL_S = 0.1
@@ -40,15 +41,16 @@ class Setup:
 class Instance:
     """A running server on a loopback port of its own."""
 
-    def __init__(self, setup: Setup, port: int, process: Process, log_start: int) -> None:
+    def __init__(self, setup: Setup, port: int, process: Process, log_start: int, clock: Clock) -> None:
         self.setup = setup
         self.port = port
         self.draining = False
         self._process = process
         self._log_start = log_start
+        self._clock = clock
 
     @classmethod
-    async def start(cls, setup: Setup) -> Instance:
+    async def start(cls, setup: Setup, clock: Clock) -> Instance:
         """Start the server; it is not ready yet (see `ready`)."""
         listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         with listener, setup.log.open("ab") as output:
@@ -64,7 +66,7 @@ class Instance:
                 pass_fds=[listener.fileno()],
                 grace_s=STOP_GRACE_S,
             )
-            return cls(setup, port, process, output.tell())
+            return cls(setup, port, process, output.tell(), clock)
 
     async def ready(self) -> None:
         """Wait until the server answers its readiness probe. Raises InstanceFailed."""
@@ -120,4 +122,4 @@ class Instance:
                         return
                 except httpx.HTTPError:
                     pass
-                await asyncio.sleep(POLL_S)
+                await self._clock.sleep(POLL_S)

@@ -13,10 +13,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localazure.arm import ArmError, Scope, conflict, not_found, now
+from localazure.clock import Change, Clock
 from localazure.store import Store
-
-RETRY_AFTER_S = 1
-"""What clients are told to wait between two looks. The least that the header can say: azure-core takes 0 for absent."""
 
 TIMEOUT = "PT90M"
 
@@ -29,8 +27,9 @@ class Operations:
     An operation is a coroutine; when it raises ArmError, the operation has failed with that code and message.
     """
 
-    def __init__(self, store: Store, scope: Scope, base_url: str, location: str) -> None:
+    def __init__(self, store: Store, scope: Scope, base_url: str, location: str, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._base_url = base_url
         self._root = f"{scope.subscription_provider_id}/locations/{location}"
         self._running: dict[str, asyncio.Task[None]] = {}
@@ -45,19 +44,24 @@ class Operations:
             raise conflict(f"{what} is being changed by another operation. Wait until it has reached a final state.")
 
     def start(
-        self, resource: str, work: Callable[[], Awaitable[None]], failed: Callable[[ArmError], None] | None = None
+        self,
+        resource: str,
+        work: Callable[[], Awaitable[None]],
+        failed: Callable[[ArmError], None] | None = None,
+        change: Change | None = None,
     ) -> dict[str, str]:
         """Begin `work` on `resource` (any key that names it); returns the headers by which clients follow it.
 
-        `failed` is called with the reason before the operation shows as failed. Raises ArmError (409) where another
-        operation on the resource is under way.
+        `failed` is called with the reason before the operation shows as failed; `change` tells how long it takes.
+        Raises ArmError (409) where another operation on the resource is under way.
         """
         self.require_idle(resource, f"The resource '{resource}'")
         identifier = str(uuid.uuid4())
-        self._store.put("operation", identifier, {"status": "InProgress", "startTime": now()})
+        self._store.put("operation", identifier, {"status": "InProgress", "startTime": now(), "change": change})
 
         async def run() -> None:
             try:
+                await self._clock.spend(change)
                 await work()
                 self._end(identifier, "Succeeded")
             except asyncio.CancelledError:
@@ -75,7 +79,7 @@ class Operations:
         return {
             "Azure-AsyncOperation": f"{self._base_url}{self._root}/mfeOperationsStatus/{identifier}",
             "Location": f"{self._base_url}{self._root}/mfeOperationResults/{identifier}",
-            "Retry-After": str(RETRY_AFTER_S),
+            **self._clock.retry_after(change),
             "x-ms-async-operation-timeout": TIMEOUT,
         }
 
@@ -117,19 +121,23 @@ class Operations:
 
     async def _status(self, request: Request) -> Response:
         identifier, operation = self._operation(request)
-        body = {"id": request.url.path, "name": identifier, **operation}
-        return JSONResponse(body, headers={"Retry-After": str(RETRY_AFTER_S)})
+        shown = {key: operation[key] for key in ("status", "startTime", "endTime", "error") if key in operation}
+        body = {"id": request.url.path, "name": identifier, **shown}
+        return JSONResponse(body, headers=self._retry_after(operation))
 
     async def _result(self, request: Request) -> Response:
         identifier, operation = self._operation(request)
         match operation["status"]:
             case "InProgress":
-                return Response(
-                    status_code=202, headers={"Location": str(request.url), "Retry-After": str(RETRY_AFTER_S)}
-                )
+                headers = {"Location": str(request.url), **self._retry_after(operation)}
+                return Response(status_code=202, headers=headers)
             case "Succeeded":
                 return JSONResponse({"id": request.url.path, "name": identifier, "status": "Succeeded"})
         return JSONResponse({"error": operation["error"]}, 409)
+
+    def _retry_after(self, operation: dict[str, Any]) -> dict[str, str]:
+        change = operation.get("change")
+        return self._clock.retry_after(Change(change) if change else None)
 
 
 def _internal(error: Exception) -> ArmError:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from localazure import xds
+from localazure.clock import Clock
 from localazure.fleets import Fleet
 from localazure.gateway import Gateway
 from localazure.instances import Setup
@@ -35,8 +36,9 @@ class Runtime:
     target}}, the endpoints by lower-cased name. Whoever knows the endpoints sets it.
     """
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, clock: Clock) -> None:
         self._gateway = gateway
+        self._clock = clock
         self._running: dict[tuple[str, str], _Running] = {}
         self.endpoints: Callable[[dict[str, dict[str, xds.Target]]], list[xds.Endpoint]] = lambda _: []
 
@@ -89,7 +91,7 @@ class Runtime:
         async def under_way(port: int) -> int:
             return await self._gateway.requests_under_way(cluster, port)
 
-        return Fleet(cluster, self.publish, under_way)
+        return Fleet(cluster, self.publish, under_way, self._clock)
 
     def _wanted(self) -> list[xds.Endpoint]:
         targets: dict[str, dict[str, xds.Target]] = {}

@@ -13,6 +13,7 @@ import signal
 import socket
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from localazure.app import WORKSPACE_PATH, build
 from localazure.arm import Scope
 from localazure.assets import Assets
 from localazure.blobs import Blobs
+from localazure.clock import Clock, Timing
 from localazure.environments import Environments
 from localazure.gateway import Gateway, GatewayError
 from localazure.identity import Identity
@@ -45,6 +47,19 @@ _LOCK_FILE = "lock"
 _IDENTITY_FILE = "identity.json"
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `localazure up` can be told."""
+
+    port: int = 0
+    """0 takes the port of the last time where that is free, else one that the OS chooses."""
+    ingestion_delay_s: float = 0
+    """How long a request takes to show in metrics and logs."""
+    timing: Timing = Timing.FAST
+    time_scale: float = 1
+    """Divides the durations of Timing.AZURE."""
 
 
 class StartFailed(Exception):
@@ -76,12 +91,10 @@ def running_environment(state: Path) -> dict[str, str]:
     raise NotRunning(f"no local Azure runs on {state}: start one with 'localazure up --state-dir {state}'")
 
 
-async def serve(state: Path, port: int, ready: Callable[[dict[str, str]], None], ingestion_delay_s: float = 0) -> None:
+async def serve(state: Path, options: Options, ready: Callable[[dict[str, str]], None]) -> None:
     """Run a local Azure on the directory `state` until SIGTERM or SIGINT.
 
-    `port` 0 takes the port of the last time where that is free, else one that the OS chooses. `ready` gets the
-    variables that clients need, once everything answers. Requests show in metrics and logs `ingestion_delay_s` later.
-    Raises StartFailed.
+    `ready` gets the variables that clients need, once everything answers. Raises StartFailed.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -89,23 +102,20 @@ async def serve(state: Path, port: int, ready: Callable[[dict[str, str]], None],
         loop.add_signal_handler(number, stopping.set)
     try:
         with _exclusive(state / _LOCK_FILE):
-            await _serve_locked(state, port, ready, stopping, ingestion_delay_s)
+            await _serve_locked(state, options, ready, stopping)
     except BlockingIOError as error:
         raise StartFailed(f"another local Azure runs on {state}: stop it, or give another --state-dir") from error
 
 
 async def _serve_locked(
-    state: Path,
-    port: int,
-    ready: Callable[[dict[str, str]], None],
-    stopping: asyncio.Event,
-    ingestion_delay_s: float,
+    state: Path, options: Options, ready: Callable[[dict[str, str]], None], stopping: asyncio.Event
 ) -> None:
+    clock = Clock(options.timing, options.time_scale)
     environment_file = state / _ENVIRONMENT_FILE
     environment_file.unlink(missing_ok=True)
     known = _identity(state)
     tls = certificates.ensure(state / "tls")
-    listener = _listen(port, known.get("port", 0))
+    listener = _listen(options.port, known.get("port", 0))
     address = f"127.0.0.1:{listener.getsockname()[1]}"
     base_url = f"https://{address}"
     scope = Scope(known["subscription_id"], RESOURCE_GROUP, WORKSPACE)
@@ -113,25 +123,25 @@ async def _serve_locked(
     async with contextlib.AsyncExitStack() as stack:
         store = Store(state / "state.sqlite")
         stack.callback(store.close)
-        operations = Operations(store, scope, base_url, LOCATION)
+        operations = Operations(store, scope, base_url, LOCATION, clock)
         operations.end_interrupted()
-        gateway = Gateway(state / "gateway", tls, state)
+        gateway = Gateway(state / "gateway", tls, state, clock)
         stack.push_async_callback(gateway.stop)
         await _start_gateway(gateway, known.get("scoring_port", 0))
         _remember(state, {**known, "port": listener.getsockname()[1], "scoring_port": gateway.port})
 
-        runtime = Runtime(gateway)
+        runtime = Runtime(gateway, clock)
         stack.push_async_callback(runtime.stop)
         stack.push_async_callback(operations.stop)
         identity = Identity(base_url, known["tenant_id"], known["client_id"], known["client_secret"])
         blobs = Blobs(state / "blobs", store, address, bytes.fromhex(known["storage_key"]))
         assets = Assets(store, blobs, scope)
         workspace = Workspace(base_url, scope, LOCATION, known["tenant_id"], blobs)
-        revisions = Revisions(state / "deployments", assets, blobs, Environments())
+        revisions = Revisions(state / "deployments", assets, blobs, Environments(clock))
         online_endpoints = endpoints.Endpoints(store, operations, runtime, revisions, scope, LOCATION)
         online_deployments = deployments.Deployments(store, operations, runtime, revisions, scope, LOCATION)
 
-        traffic = Traffic(gateway.access_log, ingestion_delay_s)
+        traffic = Traffic(gateway.access_log, options.ingestion_delay_s)
         metrics = Metrics(traffic, store, scope, LOCATION)
         logs = Logs(traffic, identity, scope)
 
@@ -175,7 +185,7 @@ async def _serve_locked(
             if serving.done():
                 await serving
                 raise StartFailed("the web server did not start")
-            await asyncio.sleep(0.01)
+            await clock.sleep(0.01)
         environment = {
             "ARM_CLOUD_METADATA_URL": f"{base_url}{METADATA_PATH}?api-version=2022-09-01",
             "REQUESTS_CA_BUNDLE": str(tls.bundle),

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from localazure import leash
+from localazure.clock import Timing
 
 READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
@@ -28,13 +29,15 @@ class LocalAzure:
     """`with LocalAzure() as azure:` runs a local Azure for the block; `azure.environ` is what its clients need.
 
     It lives in a subprocess that dies with this process. Without a `state_dir` it uses a temporary directory, which is
-    deleted afterwards; a given one is kept.
+    deleted afterwards; a given one is kept. Further `options` are those of `localazure up`.
     """
 
-    def __init__(self, state_dir: Path | None = None, *options: str) -> None:
+    def __init__(
+        self, state_dir: Path | None = None, *options: str, timing: Timing | str = Timing.FAST, time_scale: float = 1
+    ) -> None:
         self.environ: dict[str, str] = {}
         self._given = state_dir
-        self._options = options
+        self._options = ("--timing", Timing(timing).value, "--time-scale", str(time_scale), *options)
         self._process: subprocess.Popen[str] | None = None
         self._stderr: IO[str] | None = None
         self.state_dir = state_dir or Path()

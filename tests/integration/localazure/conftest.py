@@ -27,20 +27,31 @@ def azure() -> Iterator[LocalAzure]:
 @pytest.fixture(autouse=True)
 def environment(azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test here sees local Azure as a shell does that has exported its variables."""
-    for name, value in azure.environ.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("AZUREML_CURRENT_CLOUD", raising=False)  # the SDK writes it, and would keep the last cloud
+    export(azure.environ, monkeypatch)
 
 
-@pytest.fixture
-def client(environment: None) -> MLClient:  # noqa: ARG001 - it needs the variables
-    """The unchanged SDK."""
+def export(environ: dict[str, str], patch: pytest.MonkeyPatch) -> None:
+    """Set the variables as a shell would."""
+    for name, value in environ.items():
+        patch.setenv(name, value)
+    patch.delenv("AZUREML_CURRENT_CLOUD", raising=False)  # the SDK writes it, and would keep the last cloud
+
+
+def sdk_client(environ: dict[str, str], patch: pytest.MonkeyPatch) -> MLClient:
+    """The unchanged SDK for the local Azure with these variables, which `patch` sets."""
+    export(environ, patch)
     return MLClient(
         EnvironmentCredential(disable_instance_discovery=True),
         os.environ["AZURE_SUBSCRIPTION_ID"],
         os.environ["AZURE_RESOURCE_GROUP"],
         os.environ["AZUREML_WORKSPACE_NAME"],
     )
+
+
+@pytest.fixture
+def client(azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> MLClient:
+    """The unchanged SDK."""
+    return sdk_client(azure.environ, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -54,15 +65,7 @@ def arm(azure: LocalAzure) -> Iterator[Arm]:
 def assets(azure: LocalAzure) -> Assets:
     """The test project's code, environment and models, registered by the SDK."""
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in azure.environ.items():
-            patch.setenv(name, value)
-        patch.delenv("AZUREML_CURRENT_CLOUD", raising=False)
-        sdk = MLClient(
-            EnvironmentCredential(disable_instance_discovery=True),
-            os.environ["AZURE_SUBSCRIPTION_ID"],
-            os.environ["AZURE_RESOURCE_GROUP"],
-            os.environ["AZUREML_WORKSPACE_NAME"],
-        )
+        sdk = sdk_client(azure.environ, patch)
         conda = PROJECT / "conda.yml"
         return Assets(
             code=sdk._code.create_or_update(Code(name="scale-code", version="1", path=PROJECT / "code")).id,  # noqa: SLF001 - the SDK registers code for its own use only

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from localazure.clock import Clock
 from localazure.environments import BuildFailed, Environments, parse
 
 
@@ -12,7 +13,7 @@ async def test_an_environment_is_built_once_even_by_two_at_once(tmp_path: Path) 
     """The second waits for the first and takes its work; nothing half-done is left."""
     wanted = parse(None)
     lines: list[str] = []
-    builders = [Environments(tmp_path), Environments(tmp_path)]
+    builders = [Environments(Clock(), tmp_path), Environments(Clock(), tmp_path)]
     first, second = await asyncio.gather(*(builder.build(wanted, lines.append) for builder in builders))
     assert first == second
     assert first.exists()
@@ -25,5 +26,5 @@ async def test_a_failed_build_leaves_nothing_and_says_why(tmp_path: Path) -> Non
     wanted = parse("dependencies:\n  - pip:\n      - azureml-inference-server-http==0.0.0.1\n")
     lines: list[str] = []
     with pytest.raises(BuildFailed, match=r"azureml-inference-server-http==0\.0\.0\.1"):
-        await Environments(tmp_path).build(wanted, lines.append)
+        await Environments(Clock(), tmp_path).build(wanted, lines.append)
     assert [path.suffix for path in (tmp_path / "environments").iterdir()] == [".lock"]
