@@ -10,8 +10,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from localazure import shapes
 from localazure.arm import Scope, bad_request, json_object, not_found, not_implemented, system_data
 from localazure.blobs import Blobs
+from localazure.paging import page, pairs, view
 from localazure.store import Document, Store
 
 KINDS = ("codes", "models", "environments")
@@ -83,11 +85,15 @@ class Assets:
             Route(root + "/{kind}/{name}/versions/{version}", self._version, methods=["GET", "PUT", "DELETE"]),
             Route(root + "/{kind}/{name}/versions", self._versions, methods=["GET"]),
             Route(root + "/{kind}/{name}", self._container, methods=["GET", "PUT"]),
-            Route(root + "/{kind}", self._containers, methods=["GET"]),
+            Route(root + "/{kind}", self._all_containers, methods=["GET"]),
         ]
 
     async def _upload(self, request: Request) -> Response:
         kind, name, version = _kind(request), request.path_params["name"], request.path_params["version"]
+        body = await json_object(request)
+        shapes.check(body, shapes.UPLOAD)
+        if body.get("pendingUploadType") not in (None, "None", "TemporaryBlobReference"):
+            raise not_implemented(f"uploads of the type {body['pendingUploadType']}")
         container = f"upload-{kind}-{_container_name(name)}-{_container_name(version)}"[:63].rstrip("-")
         url = f"{self._blobs.url}/{container}"
         return JSONResponse(
@@ -117,6 +123,7 @@ class Assets:
         return JSONResponse(resource)
 
     def _put(self, kind: str, name: str, version: str, old: Document | None, body: Document) -> Response:
+        shapes.check(body, shapes.VERSIONS[kind])
         properties = dict(body.get("properties") or {})
         for key in ("codeUri", "modelUri"):
             uri = properties.get(key)
@@ -148,34 +155,45 @@ class Assets:
 
     async def _versions(self, request: Request) -> Response:
         kind, name = _kind(request), request.path_params["name"]
-        query = request.query_params
-        wanted = query.get("hash")
-        found = [resource for _, resource in self._store.items(kind, "" if wanted else _key(name))]
-        if wanted:
-            # Under whatever name: clients ask for a name that they have just made up, and reuse what they find. They
-            # alone know how they hash, and leave the hash in the properties of what they upload.
-            found = [r for r in found if wanted in (r["properties"]["properties"] or {}).values()]
-        if "desc" in query.get("$orderBy", "").lower():
-            found.reverse()
-        if (top := query.get("$top", "")).isdigit():
-            found = found[: int(top)]
-        return JSONResponse({"value": found})
+        # A client that asks by hash asks for a name that it has just made up, and reuses what it finds. It alone knows
+        # how it hashes, and leaves the hash in the properties of what it uploads.
+        by_hash = request.query_params.get("hash")
+        found = [resource for _, resource in self._store.items(kind, "" if by_hash else _key(name))]
+        return page(request, found, _VERSION_FILTERS)
 
     async def _container(self, request: Request) -> Response:
         kind, name = _kind(request), request.path_params["name"]
         if request.method == "PUT":
-            raise not_implemented(f"PUT on the container of {kind} '{name}'")
-        return JSONResponse(self._container_resource(kind, name))
+            return self._put_container(kind, name, await json_object(request))
+        container = self._render(kind, name)
+        if container is None:
+            raise self._missing_container(kind, name)
+        return JSONResponse(container)
 
-    async def _containers(self, request: Request) -> Response:
+    def _put_container(self, kind: str, name: str, body: Document) -> Response:
+        shapes.check(body, shapes.CONTAINER)
+        given = {key: value for key, value in (body.get("properties") or {}).items() if value is not None}
+        for key in ("latestVersion", "nextVersion", "provisioningState"):  # ours to say
+            given.pop(key, None)
+        old = self._store.get(_containers(kind), name.lower())
+        document = {"name": name, "properties": given, "systemData": system_data(old and old["systemData"])}
+        self._store.put(_containers(kind), name.lower(), document)
+        return JSONResponse(self._render(kind, name), 200 if old else 201)
+
+    async def _all_containers(self, request: Request) -> Response:
         kind = _kind(request)
         names = dict.fromkeys(resource["id"].split("/")[-3] for _, resource in self._store.items(kind))
-        return JSONResponse({"value": [self._container_resource(kind, name) for name in names]})
+        names |= dict.fromkeys(document["name"] for _, document in self._store.items(_containers(kind)))
+        found = (self._render(kind, name) for name in names)
+        return page(request, filter(None, found), {"listViewType": view(_archived)}, size="count")
 
-    def _container_resource(self, kind: str, name: str) -> Document:
-        latest = self._latest(kind, name)
-        numbers = [int(key.rpartition("/")[2]) for key, _ in self._store.items(kind, _key(name)) if _number(key)]
-        oldest = next(resource for _, resource in self._store.items(kind, _key(name)))
+    def _render(self, kind: str, name: str) -> Document | None:
+        """The container of all versions of a name: as a client wrote it, or as it came with the first version."""
+        versions = [resource for _, resource in self._store.items(kind, _key(name))]
+        written = self._store.get(_containers(kind), name.lower())
+        if not versions and written is None:
+            return None
+        numbers = [int(resource["name"]) for resource in versions if resource["name"].isdigit()]
         return {
             "id": f"{self._scope.id}/{kind}/{name}",
             "name": name,
@@ -185,20 +203,22 @@ class Assets:
                 "tags": {},
                 "properties": {},
                 "isArchived": False,
-                "latestVersion": latest,
+                **(written["properties"] if written else {}),
+                "latestVersion": next((found["name"] for found in reversed(versions) if not _archived(found)), None),
                 "nextVersion": str(max(numbers, default=0) + 1),
                 "provisioningState": "Succeeded",
             },
-            "systemData": oldest["systemData"],
+            "systemData": (written or versions[0])["systemData"],
         }
 
     def _latest(self, kind: str, name: str) -> str:
-        versions = [resource["name"] for _, resource in self._store.items(kind, _key(name))]
-        if not versions:
-            raise not_found(
-                f"There is no {kind.removesuffix('s')} '{name}' in the workspace '{self._scope.workspace}'."
-            )
-        return str(versions[-1])
+        container = self._render(kind, name)
+        if container is None or container["properties"]["latestVersion"] is None:
+            raise self._missing_container(kind, name)
+        return str(container["properties"]["latestVersion"])
+
+    def _missing_container(self, kind: str, name: str) -> Exception:
+        return not_found(f"There is no {kind.removesuffix('s')} '{name}' in the workspace '{self._scope.workspace}'.")
 
 
 def environment(resource: Document) -> dict[str, Any]:
@@ -223,13 +243,28 @@ def _kind(request: Request) -> str:
     return kind
 
 
+def _containers(kind: str) -> str:
+    return f"{kind}/container"
+
+
+def _archived(resource: Document) -> bool:
+    return bool(resource["properties"].get("isArchived"))
+
+
 def _missing(kind: str, name: str, version: str) -> Exception:
     return not_found(f"There is no version '{version}' of the {kind.removesuffix('s')} '{name}' in the workspace.")
 
 
-def _number(key: str) -> bool:
-    return key.rpartition("/")[2].isdigit()
-
-
 def _container_name(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
+
+
+_VERSION_FILTERS = {
+    "hash": lambda resource, wanted: wanted in (resource["properties"]["properties"] or {}).values(),
+    "hashVersion": lambda _resource, _wanted: True,
+    "version": lambda resource, wanted: bool(resource["name"].lower() == wanted.lower()),
+    "description": lambda resource, wanted: bool(resource["properties"]["description"] == wanted),
+    "tags": pairs(lambda resource: resource["properties"]["tags"]),
+    "properties": pairs(lambda resource: resource["properties"]["properties"]),
+    "listViewType": view(_archived),
+}

@@ -10,11 +10,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure import endpoints, rules
+from localazure import endpoints, rules, shapes
 from localazure.arm import ArmError, Scope, bad_request, json_object, not_found, not_implemented, system_data
 from localazure.clock import Change
 from localazure.instances import InstanceFailed
 from localazure.operations import Operations
+from localazure.paging import page
 from localazure.revisions import SERVER_LOG, STORAGE_LOG, Revisions
 from localazure.runtime import Limits, Runtime
 from localazure.store import Document, Store
@@ -90,7 +91,7 @@ class Deployments:
         endpoint = request.path_params["endpoint"]
         self._endpoint(endpoint)
         found = self._store.items(KIND, endpoint.lower() + "/")
-        return JSONResponse({"value": [document["resource"] for _, document in found]})
+        return page(request, [document["resource"] for _, document in found], {})
 
     async def _one(self, request: Request) -> Response:
         endpoint, name = request.path_params["endpoint"], request.path_params["deployment"]
@@ -101,10 +102,11 @@ class Deployments:
                 return self._patch(endpoint, name, await json_object(request))
             case "DELETE":
                 return self._delete(endpoint, name)
-        return JSONResponse(self._document(endpoint, name)["resource"])
+        return JSONResponse(self._rendered(endpoint, name))
 
     def _put(self, endpoint: str, name: str, body: dict[str, Any]) -> Response:
         rules.check_name("deployment", name)
+        shapes.check(body, shapes.DEPLOYMENT)
         parent = self._endpoint(endpoint)
         endpoints.require_settled(parent)
         old = self._store.get(KIND, _key(endpoint, name))
@@ -131,10 +133,13 @@ class Deployments:
 
     def _patch(self, endpoint: str, name: str, body: dict[str, Any]) -> Response:
         old = self._document(endpoint, name)
+        shapes.check(body, shapes.DEPLOYMENT_PATCH)
         resource = {**old["resource"], "systemData": system_data(old["resource"]["systemData"])}
         if "tags" in body:
             rules.check_tags(body["tags"] or {})
             resource["tags"] = body["tags"] or {}
+        if "identity" in body:
+            resource["identity"] = body["identity"]
         if "capacity" in (body.get("sku") or {}):
             rules.check_instance_count(body["sku"]["capacity"])
             resource["sku"] = {**resource["sku"], "capacity": body["sku"]["capacity"]}
@@ -154,9 +159,9 @@ class Deployments:
             self._settle(endpoint, name, "Succeeded", wanted)
 
         failed = functools.partial(self._settle_failed, endpoint, name)
-        headers = self._operations.start(
-            _resource(endpoint, name), work, failed, _CHANGES[properties["provisioningState"]]
-        )
+        made = functools.partial(self._rendered, endpoint, name)
+        change = _CHANGES[properties["provisioningState"]]
+        headers = self._operations.start(_resource(endpoint, name), work, failed, change, made)
         document = {"resource": resource, "serving": old.get("serving") if old else None}
         self._store.put(KIND, _key(endpoint, name), document)
         if status == 202:
@@ -210,6 +215,7 @@ class Deployments:
         endpoint, name = request.path_params["endpoint"], request.path_params["deployment"]
         document = self._document(endpoint, name)
         body = await json_object(request)
+        shapes.check(body, shapes.LOGS)
         container = body.get("containerType") or "InferenceServer"
         file = _LOGS.get(str(container).lower())
         if file is None:
@@ -226,23 +232,19 @@ class Deployments:
     async def _skus(self, request: Request) -> Response:
         self._document(request.path_params["endpoint"], request.path_params["deployment"])
         capacity = {"default": 1, "minimum": 1, "maximum": rules.MAX_INSTANCES, "scaleType": "Manual"}
-        return JSONResponse(
-            {
-                "value": [
-                    {
-                        "capacity": capacity,
-                        "resourceType": "Microsoft.MachineLearning.Services/endpoints/deployments",
-                        "sku": {"name": "Default"},
-                    }
-                ]
-            }
-        )
+        kind = "Microsoft.MachineLearning.Services/endpoints/deployments"
+        sku = {"resourceType": kind, "sku": {"name": "Default"}, "capacity": capacity}
+        return page(request, [sku], {}, size="count")
 
     def _endpoint(self, name: str) -> Document:
         document = self._store.get(endpoints.KIND, name.lower())
         if document is None:
             raise endpoints.missing_endpoint(name, self._scope)
         return document
+
+    def _rendered(self, endpoint: str, name: str) -> Document:
+        resource: Document = self._document(endpoint, name)["resource"]
+        return resource
 
     def _document(self, endpoint: str, name: str) -> Document:
         self._endpoint(endpoint)

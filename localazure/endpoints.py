@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure import rules, xds
+from localazure import rules, shapes, xds
 from localazure.arm import (
     ArmError,
     Scope,
@@ -22,6 +22,7 @@ from localazure.arm import (
 )
 from localazure.clock import Change
 from localazure.operations import Operations
+from localazure.paging import page, pairs
 from localazure.revisions import Revisions
 from localazure.runtime import Runtime
 from localazure.store import Document, Store
@@ -67,8 +68,8 @@ class Endpoints:
             if document["resource"]["properties"]["provisioningState"] not in ("Succeeded", "Failed"):
                 self._settle(name, "Failed")
 
-    async def _list(self, _request: Request) -> Response:
-        return JSONResponse({"value": [self._render(document) for _, document in self._store.items(KIND)]})
+    async def _list(self, request: Request) -> Response:
+        return page(request, [self._render(document) for _, document in self._store.items(KIND)], _FILTERS, "count")
 
     async def _one(self, request: Request) -> Response:
         name = request.path_params["endpoint"]
@@ -83,6 +84,7 @@ class Endpoints:
 
     def _put(self, name: str, body: dict[str, Any]) -> Response:
         rules.check_name("endpoint", name)
+        shapes.check(body, shapes.ENDPOINT)
         old = self._store.get(KIND, name.lower())
         given = dict(body.get("properties") or {})
         if given.get("compute"):
@@ -118,11 +120,12 @@ class Endpoints:
             "properties": {**properties, "provisioningState": "Updating" if old else "Creating"},
             "systemData": system_data(old["resource"]["systemData"] if old else None),
         }
-        keys = old["keys"] if old else [_new_key(), _new_key()]
+        keys = old["keys"] if old else _first_keys(given.get("keys") or {})
         return self._begin(name, {"resource": resource, "keys": keys}, 200 if old else 201)
 
     def _patch(self, name: str, body: dict[str, Any]) -> Response:
         document = self._document(name)
+        shapes.check(body, shapes.ENDPOINT_PATCH)
         self._operations.require_idle(_resource(name), f"The endpoint '{name}'")
         rules.check_tags(body.get("tags") or {})
         if "tags" in body:
@@ -164,7 +167,8 @@ class Endpoints:
             self._settle(name, "Succeeded")
 
         change = Change.ENDPOINT_CREATE if status == 201 else Change.ENDPOINT_UPDATE
-        headers = self._operations.start(_resource(name), work, lambda _: self._settle(name, "Failed"), change)
+        failed, made = (lambda _: self._settle(name, "Failed")), (lambda: self._render(self._document(name)))
+        headers = self._operations.start(_resource(name), work, failed, change, made)
         self._store.put(KIND, name.lower(), document)
         if status == 202:
             headers.pop("Azure-AsyncOperation")
@@ -179,14 +183,13 @@ class Endpoints:
         name = request.path_params["endpoint"]
         document = self._document(name)
         body = await json_object(request)
+        shapes.check(body, shapes.REGENERATE_KEYS)
         which = {"primary": 0, "secondary": 1}.get(str(body.get("keyType", "")).lower())
         if which is None:
             raise bad_request(f"keyType must be Primary or Secondary, not {body.get('keyType')!r}.")
         # The SDK sends the key in force as keyValue; taking it would make "regenerate" do nothing.
         value = body.get("keyValue")
-        document["keys"][which] = value if value and value not in document["keys"] else _new_key()
-        if not set(document["keys"][which]) <= _KEY_CHARACTERS:
-            raise bad_request("A key can have letters and digits only.")
+        document["keys"][which] = _checked_key(value) if value and value not in document["keys"] else _new_key()
         return self._begin(name, document, 202)
 
     async def _token(self, request: Request) -> Response:
@@ -258,12 +261,30 @@ def wanted_routes(document: Document, targets: dict[str, xds.Target]) -> xds.End
     )
 
 
+_FILTERS = {
+    "name": lambda resource, wanted: bool(resource["name"].lower() == wanted.lower()),
+    "computeType": lambda resource, wanted: bool(resource["kind"].lower() == wanted.lower()),
+    "tags": pairs(lambda resource: resource["tags"]),
+    "properties": pairs(lambda resource: resource["properties"]["properties"]),
+}
+
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 _KEY_CHARACTERS = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 
 
 def _new_key() -> str:
     return "".join(secrets.choice(sorted(_KEY_CHARACTERS)) for _ in range(64))
+
+
+def _first_keys(given: dict[str, Any]) -> list[str]:
+    """Those that the client chose for a new endpoint, else random ones."""
+    return [_checked_key(key) if (key := given.get(name)) else _new_key() for name in ("primaryKey", "secondaryKey")]
+
+
+def _checked_key(key: Any) -> str:
+    if not isinstance(key, str) or not set(key) <= _KEY_CHARACTERS:
+        raise bad_request("A key can have letters and digits only.")
+    return key
 
 
 def _resource(name: str) -> str:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from localazure.arm import ArmError, Scope, conflict, not_found, now
 from localazure.clock import Change, Clock
-from localazure.store import Store
+from localazure.store import Document, Store
 
 TIMEOUT = "PT90M"
 
@@ -49,11 +49,13 @@ class Operations:
         work: Callable[[], Awaitable[None]],
         failed: Callable[[ArmError], None] | None = None,
         change: Change | None = None,
+        result: Callable[[], Document] | None = None,
     ) -> dict[str, str]:
         """Begin `work` on `resource` (any key that names it); returns the headers by which clients follow it.
 
-        `failed` is called with the reason before the operation shows as failed; `change` tells how long it takes.
-        Raises ArmError (409) where another operation on the resource is under way.
+        `failed` is called with the reason before the operation shows as failed; `change` tells how long it takes;
+        `result` tells what it made, for clients that follow Location and expect the resource there. Raises ArmError
+        (409) where another operation on the resource is under way.
         """
         self.require_idle(resource, f"The resource '{resource}'")
         identifier = str(uuid.uuid4())
@@ -63,7 +65,7 @@ class Operations:
             try:
                 await self._clock.spend(change)
                 await work()
-                self._end(identifier, "Succeeded")
+                self._end(identifier, "Succeeded", result=result() if result else None)
             except asyncio.CancelledError:
                 self._end(identifier, "Canceled", ArmError(409, "OperationCanceled", "Local Azure was stopped.").body())
                 raise
@@ -105,9 +107,11 @@ class Operations:
             Route(root + "/mfeOperationResults/{identifier}", self._result, methods=["GET"]),
         ]
 
-    def _end(self, identifier: str, status: str, error: dict[str, Any] | None = None) -> None:
+    def _end(
+        self, identifier: str, status: str, error: dict[str, Any] | None = None, result: Document | None = None
+    ) -> None:
         operation = self._store.get("operation", identifier) or {}
-        operation |= {"status": status, "endTime": now()}
+        operation |= {"status": status, "endTime": now(), "result": result}
         if error:
             operation["error"] = error
         self._store.put("operation", identifier, operation)
@@ -121,18 +125,18 @@ class Operations:
 
     async def _status(self, request: Request) -> Response:
         identifier, operation = self._operation(request)
-        shown = {key: operation[key] for key in ("status", "startTime", "endTime", "error") if key in operation}
+        shown = {key: value for key, value in operation.items() if key in ("status", "startTime", "endTime", "error")}
         body = {"id": request.url.path, "name": identifier, **shown}
         return JSONResponse(body, headers=self._retry_after(operation))
 
     async def _result(self, request: Request) -> Response:
-        identifier, operation = self._operation(request)
+        _, operation = self._operation(request)
         match operation["status"]:
             case "InProgress":
                 headers = {"Location": str(request.url), **self._retry_after(operation)}
                 return Response(status_code=202, headers=headers)
             case "Succeeded":
-                return JSONResponse({"id": request.url.path, "name": identifier, "status": "Succeeded"})
+                return JSONResponse(operation["result"]) if operation.get("result") else Response()
         return JSONResponse({"error": operation["error"]}, 409)
 
     def _retry_after(self, operation: dict[str, Any]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from azure.identity import EnvironmentCredential
 
 from localazure.testing import LocalAzure
 from tests.integration.localazure.arm import Arm, Assets
+
+with warnings.catch_warnings():  # the package has escapes in its docstrings that Python warns of when it compiles them
+    warnings.simplefilter("ignore")
+    from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient
 
 PROJECT = Path(__file__).parent / "project"
 
@@ -52,6 +57,19 @@ def sdk_client(environ: dict[str, str], patch: pytest.MonkeyPatch) -> MLClient:
 def client(azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> MLClient:
     """The unchanged SDK."""
     return sdk_client(azure.environ, monkeypatch)
+
+
+@pytest.fixture
+def management(azure: LocalAzure) -> Iterator[MachineLearningServicesMgmtClient]:
+    """The other official client, generated apart from the SDK's own."""
+    here = azure.environ["AZURE_AUTHORITY_HOST"]
+    with MachineLearningServicesMgmtClient(
+        EnvironmentCredential(disable_instance_discovery=True),
+        azure.environ["AZURE_SUBSCRIPTION_ID"],
+        base_url=here,
+        credential_scopes=[f"{here}/.default"],
+    ) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
