@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from typing import Any
 
 from starlette.requests import Request
@@ -21,6 +22,7 @@ from localazure.arm import (
     system_data,
 )
 from localazure.clock import Change
+from localazure.identity import Identity
 from localazure.operations import Operations
 from localazure.paging import page, pairs
 from localazure.revisions import Revisions
@@ -28,6 +30,9 @@ from localazure.runtime import Runtime
 from localazure.store import Document, Store
 
 KIND = "endpoint"
+
+AAD_AUDIENCE = "https://ml.azure.com"
+TOKEN_LIFE_S = 12 * 3600
 
 AUTH_MODES = {"key": "Key", "amltoken": "AMLToken", "aadtoken": "AADToken"}
 
@@ -41,6 +46,7 @@ class Endpoints:
         operations: Operations,
         runtime: Runtime,
         revisions: Revisions,
+        identity: Identity,
         scope: Scope,
         location: str,
     ) -> None:
@@ -48,6 +54,7 @@ class Endpoints:
         self._operations = operations
         self._runtime = runtime
         self._revisions = revisions
+        self._tokens = identity
         self._scope = scope
         self._location = location
 
@@ -94,8 +101,6 @@ class Endpoints:
             raise bad_request(
                 f"authMode must be one of {', '.join(AUTH_MODES.values())}, not {given.get('authMode')!r}."
             )
-        if auth_mode != "Key":
-            raise not_implemented(f"endpoints with authMode {auth_mode}")
         rules.check_tags(body.get("tags") or {})
         self._operations.require_idle(_resource(name), f"The endpoint '{name}'")
         properties: dict[str, Any] = {
@@ -176,12 +181,14 @@ class Endpoints:
 
     async def _list_keys(self, request: Request) -> Response:
         document = self._document(request.path_params["endpoint"])
+        _require_mode(document, "Key", "it has no keys")
         primary, secondary = document["keys"]
         return JSONResponse({"primaryKey": primary, "secondaryKey": secondary})
 
     async def _regenerate_keys(self, request: Request) -> Response:
         name = request.path_params["endpoint"]
         document = self._document(name)
+        _require_mode(document, "Key", "it has no keys")
         body = await json_object(request)
         shapes.check(body, shapes.REGENERATE_KEYS)
         which = {"primary": 0, "secondary": 1}.get(str(body.get("keyType", "")).lower())
@@ -193,8 +200,17 @@ class Endpoints:
         return self._begin(name, document, 202)
 
     async def _token(self, request: Request) -> Response:
-        self._document(request.path_params["endpoint"])
-        raise bad_request("The endpoint uses keys for authentication; it has no tokens.")
+        document = self._document(request.path_params["endpoint"])
+        _require_mode(document, "AMLToken", "it gives no tokens of its own")
+        moment = int(time.time())
+        return JSONResponse(
+            {
+                "accessToken": self._tokens.issue(_audience(document), TOKEN_LIFE_S),
+                "tokenType": "Bearer",
+                "expiryTimeUtc": moment + TOKEN_LIFE_S,
+                "refreshAfterTimeUtc": moment + TOKEN_LIFE_S // 2,
+            }
+        )
 
     def _document(self, name: str) -> Document:
         document = self._store.get(KIND, name.lower())
@@ -255,10 +271,23 @@ def wanted_routes(document: Document, targets: dict[str, xds.Target]) -> xds.End
     return xds.Endpoint(
         name=document["resource"]["name"],
         keys=tuple(document["keys"]),
+        audience=None if properties["authMode"] == "Key" else _audience(document),
         traffic=properties["traffic"],
         mirror=properties["mirrorTraffic"],
         deployments=targets,
     )
+
+
+def _audience(document: Document) -> str:
+    """Whom a token must be for: the service as a whole, or this endpoint alone."""
+    resource = document["resource"]
+    return AAD_AUDIENCE if resource["properties"]["authMode"] == "AADToken" else str(resource["id"])
+
+
+def _require_mode(document: Document, mode: str, otherwise: str) -> None:
+    found = document["resource"]["properties"]["authMode"]
+    if found != mode:
+        raise bad_request(f"The endpoint's authMode is {found}: {otherwise}.")
 
 
 _FILTERS = {

@@ -36,13 +36,16 @@ class GatewayError(Exception):
 class Gateway:
     """Runs Envoy and applies to it what is wanted. `port` is its scoring port once it has started."""
 
-    def __init__(self, directory: Path, certificates: Certificates, logs: Path, clock: Clock) -> None:
+    def __init__(
+        self, directory: Path, certificates: Certificates, logs: Path, clock: Clock, issuer: listener.Issuer
+    ) -> None:
         self.port = 0
         self.access_log = logs / "traffic.jsonl"
         self._directory = directory
         self._watched = directory / "xds"
         self._staging = directory / "staging"
         self._certificates = certificates
+        self._issuer = issuer
         self._clock = clock
         self._log_file = logs / "gateway.log"
         self._socket_directory: Path | None = None
@@ -138,7 +141,13 @@ class Gateway:
 
     async def _launch(self, socket: Path) -> None:
         bootstrap = listener.bootstrap(
-            self._watched, socket, self.port, self._certificates.certificate, self._certificates.key, self.access_log
+            self._watched,
+            socket,
+            self.port,
+            self._certificates.certificate,
+            self._certificates.key,
+            self.access_log,
+            self._issuer,
         )
         path = self._directory / "bootstrap.json"
         _write_private(path, bootstrap)

@@ -35,7 +35,7 @@ class Identity:
         moment = int(time.time())
         claims = {
             "aud": audience,
-            "iss": f"{self.base_url}/{self.tenant_id}/v2.0",
+            "iss": self.issuer,
             "tid": self.tenant_id,
             "appid": self.client_id,
             "oid": self.client_id,
@@ -46,6 +46,17 @@ class Identity:
             "exp": moment + life_s,
         }
         return jwt.encode(claims, self._key, algorithm="ES256", headers={"kid": self._key_id})
+
+    @property
+    def issuer(self) -> str:
+        """Who the tokens say has issued them."""
+        return f"{self.base_url}/{self.tenant_id}/v2.0"
+
+    @property
+    def public_keys(self) -> dict[str, Any]:
+        """The JSON Web Key Set that tokens are checked with."""
+        key: dict[str, Any] = jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        return {"keys": [{**key, "kid": self._key_id, "use": "sig"}]}
 
     def check(self, request: Request) -> None:
         """Raise ArmError (401) unless the request carries a token that this tenant issued and that is still valid."""
@@ -87,8 +98,7 @@ class Identity:
         )
 
     async def _keys(self, _request: Request) -> Response:
-        key: dict[str, Any] = jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
-        return JSONResponse({"keys": [{**key, "kid": self._key_id, "use": "sig"}]})
+        return JSONResponse(self.public_keys)
 
     async def _token(self, request: Request) -> Response:
         form = dict(urllib.parse.parse_qsl((await request.body()).decode()))

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from localazure.xds import ROUTES, TYPE, Resource, source
+from localazure.xds import CLAIMS, ROUTES, TOKENS, TYPE, Resource, source
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """Whose tokens endpoints accept."""
+
+    name: str
+    public_keys: dict[str, Any]
 
 
 def bootstrap(
-    directory: Path, admin_socket: Path, port: int, certificate: Path, key: Path, access_log: Path
+    directory: Path, admin_socket: Path, port: int, certificate: Path, key: Path, access_log: Path, issuer: Issuer
 ) -> Resource:
     """Envoy's start configuration: one TLS listener on loopback; everything else comes from files in `directory`."""
     manager = {
@@ -21,6 +32,7 @@ def bootstrap(
         # list would mean the default, by which loopback is internal; this range is for documentation only.
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "192.0.2.0", "prefix_len": 24}]},
         "http_filters": [
+            {"name": TOKENS, "typed_config": _tokens(issuer)},
             {
                 "name": "model-errors",
                 "typed_config": {
@@ -66,6 +78,24 @@ def bootstrap(
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": 0o600}}},
         "dynamic_resources": {"cds_config": source(directory, "clusters.json")},
         "static_resources": {"listeners": [listener]},
+    }
+
+
+def _tokens(issuer: Issuer) -> Resource:
+    """The filter that checks tokens. It refuses nothing: the routes do, which see the claims of a good token."""
+    provider = {
+        "issuer": issuer.name,
+        "local_jwks": {"inline_string": json.dumps(issuer.public_keys)},
+        "forward": True,
+        "payload_in_metadata": CLAIMS,
+        "clear_route_cache": True,
+        "clock_skew_seconds": 1,
+    }
+    any_or_none = {"requires_any": {"requirements": [{"provider_name": "local"}, {"allow_missing_or_failed": {}}]}}
+    return {
+        "@type": TYPE + "extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+        "providers": {"local": provider},
+        "rules": [{"match": {"prefix": "/"}, "requires": any_or_none}],
     }
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import uvicorn
 
-from localazure import certificates, deployments, endpoints, xds
+from localazure import certificates, deployments, endpoints, listener, xds
 from localazure.app import WORKSPACE_PATH, build
 from localazure.arm import Scope
 from localazure.assets import Assets
@@ -115,8 +115,8 @@ async def _serve_locked(
     environment_file.unlink(missing_ok=True)
     known = _identity(state)
     tls = certificates.ensure(state / "tls")
-    listener = _listen(options.port, known.get("port", 0))
-    address = f"127.0.0.1:{listener.getsockname()[1]}"
+    web_socket = _listen(options.port, known.get("port", 0))
+    address = f"127.0.0.1:{web_socket.getsockname()[1]}"
     base_url = f"https://{address}"
     scope = Scope(known["subscription_id"], RESOURCE_GROUP, WORKSPACE)
 
@@ -125,20 +125,21 @@ async def _serve_locked(
         stack.callback(store.close)
         operations = Operations(store, scope, base_url, LOCATION, clock)
         operations.end_interrupted()
-        gateway = Gateway(state / "gateway", tls, state, clock)
+        identity = Identity(base_url, known["tenant_id"], known["client_id"], known["client_secret"])
+        issuer = listener.Issuer(identity.issuer, identity.public_keys)
+        gateway = Gateway(state / "gateway", tls, state, clock, issuer)
         stack.push_async_callback(gateway.stop)
         await _start_gateway(gateway, known.get("scoring_port", 0))
-        _remember(state, {**known, "port": listener.getsockname()[1], "scoring_port": gateway.port})
+        _remember(state, {**known, "port": web_socket.getsockname()[1], "scoring_port": gateway.port})
 
         runtime = Runtime(gateway, clock)
         stack.push_async_callback(runtime.stop)
         stack.push_async_callback(operations.stop)
-        identity = Identity(base_url, known["tenant_id"], known["client_id"], known["client_secret"])
         blobs = Blobs(state / "blobs", store, address, bytes.fromhex(known["storage_key"]))
         assets = Assets(store, blobs, scope)
         workspace = Workspace(base_url, scope, LOCATION, known["tenant_id"], blobs)
         revisions = Revisions(state / "deployments", assets, blobs, Environments(clock))
-        online_endpoints = endpoints.Endpoints(store, operations, runtime, revisions, scope, LOCATION)
+        online_endpoints = endpoints.Endpoints(store, operations, runtime, revisions, identity, scope, LOCATION)
         online_deployments = deployments.Deployments(store, operations, runtime, revisions, scope, LOCATION)
 
         traffic = Traffic(gateway.access_log, options.ingestion_delay_s)
@@ -180,7 +181,7 @@ async def _serve_locked(
             timeout_graceful_shutdown=2,
         )
         web = _Web(config)
-        serving = asyncio.create_task(web.serve([listener]), name="web server")
+        serving = asyncio.create_task(web.serve([web_socket]), name="web server")
         while not web.started:
             if serving.done():
                 await serving

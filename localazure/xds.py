@@ -13,6 +13,11 @@ DEPLOYMENT_HEADER = "azureml-model-deployment"
 SERVED_BY_HEADER = "x-localazure-deployment"
 """Local Azure's own: tells which deployment answered. Azure has no such header; nothing may depend on it."""
 
+TOKENS = "envoy.filters.http.jwt_authn"
+"""The filter that checks tokens, and under whose name it leaves the claims of a good one …"""
+CLAIMS = "claims"
+"""… under this key."""
+
 Resource = dict[str, Any]
 
 TYPE = "type.googleapis.com/envoy."
@@ -47,6 +52,8 @@ class Endpoint:
     traffic: dict[str, int] = field(default_factory=dict)
     mirror: dict[str, int] = field(default_factory=dict)
     deployments: dict[str, Target] = field(default_factory=dict)
+    audience: str | None = None
+    """Whom a token must be for, where requests need a token and not a key."""
 
 
 def cluster_name(endpoint: str, deployment: str) -> str:
@@ -114,17 +121,9 @@ def routes(endpoints: list[Endpoint]) -> Resource:
 
 def _endpoint_routes(endpoint: Endpoint) -> list[Resource]:
     prefix = f"/endpoints/{endpoint.name}/"
-    unknown_key = [
-        {
-            **_header("authorization", {"exact": f"Bearer {key}"}),
-            "invert_match": True,
-            "treat_missing_header_as_empty": True,
-        }
-        for key in endpoint.keys
-    ]
     rules = [
         _answer(
-            {"prefix": prefix, "headers": unknown_key},
+            {"prefix": prefix, **_strangers(endpoint)},
             401,
             "Unauthorized",
             "The key or token in the Authorization header is missing or not valid for this endpoint.",
@@ -158,6 +157,23 @@ def _endpoint_routes(endpoint: Endpoint) -> list[Resource]:
         _answer({"prefix": prefix}, 404, "NoDeployment", f"No deployment of '{endpoint.name}' has positive traffic.")
     )
     return rules
+
+
+def _strangers(endpoint: Endpoint) -> Resource:
+    """Matches the requests that may not be answered."""
+    if endpoint.audience:
+        audience = {"string_match": {"exact": endpoint.audience}}
+        claim = {"filter": TOKENS, "path": [{"key": CLAIMS}, {"key": "aud"}], "value": audience, "invert": True}
+        return {"dynamic_metadata": [claim]}
+    unknown_key = [
+        {
+            **_header("authorization", {"exact": f"Bearer {key}"}),
+            "invert_match": True,
+            "treat_missing_header_as_empty": True,
+        }
+        for key in endpoint.keys
+    ]
+    return {"headers": unknown_key}
 
 
 def _forward(match: Resource, endpoint: Endpoint, name: str, target: Target, mirrored: bool = False) -> Resource:

@@ -43,8 +43,6 @@ def test_what_local_azure_does_not_know_is_501(arm: Arm) -> None:
     for method, path in (("GET", "jobs"), ("PUT", "computes/x"), ("POST", "onlineEndpoints/a/nonsense")):
         answer = arm.call(method, path, {} if method != "GET" else None)
         assert (answer.status_code, answer.json()["error"]["code"]) == (501, "NotImplemented")
-    body = {"location": "local", "properties": {"authMode": "AADToken"}}
-    assert arm.call("PUT", "onlineEndpoints/tokens", body).status_code == 501
 
 
 def test_other_workspaces_do_not_exist(arm: Arm) -> None:
