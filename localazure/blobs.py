@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from localazure.disk import Disk, is_full
 from localazure.store import Store
 
 ACCOUNT_PATH = "storage"
@@ -54,8 +55,9 @@ class Blobs:
     chooses becomes a path. `write_to` is where names turn into paths again, and checks them.
     """
 
-    def __init__(self, directory: Path, store: Store, authority: str, key: bytes) -> None:
+    def __init__(self, directory: Path, store: Store, authority: str, key: bytes, disk: Disk) -> None:
         self._directory = directory
+        self._disk = disk
         self._store = store
         self._key = key
         self.account = f"{authority}/{ACCOUNT_PATH}"
@@ -124,6 +126,8 @@ class Blobs:
         action = (request.method, request.query_params.get("comp", ""))
         try:
             self._authorize(request, container)
+            if request.method == "PUT":
+                self._disk.require_space()
             match action:
                 case ("PUT", ""):
                     return await self._put(request, container, name)
@@ -143,6 +147,11 @@ class Blobs:
             raise BlobError(501, "NotImplemented", f"Local Azure does not support {action[0]} {action[1]} on blobs.")
         except BlobError as error:
             return error.response()
+        except OSError as error:
+            if not is_full(error):
+                raise
+            # Clients would send it again and again after a 5xx.
+            return BlobError(409, "InsufficientStorage", "There is no space left for the storage account.").response()
 
     async def _put(self, request: Request, container: str, name: str) -> Response:
         if request.headers.get("x-ms-blob-type", "BlockBlob") != "BlockBlob":

@@ -77,15 +77,21 @@ class Deployments:
         ]
 
     def restore(self) -> None:
-        """Bring back what an earlier process served; what it left unfinished has failed."""
+        """Bring back what an earlier process served, and go on with what it left unfinished."""
         for key, document in list(self._store.items(KIND)):
-            endpoint, _, name = key.partition("/")
-            if document["resource"]["properties"]["provisioningState"] not in ("Succeeded", "Failed"):
-                self._settle(endpoint, name, "Failed")
-            if serving := document.get("serving"):
-                work = functools.partial(self._run, endpoint, document["resource"]["name"], serving)
-                failed = functools.partial(self._settle_failed, endpoint, name)
-                self._operations.start(_resource(endpoint, name), work, failed)
+            endpoint, _, _ = key.partition("/")
+            name, state = document["resource"]["name"], document["resource"]["properties"]["provisioningState"]
+            if endpoints.is_deleting(self._endpoint(endpoint)):
+                continue
+            if state == "Deleting":
+                self._remove(endpoint, name)
+            elif state in _CHANGES:
+                self._apply(endpoint, name, _CHANGES[state])
+            elif document.get("serving"):
+                work = functools.partial(self._run, endpoint, name, document["serving"])
+                self._operations.start(
+                    _resource(endpoint, name), work, functools.partial(self._restored, endpoint, name)
+                )
 
     async def _list(self, request: Request) -> Response:
         endpoint = request.path_params["endpoint"]
@@ -152,21 +158,27 @@ class Deployments:
             scaled = old["resource"]["sku"] != resource["sku"] and before == {**properties, "provisioningState": None}
             properties["provisioningState"] = "Scaling" if scaled else "Updating"
         resource = {**resource, "properties": properties}
-        wanted = {"properties": resource["properties"], "capacity": resource["sku"]["capacity"]}
-
-        async def work() -> None:
-            await self._run(endpoint, name, wanted)
-            self._settle(endpoint, name, "Succeeded", wanted)
-
-        failed = functools.partial(self._settle_failed, endpoint, name)
-        made = functools.partial(self._rendered, endpoint, name)
-        change = _CHANGES[properties["provisioningState"]]
-        headers = self._operations.start(_resource(endpoint, name), work, failed, change, made)
         document = {"resource": resource, "serving": old.get("serving") if old else None}
-        self._store.put(KIND, _key(endpoint, name), document)
+        with self._store.transaction():
+            self._store.put(KIND, _key(endpoint, name), document)
+            headers = self._apply(endpoint, name, _CHANGES[properties["provisioningState"]])
         if status == 202:
             headers.pop("Azure-AsyncOperation")
         return JSONResponse(resource, status, headers)
+
+    def _apply(self, endpoint: str, name: str, change: Change) -> dict[str, str]:
+        async def work() -> None:
+            document = self._document(endpoint, name)
+            if document["serving"] and not self._runtime.runs(endpoint, name):  # we were stopped during the change
+                await self._run(endpoint, name, document["serving"])
+            resource = document["resource"]
+            wanted = {"properties": resource["properties"], "capacity": resource["sku"]["capacity"]}
+            await self._run(endpoint, name, wanted)
+            self._store.put(KIND, _key(endpoint, name), {**document, "serving": wanted})
+
+        settle = functools.partial(self._settle, endpoint, name)
+        made = functools.partial(self._rendered, endpoint, name)
+        return self._operations.start(_resource(endpoint, name), work, settle, change, made)
 
     def _delete(self, endpoint: str, name: str) -> Response:
         document = self._store.get(KIND, _key(endpoint, name))
@@ -181,16 +193,21 @@ class Deployments:
                     " the traffic to other deployments first."
                 )
 
+        with self._store.transaction():
+            document["resource"]["properties"]["provisioningState"] = "Deleting"
+            self._store.put(KIND, _key(endpoint, name), document)
+            headers = self._remove(endpoint, name)
+        headers.pop("Azure-AsyncOperation")
+        return Response(status_code=202, headers=headers)
+
+    def _remove(self, endpoint: str, name: str) -> dict[str, str]:
         async def work() -> None:
             await self._runtime.remove(endpoint, name)
             self._revisions.delete(endpoint, name)
             self._store.delete(KIND, _key(endpoint, name))
 
-        failed = functools.partial(self._settle_failed, endpoint, name)
-        headers = self._operations.start(_resource(endpoint, name), work, failed, Change.DEPLOYMENT_DELETE)
-        self._settle(endpoint, name, "Deleting")
-        headers.pop("Azure-AsyncOperation")
-        return Response(status_code=202, headers=headers)
+        settle = functools.partial(self._settle, endpoint, name)
+        return self._operations.start(_resource(endpoint, name), work, settle, Change.DEPLOYMENT_DELETE)
 
     async def _run(self, endpoint: str, name: str, wanted: dict[str, Any]) -> None:
         properties, capacity = wanted["properties"], wanted["capacity"]
@@ -253,16 +270,17 @@ class Deployments:
             raise not_found(f"The deployment '{name}' was not found in the online endpoint '{endpoint}'.")
         return document
 
-    def _settle_failed(self, endpoint: str, name: str, reason: ArmError) -> None:
-        log.warning("the deployment %s of %s has failed: %s", name, endpoint, reason)
-        self._settle(endpoint, name, "Failed")
-
-    def _settle(self, endpoint: str, name: str, state: str, serving: dict[str, Any] | None = None) -> None:
+    def _settle(self, endpoint: str, name: str, reason: ArmError | None) -> None:
+        if reason:
+            log.warning("the deployment %s of %s has failed: %s", name, endpoint, reason)
         if document := self._store.get(KIND, _key(endpoint, name)):
-            document["resource"]["properties"]["provisioningState"] = state
-            if serving:
-                document["serving"] = serving
+            document["resource"]["properties"]["provisioningState"] = "Failed" if reason else "Succeeded"
             self._store.put(KIND, _key(endpoint, name), document)
+
+    def _restored(self, endpoint: str, name: str, reason: ArmError | None) -> None:
+        """A deployment that is back is in the state that it was in."""
+        if reason:
+            self._settle(endpoint, name, reason)
 
 
 def _properties(given: dict[str, Any]) -> dict[str, Any]:

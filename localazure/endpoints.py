@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import time
 from typing import Any
@@ -38,7 +39,11 @@ AUTH_MODES = {"key": "Key", "amltoken": "AMLToken", "aadtoken": "AADToken"}
 
 
 class Endpoints:
-    """The endpoint operations. A document holds the resource under `resource`, its keys under `keys`."""
+    """The endpoint operations.
+
+    A document holds the resource under `resource`, its keys under `keys`. While a change is under way, `previous` is
+    the document before it, and `effective` tells whether the change has taken effect.
+    """
 
     def __init__(
         self,
@@ -69,11 +74,14 @@ class Endpoints:
             Route(one + "/token", self._token, methods=["POST"]),
         ]
 
-    def settle_interrupted(self) -> None:
-        """End the changes that an earlier process left unfinished: what is written down is applied at the start."""
+    def resume(self) -> None:
+        """Go on with the changes that an earlier process left unfinished; what is wanted has been written down."""
         for name, document in list(self._store.items(KIND)):
-            if document["resource"]["properties"]["provisioningState"] not in ("Succeeded", "Failed"):
-                self._settle(name, "Failed")
+            match document["resource"]["properties"]["provisioningState"]:
+                case "Creating" | "Updating":
+                    self._apply(name, Change.ENDPOINT_UPDATE)
+                case "Deleting":
+                    self._remove(name)
 
     async def _list(self, request: Request) -> Response:
         return page(request, [self._render(document) for _, document in self._store.items(KIND)], _FILTERS, "count")
@@ -150,34 +158,43 @@ class Endpoints:
                 f"{_resource(name)}/deployments/{deployment}", f"The deployment '{deployment}'"
             )
         document["resource"]["properties"]["provisioningState"] = "Deleting"
+        with self._store.transaction():
+            self._store.put(KIND, name.lower(), document)
+            headers = self._remove(name)
+        headers.pop("Azure-AsyncOperation")  # Azure answers DELETE with Location alone
+        return Response(status_code=202, headers=headers)
 
+    def _remove(self, name: str) -> dict[str, str]:
         async def work() -> None:
             await self._runtime.remove_endpoint(name)
             for deployment in self._deployments(name):
                 self._revisions.delete(name, deployment)
-                self._store.delete("deployment", f"{name}/{deployment}".lower())
-            self._store.delete(KIND, name.lower())
+            with self._store.transaction():
+                for deployment in self._deployments(name):
+                    self._store.delete("deployment", f"{name}/{deployment}".lower())
+                self._store.delete(KIND, name.lower())
             await self._runtime.publish()
 
-        headers = self._operations.start(
-            _resource(name), work, lambda _: self._settle(name, "Failed"), Change.ENDPOINT_DELETE
+        return self._operations.start(
+            _resource(name), work, functools.partial(self._settle, name), Change.ENDPOINT_DELETE
         )
-        self._store.put(KIND, name.lower(), document)
-        headers.pop("Azure-AsyncOperation")  # Azure answers DELETE with Location alone
-        return Response(status_code=202, headers=headers)
 
     def _begin(self, name: str, document: Document, status: int) -> Response:
-        async def work() -> None:
-            await self._runtime.publish()
-            self._settle(name, "Succeeded")
-
-        change = Change.ENDPOINT_CREATE if status == 201 else Change.ENDPOINT_UPDATE
-        failed, made = (lambda _: self._settle(name, "Failed")), (lambda: self._render(self._document(name)))
-        headers = self._operations.start(_resource(name), work, failed, change, made)
-        self._store.put(KIND, name.lower(), document)
+        document |= {"previous": self._store.get(KIND, name.lower()), "effective": False}
+        with self._store.transaction():
+            self._store.put(KIND, name.lower(), document)
+            headers = self._apply(name, Change.ENDPOINT_CREATE if status == 201 else Change.ENDPOINT_UPDATE)
         if status == 202:
             headers.pop("Azure-AsyncOperation")
         return JSONResponse(self._render(document), status, headers)
+
+    def _apply(self, name: str, change: Change) -> dict[str, str]:
+        async def work() -> None:
+            self._store.put(KIND, name.lower(), {**self._document(name), "effective": True})
+            await self._runtime.publish()
+
+        settle, made = functools.partial(self._settle, name), (lambda: self._render(self._document(name)))
+        return self._operations.start(_resource(name), work, settle, change, made)
 
     async def _list_keys(self, request: Request) -> Response:
         document = self._document(request.path_params["endpoint"])
@@ -236,9 +253,12 @@ class Endpoints:
         }
         return {names.get(key.lower(), key): share for key, share in (given or {}).items()}
 
-    def _settle(self, name: str, state: str) -> None:
+    def _settle(self, name: str, reason: ArmError | None) -> None:
         if document := self._store.get(KIND, name.lower()):
-            document["resource"]["properties"]["provisioningState"] = state
+            previous = document.pop("previous", None)
+            if reason and previous and not document["effective"]:
+                document = previous
+            document["resource"]["properties"]["provisioningState"] = "Failed" if reason else "Succeeded"
             self._store.put(KIND, name.lower(), document)
 
     def _identity(self, given: dict[str, Any] | None) -> dict[str, Any]:
@@ -265,8 +285,17 @@ def require_settled(document: Document) -> None:
         raise conflict(f"The endpoint '{document['resource']['name']}' is {state}. Wait until it has succeeded.")
 
 
-def wanted_routes(document: Document, targets: dict[str, xds.Target]) -> xds.Endpoint:
-    """What the gateway shall do for the endpoint, given the deployments that run."""
+def is_deleting(document: Document) -> bool:
+    """Whether the endpoint and all that it has are being deleted."""
+    return bool(document["resource"]["properties"]["provisioningState"] == "Deleting")
+
+
+def wanted_routes(document: Document, targets: dict[str, xds.Target]) -> xds.Endpoint | None:
+    """What the gateway shall do for the endpoint, given the deployments that run; None before it is created."""
+    if not document.get("effective", True):
+        document = document["previous"]
+        if document is None:
+            return None
     properties = document["resource"]["properties"]
     return xds.Endpoint(
         name=document["resource"]["name"],

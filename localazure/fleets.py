@@ -72,6 +72,13 @@ class Fleet:
         await self._drain(self._serving())
         await self.stop()
 
+    def kill(self, count: int) -> int:
+        """Kill up to `count` serving instances; returns how many there were to kill. They are replaced."""
+        dying = self._serving()[:count]
+        for instance in dying:
+            instance.kill()
+        return len(dying)
+
     async def stop(self) -> None:
         """End all instances at once."""
         guards = list(self._guards.values())

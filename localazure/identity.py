@@ -29,9 +29,16 @@ class Identity:
         self._client_secret = client_secret
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._key_id = uuid.uuid4().hex
+        self._generation = 0
+        self.token_life_s = TOKEN_LIFE_S
+        """How long the tokens live that are issued from now on."""
 
-    def issue(self, audience: str, life_s: int = TOKEN_LIFE_S) -> str:
-        """A token for the application, valid for `life_s` seconds."""
+    def expire_tokens(self) -> None:
+        """Make every token that has been issued one that has expired."""
+        self._generation += 1
+
+    def issue(self, audience: str, life_s: int | None = None) -> str:
+        """A token for the application, valid for `life_s` seconds; for `token_life_s` unless told."""
         moment = int(time.time())
         claims = {
             "aud": audience,
@@ -43,7 +50,8 @@ class Identity:
             "ver": "2.0",
             "iat": moment,
             "nbf": moment,
-            "exp": moment + life_s,
+            "exp": moment + (self.token_life_s if life_s is None else life_s),
+            "generation": self._generation,
         }
         return jwt.encode(claims, self._key, algorithm="ES256", headers={"kid": self._key_id})
 
@@ -64,7 +72,9 @@ class Identity:
         if scheme.lower() != "bearer" or not token:
             raise _unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
         try:
-            jwt.decode(token, self._key.public_key(), algorithms=["ES256"], options={"verify_aud": False})
+            claims = jwt.decode(token, self._key.public_key(), algorithms=["ES256"], options={"verify_aud": False})
+            if claims["generation"] != self._generation:
+                raise jwt.ExpiredSignatureError
         except jwt.ExpiredSignatureError as error:
             raise _unauthorized(
                 "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than now."
@@ -118,8 +128,8 @@ class Identity:
         return JSONResponse(
             {
                 "token_type": "Bearer",
-                "expires_in": TOKEN_LIFE_S,
-                "ext_expires_in": TOKEN_LIFE_S,
+                "expires_in": self.token_life_s,
+                "ext_expires_in": self.token_life_s,
                 "access_token": self.issue(audience),
             }
         )

@@ -92,6 +92,10 @@ class Instance:
         """Wait for the server to end; returns its exit code."""
         return await self._process.wait()
 
+    def kill(self) -> None:
+        """Kill the server, whatever it is doing."""
+        self._process.kill()
+
     async def stop(self) -> None:
         """Stop the server; requests that it is answering are finished first, within the grace time."""
         await self._process.stop()

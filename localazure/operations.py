@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from localazure.arm import ArmError, Scope, conflict, not_found, now
 from localazure.clock import Change, Clock
+from localazure.faults import fate
 from localazure.store import Document, Store
 
 TIMEOUT = "PT90M"
@@ -24,7 +25,8 @@ log = logging.getLogger(__name__)
 class Operations:
     """Starts operations as tasks and remembers how they ended.
 
-    An operation is a coroutine; when it raises ArmError, the operation has failed with that code and message.
+    An operation is a coroutine; when it raises ArmError, the operation has failed with that code and message. One that
+    an earlier process left under way goes on when it is started again on the same resource.
     """
 
     def __init__(self, store: Store, scope: Scope, base_url: str, location: str, clock: Clock) -> None:
@@ -33,6 +35,11 @@ class Operations:
         self._base_url = base_url
         self._root = f"{scope.subscription_provider_id}/locations/{location}"
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._interrupted = {
+            str(operation.get("resource", identifier)): identifier
+            for identifier, operation in store.items("operation")
+            if operation["status"] == "InProgress"
+        }
 
     def busy(self, resource: str) -> bool:
         """Whether an operation on the resource is under way."""
@@ -47,37 +54,44 @@ class Operations:
         self,
         resource: str,
         work: Callable[[], Awaitable[None]],
-        failed: Callable[[ArmError], None] | None = None,
+        settle: Callable[[ArmError | None], None],
         change: Change | None = None,
         result: Callable[[], Document] | None = None,
     ) -> dict[str, str]:
         """Begin `work` on `resource` (any key that names it); returns the headers by which clients follow it.
 
-        `failed` is called with the reason before the operation shows as failed; `change` tells how long it takes;
-        `result` tells what it made, for clients that follow Location and expect the resource there. Raises ArmError
-        (409) where another operation on the resource is under way.
+        `settle` writes down how it ended, with the reason if it failed, in the transaction that ends the operation;
+        `change` tells how long it takes; `result` tells what it made, for clients that follow Location and expect the
+        resource there. Raises ArmError (409) where another operation on the resource is under way.
         """
+        key = resource.lower()
         self.require_idle(resource, f"The resource '{resource}'")
-        identifier = str(uuid.uuid4())
-        self._store.put("operation", identifier, {"status": "InProgress", "startTime": now(), "change": change})
+        resumed = self._interrupted.pop(key, None)
+        identifier = resumed or str(uuid.uuid4())
+        if not resumed:
+            document = {"status": "InProgress", "startTime": now(), "change": change, "resource": key}
+            self._store.put("operation", identifier, document)
+        end = fate()
 
         async def run() -> None:
+            reason: ArmError | None = None
             try:
-                await self._clock.spend(change)
+                if not resumed:
+                    await self._clock.spend(change)
+                await end.begin()
                 await work()
-                self._end(identifier, "Succeeded", result=result() if result else None)
+                end.end()
             except asyncio.CancelledError:
-                self._end(identifier, "Canceled", ArmError(409, "OperationCanceled", "Local Azure was stopped.").body())
-                raise
+                raise  # local Azure stops; the next one on this state goes on
             except Exception as error:  # noqa: BLE001 - clients must not wait for ever
                 reason = error if isinstance(error, ArmError) else _internal(error)
-                if failed:
-                    failed(reason)
-                self._end(identifier, "Failed", reason.body())
             finally:
-                self._running.pop(resource.lower(), None)
+                self._running.pop(key, None)
+            with self._store.transaction():
+                settle(reason)
+                self._end(identifier, reason, result() if result and not reason else None)
 
-        self._running[resource.lower()] = asyncio.create_task(run(), name=f"operation on {resource}")
+        self._running[key] = asyncio.create_task(run(), name=f"operation on {resource}")
         return {
             "Azure-AsyncOperation": f"{self._base_url}{self._root}/mfeOperationsStatus/{identifier}",
             "Location": f"{self._base_url}{self._root}/mfeOperationResults/{identifier}",
@@ -86,11 +100,13 @@ class Operations:
         }
 
     def end_interrupted(self) -> None:
-        """Mark as failed whatever an earlier process left under way."""
+        """End what an earlier process left under way and nobody has started again."""
         error = ArmError(500, "InternalServerError", "Local Azure was stopped while the operation was under way.")
-        for identifier, operation in self._store.items("operation"):
-            if operation["status"] == "InProgress":
-                self._end(identifier, "Failed", error.body())
+        while self._interrupted:
+            _, identifier = self._interrupted.popitem()
+            change = (self._store.get("operation", identifier) or {}).get("change")
+            gone = change in (Change.ENDPOINT_DELETE, Change.DEPLOYMENT_DELETE)  # there is nothing left to go on with
+            self._end(identifier, None if gone else error)
 
     async def stop(self) -> None:
         """Cancel what is under way and wait for it."""
@@ -107,13 +123,11 @@ class Operations:
             Route(root + "/mfeOperationResults/{identifier}", self._result, methods=["GET"]),
         ]
 
-    def _end(
-        self, identifier: str, status: str, error: dict[str, Any] | None = None, result: Document | None = None
-    ) -> None:
+    def _end(self, identifier: str, reason: ArmError | None, result: Document | None = None) -> None:
         operation = self._store.get("operation", identifier) or {}
-        operation |= {"status": status, "endTime": now(), "result": result}
-        if error:
-            operation["error"] = error
+        operation |= {"status": "Failed" if reason else "Succeeded", "endTime": now(), "result": result}
+        if reason:
+            operation["error"] = reason.body()
         self._store.put("operation", identifier, operation)
 
     def _operation(self, request: Request) -> tuple[str, dict[str, Any]]:
@@ -140,8 +154,8 @@ class Operations:
         return JSONResponse({"error": operation["error"]}, 409)
 
     def _retry_after(self, operation: dict[str, Any]) -> dict[str, str]:
-        change = operation.get("change")
-        return self._clock.retry_after(Change(change) if change else None)
+        name = operation.get("change")
+        return self._clock.retry_after(Change(name) if name else None)
 
 
 def _internal(error: Exception) -> ArmError:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
+
+import psutil
 
 from localazure import leash
 
@@ -57,6 +60,13 @@ class Process:
         """The output, where it was asked for as a pipe, and the end of the command."""
         output, _ = await self._leashed.communicate()
         return output or b""
+
+    def kill(self) -> None:
+        """Kill the command and its descendants, as the kernel does when memory runs out; the leash stays and tells."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(self._leashed.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGKILL)
 
     async def stop(self) -> int:
         """Ask the command to end, then make it; returns when it and all its descendants are gone."""

@@ -14,6 +14,7 @@ from typing import Any
 from localazure.arm import ArmError, not_implemented
 from localazure.assets import Assets, Location, environment
 from localazure.blobs import Blobs
+from localazure.disk import Disk, is_full
 from localazure.environments import BuildFailed, Environments, parse
 from localazure.instances import Setup
 from localazure.rules import duration_s
@@ -28,8 +29,9 @@ _PASSED_ON_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_")
 class Revisions:
     """Prepares revisions below `directory`: one folder per deployment, one folder per revision in it."""
 
-    def __init__(self, directory: Path, assets: Assets, blobs: Blobs, environments: Environments) -> None:
+    def __init__(self, directory: Path, assets: Assets, blobs: Blobs, environments: Environments, disk: Disk) -> None:
         self._directory = directory
+        self._disk = disk
         self._assets = assets
         self._blobs = blobs
         self._environments = environments
@@ -103,11 +105,18 @@ class Revisions:
 
     def _copy(self, location: Location, target: Path, what: str, tell: Callable[[str], None]) -> None:
         try:
+            self._disk.require_space()
             path = self._blobs.write_to(location.container, location.path, target)
         except FileNotFoundError as error:
             raise ArmError(400, "BadArgument", f"The files of the {what} are not in the storage: {error}") from error
         except ValueError as error:
             raise ArmError(400, "BadArgument", f"The files of the {what} cannot be used: {error}") from error
+        except OSError as error:
+            if not is_full(error):
+                raise
+            tell(f"ERROR: {error}")
+            message = f"The disk is too small to download the {what}: choose an instance type with more disk space."
+            raise ArmError(400, "OutOfQuota", message) from error
         tell(f"Downloaded the {what} to {path.relative_to(target.parent)}")
 
     async def _build(self, environment_id: str, tell: Callable[[str], None]) -> Path:

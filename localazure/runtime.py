@@ -46,14 +46,20 @@ class Runtime:
         """Where the endpoint is scored."""
         return f"https://127.0.0.1:{self._gateway.port}{xds.scoring_path(endpoint)}"
 
+    def runs(self, endpoint: str, deployment: str) -> bool:
+        """Whether the deployment has instances here."""
+        return (endpoint.lower(), deployment.lower()) in self._running
+
     async def shape(self, endpoint: str, deployment: str, setup: Setup, count: int, limits: Limits) -> None:
         """Make the deployment `count` ready instances of `setup`. Raises InstanceFailed; what served goes on then."""
         key = (endpoint.lower(), deployment.lower())
         running = self._running.get(key)
         if running is None:
             running = self._running[key] = _Running(deployment, self._fleet(endpoint, deployment), limits)
+        # Requests under way were begun under the old limits.
+        drain_timeout_ms = max(limits.request_timeout_ms, running.limits.request_timeout_ms)
         try:
-            await running.fleet.shape(setup, count, drain_timeout_s=limits.request_timeout_ms / 1000)
+            await running.fleet.shape(setup, count, drain_timeout_s=drain_timeout_ms / 1000)
         except BaseException:
             if not running.fleet.started:
                 del self._running[key]
@@ -76,6 +82,11 @@ class Runtime:
     async def remove_endpoint(self, endpoint: str) -> None:
         """End all instances of the endpoint's deployments, likewise."""
         await asyncio.gather(*(self.remove(*key) for key in self._running if key[0] == endpoint.lower()))
+
+    def kill(self, endpoint: str, deployment: str, count: int) -> int:
+        """Kill up to `count` instances of the deployment; returns how many."""
+        running = self._running.get((endpoint.lower(), deployment.lower()))
+        return running.fleet.kill(count) if running else 0
 
     async def publish(self) -> None:
         """Make the gateway do what the fleets and the endpoints say now."""

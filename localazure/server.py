@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
-from localazure import certificates, deployments, endpoints, listener, xds
+from localazure import admin, certificates, deployments, endpoints, listener, xds
 from localazure.app import WORKSPACE_PATH, build
 from localazure.arm import Scope
 from localazure.assets import Assets
 from localazure.blobs import Blobs
 from localazure.clock import Clock, Timing
+from localazure.disk import Disk
 from localazure.environments import Environments
+from localazure.faults import Faults
 from localazure.gateway import Gateway, GatewayError
 from localazure.identity import Identity
 from localazure.logs import Logs, workspace_id
@@ -35,6 +35,7 @@ from localazure.revisions import Revisions
 from localazure.runtime import Runtime
 from localazure.store import Store
 from localazure.traffic import Traffic
+from localazure.web import Connections, Web
 from localazure.workspace import METADATA_PATH, Workspace
 
 LOCATION = "local"
@@ -110,7 +111,7 @@ async def serve(state: Path, options: Options, ready: Callable[[dict[str, str]],
 async def _serve_locked(
     state: Path, options: Options, ready: Callable[[dict[str, str]], None], stopping: asyncio.Event
 ) -> None:
-    clock = Clock(options.timing, options.time_scale)
+    clock, disk, connections = Clock(options.timing, options.time_scale), Disk(), Connections()
     environment_file = state / _ENVIRONMENT_FILE
     environment_file.unlink(missing_ok=True)
     known = _identity(state)
@@ -124,7 +125,6 @@ async def _serve_locked(
         store = Store(state / "state.sqlite")
         stack.callback(store.close)
         operations = Operations(store, scope, base_url, LOCATION, clock)
-        operations.end_interrupted()
         identity = Identity(base_url, known["tenant_id"], known["client_id"], known["client_secret"])
         issuer = listener.Issuer(identity.issuer, identity.public_keys)
         gateway = Gateway(state / "gateway", tls, state, clock, issuer)
@@ -135,10 +135,10 @@ async def _serve_locked(
         runtime = Runtime(gateway, clock)
         stack.push_async_callback(runtime.stop)
         stack.push_async_callback(operations.stop)
-        blobs = Blobs(state / "blobs", store, address, bytes.fromhex(known["storage_key"]))
+        blobs = Blobs(state / "blobs", store, address, bytes.fromhex(known["storage_key"]), disk)
         assets = Assets(store, blobs, scope)
         workspace = Workspace(base_url, scope, LOCATION, known["tenant_id"], blobs)
-        revisions = Revisions(state / "deployments", assets, blobs, Environments(clock))
+        revisions = Revisions(state / "deployments", assets, blobs, Environments(clock), disk)
         online_endpoints = endpoints.Endpoints(store, operations, runtime, revisions, identity, scope, LOCATION)
         online_deployments = deployments.Deployments(store, operations, runtime, revisions, scope, LOCATION)
 
@@ -147,19 +147,29 @@ async def _serve_locked(
         logs = Logs(traffic, identity, scope)
 
         def wanted(running: dict[str, dict[str, xds.Target]]) -> list[xds.Endpoint]:
-            return [
+            routes = [
                 endpoints.wanted_routes(document, running.get(name, {}))
                 for name, document in store.items(endpoints.KIND)
             ]
+            return [endpoint for endpoint in routes if endpoint]
 
         runtime.endpoints = wanted
-        online_endpoints.settle_interrupted()
         await runtime.publish()
+        online_endpoints.resume()
         online_deployments.restore()
+        operations.end_interrupted()
+        faults = Faults(clock, disk, connections.cut)
+        administration = admin.Admin(known["admin_token"], faults, identity, runtime, scope, clock)
         application = build(
             scope,
             identity,
-            open_routes=[*workspace.cloud_routes(), *identity.routes(), *blobs.routes(), *logs.open_routes()],
+            open_routes=[
+                *workspace.cloud_routes(),
+                *identity.routes(),
+                *blobs.routes(),
+                *logs.open_routes(),
+                *administration.routes(),
+            ],
             guarded_routes=[
                 *operations.routes(),
                 *workspace.routes(WORKSPACE_PATH),
@@ -170,17 +180,8 @@ async def _serve_locked(
                 *logs.routes(WORKSPACE_PATH),
             ],
         )
-        config = uvicorn.Config(
-            application,
-            ssl_certfile=tls.certificate,
-            ssl_keyfile=tls.key,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_keep_alive=75,
-            timeout_graceful_shutdown=2,
-        )
-        web = _Web(config)
+        administration.app = application
+        web = Web(faults.wrap(application), tls, connections)
         serving = asyncio.create_task(web.serve([web_socket]), name="web server")
         while not web.started:
             if serving.done():
@@ -200,6 +201,8 @@ async def _serve_locked(
             "AZUREML_WORKSPACE_NAME": scope.workspace,
             "AZURE_MONITOR_ENDPOINT": base_url,
             "AZURE_LOG_ANALYTICS_WORKSPACE_ID": workspace_id(scope),
+            "LOCALAZURE_ADMIN_URL": f"{base_url}{admin.ROOT}",
+            "LOCALAZURE_ADMIN_TOKEN": known["admin_token"],
         }
         _write_private(environment_file, environment)
         stack.callback(environment_file.unlink, missing_ok=True)
@@ -209,15 +212,6 @@ async def _serve_locked(
         log.info("stopping")
         web.should_exit = True
         await serving
-
-
-class _Web(uvicorn.Server):
-    """uvicorn without signal handlers: we stop in an order of our own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
 
 
 def _listen(port: int, last: int) -> socket.socket:
@@ -246,16 +240,16 @@ async def _start_gateway(gateway: Gateway, last: int) -> None:
 
 def _identity(state: Path) -> dict[str, Any]:
     """What stays the same when a local Azure is started again: its ids, secrets, and ports where they are free."""
-    with contextlib.suppress(OSError, ValueError):
-        known: dict[str, Any] = json.loads((state / _IDENTITY_FILE).read_text())
-        return known
-    known = {
+    known: dict[str, Any] = {
         "subscription_id": str(uuid.uuid4()),
         "tenant_id": str(uuid.uuid4()),
         "client_id": str(uuid.uuid4()),
         "client_secret": secrets.token_urlsafe(32),
         "storage_key": secrets.token_hex(32),
+        "admin_token": secrets.token_urlsafe(32),
     }
+    with contextlib.suppress(OSError, ValueError):
+        known |= json.loads((state / _IDENTITY_FILE).read_text())
     _remember(state, known)
     return known
 

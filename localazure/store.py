@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
+import contextvars
 import json
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 Document = dict[str, Any]
+
+KEEPS_PAST = ("endpoint", "deployment")
+"""The kinds of documents that can be read as they were."""
+PAST = 50
+"""How many changes of a document are kept."""
+
+read_as_of: contextvars.ContextVar[float | None] = contextvars.ContextVar("read_as_of", default=None)
+"""The moment (of time.monotonic) as of which documents are read in this context; None for now."""
 
 
 class Store:
@@ -20,7 +32,10 @@ class Store:
     """
 
     def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._past: dict[tuple[str, str], collections.deque[tuple[float, str | None]]] = {}
+        """When a document changed, and its text before: what it was at a moment is what it was before the first change
+        since."""
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.execute("PRAGMA journal_mode=WAL")
         self._database.execute("PRAGMA synchronous=NORMAL")
@@ -32,11 +47,12 @@ class Store:
 
     def get(self, kind: str, key: str) -> Document | None:
         """The document, a fresh copy; None where there is none."""
-        rows = self._execute("SELECT body FROM documents WHERE kind = ? AND key = ?", (kind, key))
-        return _document(rows[0][0]) if rows else None
+        text = self._as_of(kind, key, self._text(kind, key))
+        return None if text is None else _document(text)
 
     def put(self, kind: str, key: str, body: Document) -> None:
         """Write the document, over an older one."""
+        self._keep(kind, key)
         self._execute(
             "INSERT INTO documents (kind, key, body) VALUES (?, ?, ?)"
             " ON CONFLICT (kind, key) DO UPDATE SET body = excluded.body",
@@ -45,6 +61,7 @@ class Store:
 
     def delete(self, kind: str, key: str) -> None:
         """Forget the document, if there is one."""
+        self._keep(kind, key)
         self._execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))
 
     def items(self, kind: str, prefix: str = "") -> Iterator[tuple[str, Document]]:
@@ -53,12 +70,45 @@ class Store:
             "SELECT key, body FROM documents WHERE kind = ? AND substr(key, 1, ?) = ? ORDER BY number",
             (kind, len(prefix), prefix),
         )
-        for key, body in rows:
-            yield key, _document(body)
+        texts: dict[str, str | None] = dict(rows)
+        if read_as_of.get() is not None:
+            texts |= {key: None for of, key in self._past if of == kind and key.startswith(prefix) and key not in texts}
+        for key, text in texts.items():
+            if (then := self._as_of(kind, key, text)) is not None:
+                yield key, _document(then)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All writes of the block or, when it raises or the process dies in it, none. Nothing may be awaited in it."""
+        with self._lock:
+            self._database.execute("BEGIN")
+            try:
+                yield
+            except BaseException:
+                self._database.execute("ROLLBACK")
+                raise
+            self._database.execute("COMMIT")
 
     def close(self) -> None:
         """Close the file."""
         self._database.close()
+
+    def _text(self, kind: str, key: str) -> str | None:
+        rows = self._execute("SELECT body FROM documents WHERE kind = ? AND key = ?", (kind, key))
+        return rows[0][0] if rows else None
+
+    def _keep(self, kind: str, key: str) -> None:
+        if kind in KEEPS_PAST:
+            past = self._past.setdefault((kind, key), collections.deque(maxlen=PAST))
+            past.append((time.monotonic(), self._text(kind, key)))
+
+    def _as_of(self, kind: str, key: str, text: str | None) -> str | None:
+        moment = read_as_of.get()
+        if moment is not None:
+            for changed, before in self._past.get((kind, key), ()):
+                if changed > moment:
+                    return before
+        return text
 
     def _execute(self, statement: str, values: tuple[Any, ...]) -> list[Any]:
         with self._lock:  # files are copied in threads, which look up where they are

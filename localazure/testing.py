@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import IO, Self
 
 from localazure import leash
+from localazure.chaos import Chaos
 from localazure.clock import Timing
 
 READY_TIMEOUT_S = 60
@@ -41,6 +42,14 @@ class LocalAzure:
         self._process: subprocess.Popen[str] | None = None
         self._stderr: IO[str] | None = None
         self.state_dir = state_dir or Path()
+        self._chaos: Chaos | None = None
+
+    @property
+    def chaos(self) -> Chaos:
+        """What can be made to go wrong in it."""
+        if self._chaos is None:
+            raise NotReady("local Azure has not been started")
+        return self._chaos
 
     @property
     def pid(self) -> int:
@@ -66,6 +75,9 @@ class LocalAzure:
     def stop(self) -> None:
         """End local Azure and all that it started."""
         process, self._process = self._process, None
+        if self._chaos:
+            self._chaos.close()
+            self._chaos = None
         if process:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -102,6 +114,7 @@ class LocalAzure:
             self._process.wait()
             raise NotReady(f"localazure up ended with code {self._process.returncode}:\n{self.log()}")
         self.environ = json.loads(line)
+        self._chaos = Chaos(self.environ)
 
     def _first_line(self, process: subprocess.Popen[str]) -> str:
         if process.stdout is None:

@@ -1,0 +1,23 @@
+"""The disk, as far as it can be full."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+
+class Disk:
+    """Says that there is no space left while `full` is set, as the system does when there is none."""
+
+    def __init__(self) -> None:
+        self.full = False
+
+    def require_space(self) -> None:
+        """To be called before files of users are written. Raises OSError (ENOSPC)."""
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def is_full(error: OSError) -> bool:
+    """Whether this is what the system says when there is no space left."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,0 +1,131 @@
+"""SIGKILL in the middle of changes, and `up` again on the same directory: every change ends as it would have."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from localazure.testing import LocalAzure
+from tests.integration.localazure.arm import Arm, wait_for
+from tests.integration.localazure.conftest import register
+
+ENDPOINT = {"location": "local", "properties": {"authMode": "Key"}}
+
+
+class Interrupted:
+    """A local Azure that was killed with a change of every kind under way, and the one after it."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.operations: dict[str, str] = {}
+        self.before: dict[str, str] = {}
+
+    def kill_in_the_middle(self) -> None:
+        """Start a change of every kind, none of which ends, and kill."""
+        with LocalAzure(self.state, timing="instant") as azure, Arm(azure.environ) as arm:
+            assets = register(azure.environ)
+            for name in ("updated", "deleted", "kept"):
+                arm.endpoint(name)
+            for name in ("steady", "renewed", "scaled", "removed"):
+                arm.deploy("kept", name, assets)
+            arm.deploy("updated", "blue", assets)
+            arm.deploy("deleted", "blue", assets)
+            arm.endpoint("kept", traffic={"renewed": 50, "scaled": 50})
+            changes: list[tuple[str, str, Any]] = [
+                ("PUT", "onlineEndpoints/created", ENDPOINT),
+                ("PUT", "onlineEndpoints/updated", traffic({"blue": 100})),
+                ("DELETE", "onlineEndpoints/deleted", None),
+                ("PUT", "onlineEndpoints/kept/deployments/created", arm.deployment(assets)),
+                ("PUT", "onlineEndpoints/kept/deployments/renewed", arm.deployment(assets, model=2)),
+                ("PUT", "onlineEndpoints/kept/deployments/scaled", arm.deployment(assets, capacity=2)),
+                ("PUT", "onlineEndpoints/kept/deployments/broken", broken(arm.deployment(assets))),
+                ("DELETE", "onlineEndpoints/kept/deployments/removed", None),
+            ]
+            hang = azure.chaos.hang(times=None)
+            for method, path, body in changes:
+                answer = arm.call(method, path, body)
+                url = answer.headers.get("Azure-AsyncOperation") or answer.headers["Location"]
+                self.operations[path] = url.replace("mfeOperationResults", "mfeOperationsStatus")
+            hang.wait(len(changes))
+            self.before = {path: state(arm, path) for path in self.operations}
+            leash = psutil.Process(azure.pid)
+            (server,) = leash.children()
+            server.kill()
+            psutil.wait_procs([leash, server], timeout=30)
+
+
+@pytest.fixture(scope="module")
+def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Interrupted, Arm]]:
+    """The first has been killed; the second runs."""
+    first = Interrupted(tmp_path_factory.mktemp("restart") / "state")
+    first.kill_in_the_middle()
+    with LocalAzure(first.state, timing="instant") as azure, Arm(azure.environ) as arm:
+        yield first, arm
+
+
+def state(arm: Arm, path: str) -> str:
+    """Of the resource; "" when it is not there."""
+    answer = arm.call("GET", path)
+    return str(answer.json()["properties"]["provisioningState"]) if answer.status_code == 200 else ""
+
+
+def traffic(shares: dict[str, int]) -> dict[str, Any]:
+    """The body of an endpoint."""
+    return {"location": "local", "properties": {"authMode": "Key", "traffic": shares}}
+
+
+def broken(body: dict[str, Any]) -> dict[str, Any]:
+    """A deployment whose init() raises."""
+    body["properties"]["environmentVariables"] = {"BREAK_INIT": "1"}
+    return body
+
+
+CASES = {
+    "onlineEndpoints/created": ("Creating", "Succeeded"),
+    "onlineEndpoints/updated": ("Updating", "Succeeded"),
+    "onlineEndpoints/deleted": ("Deleting", ""),
+    "onlineEndpoints/kept/deployments/created": ("Creating", "Succeeded"),
+    "onlineEndpoints/kept/deployments/renewed": ("Updating", "Succeeded"),
+    "onlineEndpoints/kept/deployments/scaled": ("Scaling", "Succeeded"),
+    "onlineEndpoints/kept/deployments/broken": ("Creating", "Failed"),
+    "onlineEndpoints/kept/deployments/removed": ("Deleting", ""),
+}
+
+
+@pytest.mark.parametrize("path", CASES)
+def test_a_change_that_was_interrupted_ends(path: str, interrupted: tuple[Interrupted, Arm]) -> None:
+    """The client that follows the operation sees its end, and the resource is in the state that goes with it."""
+    first, arm = interrupted
+    before, after = CASES[path]
+    assert first.before[path] == before
+    ended = wait_for(lambda: arm.http.get(first.operations[path]).json(), lambda seen: seen["status"] != "InProgress")
+    assert ended["status"] == ("Failed" if after == "Failed" else "Succeeded")
+    assert state(arm, path) == after
+
+
+def test_what_was_wanted_is_so_afterwards(interrupted: tuple[Interrupted, Arm]) -> None:
+    """The new model, both instances, the new traffic; and what was not being changed serves."""
+    first, arm = interrupted
+    for url in first.operations.values():
+        wait_for(lambda url=url: arm.http.get(url).json()["status"], lambda seen: seen != "InProgress")
+    steady = "onlineEndpoints/kept/deployments/steady"
+    wait_for(lambda: arm.score("kept", {"x": 1}, "steady").status_code, lambda seen: seen == 200)
+    assert state(arm, steady) == "Succeeded"
+    assert arm.score("kept", {"x": 1}, "renewed").json()["y"] == 3
+    assert len({arm.score("kept", {}, "scaled").json()["pid"] for _ in range(12)}) == 2
+    assert arm.score("kept", {}, "removed").status_code == 404
+    assert arm.score("updated", {"x": 1}).json()["y"] == 2
+    assert {arm.score("kept", {}).status_code for _ in range(10)} == {200}
+
+
+def test_what_was_ended_in_order_goes_on_as_well(tmp_path: Path) -> None:
+    """SIGTERM during a change: the next `up` finishes it, without spending its time again."""
+    body = {"location": "local", "properties": {"authMode": "Key"}}
+    with LocalAzure(tmp_path, timing="azure") as azure, Arm(azure.environ) as arm:
+        operation = arm.call("PUT", "onlineEndpoints/created", body).headers["Azure-AsyncOperation"]
+        assert state(arm, "onlineEndpoints/created") == "Creating"
+    with LocalAzure(tmp_path, timing="azure") as azure, Arm(azure.environ) as arm:
+        wait_for(lambda: arm.http.get(operation).json()["status"], lambda seen: seen == "Succeeded", 10)
+        assert state(arm, "onlineEndpoints/created") == "Succeeded"
