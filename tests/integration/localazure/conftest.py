@@ -81,9 +81,14 @@ def arm(azure: LocalAzure) -> Iterator[Arm]:
 
 @pytest.fixture(scope="session")
 def assets(azure: LocalAzure) -> Assets:
-    """The test project's code, environment and models, registered by the SDK."""
+    """Those of the test project."""
+    return register(azure.environ)
+
+
+def register(environ: dict[str, str]) -> Assets:
+    """Register the test project's code, environment and models by the SDK."""
     with pytest.MonkeyPatch.context() as patch:
-        sdk = sdk_client(azure.environ, patch)
+        sdk = sdk_client(environ, patch)
         conda = PROJECT / "conda.yml"
         return Assets(
             code=sdk._code.create_or_update(Code(name="scale-code", version="1", path=PROJECT / "code")).id,  # noqa: SLF001 - the SDK registers code for its own use only
