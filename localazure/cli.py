@@ -47,6 +47,10 @@ TimingOption = Annotated[
 TimeScale = Annotated[
     float, typer.Option("--time-scale", min=0.001, help="Divides the durations of --timing azure.", show_default=True)
 ]
+Record = Annotated[
+    Path | None,
+    typer.Option("--record", help="Append every management request and answer, without secrets.", dir_okay=False),
+]
 
 
 @app.command()
@@ -57,10 +61,11 @@ def up(
     ingestion_delay_s: IngestionDelay = 0,
     timing: TimingOption = Timing.FAST,
     time_scale: TimeScale = 1,
+    record: Record = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; print the variables to export once everything is ready."""
     state = (state_dir or server.default_state_directory()).absolute()
-    options = server.Options(port, ingestion_delay_s, timing, time_scale)
+    options = server.Options(port, ingestion_delay_s, timing, time_scale, record)
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         _log_to(state / server.LOG_FILE)

@@ -31,6 +31,7 @@ from localazure.identity import Identity
 from localazure.logs import Logs, workspace_id
 from localazure.metrics import Metrics
 from localazure.operations import Operations
+from localazure.recorder import Recorder
 from localazure.revisions import Revisions
 from localazure.runtime import Runtime
 from localazure.store import Store
@@ -61,6 +62,8 @@ class Options:
     timing: Timing = Timing.FAST
     time_scale: float = 1
     """Divides the durations of Timing.AZURE."""
+    record: Path | None = None
+    """Where every management request and its answer is written."""
 
 
 class StartFailed(Exception):
@@ -181,7 +184,12 @@ async def _serve_locked(
             ],
         )
         administration.app = application
-        web = Web(faults.wrap(application), tls, connections)
+        served = faults.wrap(application)
+        if options.record:
+            recorder = Recorder(options.record, clock)
+            stack.callback(recorder.close)
+            served = recorder.wrap(served)
+        web = Web(served, tls, connections)
         serving = asyncio.create_task(web.serve([web_socket]), name="web server")
         while not web.started:
             if serving.done():

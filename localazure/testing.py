@@ -34,11 +34,17 @@ class LocalAzure:
     """
 
     def __init__(
-        self, state_dir: Path | None = None, *options: str, timing: Timing | str = Timing.FAST, time_scale: float = 1
+        self,
+        state_dir: Path | None = None,
+        *options: str,
+        timing: Timing | str = Timing.FAST,
+        time_scale: float = 1,
+        record: Path | None = None,
     ) -> None:
         self.environ: dict[str, str] = {}
         self._given = state_dir
-        self._options = ("--timing", Timing(timing).value, "--time-scale", str(time_scale), *options)
+        recording = ("--record", str(record)) if record else ()
+        self._options = ("--timing", Timing(timing).value, "--time-scale", str(time_scale), *recording, *options)
         self._process: subprocess.Popen[str] | None = None
         self._stderr: IO[str] | None = None
         self.state_dir = state_dir or Path()

@@ -1,0 +1,26 @@
+"""What a recording shows, and what it hides."""
+
+import pytest
+
+from localazure.recorder import MASK, masked
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["primaryKey", "secondaryKey", "keyValue", "access_token", "accessToken", "client_secret", "sasUri", "sasToken"],
+)
+def test_secrets_are_masked_by_their_name(name: str) -> None:
+    """At any depth, in lists too."""
+    assert masked({"a": [{name: "hush", "b": 1}]}) == {"a": [{name: MASK, "b": 1}]}
+
+
+def test_secrets_in_texts_are_masked() -> None:
+    """A signature in an address, a token in a header; what is around them stays."""
+    assert masked({"uri": "https://a/b?se=1&sig=abc%3D&sp=r"}) == {"uri": f"https://a/b?se=1&sig={MASK}&sp=r"}
+    assert masked("curl -H 'Authorization: Bearer abc.def' x") == f"curl -H 'Authorization: Bearer {MASK}' x"
+
+
+def test_what_is_no_secret_stays() -> None:
+    """Names that only look like one, too."""
+    body = {"keyType": "Primary", "authMode": "Key", "skipToken": "2", "tokens": 3, "monkey": "x"}
+    assert masked(body) == body
