@@ -14,6 +14,7 @@ import typer
 
 from localazure import server
 from localazure.clock import Timing
+from localazure.quota import Quota
 
 app = typer.Typer(
     help="Azure Machine Learning online endpoints on this machine.",
@@ -51,6 +52,10 @@ Record = Annotated[
     Path | None,
     typer.Option("--record", help="Append every management request and answer, without secrets.", dir_okay=False),
 ]
+QuotaOption = Annotated[
+    list[str] | None,
+    typer.Option("--quota", help="NAME=N: deployments, instances, cores, or requests per second. Can be repeated."),
+]
 
 
 @app.command()
@@ -62,10 +67,14 @@ def up(
     timing: TimingOption = Timing.FAST,
     time_scale: TimeScale = 1,
     record: Record = None,
+    quota: QuotaOption = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; print the variables to export once everything is ready."""
     state = (state_dir or server.default_state_directory()).absolute()
-    options = server.Options(port, ingestion_delay_s, timing, time_scale, record)
+    try:
+        options = server.Options(port, ingestion_delay_s, timing, time_scale, record, Quota.parse(quota or []))
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         _log_to(state / server.LOG_FILE)

@@ -16,6 +16,7 @@ from localazure.clock import Change
 from localazure.instances import InstanceFailed
 from localazure.operations import Operations
 from localazure.paging import page
+from localazure.quota import Quota, cores_of
 from localazure.revisions import SERVER_LOG, STORAGE_LOG, Revisions
 from localazure.runtime import Limits, Runtime
 from localazure.store import Document, Store
@@ -55,6 +56,7 @@ class Deployments:
         operations: Operations,
         runtime: Runtime,
         revisions: Revisions,
+        quota: Quota,
         scope: Scope,
         location: str,
     ) -> None:
@@ -62,6 +64,7 @@ class Deployments:
         self._operations = operations
         self._runtime = runtime
         self._revisions = revisions
+        self._quota = quota
         self._scope = scope
         self._location = location
 
@@ -116,12 +119,11 @@ class Deployments:
         parent = self._endpoint(endpoint)
         endpoints.require_settled(parent)
         old = self._store.get(KIND, _key(endpoint, name))
-        if old is None and sum(1 for _ in self._store.items(KIND, endpoint.lower() + "/")) >= rules.MAX_DEPLOYMENTS:
-            raise ArmError(400, "OutOfQuota", f"An endpoint can have at most {rules.MAX_DEPLOYMENTS} deployments.")
+        if old is None:
+            self._quota.check_deployments(sum(1 for _ in self._store.items(KIND, endpoint.lower() + "/")))
         properties = _properties(body.get("properties") or {})
         self._revisions.require_assets(properties)
         capacity = (body.get("sku") or {}).get("capacity", 1)
-        rules.check_instance_count(capacity)
         rules.check_tags(body.get("tags") or {})
         resource = {
             "id": f"{parent['resource']['id']}/deployments/{old['resource']['name'] if old else name}",
@@ -147,11 +149,14 @@ class Deployments:
         if "identity" in body:
             resource["identity"] = body["identity"]
         if "capacity" in (body.get("sku") or {}):
-            rules.check_instance_count(body["sku"]["capacity"])
             resource["sku"] = {**resource["sku"], "capacity": body["sku"]["capacity"]}
         return self._begin(endpoint, name, old, resource, 202)
 
     def _begin(self, endpoint: str, name: str, old: Document | None, resource: Document, status: int) -> Response:
+        rules.check_instance_count(resource["sku"]["capacity"])
+        self._quota.check_instances(resource["sku"]["capacity"])
+        others = (found["resource"] for key, found in self._store.items(KIND) if key != _key(endpoint, name))
+        self._quota.check_cores(resource, others)
         properties = {**resource["properties"], "provisioningState": "Creating"}
         if old:
             before = {**old["resource"]["properties"], "provisioningState": None}
@@ -248,7 +253,7 @@ class Deployments:
 
     async def _skus(self, request: Request) -> Response:
         self._document(request.path_params["endpoint"], request.path_params["deployment"])
-        capacity = {"default": 1, "minimum": 1, "maximum": rules.MAX_INSTANCES, "scaleType": "Manual"}
+        capacity = {"default": 1, "minimum": 1, "maximum": self._quota.instances, "scaleType": "Manual"}
         kind = "Microsoft.MachineLearning.Services/endpoints/deployments"
         sku = {"resourceType": kind, "sku": {"name": "Default"}, "capacity": capacity}
         return page(request, [sku], {}, size="count")
@@ -294,6 +299,7 @@ def _properties(given: dict[str, Any]) -> dict[str, Any]:
         raise not_implemented("deployments without an environment")
     if not given.get("instanceType"):
         raise bad_request("instanceType is required for a managed online deployment.")
+    cores_of(str(given["instanceType"]))
     scale = given.get("scaleSettings") or {"scaleType": "Default"}
     if scale.get("scaleType") != "Default":
         raise bad_request("A managed online deployment supports the scale type Default only.")

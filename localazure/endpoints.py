@@ -290,7 +290,7 @@ def is_deleting(document: Document) -> bool:
     return bool(document["resource"]["properties"]["provisioningState"] == "Deleting")
 
 
-def wanted_routes(document: Document, targets: dict[str, xds.Target]) -> xds.Endpoint | None:
+def wanted_routes(document: Document, targets: dict[str, xds.Target], requests_per_second: int) -> xds.Endpoint | None:
     """What the gateway shall do for the endpoint, given the deployments that run; None before it is created."""
     if not document.get("effective", True):
         document = document["previous"]
@@ -304,6 +304,7 @@ def wanted_routes(document: Document, targets: dict[str, xds.Target]) -> xds.End
         traffic=properties["traffic"],
         mirror=properties["mirrorTraffic"],
         deployments=targets,
+        requests_per_second=requests_per_second,
     )
 
 

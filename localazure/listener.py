@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from localazure.xds import CLAIMS, ROUTES, TOKENS, TYPE, Resource, source
+from localazure.xds import CLAIMS, RATES, ROUTES, TOKENS, TYPE, Resource, source
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,13 @@ def bootstrap(
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "192.0.2.0", "prefix_len": 24}]},
         "http_filters": [
             {"name": TOKENS, "typed_config": _tokens(issuer)},
+            {
+                "name": RATES,
+                "typed_config": {
+                    "@type": TYPE + "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+                    "stat_prefix": "rates",
+                },
+            },
             {
                 "name": "model-errors",
                 "typed_config": {
@@ -76,6 +83,8 @@ def bootstrap(
     return {
         "node": {"id": "local-azure", "cluster": "local-azure"},
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": 0o600}}},
+        # Its default allows for regular expressions that fit into 100 steps; that for request ids takes 203.
+        "layered_runtime": {"layers": [{"name": "limits", "static_layer": {"re2.max_program_size.error_level": 1000}}]},
         "dynamic_resources": {"cds_config": source(directory, "clusters.json")},
         "static_resources": {"listeners": [listener]},
     }
@@ -113,7 +122,16 @@ def _mapper(flags: list[str], status: int, code: str, message: str, model_status
     return mapper
 
 
+# By its status: the filter for rates sets its flag only after it has answered.
+_RATE_LIMITED = {
+    **_mapper([], 429, "RateLimitExceeded", "The endpoint gets more requests a second than it may."),
+    "filter": {
+        "status_code_filter": {"comparison": {"op": "EQ", "value": {"default_value": 429, "runtime_key": "none"}}}
+    },
+}
+
 _LOCAL_REPLIES = [
+    _RATE_LIMITED,
     _mapper(["UT"], 408, "RequestTimeout", "The request took longer than request_timeout_ms."),
     _mapper(["UO"], 429, "TooManyPendingRequests", "The deployment has too many pending requests."),
     # A container that is not there or dies under a request is a model error, as one that answers badly is.

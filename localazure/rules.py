@@ -6,10 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from localazure.arm import ArmError, bad_request
+from localazure.arm import bad_request
 
-MAX_DEPLOYMENTS = 20
-MAX_INSTANCES = 50
 MAX_REQUEST_TIMEOUT_MS = 180_000
 MAX_TAGS = 50
 MAX_TAG_NAME = 512
@@ -63,12 +61,6 @@ def check_instance_count(count: Any) -> None:
     """Raise ArmError (400) unless a deployment may have `count` instances."""
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise bad_request(f"The instance count must be an integer of at least 1, not {count!r}.")
-    if count > MAX_INSTANCES:
-        raise ArmError(
-            400,
-            "OutOfQuota",
-            f"The instance count {count} exceeds the limit of {MAX_INSTANCES} instances per deployment.",
-        )
 
 
 def check_request_timeout(timeout_ms: float) -> None:

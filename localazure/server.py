@@ -13,7 +13,7 @@ import signal
 import socket
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from localazure.identity import Identity
 from localazure.logs import Logs, workspace_id
 from localazure.metrics import Metrics
 from localazure.operations import Operations
+from localazure.quota import Quota
 from localazure.recorder import Recorder
 from localazure.revisions import Revisions
 from localazure.runtime import Runtime
@@ -64,6 +65,7 @@ class Options:
     """Divides the durations of Timing.AZURE."""
     record: Path | None = None
     """Where every management request and its answer is written."""
+    quota: Quota = field(default_factory=Quota)
 
 
 class StartFailed(Exception):
@@ -143,7 +145,9 @@ async def _serve_locked(
         workspace = Workspace(base_url, scope, LOCATION, known["tenant_id"], blobs)
         revisions = Revisions(state / "deployments", assets, blobs, Environments(clock), disk)
         online_endpoints = endpoints.Endpoints(store, operations, runtime, revisions, identity, scope, LOCATION)
-        online_deployments = deployments.Deployments(store, operations, runtime, revisions, scope, LOCATION)
+        online_deployments = deployments.Deployments(
+            store, operations, runtime, revisions, options.quota, scope, LOCATION
+        )
 
         traffic = Traffic(gateway.access_log, options.ingestion_delay_s)
         metrics = Metrics(traffic, store, scope, LOCATION)
@@ -151,7 +155,7 @@ async def _serve_locked(
 
         def wanted(running: dict[str, dict[str, xds.Target]]) -> list[xds.Endpoint]:
             routes = [
-                endpoints.wanted_routes(document, running.get(name, {}))
+                endpoints.wanted_routes(document, running.get(name, {}), options.quota.requests)
                 for name, document in store.items(endpoints.KIND)
             ]
             return [endpoint for endpoint in routes if endpoint]

@@ -18,6 +18,12 @@ TOKENS = "envoy.filters.http.jwt_authn"
 CLAIMS = "claims"
 """… under this key."""
 
+RATES = "envoy.filters.http.local_ratelimit"
+"""The filter that holds endpoints to their requests per second."""
+
+_ENDPOINT_OF_ROUTE = {"key": "localazure", "path": [{"key": "endpoint"}]}
+_CLIENT_ID = "[A-Za-z0-9_-]{1,40}"
+
 Resource = dict[str, Any]
 
 TYPE = "type.googleapis.com/envoy."
@@ -54,6 +60,8 @@ class Endpoint:
     deployments: dict[str, Target] = field(default_factory=dict)
     audience: str | None = None
     """Whom a token must be for, where requests need a token and not a key."""
+    requests_per_second: int = 500
+    """More are answered 429."""
 
 
 def cluster_name(endpoint: str, deployment: str) -> str:
@@ -113,21 +121,55 @@ def routes(endpoints: list[Endpoint]) -> Resource:
             {
                 "@type": TYPE + "config.route.v3.RouteConfiguration",
                 "name": ROUTES,
-                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": rules}],
+                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": rules, **_rates(endpoints)}],
             }
         ]
     )
 
 
+def _rates(endpoints: list[Endpoint]) -> Resource:
+    """How many requests a second each endpoint takes; every route that leads to a deployment says whose it is."""
+    whose = {"descriptor_key": "endpoint", "source": "ROUTE_ENTRY", "metadata_key": _ENDPOINT_OF_ROUTE}
+    everything = {"numerator": 100, "denominator": "HUNDRED"}
+    limit = {
+        "@type": TYPE + "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+        "stat_prefix": "rates",
+        "token_bucket": _bucket(1_000_000),  # Envoy wants one; it counts what belongs to no endpoint
+        "always_consume_default_token_bucket": False,
+        "filter_enabled": {"default_value": everything},
+        "filter_enforced": {"default_value": everything},
+        "rate_limits": [{"actions": [{"metadata": whose}]}],
+        "descriptors": [
+            {
+                "entries": [{"key": "endpoint", "value": endpoint.name}],
+                "token_bucket": _bucket(endpoint.requests_per_second),
+            }
+            for endpoint in endpoints
+        ],
+    }
+    return {"typed_per_filter_config": {RATES: limit}}
+
+
+def _bucket(per_second: int) -> Resource:
+    return {"max_tokens": per_second, "tokens_per_fill": per_second, "fill_interval": "1s"}
+
+
 def _endpoint_routes(endpoint: Endpoint) -> list[Resource]:
     prefix = f"/endpoints/{endpoint.name}/"
+    bad_id = {**_header("x-ms-client-request-id", {"safe_regex": {"regex": _CLIENT_ID}}), "invert_match": True}
     rules = [
+        _answer(
+            {"prefix": prefix, "headers": [bad_id]},
+            400,
+            "BadRequest",
+            "x-ms-client-request-id may have letters, digits, '-' and '_', 40 of them at most.",
+        ),
         _answer(
             {"prefix": prefix, **_strangers(endpoint)},
             401,
             "Unauthorized",
             "The key or token in the Authorization header is missing or not valid for this endpoint.",
-        )
+        ),
     ]
     routed = {name: target for name, target in endpoint.deployments.items() if target.routed}
     for name, target in routed.items():

@@ -104,6 +104,9 @@ def test_request_ids_are_as_on_azure(arm: Arm, endpoint: str) -> None:
     assert answer.headers["x-request-id"] != "mine"
     assert answer.headers["x-ms-client-request-id"] == "my-request_1"
     assert int(answer.headers["ms-azureml-model-time"]) >= 0
+    for wrong in ("a b", "a" * 41, "a.b"):
+        assert arm.score(endpoint, {}, **{"x-ms-client-request-id": wrong}).status_code == 400
+    assert arm.score(endpoint, {}, **{"x-ms-client-request-id": "a" * 40}).status_code == 200
 
 
 def test_every_request_is_in_the_traffic_log(azure: LocalAzure, arm: Arm, endpoint: str) -> None:

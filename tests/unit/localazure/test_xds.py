@@ -16,8 +16,8 @@ def rules(endpoint: xds.Endpoint) -> list[xds.Resource]:
 
 
 def test_keys_are_checked_before_anything_else() -> None:
-    """The first rule refuses whoever has neither key, or sends no header at all."""
-    first = rules(ENDPOINT)[0]
+    """But the request id: the rule refuses whoever has neither key, or sends no header at all."""
+    first = rules(ENDPOINT)[1]
     assert first["direct_response"]["status"] == 401
     assert [header["string_match"]["exact"] for header in first["match"]["headers"]] == ["Bearer key1", "Bearer key2"]
     assert all(header["invert_match"] for header in first["match"]["headers"])

@@ -1,0 +1,77 @@
+"""A local Azure with little quota."""
+
+import concurrent.futures
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from azure.ai.ml import load_online_deployment, load_online_endpoint
+from azure.core.exceptions import HttpResponseError
+
+from localazure.testing import LocalAzure
+from tests.integration.localazure.arm import Arm, wait_for
+from tests.integration.localazure.conftest import sdk_client
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[LocalAzure]:
+    """Quota for two small deployments, and for few requests."""
+    quota = ("deployments=2", "instances=3", "cores=16", "requests=5")
+    with LocalAzure(None, "--timing", "instant", *(part for name in quota for part in ("--quota", name))) as running:
+        yield running
+
+
+def test_out_of_quota_is_refused_as_on_azure(small: LocalAzure, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`OutOfQuota` for deployments, instances, cores: two times one instance of 4 cores takes 16, with the reserve."""
+    client = sdk_client(small.environ, monkeypatch)
+    client.online_endpoints.begin_create_or_update(load_online_endpoint(project / "endpoint.yml")).result()
+    for name in ("blue", "green"):
+        client.online_deployments.begin_create_or_update(
+            load_online_deployment(project / f"{name}-deployment.yml")
+        ).result()
+
+    def refusal(name: str, count: int, instance_type: str = "Standard_DS3_v2") -> str:
+        deployment = load_online_deployment(project / "blue-deployment.yml")
+        deployment.name, deployment.instance_count, deployment.instance_type = name, count, instance_type
+        with pytest.raises(HttpResponseError) as caught:
+            client.online_deployments.begin_create_or_update(deployment).result()
+        assert caught.value.error is not None
+        assert (caught.value.status_code, caught.value.error.code) == (400, "OutOfQuota")
+        return str(caught.value.error.message)
+
+    assert "at most 2 deployments" in refusal("yellow", 1)
+    assert "limit of 3" in refusal("blue", 4)
+    assert "needs 12 cores" in refusal("blue", 2)
+    with Arm(small.environ) as arm:
+        patched = arm.call("PATCH", "onlineEndpoints/scale/deployments/blue", {"sku": {"capacity": 2}})
+        assert (patched.status_code, patched.json()["error"]["code"]) == (400, "OutOfQuota")
+        assert arm.get("onlineEndpoints/scale/deployments/blue")["sku"]["capacity"] == 1
+        skus = arm.get("onlineEndpoints/scale/deployments/blue/skus")["value"]
+        assert skus[0]["capacity"]["maximum"] == 3
+        smaller = arm.get("onlineEndpoints/scale/deployments/green")
+        smaller["properties"]["instanceType"] = "Standard_DS2_v2"
+        path = "onlineEndpoints/scale/deployments/green"
+        assert arm.run("PUT", path, smaller)["status"] == "Succeeded"
+        smaller["sku"]["capacity"] = 3
+        assert arm.run("PUT", path, smaller)["status"] == "Succeeded"
+
+
+@pytest.mark.usefixtures("environment")
+def test_more_requests_a_second_than_the_quota_are_429(small: LocalAzure) -> None:
+    """With a code of its own; a second later requests are answered again."""
+    with Arm(small.environ) as arm:
+        endpoint = arm.get("onlineEndpoints/scale")["properties"]["scoringUri"]
+        headers = {"Authorization": f"Bearer {arm.key('scale')}", "azureml-model-deployment": "blue"}
+
+        def score(_: int = 0) -> httpx.Response:
+            return arm.scoring.post(endpoint, json={}, headers=headers)
+
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(score, range(40)))
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert "RateLimitExceeded" in {answer.json()["error"]["code"] for answer in refused}
+        assert any(answer.status_code == 200 for answer in answers)
+        wait_for(lambda: score().status_code, lambda status: status == 200, timeout_s=20)
