@@ -6,25 +6,13 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field
 
+from saferollout.judge_config import JudgeConfig
 from saferollout.names import check_deployment_name
+from saferollout.section import Section
 
 MODEL_VERSION = re.compile(r"azureml:(?P<name>[A-Za-z0-9][\w.-]*)(?::(?P<version>[\w.-]+)|@(?P<label>[\w.-]+))")
-
-
-class Section(BaseModel):
-    """A part of the config; a key it does not know is an error, not a silence."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class WhenUndecided(StrEnum):
-    """What follows when the judge knows too little at the end of a stage."""
-
-    ASK = "ask"
-    EXTEND = "extend"
-    FAIL = "fail"
 
 
 class LeftCandidate(StrEnum):
@@ -73,66 +61,6 @@ class SmokeTestConfig(Section):
     max_error_increase: float = Field(
         0.25, ge=0, description="The mean error on expected numbers may exceed the live one's by this share."
     )
-
-
-class AnswerKind(StrEnum):
-    """What the part of an answer that is compared is."""
-
-    LABELS = "labels"
-    NUMBERS = "numbers"
-    JSON = "json"
-
-
-class DriftConfig(Section):
-    """The comparison of the candidate's answers with the live ones to the same requests."""
-
-    kind: AnswerKind = Field(description="labels agree or not; numbers by their distance; json leaf by leaf.")
-    path: str = Field("", description="The part of the answer to compare, e.g. predictions.0.label; default: all.")
-    tolerance: float = Field(gt=0, lt=1, description="Harmful above this mean disagreement (0 the same, 1 all else).")
-    scale: float | None = Field(
-        None, gt=0, description="The difference of two numbers that is full disagreement, in the answer's unit."
-    )
-
-    @model_validator(mode="after")
-    def _scale_of_numbers(self) -> Self:
-        if self.kind is AnswerKind.NUMBERS and self.scale is None:
-            msg = "numbers have no scale; add scale, the difference that counts as full disagreement"
-            raise ValueError(msg)
-        if self.kind is AnswerKind.LABELS and self.scale is not None:
-            msg = "labels have no distance; remove scale, or write kind: numbers"
-            raise ValueError(msg)
-        return self
-
-
-class JudgeConfig(Section):
-    """The comparison of candidate and live during a stage."""
-
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="Chance that a healthy candidate is ever called harmful.")
-    margin: float = Field(0.0, ge=0, description="Harmful above (1 + margin) times the live error rate.")
-    no_worse_than: float = Field(0.5, gt=0, description="Healthy below (1 + this) times the live error rate, …")
-    negligible_error_rate: float = Field(0.01, gt=0, lt=1, description="… or below this error rate.")
-    error_rate_slo: float | None = Field(
-        None, gt=0, lt=1, description="Harmful above this error rate, too, whatever the live one is; default: off."
-    )
-    prediction_drift: DriftConfig | None = Field(None, description="Also compare the answers; default: off.")
-    requests_per_s: float = Field(10, gt=0, description="Recorded requests a second to each deployment.")
-    min_duration_s: float = Field(60, ge=0, description="Watch at least this long, however good it looks.")
-    max_duration_s: float = Field(600, gt=0, description="Decide by then.")
-    when_undecided: WhenUndecided = Field(WhenUndecided.ASK, description="What follows when the data is too thin.")
-
-    @model_validator(mode="after")
-    def _min_before_max(self) -> Self:
-        if self.min_duration_s > self.max_duration_s:
-            msg = "min_duration_s is above max_duration_s; make it smaller"
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _margin_before_health(self) -> Self:
-        if self.margin >= self.no_worse_than:
-            msg = "no_worse_than is not above margin; make it larger"
-            raise ValueError(msg)
-        return self
 
 
 class StageConfig(Section):

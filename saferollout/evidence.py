@@ -30,6 +30,8 @@ class Evidence(Value):
     """The finding in one sentence."""
     checks: list[Check] = Field(default=[])
     duration_s: float = 0.0
+    cut_points_ms: list[float] = Field(default=[])
+    """Quantiles of the live deployment's latency before the candidate had any traffic."""
     state: dict[str, Any] = Field(default={})
     """The judge's state, from which the next stage goes on."""
 

@@ -100,7 +100,8 @@ def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> P
             problems.extend(error.problems)
 
     endpoint = collect(endpoint_name, endpoint_path)
-    collect(read_requests, requests_path)
+    requests = collect(read_requests, requests_path)
+    problems += _truths(path, config, requests_path, requests or [])
     schema = collect(_answer_schema, schema_path) if schema_path else None
     if (deployment := collect(yamlfile.read, deployment_path)) is None:
         raise ConfigError(*problems)
@@ -194,6 +195,19 @@ def _referenced_files(path: Path, content: dict[str, Any], registered_model: boo
     if problems:
         raise ConfigError(*problems)
     return found
+
+
+def _truths(
+    path: Path, config: RolloutConfig, requests_path: Path, requests: list[RecordedRequest]
+) -> list[Problem]:  # fmt: skip
+    """A comparison with true answers needs some."""
+    if not requests or any(request.answer is not None for request in requests):
+        return []
+    problem = f"{yamlfile.shown(requests_path)} holds no true answer"
+    return [
+        Problem(yamlfile.shown(path), f"stages[{number}].judge.quality", problem, "add answers there, or remove it")
+        for number, stage in enumerate(config.stages) if stage.judge.quality
+    ]  # fmt: skip
 
 
 def _answer_schema(path: Path) -> dict[str, Any]:

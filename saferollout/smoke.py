@@ -11,6 +11,7 @@ import numpy as np
 
 from saferollout.config import SmokeTestConfig
 from saferollout.evidence import Check, Evidence
+from saferollout.judge import cut_points_ms
 from saferollout.recorded import RecordedRequest
 from saferollout.scoring import Answer, Scorer
 
@@ -52,8 +53,10 @@ async def run(
         "; ".join(f"{check.check}: {check.candidate} (limit {check.limit})" for check in failed)
         or f"{len(pairs)} recorded requests answered as they should be"
     )
+    live_ms = [pair.live.latency_ms for pair in pairs if pair.live.ok]
     return Evidence(gate="smoke test", verdict="failed" if failed else "passed", summary=summary, checks=checks,
-                    duration_s=time.monotonic() - begun)  # fmt: skip
+                    duration_s=time.monotonic() - begun, cut_points_ms=cut_points_ms(live_ms) if live_ms else [],
+                    )  # fmt: skip
 
 
 def _answered(pairs: Sequence[_Pair], config: SmokeTestConfig) -> Check:

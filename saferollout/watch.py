@@ -1,57 +1,85 @@
-"""A watch: the judge looks at a source during a stage until it knows, or until the stage's time is up."""
+"""A watch: the judge looks at its sources during a stage until it knows, or until the stage's time is up."""
 
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
-from saferollout.config import JudgeConfig, WhenUndecided
 from saferollout.evidence import Check, Evidence
-from saferollout.judge import Judge, RateRatio, Settings, Verdict
-from saferollout.source import Source
+from saferollout.judge import Batch, Judge, RateRatio, Settings, Verdict
+from saferollout.judge_config import JudgeConfig, WhenUndecided
+from saferollout.sources.following import RETRY_DELAYS_S, Following
+from saferollout.sources.source import Source
 
 MAX_EXTENSIONS = 10
+TICK_S = 1.0
 
 
-def settings_of(config: JudgeConfig) -> Settings:
-    """The judge's settings in a stage's config."""
+def settings_of(config: JudgeConfig, cut_points_ms: Sequence[float] = ()) -> Settings:
+    """The judge's settings in a stage's config, with what was measured of the live deployment before."""
+    latency, outputs = config.latency, config.output_drift
+    can_time = latency is not None and (cut_points_ms or latency.slo_ms is not None)
     return Settings(
         alpha=config.alpha,
         margin=config.margin,
         delta=config.no_worse_than,
         negligible_error_rate=config.negligible_error_rate,
         error_rate_slo=config.error_rate_slo,
+        latency_cut_points_ms=tuple(cut_points_ms) if latency else (),
+        latency_slack=latency.slack if latency else 0.0,
+        latency_slack_ms=latency.slack_ms if latency else 0.0,
+        latency_slo_ms=latency.slo_ms if latency else None,
+        warm_up=latency.warm_up if latency else 0,
         drift_tolerance=config.prediction_drift.tolerance if config.prediction_drift else None,
+        output_buckets=outputs.labels or outputs.borders if outputs else (),
+        output_is_numeric=bool(outputs and outputs.borders),
+        quality_margin=config.quality.margin if config.quality else None,
+        required=tuple(test for test in config.required if can_time or not test.startswith("latency")),
     )
 
 
 async def watch(
-    source: Source,
+    sources: Sequence[Source],
     config: JudgeConfig,
     gate: str,
     *,
-    state: dict[str, Any],
+    earlier: Evidence | None = None,
     progress: Callable[[float, str], Awaitable[None]],
+    retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
 ) -> Evidence:
-    """Judge until harm is shown, or health after the minimum time, or the maximum time is over.
+    """Judge until harm is shown, or health after the minimum time, or the maximum time or every source is over.
 
-    ``state`` is an earlier stage's evidence to go on from; ``progress`` hears how much of the time is over (0 to 1)
+    It goes on from an ``earlier`` gate's evidence; ``progress`` hears how much of the time is over (0 to 1)
     and the finding so far.
     """
-    judge = _resumed(settings_of(config), state)
-    example = ""
-    begun = time.monotonic()
+    cut_points_ms = earlier.cut_points_ms if earlier else []
+    judge = _resumed(settings_of(config, cut_points_ms), earlier.state if earlier else {})
+    example, heard = "", False
+    begun = last_at = time.monotonic()
     limit_s = config.max_duration_s * (MAX_EXTENSIONS if config.when_undecided is WhenUndecided.EXTEND else 1)
-    async with aclosing(source.batches()) as batches:
-        async for seen in batches:
-            verdict = judge.update(seen.batch)
-            example = seen.example or example
-            elapsed_s = time.monotonic() - begun
-            enough = verdict is Verdict.HEALTHY and elapsed_s >= config.min_duration_s
-            if verdict is Verdict.HARMFUL or enough or elapsed_s >= limit_s:
+    async with Following(sources, retry_delays_s) as following:
+        while not following.over:
+            seen = await following.next(TICK_S)
+            now = time.monotonic()
+            if seen:
+                # sources overlap in time: what counts is how long it took until this one was heard
+                judge.update(replace(seen.batch, duration_s=now - last_at))
+                last_at, example, heard = now, seen.example or example, heard or _tells(seen.batch)
+            enough = heard and judge.verdict is Verdict.HEALTHY and now - begun >= config.min_duration_s
+            if judge.verdict is Verdict.HARMFUL or enough or now - begun >= limit_s:
                 break
-            await progress(min(1.0, elapsed_s / limit_s), judge.words)
-    return _evidence(judge, gate, example, time.monotonic() - begun)
+            await progress(min(1.0, (now - begun) / limit_s), judge.words)
+        silent = following.over or not heard
+        troubles = dict(following.troubles)
+    return _evidence(
+        judge, gate, example, troubles, silent=silent, cut_points_ms=cut_points_ms, duration_s=time.monotonic() - begun
+    )
+
+
+def _tells(batch: Batch) -> bool:
+    """Whether a batch holds anything of the candidate's."""
+    told = (batch.candidate_requests, len(batch.candidate_latencies_ms), len(batch.disagreements))  # type: ignore[arg-type]
+    return any(told)
 
 
 def _resumed(settings: Settings, state: dict[str, Any]) -> Judge:
@@ -63,22 +91,34 @@ def _resumed(settings: Settings, state: dict[str, Any]) -> Judge:
     return Judge(settings)
 
 
-def _evidence(judge: Judge, gate: str, example: str, duration_s: float) -> Evidence:
-    alpha = judge.settings.alpha
+def _evidence(
+    judge: Judge, gate: str, example: str, troubles: dict[str, str], *, silent: bool, cut_points_ms: list[float],
+    duration_s: float,
+) -> Evidence:  # fmt: skip
+    """What was found; where nothing was told any more, what was known before is no verdict on this stage."""
+    alpha, verdict, words = judge.settings.alpha, judge.verdict, judge.words
+    if silent and verdict is not Verdict.HARMFUL:
+        verdict, words = Verdict.UNDECIDED, "nothing can be told of the candidate now: undecided"
     harm = Check(
-        check="evidence of harm (e-value)", passed=judge.verdict is not Verdict.HARMFUL,
+        check="evidence of harm (e-value)", passed=verdict is not Verdict.HARMFUL,
         candidate=f"{judge.e_value:.3g}", live="", limit=f"< {1 / alpha:.0f}",
     )  # fmt: skip
     health = Check(
-        check="evidence of health (e-value)", passed=True if judge.verdict is Verdict.HEALTHY else None,
+        check="evidence of health (e-value)", passed=True if verdict is Verdict.HEALTHY else None,
         candidate=f"{judge.e_value_healthy:.3g}", live="", limit=f"≥ {1 / alpha:.0f}",
     )  # fmt: skip
+    failed = [
+        Check(check=f"source: {name}", passed=None, candidate=f"cannot tell: {why}", live="", limit="")
+        for name, why in troubles.items()
+    ]
+    parts = [words, *(f"{name}: {why}" for name, why in troubles.items()), *([f"e.g. {example}"] if example else [])]
     return Evidence(
         gate=gate,
-        verdict=judge.verdict.value,
-        summary=judge.words + (f"; e.g. {example}" if example else ""),
-        checks=[*_counts(judge), *_findings(judge), harm, health],
+        verdict=verdict.value,
+        summary="; ".join(parts),
+        checks=[*_counts(judge), *_findings(judge), harm, health, *failed],
         duration_s=duration_s,
+        cut_points_ms=cut_points_ms,
         state=judge.to_dict(),
     )
 

@@ -5,12 +5,13 @@ import asyncio
 from prefect import task
 from prefect.artifacts import acreate_table_artifact
 
-from saferollout.config import StageConfig, WhenUndecided
+from saferollout.config import StageConfig
 from saferollout.domain import Plan
 from saferollout.errors import GateFailed
 from saferollout.evidence import Evidence
 from saferollout.judge import Verdict
-from saferollout.probes import Probes
+from saferollout.judge_config import WhenUndecided
+from saferollout.sources.probes import Probes
 from saferollout.watch import watch
 from tasks.access import in_workspace, project_of, scorer_of
 from tasks.policy import GATE
@@ -23,24 +24,20 @@ async def judge(plan: Plan, stage: StageConfig, earlier: Evidence | None) -> Evi
     gate = f"judge at {stage.traffic}%"
     if plan.stage > stage.traffic:
         return Evidence(gate=gate, verdict="passed", summary="judged before this run took the rollout over",
-                        state=earlier.state if earlier else {})  # fmt: skip
+                        state=earlier.state if earlier else {}, cut_points_ms=earlier.cut_points_ms if earlier else [],
+                        )  # fmt: skip
     state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
     requests = await asyncio.to_thread(project_of(plan).requests)
     progress = Progress(f"{plan.endpoint}-{gate}")
-    async with await scorer_of(plan, plan.endpoint) as scorer:
-        probes = Probes(
-            scorer,
-            requests,
-            candidate=plan.candidate,
-            live=plan.live,
-            requests_per_s=stage.judge.requests_per_s,
-            drift=stage.judge.prediction_drift,
-            # more at once than instances could fill a queue that is the users'
-            max_in_flight=min(state.deployments[name].instance_count for name in (plan.candidate, plan.live)),
-        )
-        evidence = await watch(
-            probes, stage.judge, gate, state=earlier.state if earlier else {}, progress=progress.show
-        )  # fmt: skip
+    probes = Probes(
+        lambda: scorer_of(plan, plan.endpoint),
+        requests,
+        stage.judge,
+        candidate=plan.candidate,
+        live=plan.live,
+        instances=min(state.deployments[name].instance_count for name in (plan.candidate, plan.live)),
+    )
+    evidence = await watch([probes], stage.judge, gate, earlier=earlier, progress=progress.show)
     await progress.show(1.0, evidence.summary)
     await acreate_table_artifact(
         table=evidence.table(), key=f"{plan.endpoint.lower()}-judge-{stage.traffic}", description=evidence.summary

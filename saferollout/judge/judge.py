@@ -40,6 +40,12 @@ class Settings:
     """Harm is also exceeding these latencies more often than live requests do, or being slower throughout, …"""
     latency_margin: float = 0.0
     """… more than (1 + this) times as often."""
+    latency_slack: float = 0.0
+    """Harmless is a candidate that is slower by this share of a live latency, …"""
+    latency_slack_ms: float = 0.0
+    """… or by this time, whichever is larger."""
+    latency_slo_ms: float | None = None
+    """A cut point without that allowance."""
     warm_up: int = 0
     """How many of the candidate's first requests do not count for latency."""
     drift_tolerance: float | None = None
@@ -145,14 +151,18 @@ class Judge:
         }
         if settings.error_rate_slo is not None:
             self.tests["error_rate_slo"] = ErrorRateSlo(alpha, settings.error_rate_slo, clumping=clumping)
-        if settings.latency_cut_points_ms:
+        if settings.latency_cut_points_ms or settings.latency_slo_ms is not None:
             margin = settings.latency_margin
             delta = max(settings.delta, 2 * margin)
             self.tests["latency"] = Latency(
-                settings.latency_cut_points_ms, alpha, margin, delta, warm_up=settings.warm_up, clumping=clumping
-            )
+                settings.latency_cut_points_ms, alpha, margin, delta, warm_up=settings.warm_up, clumping=clumping,
+                slack=settings.latency_slack, slack_ms=settings.latency_slack_ms, slo_ms=settings.latency_slo_ms,
+            )  # fmt: skip
             # Ranks have a scale that ends at one: beyond it no margin says anything.
-            self.tests["latency_shift"] = RankShift(alpha, min(margin, 0.9), min(delta, 0.95), warm_up=settings.warm_up)
+            self.tests["latency_shift"] = RankShift(
+                alpha, min(margin, 0.9), min(delta, 0.95), warm_up=settings.warm_up,
+                slack=settings.latency_slack, slack_ms=settings.latency_slack_ms,
+            )  # fmt: skip
         if settings.drift_tolerance is not None:
             self.tests["prediction_drift"] = PredictionDrift(alpha, settings.drift_tolerance, clumping=clumping)
         if settings.output_buckets:

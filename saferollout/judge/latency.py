@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from saferollout.judge.allowance import Allowance
 from saferollout.judge.clumps import CLUMPING
 from saferollout.judge.counts import check_latencies
 from saferollout.judge.event_rates import EventRates
@@ -20,12 +21,11 @@ Array = NDArray[np.float64]
 CUT_QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
 
-def cut_points_ms(live_latencies_ms: ArrayLike, slo_ms: float | None = None) -> list[float]:
-    """Return cut points for `Latency`: the live deployment's p50, p90, p95 and p99 before the stage, and an SLO.
+def cut_points_ms(live_latencies_ms: ArrayLike) -> list[float]:
+    """Return cut points for `Latency`: the live deployment's p50, p90, p95 and p99 before the stage.
 
     Args:
         live_latencies_ms: Latencies measured *before* the comparison starts, shape (T,), at least one.
-        slo_ms: A latency that few requests may exceed.
 
     Raises:
         ValueError: There is no latency.
@@ -34,8 +34,7 @@ def cut_points_ms(live_latencies_ms: ArrayLike, slo_ms: float | None = None) -> 
     if not x.size:
         msg = "cut points need live latencies from before the stage"
         raise ValueError(msg)
-    cuts = set(np.quantile(x, CUT_QUANTILES).tolist())
-    return sorted(cuts if slo_ms is None else cuts | {float(slo_ms)})
+    return sorted(set(np.quantile(x, CUT_QUANTILES).tolist()))
 
 
 class Latency(EventRates):
@@ -46,17 +45,23 @@ class Latency(EventRates):
     covers any kind of slowing: a shift shows at the median, a long tail at the 99th percentile. An error's latency
     says nothing; leave errors out.
 
+    With an allowance (`slack`, `slack_ms`) the candidate's requests are held against what L allows. A limit
+    (`slo_ms`) is a cut point without one: there a millisecond counts.
+
     The candidate's first `warm_up` requests are left out (caches fill, workers start); call `start_warm_up` again
     when instances are added.
 
     Args:
-        cut_points_ms: L in ms, K of them, fixed in advance.
+        cut_points_ms: L in ms, fixed in advance.
         alpha: The error probability of each direction, in (0, 1); shared by the cut points.
         margin: Harm is exceeding a cut point more than 1 + margin times as often. At least 0.
         delta: Health is exceeding every cut point less than 1 + delta times as often. Above `margin`.
         warm_up: The candidate's requests to leave out at the start.
         clumping: Lag-1 autocorrelation of slow requests to allow for, in [0, 1).
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
+        slack: The share by which the candidate may be slower (see `Allowance`), at least 0.
+        slack_ms: The time in ms by which it may be slower, whichever is larger, at least 0.
+        slo_ms: A limit in ms that it must not exceed more often, allowance or not.
 
     Raises:
         ValueError: A setting lies outside its range, or there is no cut point.
@@ -72,15 +77,23 @@ class Latency(EventRates):
         warm_up: int = 0,
         clumping: float = CLUMPING,
         reserve: float = 0.25,
+        slack: float = 0.0,
+        slack_ms: float = 0.0,
+        slo_ms: float | None = None,
     ) -> None:
         self.cut_points_ms = sorted({float(cut) for cut in cut_points_ms})
-        if not self.cut_points_ms or not all(0 < cut < math.inf for cut in self.cut_points_ms):
-            msg = f"cut points must be finite numbers > 0, at least one, not {list(cut_points_ms)}"
+        self.slo_ms = slo_ms
+        slo = [] if slo_ms is None else [float(slo_ms)]
+        self._live_limits = np.array(self.cut_points_ms + slo)
+        if not self._live_limits.size or not all(0 < cut < math.inf for cut in self._live_limits):
+            msg = f"cut points must be finite numbers > 0, at least one, not {self._live_limits.tolist()}"
             raise ValueError(msg)
         if warm_up < 0:
             msg = f"warm_up must be ≥ 0, not {warm_up!r}"
             raise ValueError(msg)
-        super().__init__(len(self.cut_points_ms), alpha, margin, delta, clumping=clumping, reserve=reserve)
+        super().__init__(self._live_limits.size, alpha, margin, delta, clumping=clumping, reserve=reserve)
+        self.allowance = Allowance(slack, slack_ms)
+        self._candidate_limits = np.array([*self.allowance.on(np.array(self.cut_points_ms)), *slo])
         self.warm_up = int(warm_up)
         self._cold = self.warm_up
         self.candidate = LatencyHistogram()
@@ -103,7 +116,8 @@ class Latency(EventRates):
         if candidate.size or live.size:
             self.candidate.add(candidate)
             self.live.add(live)
-            batch = [candidate.size, live.size, *self._exceed(candidate), *self._exceed(live)]
+            exceed = [*_exceed(candidate, self._candidate_limits), *_exceed(live, self._live_limits)]
+            batch = [candidate.size, live.size, *exceed]
             self._count(np.array(batch, dtype=np.float64)[:, np.newaxis])
         return self.verdict
 
@@ -123,7 +137,7 @@ class Latency(EventRates):
         """
         n_c, n_b = np.asarray(candidate_requests, dtype=np.float64), np.asarray(live_requests, dtype=np.float64)
         k_c, k_b = np.asarray(candidate_slower, dtype=np.float64), np.asarray(live_slower, dtype=np.float64)
-        shape = (n_c.size, len(self.cut_points_ms))
+        shape = (n_c.size, self._kinds)
         if n_c.ndim != 1 or n_c.shape != n_b.shape or k_c.shape != shape or k_b.shape != shape:
             msg = f"counts must be of shapes ({n_c.size},) and {shape}, not {k_c.shape}, {n_b.shape} and {k_b.shape}"
             raise ValueError(msg)
@@ -134,11 +148,6 @@ class Latency(EventRates):
         if n_c.size:
             self._count(np.concatenate((n_c[np.newaxis], n_b[np.newaxis], k_c.T, k_b.T)))
         return self.verdict
-
-    def _exceed(self, latencies_ms: Array) -> Array:
-        """How many latencies exceed each cut point, shape (K,)."""
-        at_most = np.searchsorted(np.sort(latencies_ms), self.cut_points_ms, side="right")
-        return (latencies_ms.size - at_most).astype(np.float64)
 
     @property
     def words(self) -> str:
@@ -151,13 +160,20 @@ class Latency(EventRates):
         candidate = self._candidate_events[worst] / self.candidate_requests
         live = self._live_events[worst] / self.live_requests
         return (
-            f"{start} {candidate:.1%} take longer than {self.cut_points_ms[worst]:.4g} ms "
-            f"against {live:.1%} of the live ones {tail}"
+            f"{start} {candidate:.1%} take longer than {self._candidate_limits[worst]:.4g} ms "
+            f"against {live:.1%} of the live ones longer than {self._live_limits[worst]:.4g} ms {tail}"
         )
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {"cut_points_ms": self.cut_points_ms, "warm_up": self.warm_up, **super().settings()}
+        return {
+            "cut_points_ms": self.cut_points_ms,
+            "warm_up": self.warm_up,
+            "slack": self.allowance.share,
+            "slack_ms": self.allowance.ms,
+            "slo_ms": self.slo_ms,
+            **super().settings(),
+        }
 
     def _more_state(self) -> dict[str, Any]:
         return {
@@ -172,3 +188,9 @@ class Latency(EventRates):
         self._cold = int(state["cold"])
         self.candidate.restore(state["candidate_histogram"])
         self.live.restore(state["live_histogram"])
+
+
+def _exceed(latencies_ms: Array, limits_ms: Array) -> Array:
+    """How many latencies exceed each limit, shape (K,)."""
+    at_most = np.searchsorted(np.sort(latencies_ms), limits_ms, side="right")
+    return (latencies_ms.size - at_most).astype(np.float64)

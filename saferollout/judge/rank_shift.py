@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from saferollout.judge.allowance import Allowance
 from saferollout.judge.bounded_mean import STAKES
 from saferollout.judge.counts import check_fraction, check_latencies
 from saferollout.judge.two_sided import TwoSided, number
@@ -52,6 +53,8 @@ class RankShift(TwoSided):
         gap: Candidate requests left out between two bets, at least 0.
         warm_up: The candidate's requests to leave out at the start.
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
+        slack: The share by which the candidate may be slower (see `Allowance`), at least 0.
+        slack_ms: The time in ms by which it may be slower, whichever is larger, at least 0.
 
     Raises:
         ValueError: A setting lies outside its range.
@@ -77,6 +80,8 @@ class RankShift(TwoSided):
         gap: int = 2,
         warm_up: int = 0,
         reserve: float = 0.25,
+        slack: float = 0.0,
+        slack_ms: float = 0.0,
     ) -> None:
         self.margin = check_fraction("margin", margin, closed=True)
         self.delta = check_fraction("delta", delta, low=self.margin)
@@ -84,6 +89,7 @@ class RankShift(TwoSided):
         self.gap = int(check_fraction("gap", gap, high=np.inf, closed=True))
         self.warm_up = int(check_fraction("warm_up", warm_up, high=np.inf, closed=True))
         self.reserve = check_fraction("reserve", reserve, closed=True)
+        self.allowance = Allowance(slack, slack_ms)
         even = np.full(STAKES.size, 1.0 / STAKES.size)
         super().__init__(alpha, Wealth(even, self.reserve), Wealth(even))
         self.candidate_requests = 0
@@ -112,7 +118,7 @@ class RankShift(TwoSided):
         cold = min(self._cold, candidate.size)
         self._cold -= cold
         before = self.candidate_requests - len(self._candidate)
-        candidate = np.concatenate((self._candidate, candidate[cold:]))
+        candidate = np.concatenate((self._candidate, self.allowance.off(candidate[cold:])))
         live = np.concatenate((self._live, live))
         self.candidate_requests = before + candidate.size
         period = self.block + self.gap
@@ -150,15 +156,15 @@ class RankShift(TwoSided):
 
     @property
     def chance(self) -> float:
-        """The chance that a candidate's request is slower than a live one, ½ without data."""
+        """The chance that a candidate's request is slower than a live one and the allowance, ½ without data."""
         return self._total / self.blocks if self.blocks else 0.5
 
     @property
     def words(self) -> str:
         """The finding in one sentence."""
         return (
-            f"after {number(self.candidate_requests)} candidate requests one is slower than a live one in "
-            f"{self.chance:.1%} of comparisons (50% if alike) (α = {self.alpha:g}): {self.verdict}"
+            f"after {number(self.candidate_requests)} candidate requests one is slower than a live one{self.allowance} "
+            f"in {self.chance:.1%} of comparisons (50% if alike) (α = {self.alpha:g}): {self.verdict}"
         )
 
     def _growth(self) -> tuple[Array, Array]:
@@ -180,4 +186,6 @@ class RankShift(TwoSided):
             "gap": self.gap,
             "warm_up": self.warm_up,
             "reserve": self.reserve,
+            "slack": self.allowance.share,
+            "slack_ms": self.allowance.ms,
         }

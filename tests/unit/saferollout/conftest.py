@@ -213,6 +213,17 @@ MISTAKES = [
             "stages: [{traffic: 100, judge: {prediction_drift: {kind: numbers, tolerance: 0.1}}}]\n",
             "stages[0].judge.prediction_drift", "numbers have no scale",
             "add scale, the difference that counts as full disagreement")),
+    Mistake("required but off", *_config(
+            "stages: [{traffic: 100, judge: {required: [quality]}}]\n", "stages[0].judge",
+            "required names quality, but quality is off", "add quality, or do not require it")),
+    Mistake("labels and borders", *_config(
+            "stages: [{traffic: 100, judge: {output_drift: {labels: [a], borders: [1]}}}]\n",
+            "stages[0].judge.output_drift", "needs either labels or borders", "write one of them")),
+    Mistake("quality without truth", {
+                "rollout.yaml": CONFIG + "stages: [{traffic: 100, judge: {quality: {kind: labels}}}]\n",
+                "requests.jsonl": '{"request": 1}\n',
+            }, "rollout.yaml", "stages[0].judge.quality", "requests.jsonl holds no true answer",
+            "add answers there, or remove it"),
     Mistake("number for text", *_config("workspace: {resource_group: 7}\n", "workspace.resource_group",
             "7 does not fit", "write text, in quotes if it is all digits")),
     Mistake("number for path", {"rollout.yaml": "endpoint: 7\ndeployment: green.yml\n"}, "rollout.yaml", "endpoint",

@@ -9,7 +9,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from saferollout.config import JudgeConfig, LeftCandidate, ModelVersion, RolloutConfig, WhenUndecided
+from saferollout.config import LeftCandidate, ModelVersion, RolloutConfig
+from saferollout.judge_config import JudgeConfig, WhenUndecided
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 SHORTEST = {"endpoint": "endpoint.yml", "deployment": "green.yml"}

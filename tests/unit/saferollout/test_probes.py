@@ -2,33 +2,46 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
 import pytest
 
 from saferollout.errors import AzureFailed
-from saferollout.probes import Probes
+from saferollout.judge_config import JudgeConfig
 from saferollout.recorded import RecordedRequest
 from saferollout.scoring import Scorer
-from saferollout.source import Seen
+from saferollout.sources.probes import Probes
+from saferollout.sources.source import Seen
 
 REQUESTS = [RecordedRequest(request={"data": number}) for number in range(4)]
 RATE = 40
 MAX_IN_FLIGHT = 4
 
 
-@pytest.fixture
-async def scorer(endpoint: Any) -> AsyncIterator[Scorer]:
-    """A scorer of the endpoint, both of whose deployments answer."""
+Connect = Callable[[], Awaitable[Scorer]]
+
+
+def connecting(endpoint: Any, key: str = "secret") -> Connect:
+    """What connects to an endpoint, both of whose deployments answer."""
     endpoint.deployments = dict.fromkeys(("green", "blue"), lambda _: endpoint.reply(200, [1]))
-    async with Scorer(endpoint.uri, "secret") as found:
-        yield found
+
+    async def connect() -> Scorer:
+        return Scorer(endpoint.uri, key)
+
+    return connect
 
 
-def probes(scorer: Scorer, rate: float = RATE) -> Probes:
-    return Probes(scorer, REQUESTS, candidate="green", live="blue", requests_per_s=rate, max_in_flight=MAX_IN_FLIGHT)
+@pytest.fixture
+def connect(endpoint: Any) -> Connect:
+    """As each test needs it."""
+    return connecting(endpoint)
+
+
+def probes(connect: Connect, rate: float = RATE, instances: int = MAX_IN_FLIGHT, share: float = 1) -> Probes:
+    config = JudgeConfig(requests_per_s=rate, capacity_share=share)
+    return Probes(connect, REQUESTS, config, candidate="green", live="blue", instances=instances)
 
 
 async def first(source: Probes) -> Seen:
@@ -41,9 +54,9 @@ async def first(source: Probes) -> Seen:
         assert asyncio.all_tasks() - before == set()
 
 
-async def test_both_deployments_get_the_same_at_the_set_pace(scorer: Scorer, endpoint: Any) -> None:
+async def test_both_deployments_get_the_same_at_the_set_pace(connect: Connect, endpoint: Any) -> None:
     """In a second about as many requests as configured go to each, never more, and the file is read round and round."""
-    seen = await first(probes(scorer))
+    seen = await first(probes(connect))
     batch = seen.batch
 
     assert RATE / 4 <= batch.candidate_requests == batch.live_requests <= RATE + 1
@@ -55,7 +68,7 @@ async def test_both_deployments_get_the_same_at_the_set_pace(scorer: Scorer, end
         assert max(counts) - min(counts) <= MAX_IN_FLIGHT / 4
 
 
-async def test_errors_are_counted_for_each_deployment(scorer: Scorer, endpoint: Any) -> None:
+async def test_errors_are_counted_for_each_deployment(connect: Connect, endpoint: Any) -> None:
     """Every second request fails on the candidate, every fourth on the live deployment; one error is shown."""
     fails = {"green": {1, 3}, "blue": {2}}
     for name, numbers in fails.items():
@@ -63,7 +76,7 @@ async def test_errors_are_counted_for_each_deployment(scorer: Scorer, endpoint: 
             endpoint.reply(500, "division by zero") if request["data"] in numbers else endpoint.reply(200, [1])
         )
 
-    seen = await first(probes(scorer))
+    seen = await first(probes(connect))
     batch = seen.batch
 
     assert batch.candidate_errors == pytest.approx(batch.candidate_requests / 2, abs=5)
@@ -71,20 +84,20 @@ async def test_errors_are_counted_for_each_deployment(scorer: Scorer, endpoint: 
     assert seen.example == "500 division by zero"
 
 
-async def test_batches_go_on_without_a_gap(scorer: Scorer, endpoint: Any) -> None:
+async def test_batches_go_on_without_a_gap(connect: Connect, endpoint: Any) -> None:
     """What is in the air at the end of a second counts in the next: nothing sent is lost or counted twice."""
-    async with aclosing(probes(scorer).batches()) as batches:
+    async with aclosing(probes(connect).batches()) as batches:
         counted = [await anext(batches), await anext(batches)]
         sent = endpoint.count("green")
 
     assert sent - MAX_IN_FLIGHT <= sum(seen.batch.candidate_requests for seen in counted) <= sent
 
 
-async def test_a_deployment_that_hangs_is_not_drowned(scorer: Scorer, endpoint: Any) -> None:
+async def test_a_deployment_that_hangs_is_not_drowned(connect: Connect, endpoint: Any) -> None:
     """Few requests wait for it at a time, and the batches go on, empty, so that the watch can look at its clock."""
     endpoint.deployments["green"] = endpoint.hang
 
-    batch = (await first(probes(scorer, rate=200))).batch
+    batch = (await first(probes(connect, rate=200))).batch
 
     assert (batch.candidate_requests, batch.live_requests) == (0, 0)
     assert 0 < endpoint.count("green") <= MAX_IN_FLIGHT
@@ -92,19 +105,56 @@ async def test_a_deployment_that_hangs_is_not_drowned(scorer: Scorer, endpoint: 
 
 async def test_a_key_that_is_refused_says_nothing_of_the_candidate(endpoint: Any) -> None:
     """After a key was renewed, every answer is a 401: a failure that a retry with the new key cures, not a verdict."""
-    async with Scorer(endpoint.uri, "the old key") as scorer:
-        with pytest.raises(AzureFailed, match=r"does not accept its own key any more \(401\)") as caught:
-            await first(probes(scorer))
+    with pytest.raises(AzureFailed, match=r"does not accept its own key any more \(401\)") as caught:
+        await first(probes(connecting(endpoint, "the old key")))
 
     assert (caught.value.status, caught.value.retryable) == (401, True)
 
 
-async def test_probes_end_with_whoever_listens(scorer: Scorer, endpoint: Any) -> None:
+async def test_an_endpoint_out_of_reach_says_nothing_of_the_candidate(unused_tcp_port: int) -> None:
+    """No connection for either deployment is a failure of the network, worth another try, and no error of anybody's."""
+
+    async def connect() -> Scorer:
+        return Scorer(f"http://127.0.0.1:{unused_tcp_port}/score", "secret")
+
+    with pytest.raises(AzureFailed, match="cannot be reached") as caught:
+        await first(probes(connect))
+
+    assert caught.value.retryable
+
+
+async def test_probes_leave_the_deployments_to_the_users(connect: Connect, endpoint: Any) -> None:
+    """At 20 ms a request, a tenth of one instance's time is five requests a second, and of two instances' ten."""
+
+    def working(_: Any) -> Any:
+        threading.Event().wait(0.02)
+        return endpoint.reply(200, [1])
+
+    endpoint.deployments["blue"] = working
+    counts = [(await first(probes(connect, 100, instances, share=0.1))).batch.live_requests for instances in (1, 2)]
+
+    assert 1 <= counts[0] <= 5 + 2
+    assert counts[0] <= counts[1] <= 10 + 2
+
+
+async def test_latencies_and_answers_come_in_pairs(connect: Connect, endpoint: Any) -> None:
+    """Of a pair with an error neither latency nor answer counts."""
+    endpoint.deployments["green"] = lambda request: (
+        endpoint.reply(500, "oh") if request["data"] == 1 else endpoint.reply(200, [1])
+    )
+
+    batch = (await first(probes(connect))).batch
+
+    assert len(batch.candidate_latencies_ms) == len(batch.live_latencies_ms)
+    assert len(batch.candidate_latencies_ms) == batch.candidate_requests - batch.candidate_errors
+
+
+async def test_probes_end_with_whoever_listens(connect: Connect, endpoint: Any) -> None:
     """When the task that reads the batches is cancelled, in the middle of requests, nothing is sent any more."""
     arrived = threading.Event()
     endpoint.deployments["green"] = lambda request: arrived.set() or endpoint.hang(request)
     before = asyncio.all_tasks()
-    listening = asyncio.create_task(first(probes(scorer)))
+    listening = asyncio.create_task(first(probes(connect)))
     assert await asyncio.to_thread(arrived.wait, 10)
 
     listening.cancel()

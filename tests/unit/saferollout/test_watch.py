@@ -1,22 +1,23 @@
 """A watch: when the judge ends it, on what, and how the next stage goes on."""
 
 import asyncio
+import threading
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
-from saferollout.config import DriftConfig, JudgeConfig
 from saferollout.errors import AzureFailed
 from saferollout.evidence import Evidence
 from saferollout.judge import Batch
-from saferollout.probes import Probes
+from saferollout.judge_config import JudgeConfig
 from saferollout.recorded import RecordedRequest
 from saferollout.scoring import Scorer
-from saferollout.source import Seen
+from saferollout.sources.probes import Probes
+from saferollout.sources.source import Seen
 from saferollout.watch import watch
 
-REQUESTS = [RecordedRequest(request=number) for number in range(10)]
+REQUESTS = [RecordedRequest(request=number, answer=[1]) for number in range(10)]
 LENIENT = {"negligible_error_rate": 0.3, "requests_per_s": 50}
 """Health is shown by few requests."""
 
@@ -36,6 +37,8 @@ class Told:
 class Script:
     """A source that gives the same batch again and again."""
 
+    name = "script"
+
     def __init__(self, requests: int = 10, errors: int = 0, interval_s: float = 0.02) -> None:
         batch = Batch(candidate_requests=requests, candidate_errors=errors, live_requests=requests)
         self.seen = Seen(batch, example="500 oh" if errors else "")
@@ -53,23 +56,24 @@ class Script:
             self.closed = True
 
 
-async def watched(
-    source: Any, state: dict[str, Any] | None = None, told: Told | None = None, **config: Any
-) -> Evidence:
-    judge = JudgeConfig(**{"min_duration_s": 0, "max_duration_s": 30} | config)
-    return await watch(source, judge, "judge at 10%", state=state or {}, progress=told or Told())
+async def watched(*sources: Any, earlier: Evidence | None = None, told: Told | None = None, **config: Any) -> Evidence:
+    judge = JudgeConfig.model_validate({"min_duration_s": 0, "max_duration_s": 30} | config)
+    return await watch(
+        sources, judge, "judge at 10%", earlier=earlier, progress=told or Told(), retry_delays_s=(0.1, 0.1)
+    )
 
 
-async def probed(endpoint: Any, candidate: Any, **config: Any) -> Evidence:
+async def probed(endpoint: Any, candidate: Any, earlier: Evidence | None = None, **config: Any) -> Evidence:
     """Watch a candidate on a real endpoint beside a live deployment that always answers."""
     endpoint.deployments = {"green": candidate, "blue": lambda _: endpoint.reply(200, [1])}
+    config = {"requests_per_s": 50, "capacity_share": 1, "min_duration_s": 0} | config
     before = asyncio.all_tasks()
-    async with Scorer(endpoint.uri, "secret") as scorer:
-        rate = config.get("requests_per_s", 50)
-        drift = DriftConfig.model_validate(config["prediction_drift"]) if "prediction_drift" in config else None
-        evidence = await watched(
-            Probes(scorer, REQUESTS, candidate="green", live="blue", requests_per_s=rate, drift=drift), **config
-        )
+
+    async def connect() -> Scorer:
+        return Scorer(endpoint.uri, "secret")
+
+    probes = Probes(connect, REQUESTS, JudgeConfig.model_validate(config), candidate="green", live="blue")
+    evidence = await watched(probes, earlier=earlier, **config)
     assert asyncio.all_tasks() - before == set()
     return evidence
 
@@ -152,18 +156,139 @@ async def test_the_source_is_closed_with_the_verdict(errors: int) -> None:
     assert source.closed
 
 
-async def test_a_source_that_fails_is_no_verdict() -> None:
-    """Azure's failure is passed on as what it is, with whether a retry may help."""
+class Broken(Script):
+    """A source that fails after each batch, as long as it shall."""
 
-    class Broken(Script):
+    name = "broken"
+
+    def __init__(self, failures: int, error: AzureFailed, **batch: Any) -> None:
+        super().__init__(**batch)
+        self.failures = failures
+        self.error = error
+        self.opened = 0
+
+    async def batches(self) -> AsyncGenerator[Seen, None]:
+        self.opened += 1
+        if self.opened <= self.failures:
+            raise self.error
+        async for seen in super().batches():
+            yield seen
+
+
+THROTTLED = AzureFailed("throttled", status=429, retryable=True)
+
+
+async def test_a_source_that_fails_is_read_again() -> None:
+    """A failure that passes costs nothing but time, and nothing is said of it."""
+    source = Broken(2, THROTTLED)
+
+    evidence = await watched(source, **LENIENT)
+
+    assert (evidence.verdict, source.opened) == ("healthy", 3)
+    assert "throttled" not in evidence.summary
+
+
+@pytest.mark.parametrize(("error", "opened"), [(THROTTLED, 3), (AzureFailed("forbidden", status=403), 1)])
+async def test_a_source_that_cannot_tell_is_no_verdict(error: AzureFailed, opened: int) -> None:
+    """Given up, it makes the verdict undecided, with the reason and long before the time is over, even after health."""
+    healthy = await watched(Script(), **LENIENT)
+    source = Broken(100, error)
+
+    evidence = await watched(source, earlier=healthy, **LENIENT)
+
+    assert (healthy.verdict, evidence.verdict, source.opened) == ("healthy", "undecided", opened)
+    assert f"broken: {error}" in evidence.summary
+    assert evidence.checks[-1].candidate == f"cannot tell: {error}"
+    assert evidence.duration_s < 10
+
+
+async def test_the_other_sources_go_on() -> None:
+    """One source that cannot tell does not silence the others, and is mentioned."""
+    evidence = await watched(Broken(100, THROTTLED), Script(), **LENIENT)
+
+    assert evidence.verdict == "healthy"
+    assert "broken: throttled" in evidence.summary
+
+
+async def test_a_bug_in_a_source_is_not_hidden() -> None:
+    """What is not a failure of Azure ends the watch as what it is."""
+
+    class Buggy(Script):
         async def batches(self) -> AsyncGenerator[Seen, None]:
             yield self.seen
-            raise AzureFailed("throttled", status=429, retryable=True)
+            raise KeyError("deployment")
 
-    with pytest.raises(AzureFailed, match="throttled") as caught:
-        await watched(Broken())
+    with pytest.raises(KeyError, match="deployment"):
+        await watched(Buggy())
 
-    assert caught.value.retryable
+
+async def test_health_of_an_earlier_stage_is_not_health_of_this_one() -> None:
+    """A stage in which nothing at all was told ends undecided, whatever was known before."""
+    healthy = await watched(Script(), **LENIENT)
+
+    evidence = await watched(Script(requests=0), earlier=healthy, max_duration_s=0.2, **LENIENT)
+
+    assert evidence.verdict == "undecided"
+
+
+async def test_undecided_says_what_it_would_take() -> None:
+    """The person who is asked sees how long a verdict would take at this traffic."""
+    evidence = await watched(Script(requests=1, interval_s=0.05), max_duration_s=1)
+
+    assert evidence.verdict == "undecided"
+    assert "more minute at this traffic would show it healthy" in evidence.summary
+
+
+CUTS = [5.0, 10.0, 20.0]
+BEFORE = Evidence(gate="smoke test", verdict="passed", summary="", cut_points_ms=CUTS)
+
+
+async def test_a_slow_candidate_is_harm(endpoint: Any) -> None:
+    """Not one request fails, but each takes 100 ms longer than the live deployment's: caught by default."""
+
+    def slow(_: Any) -> Any:
+        threading.Event().wait(0.1)
+        return endpoint.reply(200, [1])
+
+    evidence = await probed(endpoint, slow, earlier=BEFORE, min_duration_s=60, max_duration_s=60)
+
+    assert evidence.verdict == "harmful"
+    assert evidence.cut_points_ms == CUTS
+    assert {check.check for check in evidence.checks} >= {"latency (e-value)", "latency shift (e-value)"}
+
+
+async def test_what_no_user_feels_is_no_harm(endpoint: Any) -> None:
+    """A candidate slower by a few milliseconds is healthy under the default allowance."""
+
+    def slower(_: Any) -> Any:
+        threading.Event().wait(0.005)
+        return endpoint.reply(200, [1])
+
+    evidence = await probed(endpoint, slower, earlier=BEFORE, min_duration_s=3, **LENIENT)
+
+    assert evidence.verdict == "healthy"
+
+
+async def test_worse_answers_are_harm(endpoint: Any) -> None:
+    """The live deployment knows the true answer, the candidate does not: the quality test says so."""
+    quality = {"kind": "labels", "path": "0"}
+
+    evidence = await probed(endpoint, lambda _: endpoint.reply(200, [2]), quality=quality)
+
+    assert evidence.verdict == "harmful"
+    assert "answers with a known truth" in evidence.summary
+
+
+async def test_other_frequencies_of_answers_are_harm(endpoint: Any) -> None:
+    """Answers that need not agree pair by pair are compared by how often each comes."""
+    evidence = await probed(
+        endpoint,
+        lambda number: endpoint.reply(200, [1 + number % 2]),
+        output_drift={"path": "0", "labels": [1, 2]},
+    )
+
+    assert evidence.verdict == "harmful"
+    assert "of the answers are 2 against 0.0%" in evidence.summary
 
 
 async def test_progress_hears_how_far_it_is_and_what_is_known() -> None:
@@ -185,7 +310,7 @@ async def test_the_next_stage_goes_on_from_the_evidence() -> None:
 
     assert (first.verdict, kept.verdict, kept.checks) == ("undecided", "undecided", first.checks)
     assert (await watched(anew, **LENIENT)).verdict == "healthy"
-    assert (await watched(resumed, kept.state, **LENIENT)).verdict == "healthy"
+    assert (await watched(resumed, earlier=kept, **LENIENT)).verdict == "healthy"
     assert resumed.given < anew.given
 
 
@@ -194,9 +319,8 @@ async def test_other_settings_begin_anew() -> None:
     first = await watched(Script(), max_duration_s=0.05)
     state_before = dict(first.state)
 
-    same = await watched(Script(requests=0), first.state, max_duration_s=0.05)
-    other = await watched(Script(requests=0), first.state, max_duration_s=0.05, alpha=0.01)
+    same = await watched(Script(requests=0), earlier=first, max_duration_s=0.05)
+    other = await watched(Script(requests=0), earlier=first, max_duration_s=0.05, alpha=0.01)
 
-    assert "after 0 candidate requests" not in same.summary
-    assert "after 0 candidate requests" in other.summary
+    assert [evidence.checks[0].candidate for evidence in (same, other)] == [first.checks[0].candidate, "0"]
     assert first.state == state_before

@@ -1,4 +1,4 @@
-"""Where the judge's data comes from: a source tells what both deployments did, the same seconds of each."""
+"""A source tells what both deployments did, the same seconds of each."""
 
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -19,6 +19,14 @@ class Seen:
 class Source(Protocol):
     """Anything that can tell how both deployments do, until the caller stops listening."""
 
+    @property
+    def name(self) -> str:
+        """What to call it."""
+        ...
+
     def batches(self) -> AsyncGenerator[Seen, None]:
-        """What is seen, as it comes, about once a second; endless."""
+        """What is seen, as it comes, without end.
+
+        Raises AzureFailed when it cannot tell, which is no evidence; called again, it starts afresh.
+        """
         ...

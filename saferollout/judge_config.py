@@ -1,0 +1,141 @@
+"""The ``judge`` section of a stage: what is compared, on which data, for how long, and how strictly."""
+
+from enum import StrEnum
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from saferollout.section import Section
+
+
+class WhenUndecided(StrEnum):
+    """What follows when the judge knows too little at the end of a stage."""
+
+    ASK = "ask"
+    EXTEND = "extend"
+    FAIL = "fail"
+
+
+class LatencyConfig(Section):
+    """The comparison of latencies: a rank test, and cut points at the live p50, p90, p95 and p99 before the stage."""
+
+    slack: float = Field(0.25, ge=0, description="Harmless: slower by this share of a live latency, …")
+    slack_ms: float = Field(25, ge=0, description="… or by this many milliseconds, whichever is more.")
+    slo_ms: float | None = Field(
+        None, gt=0, description="Harmful, without that slack: to exceed this latency more often than live does."
+    )
+    warm_up: int = Field(20, ge=0, description="Leave out the candidate's first requests.")
+
+
+class AnswerKind(StrEnum):
+    """What the part of an answer that is compared is."""
+
+    LABELS = "labels"
+    NUMBERS = "numbers"
+    VECTORS = "vectors"
+    JSON = "json"
+
+
+class AnswerConfig(Section):
+    """How far two answers are apart, from 0 (the same) to 1 (as different as can be)."""
+
+    kind: AnswerKind = Field(
+        description="labels agree or not; numbers by their distance; vectors, e.g. probabilities; json leaf by leaf."
+    )
+    path: str = Field("", description="The part of the answer to compare, e.g. predictions.0.label; default: all.")
+    scale: float | None = Field(
+        None, gt=0, description="The difference of two numbers that is full disagreement, in the answer's unit."
+    )
+
+    @model_validator(mode="after")
+    def _scale_of_numbers(self) -> Self:
+        if self.kind is AnswerKind.NUMBERS and self.scale is None:
+            msg = "numbers have no scale; add scale, the difference that counts as full disagreement"
+            raise ValueError(msg)
+        if self.kind in (AnswerKind.LABELS, AnswerKind.VECTORS) and self.scale is not None:
+            msg = f"{self.kind} have no scale; remove scale, or write kind: numbers"
+            raise ValueError(msg)
+        return self
+
+
+class DriftConfig(AnswerConfig):
+    """The comparison of the candidate's answers with the live ones to the same requests."""
+
+    tolerance: float = Field(gt=0, lt=1, description="Harmful above this mean disagreement (0 the same, 1 all else).")
+
+
+class QualityConfig(AnswerConfig):
+    """The comparison of both deployments' answers with the true ones, where recorded requests carry them."""
+
+    margin: float = Field(
+        0.01, ge=0, le=0.9, description="Harmful if the mean loss (0 right, 1 wrong) exceeds the live one by more."
+    )
+
+
+class OutputDriftConfig(Section):
+    """The comparison of how often which answers come, where answers to one request need not be the same."""
+
+    path: str = Field("", description="The part of the answer to count, e.g. predictions.0.label; default: all.")
+    labels: tuple[str | bool | int, ...] = Field((), description="The answers to count; others count together.")
+    borders: tuple[float, ...] = Field((), description="Or the borders between buckets of numbers.")
+
+    @model_validator(mode="after")
+    def _either(self) -> Self:
+        if bool(self.labels) == bool(self.borders):
+            msg = "needs either labels or borders; write one of them"
+            raise ValueError(msg)
+        return self
+
+
+Test = Literal["error_rate_slo", "latency", "latency_shift", "prediction_drift", "output_drift", "quality"]
+
+
+class JudgeConfig(Section):
+    """The comparison of candidate and live during a stage."""
+
+    alpha: float = Field(0.05, gt=0, lt=0.5, description="Chance that a healthy candidate is ever called harmful.")
+    margin: float = Field(0.0, ge=0, description="Harmful above (1 + margin) times the live error rate.")
+    no_worse_than: float = Field(0.5, gt=0, description="Healthy below (1 + this) times the live error rate, …")
+    negligible_error_rate: float = Field(0.01, gt=0, lt=1, description="… or below this error rate.")
+    error_rate_slo: float | None = Field(
+        None, gt=0, lt=1, description="Harmful above this error rate, too, whatever the live one is; default: off."
+    )
+    latency: LatencyConfig | None = Field(LatencyConfig(), description="Also compare latencies; null: do not.")
+    prediction_drift: DriftConfig | None = Field(None, description="Also compare the answers; default: off.")
+    output_drift: OutputDriftConfig | None = Field(
+        None, description="Also compare how often which answers come; default: off."
+    )
+    quality: QualityConfig | None = Field(None, description="Also compare with the true answers; default: off.")
+    required: tuple[Test, ...] = Field(
+        (), description="Tests that must prove health, too; the others must only not prove harm."
+    )
+    requests_per_s: float = Field(10, gt=0, description="Recorded requests a second to each deployment, at most.")
+    capacity_share: float = Field(
+        0.25, gt=0, le=1, description="Of a deployment's time that recorded requests take, at most; slower if need be."
+    )
+    min_duration_s: float = Field(60, ge=0, description="Watch at least this long, however good it looks.")
+    max_duration_s: float = Field(600, gt=0, description="Decide by then.")
+    when_undecided: WhenUndecided = Field(WhenUndecided.ASK, description="What follows when the data is too thin.")
+
+    @model_validator(mode="after")
+    def _min_before_max(self) -> Self:
+        if self.min_duration_s > self.max_duration_s:
+            msg = "min_duration_s is above max_duration_s; make it smaller"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _margin_before_health(self) -> Self:
+        if self.margin >= self.no_worse_than:
+            msg = "no_worse_than is not above margin; make it larger"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _required_are_there(self) -> Self:
+        for test in self.required:
+            section = test.replace("latency_shift", "latency")
+            if getattr(self, section) is None:
+                msg = f"required names {test}, but {section} is off; add {section}, or do not require it"
+                raise ValueError(msg)
+        return self

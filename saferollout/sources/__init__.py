@@ -1,0 +1,1 @@
+"""Where the judge's data comes from."""

@@ -1,0 +1,74 @@
+"""Following: several sources read at once, each tried again by itself when it fails."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Self
+
+from saferollout.errors import AzureFailed
+from saferollout.sources.source import Seen, Source
+
+RETRY_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+class Following:
+    """What all sources see, one after the other, in the order in which it comes.
+
+    A source that fails is read again after each of ``retry_delays_s`` in turn, beginning with the first whenever it has
+    told something; after the last one, or where no retry helps, it is given up.
+    """
+
+    def __init__(self, sources: Sequence[Source], retry_delays_s: Sequence[float] = RETRY_DELAYS_S) -> None:
+        self._sources = sources
+        self._delays_s = retry_delays_s
+        self._queue: asyncio.Queue[Seen] = asyncio.Queue(maxsize=1)
+        self._tasks: list[asyncio.Task[None]] = []
+        self.troubles: dict[str, str] = {}
+        """Why a source cannot tell, by the source's name: those that are being retried, and those given up."""
+
+    async def __aenter__(self) -> Self:
+        self._tasks = [asyncio.create_task(self._follow(source)) for source in self._sources]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @property
+    def over(self) -> bool:
+        """Whether every source has been given up, and all that they told was read."""
+        return self._queue.empty() and all(task.done() for task in self._tasks)
+
+    async def next(self, timeout_s: float) -> Seen | None:
+        """What comes next; None when nothing came for so long, or nothing will come any more."""
+        coming = asyncio.create_task(self._queue.get())
+        running = [task for task in self._tasks if not task.done()]
+        try:
+            await asyncio.wait([coming, *running], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+            for task in self._tasks:
+                if task.done():
+                    task.result()  # a source's bug is no trouble of Azure's: raised
+            return coming.result() if coming.done() else None
+        finally:
+            coming.cancel()
+
+    async def _follow(self, source: Source) -> None:
+        failures = 0
+        while True:
+            try:
+                async with aclosing(source.batches()) as batches:
+                    async for seen in batches:
+                        failures = 0
+                        self.troubles.pop(source.name, None)
+                        await self._queue.put(seen)
+                return
+            except AzureFailed as error:
+                self.troubles[source.name] = str(error)
+                if not error.retryable or failures == len(self._delays_s):
+                    return
+                await asyncio.sleep(self._delays_s[failures])
+                failures += 1
