@@ -41,6 +41,11 @@ class Operations:
             if operation["status"] == "InProgress"
         }
 
+    @property
+    def running(self) -> int:
+        """How many are under way."""
+        return len(self._running)
+
     def busy(self, resource: str) -> bool:
         """Whether an operation on the resource is under way."""
         return resource.lower() in self._running

@@ -50,6 +50,11 @@ class Runtime:
         """Whether the deployment has instances here."""
         return (endpoint.lower(), deployment.lower()) in self._running
 
+    def instances(self, endpoint: str, deployment: str) -> int:
+        """How many instances of the deployment serve."""
+        running = self._running.get((endpoint.lower(), deployment.lower()))
+        return sum(not instance.draining for instance in running.fleet.instances) if running else 0
+
     async def shape(self, endpoint: str, deployment: str, setup: Setup, count: int, limits: Limits) -> None:
         """Make the deployment `count` ready instances of `setup`. Raises InstanceFailed; what served goes on then."""
         key = (endpoint.lower(), deployment.lower())

@@ -30,7 +30,9 @@ from localazure.gateway import Gateway, GatewayError
 from localazure.identity import Identity
 from localazure.logs import Logs, workspace_id
 from localazure.metrics import Metrics
+from localazure.monitoring import Monitoring
 from localazure.operations import Operations
+from localazure.page import Page
 from localazure.quota import Quota
 from localazure.recorder import Recorder
 from localazure.revisions import Revisions
@@ -167,6 +169,8 @@ async def _serve_locked(
         operations.end_interrupted()
         faults = Faults(clock, disk, connections.cut)
         administration = admin.Admin(known["admin_token"], faults, identity, runtime, scope, clock)
+        monitoring = Monitoring(store, operations, runtime, traffic, clock)
+        page = Page(store, runtime, traffic, faults, scope, clock)
         application = build(
             scope,
             identity,
@@ -176,6 +180,8 @@ async def _serve_locked(
                 *blobs.routes(),
                 *logs.open_routes(),
                 *administration.routes(),
+                *page.routes(),
+                *monitoring.routes(),
             ],
             guarded_routes=[
                 *operations.routes(),
@@ -193,7 +199,7 @@ async def _serve_locked(
             recorder = Recorder(options.record, clock)
             stack.callback(recorder.close)
             served = recorder.wrap(served)
-        web = Web(served, tls, connections)
+        web = Web(monitoring.wrap(served), tls, connections)
         serving = asyncio.create_task(web.serve([web_socket]), name="web server")
         while not web.started:
             if serving.done():

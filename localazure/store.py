@@ -77,6 +77,11 @@ class Store:
             if (then := self._as_of(kind, key, text)) is not None:
                 yield key, _document(then)
 
+    def last(self, kind: str, count: int) -> list[Document]:
+        """The `count` documents that were made last, the newest first."""
+        rows = self._execute("SELECT body FROM documents WHERE kind = ? ORDER BY number DESC LIMIT ?", (kind, count))
+        return [_document(body) for (body,) in rows]
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """All writes of the block or, when it raises or the process dies in it, none. Nothing may be awaited in it."""

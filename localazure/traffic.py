@@ -13,6 +13,8 @@ from typing import Any
 RETENTION = datetime.timedelta(hours=6)
 MAX_REQUESTS = 500_000
 """What is kept in memory at most; the oldest go first."""
+LONGEST = datetime.timedelta(minutes=3)
+"""The longest that a request may take."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Traffic:
         self._clock = clock
         self._position = 0
         self._requests: collections.deque[Request] = collections.deque(maxlen=MAX_REQUESTS)
+        self.heard: Callable[[Request], None] = lambda _: None
+        """Called with each request when it is read, whatever the delay."""
 
     @property
     def horizon(self) -> datetime.datetime:
@@ -59,13 +63,23 @@ class Traffic:
         self, start: datetime.datetime, end: datetime.datetime, endpoint: str | None = None
     ) -> Iterator[Request]:
         """The visible requests that began in [start, end), of one endpoint or of all."""
-        self._read()
+        self.catch_up()
         end = min(end, self.horizon)
         for request in self._requests:
             if start <= request.time < end and endpoint in (None, request.endpoint):
                 yield request
 
-    def _read(self) -> None:
+    def since(self, start: datetime.datetime) -> Iterator[Request]:
+        """Those that began after `start`, whatever the delay; newest first."""
+        self.catch_up()
+        for request in reversed(self._requests):
+            if request.time < start - LONGEST:  # they are in the order in which they ended
+                return
+            if request.time >= start:
+                yield request
+
+    def catch_up(self) -> None:
+        """Read what the gateway has written."""
         try:
             with self._log.open("rb") as file:
                 file.seek(self._position)
@@ -75,6 +89,7 @@ class Traffic:
                     self._position += len(line)
                     if request := _request(line):
                         self._requests.append(request)
+                        self.heard(request)
         except FileNotFoundError:
             return
         oldest = self._clock() - RETENTION
