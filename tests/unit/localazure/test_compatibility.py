@@ -20,7 +20,7 @@ def rows() -> list[list[str]]:
     return [row for row in cells if row[-1].strip("| ") != "test"]
 
 
-def tests_of(path: Path) -> set[str]:
+def collected_from(path: Path) -> set[str]:
     """The names of a module's tests, as pytest collects them."""
     tree = ast.parse(path.read_text())
     return {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -40,4 +40,4 @@ def test_every_row_says_what_happens_and_names_a_test_that_exists(row: list[str]
     assert named
     for unit, module, test in named:
         path = TESTS / ("unit" if unit else "integration") / "localazure" / module
-        assert test in tests_of(path)
+        assert test in collected_from(path)
