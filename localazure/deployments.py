@@ -324,8 +324,7 @@ def _properties(given: dict[str, Any]) -> dict[str, Any]:
     if isinstance(concurrent, bool) or not isinstance(concurrent, int) or concurrent < 1:
         raise bad_request(f"maxConcurrentRequestsPerInstance must be a positive integer, not {concurrent!r}.")
     for probe in ("livenessProbe", "readinessProbe"):
-        for key in ("initialDelay", "period", "timeout"):
-            rules.duration_s(properties[probe][key])
+        rules.check_probe(probe, properties[probe])
     return properties
 
 

@@ -49,7 +49,9 @@ class Fleet:
     @property
     def instances(self) -> tuple[xds.Instance, ...]:
         """The instances that the gateway shall know."""
-        return tuple(xds.Instance(instance.port, instance.draining) for instance in self._instances)
+        return tuple(
+            xds.Instance(instance.port, instance.draining or not instance.well) for instance in self._instances
+        )
 
     async def shape(self, setup: Setup, count: int, drain_timeout_s: float) -> None:
         """Make the fleet `count` instances of `setup`.
@@ -149,9 +151,8 @@ class Fleet:
         await asyncio.gather(*(instance.stop() for instance in leaving))
 
     async def _guard(self, instance: Instance) -> None:
-        """Replace the instance when it dies: out of rotation at once, and another one as soon as it is ready."""
-        code = await instance.wait()
-        log.warning("an instance of %s ended with code %s: %s", self.name, code, instance.last_words())
+        """Replace the instance when it dies or hangs: out of rotation at once, another one as soon as it is ready."""
+        await self._watch(instance)
         self._instances.remove(instance)
         await self._publish_safely()
         for delay_s in itertools.chain(RESTART_DELAYS_S, itertools.repeat(RESTART_DELAYS_S[-1])):
@@ -173,6 +174,31 @@ class Fleet:
             return
         self._join(replacement)
         await self._publish_safely()
+
+    async def _watch(self, instance: Instance) -> None:
+        """Follow the instance's probes until it has ended: by itself, or because its liveness probe fails."""
+        exited = asyncio.create_task(instance.wait())
+        hung = asyncio.create_task(instance.hung())
+        rotating = asyncio.create_task(self._rotate(instance))
+        try:
+            await asyncio.wait({exited, hung}, return_when=asyncio.FIRST_COMPLETED)
+            if not exited.done():
+                instance.tell("WARNING: the liveness probe failed too often: the container is restarted")
+                instance.kill()
+            code = await exited
+        finally:
+            tasks = (exited, hung, rotating)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        log.warning("an instance of %s ended with code %s: %s", self.name, code, instance.last_words())
+
+    async def _rotate(self, instance: Instance) -> None:
+        """Keep the instance out of rotation while its readiness probe fails."""
+        async for well in instance.setup.readiness.changes(instance.health, self._clock):
+            instance.well = well
+            instance.tell(f"WARNING: the readiness probe {'passes again' if well else 'failed too often: no requests'}")
+            await self._publish_safely()
 
     async def _publish_safely(self) -> None:
         try:

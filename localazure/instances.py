@@ -6,12 +6,13 @@ import asyncio
 import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from localazure.clock import Clock
+from localazure.probes import Probe
 from localazure.processes import Process
 
 POLL_S = 0.1
@@ -34,8 +35,8 @@ class Setup:
     app_root: Path
     environment: Mapping[str, str]
     log: Path
-    ready_timeout_s: float = field(compare=False)
-    """How long `init()` may take: what the readiness probe's settings allow."""
+    liveness: Probe
+    readiness: Probe
 
 
 class Instance:
@@ -45,6 +46,8 @@ class Instance:
         self.setup = setup
         self.port = port
         self.draining = False
+        self.well = True
+        """Whether its readiness probe passes."""
         self._process = process
         self._log_start = log_start
         self._clock = clock
@@ -74,19 +77,35 @@ class Instance:
         probing = asyncio.create_task(self._probe())
         try:
             done, _ = await asyncio.wait(
-                {exited, probing}, timeout=self.setup.ready_timeout_s, return_when=asyncio.FIRST_COMPLETED
+                {exited, probing}, timeout=self.setup.readiness.patience_s, return_when=asyncio.FIRST_COMPLETED
             )
             if probing in done:
                 return probing.result()
             if exited in done:
                 raise InstanceFailed(f"the container exited with code {exited.result()}: {self.last_words()}")
             raise InstanceFailed(
-                f"the readiness probe did not pass within {self.setup.ready_timeout_s:g} s: {self.last_words()}"
+                f"the readiness probe did not pass within {self.setup.readiness.patience_s:g} s: {self.last_words()}"
             )
         finally:
             exited.cancel()
             probing.cancel()
             await asyncio.gather(exited, probing, return_exceptions=True)
+
+    @property
+    def health(self) -> str:
+        """Where its probes ask."""
+        return f"http://127.0.0.1:{self.port}/"
+
+    async def hung(self) -> None:
+        """Wait until the liveness probe has failed too often."""
+        async for well in self.setup.liveness.changes(self.health, self._clock):
+            if not well:
+                return
+
+    def tell(self, line: str) -> None:
+        """Write a line to the deployment's log."""
+        with self.setup.log.open("a") as file:
+            file.write(line + "\n")
 
     async def wait(self) -> int:
         """Wait for the server to end; returns its exit code."""
@@ -117,12 +136,12 @@ class Instance:
         return (telling or written or ["(empty log)"])[-1]
 
     async def _probe(self) -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=self.setup.ready_timeout_s) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=self.setup.readiness.patience_s) as client:
             while True:
                 try:
                     # The socket listens before the server runs, so the first probe waits in its queue and is answered
                     # the moment the server is up.
-                    if (await client.get(f"http://127.0.0.1:{self.port}/")).status_code == 200:
+                    if (await client.get(self.health)).status_code == 200:
                         return
                 except httpx.HTTPError:
                     pass

@@ -17,7 +17,7 @@ from localazure.blobs import Blobs
 from localazure.disk import Disk, is_full
 from localazure.environments import BuildFailed, Environments, parse
 from localazure.instances import Setup
-from localazure.rules import duration_s
+from localazure.probes import Probe
 
 SERVER_LOG = "inference-server.log"
 STORAGE_LOG = "storage-initializer.log"
@@ -79,7 +79,8 @@ class Revisions:
             app_root=app_root,
             environment=self._environ(python, folder / "home", model_dir, properties),
             log=folder / SERVER_LOG,
-            ready_timeout_s=_patience_s(properties["readinessProbe"]),
+            liveness=Probe.parse(properties["livenessProbe"]),
+            readiness=Probe.parse(properties["readinessProbe"]),
         )
 
     def tidy(self, endpoint: str, deployment: str, keep: Setup) -> None:
@@ -159,11 +160,6 @@ def _parts(target: Path) -> tuple[Path, Path | None]:
     (code,) = (target / "code").iterdir()
     models = target / "azureml-models"
     return code, next(models.glob("*/*")) if models.is_dir() else None
-
-
-def _patience_s(probe: dict[str, Any]) -> float:
-    initial_s, period_s = duration_s(probe["initialDelay"]), duration_s(probe["period"])
-    return initial_s + period_s * int(probe["failureThreshold"])
 
 
 def _writer(path: Path) -> Callable[[str], None]:

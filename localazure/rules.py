@@ -71,6 +71,17 @@ def check_request_timeout(timeout_ms: float) -> None:
         )
 
 
+def check_probe(name: str, settings: Mapping[str, Any]) -> None:
+    """Raise ArmError (400) unless the settings can be followed: durations of some length, thresholds of at least 1."""
+    for key in ("initialDelay", "period", "timeout"):
+        if duration_s(settings[key]) <= 0 and key != "initialDelay":
+            raise bad_request(f"{name}.{key} must be more than 0, not {settings[key]}.")
+    for key in ("successThreshold", "failureThreshold"):
+        count = settings[key]
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise bad_request(f"{name}.{key} must be an integer of at least 1, not {count!r}.")
+
+
 def duration_s(text: str) -> float:
     """The seconds of an ISO 8601 duration of days and less, such as PT5S or P1DT2H. Raises ArmError (400)."""
     match = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", text)
