@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 PROVIDER = "Microsoft.MachineLearningServices"
+MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
 class ArmError(Exception):
@@ -91,20 +92,25 @@ def system_data(previous: dict[str, Any] | None = None) -> dict[str, Any]:
     return {**created, "lastModifiedAt": moment, "lastModifiedBy": "local", "lastModifiedByType": "Application"}
 
 
-async def json_object(request: Request, limit: int = 4 * 1024 * 1024) -> dict[str, Any]:
-    """The request's body.
-
-    Raises ArmError (400) for a body that is no JSON object, (413) for one of more than `limit` bytes.
-    """
-    content = bytearray()
+async def content(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
+    """The request's body. Raises ArmError (413) for one of more than `limit` bytes."""
+    received = bytearray()
     async for chunk in request.stream():
-        content += chunk
-        if len(content) > limit:
+        received += chunk
+        if len(received) > limit:
             raise ArmError(413, "RequestEntityTooLarge", f"The request body is larger than {limit} bytes.")
+    return bytes(received)
+
+
+async def json_object(request: Request) -> dict[str, Any]:
+    """The request's body. Raises ArmError: 400 for a body that is no JSON object, 413 for one that is too large."""
+    received = await content(request)
     try:
-        body = json.loads(bytes(content) or b"{}")
+        body = json.loads(received or b"{}")
     except ValueError as error:
         raise bad_request(f"The request body is not valid JSON: {error}", "InvalidRequestContent") from error
+    except RecursionError as error:
+        raise bad_request("The request body is nested too deeply.", "InvalidRequestContent") from error
     if not isinstance(body, dict):
         raise bad_request("The request body must be a JSON object.", "InvalidRequestContent")
     return body

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import urllib.parse
 from typing import Any, NamedTuple
@@ -94,7 +95,9 @@ class Assets:
         shapes.check(body, shapes.UPLOAD)
         if body.get("pendingUploadType") not in (None, "None", "TemporaryBlobReference"):
             raise not_implemented(f"uploads of the type {body['pendingUploadType']}")
-        container = f"upload-{kind}-{_container_name(name)}-{_container_name(version)}"[:63].rstrip("-")
+        _check_name(name, version)
+        digest = hashlib.sha256(_key(name, version).encode()).hexdigest()[:32]
+        container = f"upload-{kind}-{digest}"
         url = f"{self._blobs.url}/{container}"
         return JSONResponse(
             {
@@ -114,6 +117,7 @@ class Assets:
         resource = self._store.get(kind, key)
         match request.method:
             case "PUT":
+                _check_name(name, version)
                 return self._put(kind, name, version, resource, await json_object(request))
             case "DELETE":
                 self._store.delete(kind, key)
@@ -232,6 +236,16 @@ def environment(resource: Document) -> dict[str, Any]:
     return properties
 
 
+def _check_name(*names: str) -> None:
+    """Raise ArmError (400) for what could not be an asset's name or version; they become names of folders."""
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,254}", name, re.ASCII):
+            raise bad_request(
+                f"'{name}' is no name or version of an asset: they begin with a letter or digit and have at most 255"
+                " letters, digits, dots, dashes and underscores."
+            )
+
+
 def _key(name: str, version: str = "") -> str:
     return f"{name}/{version}".lower()
 
@@ -253,10 +267,6 @@ def _archived(resource: Document) -> bool:
 
 def _missing(kind: str, name: str, version: str) -> Exception:
     return not_found(f"There is no version '{version}' of the {kind.removesuffix('s')} '{name}' in the workspace.")
-
-
-def _container_name(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
 
 
 _VERSION_FILTERS = {

@@ -21,6 +21,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
+from localazure.arm import ArmError, content
 from localazure.disk import Disk, is_full
 from localazure.store import Store
 
@@ -169,10 +170,13 @@ class Blobs:
         return Response(status_code=201, headers={"Content-MD5": md5, "x-ms-request-server-encrypted": "true"})
 
     async def _put_block_list(self, request: Request, container: str, name: str) -> Response:
-        body = await request.body()
         try:
-            if len(body) > _MAX_BLOCK_LIST_BYTES or b"<!" in body:  # no room for declarations that expand
-                raise BlobError(400, "InvalidXmlDocument", "The block list is too long, or has declarations.")
+            body = await content(request, _MAX_BLOCK_LIST_BYTES)
+        except ArmError as error:
+            raise BlobError(413, "RequestBodyTooLarge", str(error)) from error
+        try:
+            if b"<!" in body:  # no room for declarations that expand
+                raise BlobError(400, "InvalidXmlDocument", "The block list has declarations.")
             blocks = [element.text or "" for element in ET.fromstring(body)]  # noqa: S314 - bounded as above
         except ET.ParseError as error:
             raise BlobError(400, "InvalidXmlDocument", f"XML specified is not syntactically valid: {error}") from error
@@ -313,6 +317,8 @@ async def _receive(request: Request, path: Path) -> str:
     """Write the body to `path`, and nothing when it is not whole; returns its MD5 in base64."""
     digest = hashlib.md5(usedforsecurity=False)  # what the protocol carries, against damage on the way
     size = 0
+    if int(request.headers.get("content-length", "0")) > MAX_BLOB_BYTES:
+        raise BlobError(413, "RequestBodyTooLarge", f"A blob may have at most {MAX_BLOB_BYTES} bytes.")
     temporary = path.with_name(path.name + ".part")
     try:
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -75,6 +76,7 @@ def up(
         options = server.Options(port, ingestion_delay_s, timing, time_scale, record, Quota.parse(quota or []))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+    os.umask(0o077)  # whatever is written has keys, models or requests of somebody
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         _log_to(state / server.LOG_FILE)

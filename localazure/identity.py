@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm import ArmError
+from localazure.arm import ArmError, content
 
 TOKEN_LIFE_S = 3600
+_MAX_FORM_BYTES = 64 * 1024
 
 
 class Identity:
@@ -111,7 +112,7 @@ class Identity:
         return JSONResponse(self.public_keys)
 
     async def _token(self, request: Request) -> Response:
-        form = dict(urllib.parse.parse_qsl((await request.body()).decode()))
+        form = dict(urllib.parse.parse_qsl((await content(request, _MAX_FORM_BYTES)).decode()))
         if request.path_params["tenant"] != self.tenant_id:
             return _refused("invalid_request", f"AADSTS90002: Tenant '{request.path_params['tenant']}' not found.")
         if form.get("grant_type") != "client_credentials":
