@@ -10,13 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure import endpoints, rules, shapes
-from localazure.arm import ArmError, Scope, bad_request, json_object, not_found, not_implemented, system_data
+from localazure import endpoints, rules, settings, shapes
+from localazure.arm import ArmError, Scope, bad_request, json_object, not_found, system_data
 from localazure.clock import Change
 from localazure.instances import InstanceFailed
 from localazure.operations import Operations
 from localazure.paging import page
-from localazure.quota import Quota, cores_of
+from localazure.quota import Quota
 from localazure.revisions import SERVER_LOG, STORAGE_LOG, Revisions
 from localazure.runtime import Limits, Runtime
 from localazure.store import Document, Store
@@ -28,19 +28,11 @@ log = logging.getLogger(__name__)
 _LOGS = {"inferenceserver": SERVER_LOG, "storageinitializer": STORAGE_LOG}
 _DEFAULT_TAIL = 500
 
-_PROBE = {
-    "failureThreshold": 30,
-    "initialDelay": "PT10S",
-    "period": "PT10S",
-    "successThreshold": 1,
-    "timeout": "PT2S",
-}
 _CHANGES = {
     "Creating": Change.DEPLOYMENT_CREATE,
     "Updating": Change.DEPLOYMENT_UPDATE,
     "Scaling": Change.DEPLOYMENT_SCALE,
 }
-_REQUESTS = {"maxConcurrentRequestsPerInstance": 1, "maxQueueWait": "PT0.5S", "requestTimeout": "PT5S"}
 
 
 class Deployments:
@@ -121,9 +113,12 @@ class Deployments:
         old = self._store.get(KIND, _key(endpoint, name))
         if old is None:
             self._quota.check_deployments(sum(1 for _ in self._store.items(KIND, endpoint.lower() + "/")))
-        properties = _properties(body.get("properties") or {})
+        compute = endpoints.compute_of(parent)
+        if compute == settings.KUBERNETES:
+            rules.check_names_together(endpoint, name)
+        properties = settings.complete(body.get("properties") or {}, compute)
         self._revisions.require_assets(properties)
-        capacity = (body.get("sku") or {}).get("capacity", 1)
+        sku = body.get("sku") or {}
         rules.check_tags(body.get("tags") or {})
         resource = {
             "id": f"{parent['resource']['id']}/deployments/{old['resource']['name'] if old else name}",
@@ -131,10 +126,10 @@ class Deployments:
             "type": "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/deployments",
             "location": body.get("location") or self._location,
             "tags": body.get("tags") or {},
-            "kind": body.get("kind") or "Managed",
+            "kind": body.get("kind") or parent["resource"]["kind"],
             "identity": body.get("identity"),
             "properties": properties,
-            "sku": {**(body.get("sku") or {}), "name": "Default", "capacity": capacity},
+            "sku": {**sku, "name": "Default", "capacity": settings.capacity(sku, properties)},
             "systemData": system_data(old["resource"]["systemData"] if old else None),
         }
         return self._begin(endpoint, name, old, resource, 200 if old else 201)
@@ -154,7 +149,7 @@ class Deployments:
 
     def _begin(self, endpoint: str, name: str, old: Document | None, resource: Document, status: int) -> Response:
         rules.check_instance_count(resource["sku"]["capacity"])
-        self._quota.check_instances(resource["sku"]["capacity"])
+        self._quota.check_instances(resource)
         others = (found["resource"] for key, found in self._store.items(KIND) if key != _key(endpoint, name))
         self._quota.check_cores(resource, others)
         properties = {**resource["properties"], "provisioningState": "Creating"}
@@ -216,10 +211,10 @@ class Deployments:
 
     async def _run(self, endpoint: str, name: str, wanted: dict[str, Any]) -> None:
         properties, capacity = wanted["properties"], wanted["capacity"]
-        settings = properties["requestSettings"]
+        requests = properties["requestSettings"]
         limits = Limits(
-            request_timeout_ms=round(rules.duration_s(settings["requestTimeout"]) * 1000),
-            max_pending=2 * settings["maxConcurrentRequestsPerInstance"] * capacity,
+            request_timeout_ms=round(rules.duration_s(requests["requestTimeout"]) * 1000),
+            max_pending=2 * requests["maxConcurrentRequestsPerInstance"] * capacity,
         )
         setup = await self._revisions.prepare(endpoint, name, properties)
         try:
@@ -286,50 +281,6 @@ class Deployments:
         """A deployment that is back is in the state that it was in."""
         if reason:
             self._settle(endpoint, name, reason)
-
-
-def _properties(given: dict[str, Any]) -> dict[str, Any]:
-    """The resource's properties with Azure's defaults. Raises ArmError (400, 501)."""
-    if str(given.get("endpointComputeType")).lower() != "managed":
-        raise not_implemented(f"deployments of the type {given.get('endpointComputeType')}")
-    code = given.get("codeConfiguration") or {}
-    if not code.get("codeId") or not code.get("scoringScript"):
-        raise not_implemented("deployments without a scoring script: give code_configuration")
-    if not given.get("environmentId"):
-        raise not_implemented("deployments without an environment")
-    if not given.get("instanceType"):
-        raise bad_request("instanceType is required for a managed online deployment.")
-    cores_of(str(given["instanceType"]))
-    scale = given.get("scaleSettings") or {"scaleType": "Default"}
-    if scale.get("scaleType") != "Default":
-        raise bad_request("A managed online deployment supports the scale type Default only.")
-    properties = {
-        "endpointComputeType": "Managed",
-        "model": None,
-        "description": None,
-        "environmentVariables": {},
-        "appInsightsEnabled": False,
-        "egressPublicNetworkAccess": "Enabled",
-        "modelMountPath": None,
-        **{key: value for key, value in given.items() if value is not None},
-        "properties": given.get("properties") or {},
-        "scaleSettings": scale,
-        "requestSettings": _REQUESTS | _present(given.get("requestSettings")),
-        "livenessProbe": _PROBE | _present(given.get("livenessProbe")),
-        "readinessProbe": _PROBE | _present(given.get("readinessProbe")),
-    }
-    settings = properties["requestSettings"]
-    rules.check_request_timeout(rules.duration_s(settings["requestTimeout"]) * 1000)
-    concurrent = settings["maxConcurrentRequestsPerInstance"]
-    if isinstance(concurrent, bool) or not isinstance(concurrent, int) or concurrent < 1:
-        raise bad_request(f"maxConcurrentRequestsPerInstance must be a positive integer, not {concurrent!r}.")
-    for probe in ("livenessProbe", "readinessProbe"):
-        rules.check_probe(probe, properties[probe])
-    return properties
-
-
-def _present(given: dict[str, Any] | None) -> dict[str, Any]:
-    return {key: value for key, value in (given or {}).items() if value is not None}
 
 
 def _key(endpoint: str, name: str) -> str:

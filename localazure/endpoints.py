@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import secrets
+import re
 import time
 from typing import Any
 
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure import rules, shapes, xds
+from localazure import credentials, rules, settings, shapes, xds
 from localazure.arm import (
     ArmError,
     Scope,
@@ -19,7 +19,6 @@ from localazure.arm import (
     conflict,
     json_object,
     not_found,
-    not_implemented,
     system_data,
 )
 from localazure.clock import Change
@@ -31,11 +30,6 @@ from localazure.runtime import Runtime
 from localazure.store import Document, Store
 
 KIND = "endpoint"
-
-AAD_AUDIENCE = "https://ml.azure.com"
-TOKEN_LIFE_S = 12 * 3600
-
-AUTH_MODES = {"key": "Key", "amltoken": "AMLToken", "aadtoken": "AADToken"}
 
 
 class Endpoints:
@@ -102,12 +96,15 @@ class Endpoints:
         shapes.check(body, shapes.ENDPOINT)
         old = self._store.get(KIND, name.lower())
         given = dict(body.get("properties") or {})
-        if given.get("compute"):
-            raise not_implemented("Kubernetes endpoints")
-        auth_mode = AUTH_MODES.get(str(given.get("authMode", "")).lower())
+        compute = given.get("compute")
+        if old and bool(old["resource"]["properties"]["compute"]) != bool(compute):
+            raise bad_request("An endpoint stays what it is: its compute cannot be added or taken away.")
+        if compute and not re.search(r"/computes/[^/]+$", str(compute), re.IGNORECASE):
+            raise bad_request(f"compute must be the id of a Kubernetes compute, not {compute!r}.")
+        auth_mode = credentials.AUTH_MODES.get(str(given.get("authMode", "")).lower())
         if auth_mode is None:
             raise bad_request(
-                f"authMode must be one of {', '.join(AUTH_MODES.values())}, not {given.get('authMode')!r}."
+                f"authMode must be one of {', '.join(credentials.AUTH_MODES.values())}, not {given.get('authMode')!r}."
             )
         rules.check_tags(body.get("tags") or {})
         self._operations.require_idle(_resource(name), f"The endpoint '{name}'")
@@ -118,8 +115,10 @@ class Endpoints:
             "publicNetworkAccess": given.get("publicNetworkAccess") or "Enabled",
             "traffic": self._traffic(given.get("traffic"), name),
             "mirrorTraffic": self._traffic(given.get("mirrorTraffic"), name),
-            "compute": None,
+            "compute": compute or None,
         }
+        if compute and any(properties["mirrorTraffic"].values()):
+            raise bad_request("A Kubernetes endpoint cannot mirror traffic.")
         rules.check_traffic(properties["traffic"], properties["mirrorTraffic"], self._ready_deployments(name))
         display = old["resource"]["name"] if old else name
         resource = {
@@ -128,12 +127,12 @@ class Endpoints:
             "type": "Microsoft.MachineLearningServices/workspaces/onlineEndpoints",
             "location": body.get("location") or self._location,
             "tags": body.get("tags") or {},
-            "kind": body.get("kind") or "Managed",
+            "kind": body.get("kind") or ("K8S" if compute else "Managed"),
             "identity": self._identity(body.get("identity")),
             "properties": {**properties, "provisioningState": "Updating" if old else "Creating"},
             "systemData": system_data(old["resource"]["systemData"] if old else None),
         }
-        keys = old["keys"] if old else _first_keys(given.get("keys") or {})
+        keys = old["keys"] if old else credentials.first_keys(given.get("keys") or {})
         return self._begin(name, {"resource": resource, "keys": keys}, 200 if old else 201)
 
     def _patch(self, name: str, body: dict[str, Any]) -> Response:
@@ -198,14 +197,14 @@ class Endpoints:
 
     async def _list_keys(self, request: Request) -> Response:
         document = self._document(request.path_params["endpoint"])
-        _require_mode(document, "Key", "it has no keys")
+        credentials.require_mode(document, "Key", "it has no keys")
         primary, secondary = document["keys"]
         return JSONResponse({"primaryKey": primary, "secondaryKey": secondary})
 
     async def _regenerate_keys(self, request: Request) -> Response:
         name = request.path_params["endpoint"]
         document = self._document(name)
-        _require_mode(document, "Key", "it has no keys")
+        credentials.require_mode(document, "Key", "it has no keys")
         body = await json_object(request)
         shapes.check(body, shapes.REGENERATE_KEYS)
         which = {"primary": 0, "secondary": 1}.get(str(body.get("keyType", "")).lower())
@@ -213,19 +212,21 @@ class Endpoints:
             raise bad_request(f"keyType must be Primary or Secondary, not {body.get('keyType')!r}.")
         # The SDK sends the key in force as keyValue; taking it would make "regenerate" do nothing.
         value = body.get("keyValue")
-        document["keys"][which] = _checked_key(value) if value and value not in document["keys"] else _new_key()
+        document["keys"][which] = (
+            credentials.checked_key(value) if value and value not in document["keys"] else credentials.new_key()
+        )
         return self._begin(name, document, 202)
 
     async def _token(self, request: Request) -> Response:
         document = self._document(request.path_params["endpoint"])
-        _require_mode(document, "AMLToken", "it gives no tokens of its own")
+        credentials.require_mode(document, "AMLToken", "it gives no tokens of its own")
         moment = int(time.time())
         return JSONResponse(
             {
-                "accessToken": self._tokens.issue(_audience(document), TOKEN_LIFE_S),
+                "accessToken": self._tokens.issue(credentials.audience(document), credentials.TOKEN_LIFE_S),
                 "tokenType": "Bearer",
-                "expiryTimeUtc": moment + TOKEN_LIFE_S,
-                "refreshAfterTimeUtc": moment + TOKEN_LIFE_S // 2,
+                "expiryTimeUtc": moment + credentials.TOKEN_LIFE_S,
+                "refreshAfterTimeUtc": moment + credentials.TOKEN_LIFE_S // 2,
             }
         )
 
@@ -285,6 +286,11 @@ def require_settled(document: Document) -> None:
         raise conflict(f"The endpoint '{document['resource']['name']}' is {state}. Wait until it has succeeded.")
 
 
+def compute_of(document: Document) -> str:
+    """What the endpoint's deployments run on."""
+    return settings.KUBERNETES if document["resource"]["properties"]["compute"] else settings.MANAGED
+
+
 def is_deleting(document: Document) -> bool:
     """Whether the endpoint and all that it has are being deleted."""
     return bool(document["resource"]["properties"]["provisioningState"] == "Deleting")
@@ -300,50 +306,23 @@ def wanted_routes(document: Document, targets: dict[str, xds.Target], requests_p
     return xds.Endpoint(
         name=document["resource"]["name"],
         keys=tuple(document["keys"]),
-        audience=None if properties["authMode"] == "Key" else _audience(document),
+        audience=None if properties["authMode"] == "Key" else credentials.audience(document),
         traffic=properties["traffic"],
         mirror=properties["mirrorTraffic"],
         deployments=targets,
         requests_per_second=requests_per_second,
+        kubernetes=compute_of(document) == settings.KUBERNETES,
     )
-
-
-def _audience(document: Document) -> str:
-    """Whom a token must be for: the service as a whole, or this endpoint alone."""
-    resource = document["resource"]
-    return AAD_AUDIENCE if resource["properties"]["authMode"] == "AADToken" else str(resource["id"])
-
-
-def _require_mode(document: Document, mode: str, otherwise: str) -> None:
-    found = document["resource"]["properties"]["authMode"]
-    if found != mode:
-        raise bad_request(f"The endpoint's authMode is {found}: {otherwise}.")
 
 
 _FILTERS = {
     "name": lambda resource, wanted: bool(resource["name"].lower() == wanted.lower()),
-    "computeType": lambda resource, wanted: bool(resource["kind"].lower() == wanted.lower()),
+    "computeType": lambda resource, wanted: bool(compute_of({"resource": resource}).lower() == wanted.lower()),
     "tags": pairs(lambda resource: resource["tags"]),
     "properties": pairs(lambda resource: resource["properties"]["properties"]),
 }
 
 _NOBODY = "00000000-0000-0000-0000-000000000000"
-_KEY_CHARACTERS = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
-
-
-def _new_key() -> str:
-    return "".join(secrets.choice(sorted(_KEY_CHARACTERS)) for _ in range(64))
-
-
-def _first_keys(given: dict[str, Any]) -> list[str]:
-    """Those that the client chose for a new endpoint, else random ones."""
-    return [_checked_key(key) if (key := given.get(name)) else _new_key() for name in ("primaryKey", "secondaryKey")]
-
-
-def _checked_key(key: Any) -> str:
-    if not isinstance(key, str) or not set(key) <= _KEY_CHARACTERS:
-        raise bad_request("A key can have letters and digits only.")
-    return key
 
 
 def _resource(name: str) -> str:

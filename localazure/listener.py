@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from localazure.xds import CLAIMS, RATES, ROUTES, TOKENS, TYPE, Resource, source
+from localazure.xds import CLAIMS, RATES, ROUTES, STATUS_CODES, TOKENS, TYPE, Resource, source
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ def bootstrap(
                 },
             },
             {
-                "name": "model-errors",
+                "name": STATUS_CODES,
                 "typed_config": {
                     "@type": TYPE + "extensions.filters.http.lua.v3.Lua",
-                    "default_source_code": {"inline_string": _MODEL_ERRORS},
+                    "default_source_code": {"inline_string": _STATUS_CODES},
                 },
             },
             {"name": "router", "typed_config": {"@type": TYPE + "extensions.filters.http.router.v3.Router"}},
@@ -139,18 +139,31 @@ _LOCAL_REPLIES = [
     _mapper(["UF", "UC", "LR", "UR", "UPE"], 424, "InstanceFailed", "The instance ended before it answered.", 502),
 ]
 
-_MODEL_ERRORS = """
+_STATUS_CODES = """
+-- What a managed endpoint answers 408, 424 and 429, a Kubernetes endpoint answers so.
+local kubernetes = { ["408"] = "504", ["429"] = "503" }
+
 function envoy_on_response(handle)
   local headers = handle:headers()
+  local status = headers:get(":status")
+  local managed = not handle:metadata():get("kubernetes")
   local time = headers:get("x-envoy-upstream-service-time")
-  if time == nil then return end  -- the gateway's own answer
+  if time == nil then  -- the gateway's own answer
+    if not managed then
+      local model = headers:get("ms-azureml-model-error-statuscode")
+      headers:replace(":status", model or kubernetes[status] or status)
+    end
+    return
+  end
   headers:remove("x-envoy-upstream-service-time")
   headers:replace("ms-azureml-model-time", time)
-  local status = headers:get(":status")
-  if status ~= "200" then
+  if status == "200" then return end
+  if managed then
     headers:replace("ms-azureml-model-error-statuscode", status)
     headers:replace("ms-azureml-model-error-reason", "model_error")
     headers:replace(":status", "424")
+  elseif status == "500" then
+    headers:replace(":status", "502")  -- run() raised
   end
 end
 """

@@ -49,9 +49,10 @@ class Quota:
         if others >= self.deployments:
             raise _exceeded(f"An endpoint can have at most {self.deployments} deployments.")
 
-    def check_instances(self, count: int) -> None:
-        """Raise ArmError (400) unless a deployment may have `count` instances."""
-        if count > self.instances:
+    def check_instances(self, deployment: Document) -> None:
+        """Raise ArmError (400) for a managed deployment with too many instances."""
+        count = deployment["sku"]["capacity"]
+        if deployment["properties"]["endpointComputeType"] == "Managed" and count > self.instances:
             raise _exceeded(f"The instance count {count} exceeds the limit of {self.instances} per deployment.")
 
     def check_cores(self, wanted: Document, others: Iterable[Document]) -> None:

@@ -45,6 +45,10 @@ class Revisions:
         if properties.get("model"):
             _, _, model = self._assets.get("models", properties["model"])
             self._assets.location(model["properties"]["modelUri"])
+        if not properties["codeConfiguration"]:
+            raise not_implemented("deployments without a scoring script: give code_configuration")
+        if not properties.get("environmentId"):
+            raise not_implemented("deployments without an environment")
         self._assets.get("codes", properties["codeConfiguration"]["codeId"])
         _, _, resource = self._assets.get("environments", properties["environmentId"])
         environment(resource)

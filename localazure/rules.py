@@ -9,6 +9,9 @@ from typing import Any
 from localazure.arm import bad_request
 
 MAX_REQUEST_TIMEOUT_MS = 180_000
+MAX_KUBERNETES_TIMEOUT_MS = 300_000
+KUBERNETES_NAMES = (6, 62)
+"""How long an endpoint's name and a deployment's name may be together."""
 MAX_TAGS = 50
 MAX_TAG_NAME = 512
 MAX_TAG_VALUE = 256
@@ -21,6 +24,16 @@ def check_name(what: str, name: str) -> None:
         raise bad_request(
             f"The {what} name '{name}' is not valid. It must have 3 to 32 characters, begin with a letter, end with a"
             " letter or digit, and have only letters, digits and single dashes between."
+        )
+
+
+def check_names_together(endpoint: str, deployment: str) -> None:
+    """Raise ArmError (400) unless Kubernetes can make a name out of the two."""
+    shortest, longest = KUBERNETES_NAMES
+    if not shortest <= len(endpoint) + len(deployment) <= longest:
+        raise bad_request(
+            f"The names of the Kubernetes endpoint '{endpoint}' and its deployment '{deployment}' must have {shortest}"
+            f" to {longest} characters together."
         )
 
 
@@ -63,12 +76,10 @@ def check_instance_count(count: Any) -> None:
         raise bad_request(f"The instance count must be an integer of at least 1, not {count!r}.")
 
 
-def check_request_timeout(timeout_ms: float) -> None:
+def check_request_timeout(timeout_ms: float, limit_ms: float = MAX_REQUEST_TIMEOUT_MS) -> None:
     """Raise ArmError (400) unless requests may be given `timeout_ms`."""
-    if not 0 < timeout_ms <= MAX_REQUEST_TIMEOUT_MS:
-        raise bad_request(
-            f"requestTimeout must be more than 0 and at most {MAX_REQUEST_TIMEOUT_MS} ms, not {timeout_ms:g}."
-        )
+    if not 0 < timeout_ms <= limit_ms:
+        raise bad_request(f"requestTimeout must be more than 0 and at most {limit_ms:g} ms, not {timeout_ms:g}.")
 
 
 def check_probe(name: str, settings: Mapping[str, Any]) -> None:

@@ -24,6 +24,9 @@ RATES = "envoy.filters.http.local_ratelimit"
 _ENDPOINT_OF_ROUTE = {"key": "localazure", "path": [{"key": "endpoint"}]}
 _CLIENT_ID = "[A-Za-z0-9_-]{1,40}"
 
+STATUS_CODES = "status-codes"
+"""The filter that gives answers the status codes of Azure."""
+
 Resource = dict[str, Any]
 
 TYPE = "type.googleapis.com/envoy."
@@ -61,7 +64,9 @@ class Endpoint:
     audience: str | None = None
     """Whom a token must be for, where requests need a token and not a key."""
     requests_per_second: int = 500
-    """More are answered 429."""
+    """More are answered 429; not of a Kubernetes endpoint, which has no such limit."""
+    kubernetes: bool = False
+    """Whether its answers have the status codes of a Kubernetes endpoint."""
 
 
 def cluster_name(endpoint: str, deployment: str) -> str:
@@ -145,6 +150,7 @@ def _rates(endpoints: list[Endpoint]) -> Resource:
                 "token_bucket": _bucket(endpoint.requests_per_second),
             }
             for endpoint in endpoints
+            if not endpoint.kubernetes
         ],
     }
     return {"typed_per_filter_config": {RATES: limit}}
@@ -249,7 +255,12 @@ def _forward(match: Resource, endpoint: Endpoint, name: str, target: Target, mir
         "match": match,
         "route": route,
         "response_headers_to_add": [{"header": {"key": SERVED_BY_HEADER, "value": name}}],
-        "metadata": {"filter_metadata": {"localazure": {"endpoint": endpoint.name, "deployment": name}}},
+        "metadata": {
+            "filter_metadata": {
+                "localazure": {"endpoint": endpoint.name, "deployment": name},
+                STATUS_CODES: {"kubernetes": endpoint.kubernetes},
+            }
+        },
     }
 
 
