@@ -39,17 +39,15 @@ class Workspace:
     """An Azure ML workspace. One instance serves one thread."""
 
     def __init__(self, config: WorkspaceConfig) -> None:
-        # an authority of one's own (a sovereign cloud, local Azure) is not known to Microsoft's instance discovery
-        own_authority = "AZURE_AUTHORITY_HOST" in os.environ
-        self._credential = DefaultAzureCredential(disable_instance_discovery=own_authority)
-        with _translated("open the workspace"):
+        self._credential = credential()
+        with translated("open the workspace"):
             self._client = MLClient(
                 self._credential, config.subscription_id, config.resource_group, config.name, enable_telemetry=False
             )
 
     def observe(self, endpoint: str) -> EndpointState | None:
         """The endpoint with its deployments, or None if there is no such endpoint."""
-        with _translated(f"read endpoint {endpoint}"):
+        with translated(f"read endpoint {endpoint}"):
             try:
                 shown = self._client.online_endpoints.get(endpoint)
                 deployments = list(self._client.online_deployments.list(endpoint))
@@ -64,6 +62,8 @@ class Workspace:
             mirror_traffic=_positive(getattr(shown, "mirror_traffic", None)),
             tags=dict(shown.tags or {}),
             deployments={deployment.name: _deployment(deployment) for deployment in deployments},
+            resource_id=shown.id or "",
+            location=shown.location or "",
         )
 
     def existing(self, endpoint: str) -> EndpointState:
@@ -75,7 +75,7 @@ class Workspace:
 
     def secret(self, endpoint: str) -> str:
         """What the endpoint's ``Authorization: Bearer`` header takes; never log it."""
-        with _translated(f"get a key of endpoint {endpoint}"):
+        with translated(f"get a key of endpoint {endpoint}"):
             if self._client.online_endpoints.get(endpoint).auth_mode == "aad_token":
                 return self._credential.get_token(DATA_PLANE).token
             keys = self._client.online_endpoints.get_keys(endpoint)
@@ -85,7 +85,7 @@ class Workspace:
         """The version that ``latest`` means now; any other as it is."""
         if model.version != "latest":
             return model
-        with _translated(f"look up the latest version of model {model.name}"):
+        with translated(f"look up the latest version of model {model.name}"):
             return ModelVersion(
                 name=model.name, version=str(self._client.models.get(model.name, label="latest").version)
             )
@@ -95,7 +95,7 @@ class Workspace:
         wanted = load_endpoint(path)
         wanted.traffic = {}  # its deployments do not exist yet
         if self.observe(wanted.name) is None:
-            with _translated(f"create endpoint {wanted.name}"):
+            with translated(f"create endpoint {wanted.name}"):
                 self._client.online_endpoints.begin_create_or_update(wanted).result()
         self._read_back(wanted.name, lambda state: state.provisioning_state == "Succeeded", "Succeeded")
 
@@ -113,7 +113,7 @@ class Workspace:
         change overwrote this one.
         """
         self._read_back(endpoint, lambda state: state.provisioning_state in FINAL, "a final state")
-        with _translated(f"update endpoint {endpoint}"):
+        with translated(f"update endpoint {endpoint}"):
             shown = self._client.online_endpoints.get(endpoint)
             current, old_tags = _positive(shown.traffic), dict(shown.tags or {})
             wanted = current if traffic is None else traffic
@@ -155,7 +155,7 @@ class Workspace:
         failure = ""
         if there is None:
             try:
-                with _translated(f"create deployment {name}"):
+                with translated(f"create deployment {name}"):
                     self._client.online_deployments.begin_create_or_update(wanted).result()
             except AzureFailed as error:
                 if error.retryable:
@@ -176,7 +176,7 @@ class Workspace:
             msg = f"deployment {name} of {endpoint} is gone"
             raise Refused(msg)
         self._read_back(endpoint, lambda state: _is_final(state, name), f"a final state of {name}")
-        with _translated(f"scale deployment {name}"):
+        with translated(f"scale deployment {name}"):
             shown = self._client.online_deployments.get(name, endpoint)
             if shown.instance_count != instance_count:
                 shown.instance_count = instance_count
@@ -194,14 +194,14 @@ class Workspace:
             msg = f"deployment {name} has traffic and is not deleted; move the traffic away first"
             raise Refused(msg)
         if name in state.deployments:
-            with _translated(f"delete deployment {name}"):
+            with translated(f"delete deployment {name}"):
                 self._client.online_deployments.begin_delete(name=name, endpoint_name=endpoint).result()
         self._read_back(endpoint, lambda state: name not in state.deployments, f"{name} gone")
 
     def delete_endpoint(self, endpoint: str) -> None:
         """Delete an endpoint with all its deployments unless it is gone."""
         if self.observe(endpoint) is not None:
-            with _translated(f"delete endpoint {endpoint}"):
+            with translated(f"delete endpoint {endpoint}"):
                 self._client.online_endpoints.begin_delete(endpoint).result()
 
     def _last_words(self, endpoint: str, name: str) -> str:
@@ -221,6 +221,12 @@ class Workspace:
             time.sleep(delay_s)
             delay_s = min(delay_s * 1.5, 10)
         return state
+
+
+def credential() -> DefaultAzureCredential:
+    """Whoever the environment says that we are."""
+    # an authority of one's own (a sovereign cloud, local Azure) is not known to Microsoft's instance discovery
+    return DefaultAzureCredential(disable_instance_discovery="AZURE_AUTHORITY_HOST" in os.environ)
 
 
 def load_endpoint(path: Path) -> Any:
@@ -269,7 +275,7 @@ def _is_final(state: EndpointState, deployment: str) -> bool:
 
 
 @contextmanager
-def _translated(action: str) -> Iterator[None]:
+def translated(action: str) -> Iterator[None]:
     """Turn the client's exceptions into AzureFailed, in one line."""
     try:
         yield

@@ -35,6 +35,8 @@ class EndpointState(Value):
     mirror_traffic: dict[str, int]
     tags: dict[str, str]
     deployments: dict[str, DeploymentState]
+    resource_id: str = ""
+    location: str = ""
 
 
 class Baseline(Value):

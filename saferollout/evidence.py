@@ -20,6 +20,16 @@ class Check(Value):
     limit: str
 
 
+class Picture(Value):
+    """A plot and the numbers behind it."""
+
+    name: str
+    title: str
+    svg: str
+    """An ``<svg>`` element; empty where only the numbers are kept."""
+    numbers: dict[str, Any]
+
+
 class Evidence(Value):
     """What a gate found."""
 
@@ -34,6 +44,13 @@ class Evidence(Value):
     """Quantiles of the live deployment's latency before the candidate had any traffic."""
     state: dict[str, Any] = Field(default={})
     """The judge's state, from which the next stage goes on."""
+    pictures: list[Picture] = Field(default=[])
+    """How the judge came to its verdict."""
+
+    def for_programs(self) -> "Evidence":
+        """The finding with its numbers, without what only this rollout or a person's eye needs."""
+        bare = [picture.model_copy(update={"svg": ""}) for picture in self.pictures]
+        return self.model_copy(update={"state": {}, "pictures": bare})
 
     def table(self) -> list[dict[str, str]]:
         """The checks as rows of a table."""

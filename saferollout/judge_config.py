@@ -1,9 +1,9 @@
 """The ``judge`` section of a stage: what is compared, on which data, for how long, and how strictly."""
 
 from enum import StrEnum
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from saferollout.section import Section
 
@@ -87,6 +87,73 @@ class OutputDriftConfig(Section):
         return self
 
 
+class SourceKind(StrEnum):
+    """Where the judge's data comes from."""
+
+    PROBES = "probes"
+    AZURE_METRICS = "azure_metrics"
+    TRAFFIC_LOG = "traffic_log"
+    PROMETHEUS = "prometheus"
+
+
+_NEEDS: dict[SourceKind, tuple[str, ...]] = {
+    SourceKind.TRAFFIC_LOG: ("workspace_id",),
+    SourceKind.PROMETHEUS: ("url", "requests", "errors"),
+}
+_DELAYS_S = {SourceKind.AZURE_METRICS: 180.0, SourceKind.TRAFFIC_LOG: 300.0, SourceKind.PROMETHEUS: 30.0}
+
+
+class SourceConfig(Section):
+    """A source of data on both deployments."""
+
+    kind: SourceKind = Field(
+        description="probes: recorded requests, pinned to each; the others count what users got, and may take minutes."
+    )
+    ingestion_delay_s: float | None = Field(
+        None, ge=0, description="Believe counts this old; default: azure_metrics 180, traffic_log 300, prometheus 30."
+    )
+    workspace_id: str | None = Field(None, min_length=1, description="traffic_log: the Log Analytics workspace.")
+    url: str | None = Field(None, pattern="^https?://", description="prometheus: its address.")
+    requests: str | None = Field(
+        None, min_length=1, description="prometheus: requests of the last minute by deployment, as a query."
+    )
+    errors: str | None = Field(None, min_length=1, description="prometheus: those of them that failed.")
+    label: str = Field("deployment", min_length=1, description="prometheus: the label that names the deployment.")
+    token: SecretStr | None = Field(None, description="prometheus: a bearer token, as ${ENV}; default: none.")
+
+    @property
+    def delay_s(self) -> float:
+        """How old counts must be to be complete."""
+        return _DELAYS_S.get(self.kind, 0.0) if self.ingestion_delay_s is None else self.ingestion_delay_s
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        needed = _NEEDS.get(self.kind, ())
+        allowed = {*needed, *(("ingestion_delay_s",) if self.kind in _DELAYS_S else ()),
+                   *(("label", "token") if self.kind is SourceKind.PROMETHEUS else ())}  # fmt: skip
+        for key in needed:
+            if getattr(self, key) is None:
+                msg = f"{self.kind} needs {key}; add it"
+                raise ValueError(msg)
+        for key, field in type(self).model_fields.items():
+            if key not in {"kind", *allowed} and getattr(self, key) != field.default:
+                msg = f"{self.kind} has no {key}; remove it"
+                raise ValueError(msg)
+        return self
+
+
+def _sources(value: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
+    kinds = [source.kind for source in value]
+    counting = [kind for kind in kinds if kind is not SourceKind.PROBES]
+    if not kinds:
+        msg = "there is none; write at least one, e.g. kind: probes"
+        raise ValueError(msg)
+    if len(counting) > 1 or len(set(kinds)) < len(kinds):
+        msg = f"{' and '.join(counting or kinds)} would count the same requests twice; keep one of them"
+        raise ValueError(msg)
+    return value
+
+
 Test = Literal["error_rate_slo", "latency", "latency_shift", "prediction_drift", "output_drift", "quality"]
 
 
@@ -108,6 +175,9 @@ class JudgeConfig(Section):
     quality: QualityConfig | None = Field(None, description="Also compare with the true answers; default: off.")
     required: tuple[Test, ...] = Field(
         (), description="Tests that must prove health, too; the others must only not prove harm."
+    )
+    sources: Annotated[tuple[SourceConfig, ...], AfterValidator(_sources)] = Field(
+        (SourceConfig(kind=SourceKind.PROBES),), description="Where the data comes from: probes, and one that counts."
     )
     requests_per_s: float = Field(10, gt=0, description="Recorded requests a second to each deployment, at most.")
     capacity_share: float = Field(

@@ -1,6 +1,7 @@
 """Scoring requests: the only module that sends them, straight over HTTP, so that nothing retries or hides an error."""
 
 import time
+import uuid
 from types import TracebackType
 from typing import Any, Self
 
@@ -9,6 +10,8 @@ import httpx
 from saferollout.domain import Value
 
 PIN = "azureml-model-deployment"
+OWN_REQUESTS = "saferollout-"
+"""How the client request ids of pinned requests begin: the traffic log tells them from the users' by it."""
 TIMEOUT_S = 185.0  # Azure cuts a request off after 180 s at the latest
 
 
@@ -54,10 +57,10 @@ class Scorer:
     async def score(self, request: Any, *, deployment: str | None = None) -> Answer:
         """Send one JSON request; never raises for what the endpoint or the network does."""
         begun = time.perf_counter()
+        mark = f"{OWN_REQUESTS}{uuid.uuid4().hex[:24]}"  # 40 characters are allowed
+        pinned = {PIN: deployment, "x-ms-client-request-id": mark} if deployment else None
         try:
-            response = await self._client.post(
-                self._uri, json=request, headers={PIN: deployment} if deployment else None
-            )
+            response = await self._client.post(self._uri, json=request, headers=pinned)
         except httpx.HTTPError as error:
             return Answer(status=0, latency_ms=_ms_since(begun), error=f"{type(error).__name__}: {error}".strip(": "))
         try:

@@ -3,7 +3,7 @@
 import asyncio
 
 from prefect import task
-from prefect.artifacts import acreate_table_artifact
+from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
 from saferollout.config import StageConfig
 from saferollout.domain import Plan
@@ -11,7 +11,8 @@ from saferollout.errors import GateFailed
 from saferollout.evidence import Evidence
 from saferollout.judge import Verdict
 from saferollout.judge_config import WhenUndecided
-from saferollout.sources.probes import Probes
+from saferollout.pictures import illustrated, markdown
+from saferollout.sources.chosen import chosen
 from saferollout.watch import watch
 from tasks.access import in_workspace, project_of, scorer_of
 from tasks.policy import GATE
@@ -29,19 +30,15 @@ async def judge(plan: Plan, stage: StageConfig, earlier: Evidence | None) -> Evi
     state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
     requests = await asyncio.to_thread(project_of(plan).requests)
     progress = Progress(f"{plan.endpoint}-{gate}")
-    probes = Probes(
-        lambda: scorer_of(plan, plan.endpoint),
-        requests,
-        stage.judge,
-        candidate=plan.candidate,
-        live=plan.live,
-        instances=min(state.deployments[name].instance_count for name in (plan.candidate, plan.live)),
+    sources = chosen(
+        stage.judge, state, requests, lambda: scorer_of(plan, plan.endpoint), candidate=plan.candidate, live=plan.live
     )
-    evidence = await watch([probes], stage.judge, gate, earlier=earlier, progress=progress.show)
+    evidence = await watch(sources, stage.judge, gate, earlier=earlier, progress=progress.show)
     await progress.show(1.0, evidence.summary)
-    await acreate_table_artifact(
-        table=evidence.table(), key=f"{plan.endpoint.lower()}-judge-{stage.traffic}", description=evidence.summary
-    )
+    evidence = await asyncio.to_thread(illustrated, evidence)
+    key = f"{plan.endpoint.lower()}-judge-{stage.traffic}"
+    await acreate_table_artifact(table=evidence.table(), key=key, description=evidence.summary)
+    await acreate_markdown_artifact(markdown=markdown(evidence), key=f"{key}-plots", description=evidence.summary)
     undecided_fails = stage.judge.when_undecided is not WhenUndecided.ASK
     if evidence.verdict == Verdict.HARMFUL or (evidence.verdict == Verdict.UNDECIDED and undecided_fails):
         raise GateFailed(evidence.summary, evidence)

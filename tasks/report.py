@@ -17,6 +17,7 @@ from saferollout.config import ModelVersion
 from saferollout.domain import Decision, Plan
 from saferollout.evidence import Evidence
 from saferollout.outcome import Outcome, StepRun, once
+from saferollout.pictures import gallery
 from saferollout.record import now
 from tasks.access import in_workspace
 from tasks.policy import STEP
@@ -48,13 +49,15 @@ async def report(
         traffic=state.traffic,
         instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
         decisions=list(decisions),
-        verdicts=[evidence.model_copy(update={"state": {}}) for evidence in verdicts],
+        verdicts=[evidence.for_programs() for evidence in verdicts],
         steps=steps,
         duration_s=duration_s,
         waiting_s=waiting_s,
     )
     await acreate_markdown_artifact(
-        markdown=result.report, key=f"{plan.endpoint.lower()}-report", description=result.reason
+        markdown=f"{result.report}\n\n{gallery(verdicts)}",
+        key=f"{plan.endpoint.lower()}-report",
+        description=result.reason,
     )
     return result
 

@@ -86,6 +86,9 @@ class Batch:
     live_answers: Answers = ()
     duration_s: float = 0.0
     """How long the stretch was, in seconds: for the forecast only."""
+    alone_requests: float = 0
+    """The candidate's at a time when the live deployment was not seen: only for limits on its own error rate."""
+    alone_errors: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,12 +194,13 @@ class Judge:
             ValueError: A count, latency, disagreement or loss is out of its range.
         """
         n_c, e_c = batch.candidate_requests, batch.candidate_errors
+        all_requests, all_errors = n_c + batch.alone_requests, e_c + batch.alone_errors
         for test in self.tests.values():
             match test:
                 case RateRatio():
                     test.update(n_c, e_c, batch.live_requests, batch.live_errors)
                 case ErrorRateSlo():
-                    test.update(n_c, e_c)
+                    test.update(all_requests, all_errors)
                 case Latency() | RankShift():
                     test.update(batch.candidate_latencies_ms, batch.live_latencies_ms)
                 case PredictionDrift():
@@ -205,7 +209,7 @@ class Judge:
                     test.update(batch.candidate_answers, batch.live_answers)
                 case PairedLoss():
                     test.update(batch.candidate_losses, batch.live_losses)
-        self.negligible.update(n_c, e_c)
+        self.negligible.update(all_requests, all_errors)
         self.duration_s += batch.duration_s
         if self.log_e_value >= self._log_alarm:
             self._is_harmful = True

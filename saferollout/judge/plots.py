@@ -180,9 +180,9 @@ def _figure(y_label: str) -> "tuple[Figure, Axes]":
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 3.2), layout="constrained")
+    figure = Figure(figsize=(8, 3.2))
     FigureCanvasSVG(figure)
-    axes = figure.add_subplot()
+    axes = figure.add_axes((0.09, 0.15, 0.62, 0.75))  # with room for the legend: searching for it takes a second
     axes.set_xlabel("minutes")
     axes.set_ylabel(y_label)
     axes.grid(visible=True, alpha=0.3)

@@ -12,7 +12,9 @@ from saferollout.judge import Batch
 from saferollout.judge_config import JudgeConfig
 from saferollout.recorded import RecordedRequest
 from saferollout.scoring import Answer, Scorer
+from saferollout.sources.counts import Ledger
 from saferollout.sources.source import Seen
+from saferollout.sources.stretches import utc_now
 
 BATCH_S = 1.0
 
@@ -44,9 +46,9 @@ class Probes:
         candidate: str,
         live: str,
         instances: int = 1,
-        tells: Callable[[Batch], Batch] = lambda batch: batch,
+        ledger: Ledger | None = None,
     ) -> None:
-        """``instances`` is the smaller deployment's number; ``tells`` leaves out what another source tells."""
+        """``instances`` is the smaller deployment's number; ``ledger`` notes what was sent, for those who count all."""
         self._connect = connect
         self._requests = requests
         self._answers = Answers(config)
@@ -57,7 +59,7 @@ class Probes:
         self._capacity = instances * config.capacity_share
         self._busy_s: float | None = None
         self._sent_at = 0.0
-        self._tells = tells
+        self._ledger = ledger or Ledger()
 
     async def batches(self) -> AsyncGenerator[Seen, None]:
         """Send without end, and count what came back in each second, if only to say that nothing did.
@@ -103,10 +105,13 @@ class Probes:
         return max(self._interval_s, (self._busy_s or 0.0) / self._capacity)
 
     async def _pair(self, scorer: Scorer, request: RecordedRequest) -> Pair:
+        at = utc_now()
         answers = await asyncio.gather(
             scorer.score(request.request, deployment=self._candidate),
             scorer.score(request.request, deployment=self._live),
         )
+        for name, answer in zip((self._candidate, self._live), answers, strict=True):
+            self._ledger.note(name, at, answer.status)
         slower_s = max(answer.latency_ms for answer in answers) / 1000
         self._busy_s = slower_s if self._busy_s is None else 0.9 * self._busy_s + 0.1 * slower_s
         return Pair(request, *answers)
@@ -132,4 +137,4 @@ class Probes:
             duration_s=BATCH_S,
             **self._answers.compared((pair.request.answer, pair.candidate.body, pair.live.body) for pair in both),
         )
-        return Seen(self._tells(batch), example=errors[0] if errors else "")
+        return Seen(batch, example=errors[0] if errors else "")

@@ -1,5 +1,6 @@
 """What a person sees and clicks in Prefect's UI."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -66,9 +67,24 @@ def test_person_decides_on_the_evidence_in_the_ui(stack: Stack, endpoint: Endpoi
     answer(page, "approve", "Ada", "seen in the UI")
 
     stack.until(run, "Completed")
-    report = stack.artifacts(run)[f"{endpoint.name}-report"]["data"]
+    artifacts = stack.artifacts(run)
+    report = artifacts[f"{endpoint.name}-report"]["data"]
     assert "Ada" in report
     assert "seen in the UI" in report
+    sees_plots(page, f"{stack.ui}/artifacts/artifact/{artifacts[f'{endpoint.name}-judge-10-plots']['id']}")
+
+
+def sees_plots(page: Page, link: str) -> None:
+    """A gate's plots are shown as pictures, and the numbers behind each can be saved."""
+    page.goto(link)
+    for title in ("Evidence for harm", "Error rates", "Latency"):
+        picture = page.get_by_role("img", name=title)
+        expect(picture).to_be_visible()
+        assert picture.evaluate("image => image.naturalWidth") > 100
+    with page.expect_download() as saved:
+        page.get_by_role("link", name="error rates: the numbers as JSON").click()
+    assert saved.value.suggested_filename == "judge-at-10-error_rates.json"
+    assert json.loads(saved.value.path().read_text())["candidate"]["rate"]
 
 
 def test_custom_run_is_a_form(stack: Stack, endpoint: Endpoint, page: Page) -> None:

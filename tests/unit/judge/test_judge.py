@@ -64,6 +64,18 @@ def test_a_higher_but_negligible_rate_is_healthy_until_it_is_shown_to_be_higher(
     assert judge.words.endswith("harmful")
 
 
+def test_requests_without_a_counterpart_tell_of_the_rate_only() -> None:
+    """With the live deployment out of sight nothing is compared, but a limit on the error rate can be shown broken."""
+    judge = Judge(Settings(error_rate_slo=0.05))
+
+    for _ in range(20):
+        judge.update(Batch(alone_requests=20, alone_errors=10))
+
+    assert judge.findings[0].test == "error_rate_slo"
+    assert judge.verdict is Verdict.HARMFUL
+    assert judge.tests["error_rate"].e_value == 1
+
+
 def test_harm_is_final() -> None:
     """A harmful verdict stays, whatever comes."""
     judge = Judge()

@@ -224,6 +224,17 @@ MISTAKES = [
                 "requests.jsonl": '{"request": 1}\n',
             }, "rollout.yaml", "stages[0].judge.quality", "requests.jsonl holds no true answer",
             "add answers there, or remove it"),
+    Mistake("source without its key", *_config(
+            "stages: [{traffic: 100, judge: {sources: [{kind: traffic_log}]}}]\n", "stages[0].judge.sources[0]",
+            "traffic_log needs workspace_id", "add it")),
+    Mistake("key of another source", *_config(
+            "stages: [{traffic: 100, judge: {sources: [{kind: probes, url: 'http://x'}]}}]\n",
+            "stages[0].judge.sources[0]", "probes has no url", "remove it")),
+    Mistake("counted twice", *_config(
+            "stages: [{traffic: 100, judge: {sources: [{kind: azure_metrics}, "
+            "{kind: traffic_log, workspace_id: x}]}}]\n",
+            "stages[0].judge.sources", "azure_metrics and traffic_log would count the same requests twice",
+            "keep one of them")),
     Mistake("number for text", *_config("workspace: {resource_group: 7}\n", "workspace.resource_group",
             "7 does not fit", "write text, in quotes if it is all digits")),
     Mistake("number for path", {"rollout.yaml": "endpoint: 7\ndeployment: green.yml\n"}, "rollout.yaml", "endpoint",

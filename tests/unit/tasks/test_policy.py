@@ -6,7 +6,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from prefect.states import Failed
 
-from saferollout.azure import _translated
+from saferollout.azure import translated
 from saferollout.errors import AzureFailed, ConfigError, DeploymentFailed, Refused
 from tasks.policy import worth_retrying
 from tasks.scale import scale_live
@@ -35,7 +35,7 @@ def http(status: int) -> HttpResponseError:
 )
 def test_what_may_pass_is_tried_again(error: Exception, expected: bool) -> None:
     """Throttling, server errors and broken connections are retried; refusals are not."""
-    with pytest.raises(AzureFailed) as caught, _translated("scale"):
+    with pytest.raises(AzureFailed) as caught, translated("scale"):
         raise error
 
     assert judged(caught.value) is expected

@@ -1,0 +1,69 @@
+"""Azure Monitor's metrics: requests a minute by deployment and status, for every endpoint on Azure."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Mapping
+from datetime import datetime, timedelta
+
+from azure.monitor.querymetrics import MetricsClient
+
+from saferollout.azure import credential, translated
+from saferollout.domain import EndpointState
+from saferollout.sources.counts import Counts, Ledger, batch_of, failed
+from saferollout.sources.source import Seen
+from saferollout.sources.stretches import Stretches
+
+MINUTE = timedelta(minutes=1)
+MINUTE_S = 60
+NAMESPACE = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"
+
+
+class AzureMetrics:
+    """Users' requests as Azure Monitor counts them, each minute once, when it is complete.
+
+    A minute in which a deployment has no value is a gap, not a minute without errors, and is left out.
+    """
+
+    name = "azure_metrics"
+
+    def __init__(
+        self, endpoint: EndpointState, stretches: Stretches, ledger: Ledger, *, candidate: str, live: str
+    ) -> None:
+        self._endpoint = endpoint
+        self._minutes = stretches
+        self._ledger = ledger
+        self._candidate = candidate
+        self._live = live
+
+    async def batches(self) -> AsyncGenerator[Seen, None]:
+        """A batch a minute. Raises AzureFailed."""
+        while True:
+            await self._minutes.ripe()
+            counts = await asyncio.to_thread(self._read, self._minutes.start)
+            left = {name: self._ledger.taken_off(name, self._minutes.start, found) for name, found in counts.items()}
+            self._minutes.done()
+            yield Seen(batch_of(left, self._candidate, self._live, MINUTE_S))
+
+    def _read(self, minute: datetime) -> Mapping[str, Counts]:
+        """The counts of a minute by deployment, without those that have none."""
+        own = os.environ.get("AZURE_MONITOR_ENDPOINT")  # local Azure, or a cloud of one's own
+        url = own or f"https://{self._endpoint.location}.metrics.monitor.azure.com"
+        audience = {"audience": own} if own else {}
+        with translated("read the endpoint's metrics"), MetricsClient(url, credential(), **audience) as client:
+            (result,) = client.query_resources(
+                resource_ids=[self._endpoint.resource_id],
+                metric_namespace=NAMESPACE,
+                metric_names=["RequestsPerMinute"],
+                timespan=(minute, minute + MINUTE),
+                granularity=MINUTE,
+                aggregations=["Total"],
+                filter="deployment eq '*' and statusCode eq '*'",
+            )
+        counts: dict[str, Counts] = {}
+        for series in result.metrics[0].timeseries:
+            deployment, status = series.metadata_values["deployment"], int(series.metadata_values["statusCode"] or 0)
+            for point in series.data:
+                if point.total is not None and point.timestamp == minute:
+                    found = Counts(point.total, point.total if failed(status) else 0.0)
+                    counts[deployment] = counts.get(deployment, Counts()) + found
+        return counts

@@ -1,0 +1,50 @@
+"""The sources that a stage's config names, connected to the endpoint."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from saferollout.domain import EndpointState
+from saferollout.judge_config import JudgeConfig, SourceConfig, SourceKind
+from saferollout.recorded import RecordedRequest
+from saferollout.scoring import Scorer
+from saferollout.sources.azure_metrics import MINUTE_S, AzureMetrics
+from saferollout.sources.counts import Ledger
+from saferollout.sources.probes import Probes
+from saferollout.sources.prometheus import Prometheus
+from saferollout.sources.source import Source
+from saferollout.sources.stretches import Stretches
+from saferollout.sources.traffic_log import STRETCH_S, TrafficLog
+
+
+def chosen(
+    config: JudgeConfig,
+    endpoint: EndpointState,
+    requests: Sequence[RecordedRequest],
+    connect: Callable[[], Awaitable[Scorer]],
+    *,
+    candidate: str,
+    live: str,
+    mirrored: bool = False,
+) -> list[Source]:
+    """Each of the config's sources; ``mirrored`` says that the candidate's requests are copies of live ones."""
+    ledger = Ledger()
+    probed = any(source.kind is SourceKind.PROBES for source in config.sources)
+
+    def connected(source: SourceConfig) -> Source:
+        match source.kind:
+            case SourceKind.PROBES:
+                instances = min(endpoint.deployments[name].instance_count for name in (candidate, live))
+                return Probes(
+                    connect, requests, config, candidate=candidate, live=live, instances=instances, ledger=ledger
+                )  # fmt: skip
+            case SourceKind.AZURE_METRICS:
+                minutes = Stretches(MINUTE_S, source.delay_s)
+                return AzureMetrics(endpoint, minutes, ledger, candidate=candidate, live=live)
+            case SourceKind.TRAFFIC_LOG:
+                return TrafficLog(
+                    endpoint.name, source.workspace_id or "", Stretches(STRETCH_S, source.delay_s),
+                    candidate=candidate, live=live, with_latencies=not probed, mirrored=mirrored,
+                )  # fmt: skip
+            case SourceKind.PROMETHEUS:
+                return Prometheus(source, Stretches(MINUTE_S, source.delay_s), ledger, candidate=candidate, live=live)
+
+    return [connected(source) for source in config.sources]

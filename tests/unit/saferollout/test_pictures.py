@@ -1,0 +1,50 @@
+"""The judge's plots as people and programs get them."""
+
+import base64
+import json
+import re
+from xml.etree import ElementTree
+
+from saferollout.evidence import Evidence
+from saferollout.judge import Batch, Judge, Settings
+from saferollout.pictures import gallery, illustrated, markdown
+
+DATA = re.compile(r"data:([a-z/+]+);base64,([A-Za-z0-9+/=]+)")
+
+
+def judged() -> Evidence:
+    judge = Judge(Settings(latency_cut_points_ms=(50.0,), drift_tolerance=0.05))
+    for _ in range(3):
+        judge.update(Batch(10, 1, 10, 0, [40.0, 60.0], [40.0, 50.0], [0.0, 1.0], duration_s=1))
+    return Evidence(gate="judge at 10%", verdict="undecided", summary="", state=judge.to_dict())
+
+
+def test_each_picture_comes_with_its_numbers() -> None:
+    """Each plot is an image that needs no server, beside a link that saves the numbers behind it as JSON."""
+    shown = markdown(illustrated(judged()))
+
+    found = [(kind, base64.b64decode(data)) for kind, data in DATA.findall(shown)]
+    images = [ElementTree.fromstring(data) for kind, data in found if kind == "image/svg+xml"]  # noqa: S314 - our own
+    numbers = [json.loads(data) for kind, data in found if kind == "application/json"]
+    assert len(images) == len(numbers) == 4
+    assert numbers[0]["alarm"] == 20
+    assert numbers[1]["candidate"]["rate"] == [0.1] * 3
+    assert 'download="judge-at-10-e_values.json"' in shown
+
+
+def test_programs_get_the_numbers_without_the_pictures() -> None:
+    """What goes into an outcome is small: neither the judge's state nor what only an eye reads."""
+    bare = illustrated(judged()).for_programs()
+
+    assert [picture.name for picture in bare.pictures] == ["e_values", "error_rates", "latencies", "disagreements"]
+    assert bare.pictures[3].numbers["mean"] == [0.5] * 3
+    assert (bare.state, {picture.svg for picture in bare.pictures}) == ({}, {""})
+
+
+def test_what_was_not_judged_has_no_pictures() -> None:
+    """A smoke test stays as it is, and a report shows only the gates that have some."""
+    smoke = Evidence(gate="smoke test", verdict="passed", summary="")
+
+    assert illustrated(smoke) is smoke
+    assert gallery([smoke]) == ""
+    assert gallery([smoke, illustrated(judged())]).startswith("## judge at 10%\n\n![")
