@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 import urllib.parse
-import uuid
 from typing import Any
 
 import jwt
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -21,15 +22,15 @@ _MAX_FORM_BYTES = 64 * 1024
 
 
 class Identity:
-    """One tenant with one application. Tokens are signed by a key that lives as long as the process."""
+    """One tenant with one application. Tokens are signed by `key` (see `new_key`), so that they outlive the process."""
 
-    def __init__(self, base_url: str, tenant_id: str, client_id: str, client_secret: str) -> None:
+    def __init__(self, base_url: str, tenant_id: str, client_id: str, client_secret: str, key: str) -> None:
         self.base_url = base_url
         self.tenant_id = tenant_id
         self.client_id = client_id
         self._client_secret = client_secret
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._key_id = uuid.uuid4().hex
+        self._key = _private_key(key)
+        self._key_id = hashlib.sha256(self._key.public_key().public_bytes(_DER, _PUBLIC)).hexdigest()[:32]
         self._generation = 0
         self.token_life_s = TOKEN_LIFE_S
         """How long the tokens live that are issued from now on."""
@@ -134,6 +135,23 @@ class Identity:
                 "access_token": self.issue(audience),
             }
         )
+
+
+def new_key() -> str:
+    """A private key for signing tokens, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    plain = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode()
+
+
+_DER, _PUBLIC = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+
+
+def _private_key(pem: str) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError("tokens are signed by elliptic curve keys only")
+    return key
 
 
 def _refused(error: str, description: str, status: int = 400) -> Response:

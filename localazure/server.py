@@ -27,7 +27,7 @@ from localazure.disk import Disk
 from localazure.environments import Environments
 from localazure.faults import Faults
 from localazure.gateway import Gateway, GatewayError
-from localazure.identity import Identity
+from localazure.identity import Identity, new_key
 from localazure.logs import Logs, workspace_id
 from localazure.metrics import Metrics
 from localazure.monitoring import Monitoring
@@ -132,7 +132,9 @@ async def _serve_locked(
         store = Store(state / "state.sqlite")
         stack.callback(store.close)
         operations = Operations(store, scope, base_url, LOCATION, clock)
-        identity = Identity(base_url, known["tenant_id"], known["client_id"], known["client_secret"])
+        identity = Identity(
+            base_url, known["tenant_id"], known["client_id"], known["client_secret"], known["token_key"]
+        )
         issuer = listener.Issuer(identity.issuer, identity.public_keys)
         gateway = Gateway(state / "gateway", tls, state, clock, issuer)
         stack.push_async_callback(gateway.stop)
@@ -265,6 +267,7 @@ def _identity(state: Path) -> dict[str, Any]:
         "client_secret": secrets.token_urlsafe(32),
         "storage_key": secrets.token_hex(32),
         "admin_token": secrets.token_urlsafe(32),
+        "token_key": new_key(),
     }
     with contextlib.suppress(OSError, ValueError):
         known |= json.loads((state / _IDENTITY_FILE).read_text())

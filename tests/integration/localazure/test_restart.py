@@ -121,11 +121,13 @@ def test_what_was_wanted_is_so_afterwards(interrupted: tuple[Interrupted, Arm]) 
 
 
 def test_what_was_ended_in_order_goes_on_as_well(tmp_path: Path) -> None:
-    """SIGTERM during a change: the next `up` finishes it, without spending its time again."""
+    """SIGTERM during a change: the next `up` finishes it, without spending its time again; tokens are still valid."""
     body = {"location": "local", "properties": {"authMode": "Key"}}
     with LocalAzure(tmp_path, timing="azure") as azure, Arm(azure.environ) as arm:
         operation = arm.call("PUT", "onlineEndpoints/created", body).headers["Azure-AsyncOperation"]
         assert state(arm, "onlineEndpoints/created") == "Creating"
+        token = arm.http.headers["Authorization"]
     with LocalAzure(tmp_path, timing="azure") as azure, Arm(azure.environ) as arm:
+        arm.http.headers["Authorization"] = token
         wait_for(lambda: arm.http.get(operation).json()["status"], lambda seen: seen == "Succeeded", 10)
         assert state(arm, "onlineEndpoints/created") == "Succeeded"
