@@ -21,6 +21,7 @@ from tasks.approval import ask
 from tasks.baseline import take_baseline
 from tasks.create import create_candidate
 from tasks.judge import judge
+from tasks.mirror import mirror
 from tasks.preflight import preflight
 from tasks.remove import retire_old
 from tasks.report import already_live, report
@@ -50,6 +51,8 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
         await _both(scale_live(plan), create_candidate(plan))
         await verify_traffic(plan)
         evidence.append(await smoke_test(plan))
+        if shadow := project_of(plan).config.shadow:
+            evidence.append(await mirror(plan, shadow, evidence[-1]))
         for stage in project_of(plan).config.stages:
             decision = await _approval(plan, stage, evidence)
             decisions += [decision] if decision else []

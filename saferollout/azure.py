@@ -105,9 +105,10 @@ class Workspace:
         *,
         traffic: dict[str, int] | None = None,
         expected_traffic: dict[str, int] | None = None,
+        mirror: dict[str, int] | None = None,
         tags: Callable[[dict[str, str]], dict[str, str]] = dict,
     ) -> None:
-        """Set traffic and tags in one change; everything else stays as it was read.
+        """Set traffic, mirrored traffic and tags in one change; everything else stays as it was read.
 
         Raises Drifted when the traffic is neither ``expected_traffic`` nor already ``traffic``, or when somebody else's
         change overwrote this one.
@@ -117,16 +118,22 @@ class Workspace:
             shown = self._client.online_endpoints.get(endpoint)
             current, old_tags = _positive(shown.traffic), dict(shown.tags or {})
             wanted = current if traffic is None else traffic
+            old_mirror = _positive(getattr(shown, "mirror_traffic", None))
+            new_mirror = old_mirror if mirror is None else mirror
             new_tags = tags(old_tags)
             if expected_traffic is not None and current not in (expected_traffic, wanted):
                 raise Drifted(drift(endpoint, current, expected_traffic))
-            if current != wanted or new_tags != old_tags:
+            if current != wanted or new_tags != old_tags or new_mirror != old_mirror:
                 shown.traffic, shown.tags = dict(wanted), new_tags
+                if new_mirror != old_mirror:
+                    shown.mirror_traffic = dict(new_mirror)
                 self._client.online_endpoints.begin_create_or_update(shown).result()
         changed = {name for name in old_tags.keys() | new_tags.keys() if old_tags.get(name) != new_tags.get(name)}
 
         def shows(state: EndpointState) -> bool:
             read: list[tuple[Any, Any, Any]] = [(state.traffic, current, wanted)]
+            if new_mirror != old_mirror:
+                read += [(state.mirror_traffic, old_mirror, new_mirror)]
             read += [(state.tags.get(name), old_tags.get(name), new_tags.get(name)) for name in changed]
             if any(value not in (old, new) for value, old, new in read):  # an old value is only a late read
                 traffic = describe(state.traffic)

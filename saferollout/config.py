@@ -72,6 +72,13 @@ class StageConfig(Section):
     judge: JudgeConfig = JudgeConfig()
 
 
+class ShadowConfig(Section):
+    """Copies of users' requests for the candidate before any user is on it; its answers to them are dropped."""
+
+    mirror: int = Field(ge=1, le=50, description="How much of the users' traffic is copied, in percent.")
+    judge: JudgeConfig = JudgeConfig()
+
+
 class RollbackConfig(Section):
     """What a rollback leaves behind."""
 
@@ -118,6 +125,7 @@ class RolloutConfig(Section):
     )
     live: LiveConfig = LiveConfig()
     smoke_test: SmokeTestConfig = SmokeTestConfig()
+    shadow: ShadowConfig | None = Field(None, description="Mirror traffic before the first stage; default: do not.")
     stages: Annotated[tuple[StageConfig, ...], AfterValidator(_stages)] = (
         StageConfig(traffic=10),
         StageConfig(traffic=100),

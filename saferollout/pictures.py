@@ -1,6 +1,7 @@
-"""The evidence as pictures, the way Prefect's UI can show them: images in markdown, with the numbers to download."""
+"""The evidence as pictures, the way Prefect's UI can show them: images in markdown, with the numbers to unfold."""
 
 import base64
+import html
 import json
 from collections.abc import Iterable
 
@@ -19,8 +20,8 @@ def illustrated(evidence: Evidence) -> Evidence:
 
 
 def markdown(evidence: Evidence) -> str:
-    """The pictures one below the other, each with a link to its numbers as JSON."""
-    return "\n\n".join(_shown(evidence.gate, picture) for picture in evidence.pictures)
+    """The pictures one below the other, each with its numbers as JSON to unfold."""
+    return "\n\n".join(map(_shown, evidence.pictures))
 
 
 def gallery(verdicts: Iterable[Evidence]) -> str:
@@ -28,12 +29,12 @@ def gallery(verdicts: Iterable[Evidence]) -> str:
     return "\n\n".join(f"## {found.gate}\n\n{markdown(found)}" for found in verdicts if found.pictures)
 
 
-def _shown(gate: str, picture: Picture) -> str:
-    file = f"{gate} {picture.name}.json".replace(" ", "-").replace("%", "")
-    numbers = _data("application/json", json.dumps(picture.numbers, allow_nan=False))
-    image = f"![{picture.title}]({_data('image/svg+xml', picture.svg)})"
-    return f'{image}\n\n<a href="{numbers}" download="{file}">{picture.title.lower()}: the numbers as JSON</a>'
-
-
-def _data(kind: str, text: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(text.encode()).decode()}"
+def _shown(picture: Picture) -> str:
+    # Prefect's UI takes links to data and inline SVG out of markdown; an image with its data is left as it is
+    data = base64.b64encode(picture.svg.encode()).decode()
+    numbers = html.escape(json.dumps(picture.numbers, allow_nan=False), quote=False)
+    summary = f"<summary>{picture.title}: the numbers as JSON</summary>"
+    return (
+        f"![{picture.title}](data:image/svg+xml;base64,{data})\n\n"
+        f"<details>{summary}<pre><code>{numbers}</code></pre></details>"
+    )

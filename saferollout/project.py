@@ -102,6 +102,8 @@ def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> P
     endpoint = collect(endpoint_name, endpoint_path)
     requests = collect(read_requests, requests_path)
     problems += _truths(path, config, requests_path, requests or [])
+    if endpoint:
+        problems += _no_mirror(path, config, endpoint_path)
     schema = collect(_answer_schema, schema_path) if schema_path else None
     if (deployment := collect(yamlfile.read, deployment_path)) is None:
         raise ConfigError(*problems)
@@ -204,10 +206,20 @@ def _truths(
     if not requests or any(request.answer is not None for request in requests):
         return []
     problem = f"{yamlfile.shown(requests_path)} holds no true answer"
+    judges = {f"stages[{number}]": stage.judge for number, stage in enumerate(config.stages)}
+    judges |= {"shadow": config.shadow.judge} if config.shadow else {}
     return [
-        Problem(yamlfile.shown(path), f"stages[{number}].judge.quality", problem, "add answers there, or remove it")
-        for number, stage in enumerate(config.stages) if stage.judge.quality
+        Problem(yamlfile.shown(path), f"{key}.judge.quality", problem, "add answers there, or remove it")
+        for key, judge in judges.items() if judge.quality
     ]  # fmt: skip
+
+
+def _no_mirror(path: Path, config: RolloutConfig, endpoint_path: Path) -> list[Problem]:
+    """Azure mirrors traffic on managed endpoints only."""
+    if config.shadow is None or "compute" not in yamlfile.read(endpoint_path):
+        return []
+    problem = f"{yamlfile.shown(endpoint_path)} is a Kubernetes endpoint, which cannot mirror traffic"
+    return [Problem(yamlfile.shown(path), "shadow", problem, "remove it")]
 
 
 def _answer_schema(path: Path) -> dict[str, Any]:

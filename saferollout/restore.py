@@ -29,6 +29,7 @@ def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, 
         endpoint,
         traffic=baseline.traffic,
         expected_traffic=None if force else record.traffic(),
+        mirror={name: share for name, share in state.mirror_traffic.items() if name != record.candidate},
         tags=lambda tags: without_record(tags) | undoing.to_tags(),
     )
     workspace.scale(endpoint, baseline.live, baseline.instance_count)

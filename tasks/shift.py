@@ -20,7 +20,8 @@ async def shift_traffic(plan: Plan, stage: StageConfig, decision: Decision | Non
 
 
 def _shift(azure: Workspace, plan: Plan, share: int, decision: Decision | None) -> None:
-    record = planning.own_record(azure.existing(plan.endpoint).tags, plan)
+    state = azure.existing(plan.endpoint)
+    record = planning.own_record(state.tags, plan)
     if record.stage >= share:
         return
     approvals = record.approvals | ({share: decision} if decision else {})
@@ -28,5 +29,6 @@ def _shift(azure: Workspace, plan: Plan, share: int, decision: Decision | None) 
         plan.endpoint,
         traffic=plan.traffic(share),
         expected_traffic=record.traffic(),
+        mirror={name: percent for name, percent in state.mirror_traffic.items() if name != plan.candidate},
         tags=lambda tags: planning.advanced(tags, plan, stage=share, approvals=approvals),
     )

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from saferollout.judge.clumps import CLUMPING
-from saferollout.judge.counts import check_fraction
 from saferollout.judge.error_rate_slo import ErrorRateSlo
 from saferollout.judge.history import History
 from saferollout.judge.latency import Latency
@@ -19,7 +18,7 @@ from saferollout.judge.rank_shift import RankShift
 from saferollout.judge.rate_ratio import RateRatio
 from saferollout.judge.two_sided import TwoSided
 from saferollout.judge.verdict import Verdict
-from saferollout.judge.wealth import as_e_value
+from saferollout.judge.weighing import Weighing
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +121,7 @@ class Forecast:
         return f"if it goes on like this, about {minutes:,} more {unit} at this traffic would show it {self.verdict}"
 
 
-class Judge:
+class Judge(Weighing):
     """Several anytime-valid tests with one α and one verdict.
 
     **Harm.** Each of the K configured tests has an e-process; the judge's is their average. An average of e-processes
@@ -148,7 +147,8 @@ class Judge:
 
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings = settings or Settings()
-        alpha, clumping = check_fraction("alpha", settings.alpha), settings.clumping
+        super().__init__(settings.alpha)
+        alpha, clumping = self.alpha, settings.clumping
         self.tests: dict[str, TwoSided] = {
             "error_rate": RateRatio(alpha, settings.margin, settings.delta, clumping=clumping)
         }
@@ -184,8 +184,6 @@ class Judge:
         self.negligible = ErrorRateSlo(alpha, settings.negligible_error_rate, clumping=clumping)
         self.duration_s = 0.0
         self.history = History()
-        self._log_alarm = -math.log(alpha)
-        self._is_harmful = False
 
     def update(self, batch: Batch) -> Verdict:
         """Take in one batch and return the verdict.
@@ -217,24 +215,10 @@ class Judge:
         return self.verdict
 
     @property
-    def verdict(self) -> Verdict:
-        """What the data so far prove."""
-        if self._is_harmful:
-            return Verdict.HARMFUL
-        if self.log_e_value_healthy >= self._log_alarm:
-            return Verdict.HEALTHY
-        return Verdict.UNDECIDED
-
-    @property
     def log_e_value(self) -> float:
         """The logarithm of the average of the tests' evidence for harm."""
         logs = [test.log_e_value for test in self.tests.values()]
         return float(np.logaddexp.reduce(logs)) - math.log(len(logs))
-
-    @property
-    def e_value(self) -> float:
-        """The average of the tests' evidence for harm: harmful from 1/α on."""
-        return as_e_value(self.log_e_value)
 
     @property
     def log_e_value_healthy(self) -> float:
@@ -242,11 +226,6 @@ class Judge:
         ratio = self.tests["error_rate"].log_e_value_healthy
         either = float(np.logaddexp(ratio, self.negligible.log_e_value_healthy)) - math.log(2.0)
         return min([either, *(self.tests[name].log_e_value_healthy for name in self.settings.required)])
-
-    @property
-    def e_value_healthy(self) -> float:
-        """The evidence for health: healthy from 1/α on."""
-        return as_e_value(self.log_e_value_healthy)
 
     @property
     def findings(self) -> list[Finding]:

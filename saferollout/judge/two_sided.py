@@ -1,15 +1,13 @@
 """What all tests have in common: harm and health, each with its own wealth."""
 
-import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saferollout.judge.counts import check_fraction
-from saferollout.judge.verdict import Verdict
-from saferollout.judge.wealth import Wealth, as_e_value
+from saferollout.judge.wealth import Wealth
+from saferollout.judge.weighing import Weighing
 
 Array = NDArray[np.float64]
 
@@ -39,34 +37,16 @@ def exposure_until(log_stakes: Array, growth: Array, log_level: float) -> float 
     return high
 
 
-class TwoSided(ABC):
-    """An anytime-valid test in two directions.
-
-    *Harm* is final: once its e-value has reached 1/α the verdict stays ``harmful``, which Ville's inequality permits
-    (the chance that this ever happens to a harmless candidate is at most α). *Health* is not final: it follows the
-    current e-value, so that a candidate which was healthy and turns bad loses the verdict at once, and gets
-    ``harmful`` when that is shown; harm beats health. Either direction has an error probability of α of its own:
-    the two wrong answers exclude each other, as a candidate is not both harmless and too bad.
-    """
+class TwoSided(Weighing):
+    """An anytime-valid test in two directions, each with wealth of its own."""
 
     #: Attributes with JSON values that belong to the state.
     _carried: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, alpha: float, harm: Wealth, health: Wealth) -> None:
-        self.alpha = check_fraction("alpha", alpha)
-        self._log_alarm = -math.log(self.alpha)
+        super().__init__(alpha)
         self._harm = harm
         self._health = health
-        self._is_harmful = False
-
-    @property
-    def verdict(self) -> Verdict:
-        """What the data so far prove."""
-        if self._is_harmful:
-            return Verdict.HARMFUL
-        if self.log_e_value_healthy >= self._log_alarm:
-            return Verdict.HEALTHY
-        return Verdict.UNDECIDED
 
     @property
     def log_e_value(self) -> float:
@@ -74,19 +54,9 @@ class TwoSided(ABC):
         return self._harm.log_e
 
     @property
-    def e_value(self) -> float:
-        """The evidence for harm now: the verdict becomes ``harmful`` at 1/α."""
-        return as_e_value(self.log_e_value)
-
-    @property
     def log_e_value_healthy(self) -> float:
         """The logarithm of `e_value_healthy`."""
         return self._health.log_e
-
-    @property
-    def e_value_healthy(self) -> float:
-        """The evidence for health now: the verdict is ``healthy`` from 1/α on."""
-        return as_e_value(self.log_e_value_healthy)
 
     @property
     @abstractmethod
@@ -166,7 +136,7 @@ class TwoSided(ABC):
         """What a subclass keeps beyond `_carried`, in JSON's types."""
         return {}
 
-    def _restore_more(self, state: dict[str, Any]) -> None:  # noqa: B027 - a hook, most tests need none
+    def _restore_more(self, state: dict[str, Any]) -> None:
         """Take back what `_more_state` gave."""
 
 

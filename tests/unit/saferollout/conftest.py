@@ -235,6 +235,12 @@ MISTAKES = [
             "{kind: traffic_log, workspace_id: x}]}}]\n",
             "stages[0].judge.sources", "azure_metrics and traffic_log would count the same requests twice",
             "keep one of them")),
+    Mistake("mirrored too much", *_config("shadow: {mirror: 60}\n", "shadow.mirror", "60 does not fit",
+            "write 50 or less")),
+    Mistake("mirror on Kubernetes", {
+                "rollout.yaml": CONFIG + "shadow: {mirror: 10}\n", "endpoint.yml": ENDPOINT + "compute: azureml:k8s\n",
+            }, "rollout.yaml", "shadow", "endpoint.yml is a Kubernetes endpoint, which cannot mirror traffic",
+            "remove it"),
     Mistake("number for text", *_config("workspace: {resource_group: 7}\n", "workspace.resource_group",
             "7 does not fit", "write text, in quotes if it is all digits")),
     Mistake("number for path", {"rollout.yaml": "endpoint: 7\ndeployment: green.yml\n"}, "rollout.yaml", "endpoint",
