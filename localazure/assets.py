@@ -225,15 +225,15 @@ class Assets:
         return not_found(f"There is no {kind.removesuffix('s')} '{name}' in the workspace '{self._scope.workspace}'.")
 
 
-def environment(resource: Document) -> dict[str, Any]:
-    """An environment version's properties.
-
-    Raises ArmError (501) for one that is built from a Dockerfile, which needs a container engine.
-    """
+def require_conda(resource: Document) -> str | dict[str, Any]:
+    """An environment version's conda file. Raises ArmError (501) for one without: it would need a container engine."""
     properties: dict[str, Any] = resource["properties"]
     if properties.get("build"):
         raise not_implemented("environments with a build context: it has no container engine")
-    return properties
+    if not properties.get("condaFile"):
+        raise not_implemented("environments without a conda file, whose image has everything: no container engine")
+    conda: str | dict[str, Any] = properties["condaFile"]
+    return conda
 
 
 def _check_name(*names: str) -> None:

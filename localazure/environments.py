@@ -9,65 +9,22 @@ import hashlib
 import json
 import logging
 import os
-import re
 import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
 from uv import find_uv_bin
 
 from localazure.clock import Clock
+from localazure.conda import BuildFailed, Wanted
 from localazure.processes import Process
 
-SERVER_PACKAGE = "azureml-inference-server-http"
 LOCK_POLL_S = 0.2
 _LAYOUT = "1"  # part of every hash: raise it when builds of the same file come out differently
 
 log = logging.getLogger(__name__)
-
-
-class BuildFailed(Exception):
-    """The environment cannot be made; the message says why, in the words of the tool that refused."""
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What a conda file asks for, as far as pip can give it."""
-
-    python: str | None
-    """`X.Y`, if the file names a version."""
-    requirements: tuple[str, ...]
-    ignored: tuple[str, ...]
-    """Conda packages, which are not installed."""
-
-
-def parse(conda_file: str | dict[str, Any] | None) -> Wanted:
-    """Read a conda file (its text, or what a client has already read). Raises BuildFailed for one that is none."""
-    try:
-        document = yaml.safe_load(conda_file) if isinstance(conda_file, str) else conda_file
-    except yaml.YAMLError as error:
-        raise BuildFailed(f"the conda file is not valid YAML: {error}") from error
-    if document is not None and not isinstance(document, dict):
-        raise BuildFailed("the conda file must be a mapping with the key 'dependencies'")
-    python, requirements, ignored = None, [], []
-    for entry in (document or {}).get("dependencies") or []:
-        if isinstance(entry, dict):
-            requirements += [str(line) for line in entry.get("pip") or []]
-        elif match := re.match(r"(?:[\w-]+::)?python\s*(?:[=<>~! ]+\s*(\d+\.\d+))?", str(entry)):
-            if re.match(r"(?:[\w-]+::)?python\s*($|[=<>~! ])", str(entry)):
-                python = match[1]
-            else:
-                ignored.append(str(entry))
-        elif not re.match(r"(?:[\w-]+::)?(pip|setuptools|wheel)\s*($|[=<>~! ])", str(entry)):
-            ignored.append(str(entry))
-    if not any(_distribution(line) == SERVER_PACKAGE for line in requirements):
-        requirements.append(SERVER_PACKAGE)  # Azure's base images bring it along
-    return Wanted(python, tuple(requirements), tuple(ignored))
 
 
 class Environments:
@@ -84,7 +41,7 @@ class Environments:
     async def build(self, wanted: Wanted, tell: Callable[[str], None]) -> Path:
         """The Python interpreter of the environment; `tell` gets each line of the build's log. Raises BuildFailed."""
         for package in wanted.ignored:
-            tell(f"WARNING: the conda package '{package}' is not installed: local Azure installs the pip part only")
+            tell(f"WARNING: the conda package '{package}' is not installed: local Azure has no conda, only pip")
         base, version = await self._interpreter(wanted.python, tell)
         text = "\n".join(wanted.requirements) + "\n"
         digest = hashlib.sha256(json.dumps([_LAYOUT, version, str(base), text, sys.platform]).encode()).hexdigest()[:24]
@@ -179,11 +136,6 @@ def _pip_setting(name: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() or None if result.returncode == 0 else None
-
-
-def _distribution(requirement: str) -> str:
-    match = re.match(r"\s*([A-Za-z0-9._-]+)", requirement)
-    return re.sub(r"[-_.]+", "-", match[1]).lower() if match else ""
 
 
 def _distance(version: str, wanted: str) -> tuple[int, int]:

@@ -11,16 +11,20 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from localazure.arm import ArmError, not_implemented
-from localazure.assets import Assets, Location, environment
+from localazure.arm import ArmError, bad_request, not_implemented
+from localazure.assets import Assets, Location, require_conda
 from localazure.blobs import Blobs
+from localazure.conda import BuildFailed, of_mlflow_model, parse
 from localazure.disk import Disk, is_full
-from localazure.environments import BuildFailed, Environments, parse
+from localazure.environments import Environments
 from localazure.instances import Setup
 from localazure.probes import Probe
 
 SERVER_LOG = "inference-server.log"
 STORAGE_LOG = "storage-initializer.log"
+
+_MLFLOW = {"scoringScript": "mlflow_score.py"}
+"""The code of an MLflow model that comes without any: a file of ours."""
 
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _PASSED_ON_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_")
@@ -42,16 +46,20 @@ class Revisions:
 
     def require_assets(self, properties: dict[str, Any]) -> None:
         """Raise ArmError for assets that do not exist, or that local Azure cannot run."""
+        mlflow = False
         if properties.get("model"):
             _, _, model = self._assets.get("models", properties["model"])
             self._assets.location(model["properties"]["modelUri"])
-        if not properties["codeConfiguration"]:
-            raise not_implemented("deployments without a scoring script: give code_configuration")
-        if not properties.get("environmentId"):
-            raise not_implemented("deployments without an environment")
-        self._assets.get("codes", properties["codeConfiguration"]["codeId"])
-        _, _, resource = self._assets.get("environments", properties["environmentId"])
-        environment(resource)
+            mlflow = model["properties"]["modelType"] == "mlflow_model"
+        if properties.get("environmentId"):
+            _, _, resource = self._assets.get("environments", properties["environmentId"])
+            require_conda(resource)
+        elif not mlflow or properties["codeConfiguration"]:
+            raise bad_request("A deployment needs an environment, unless its model is an MLflow model without code.")
+        if properties["codeConfiguration"]:
+            self._assets.get("codes", properties["codeConfiguration"]["codeId"])
+        elif not mlflow:
+            raise not_implemented("deployments without a scoring script: give code_configuration, or an MLflow model")
 
     async def prepare(self, endpoint: str, deployment: str, properties: dict[str, Any]) -> Setup:
         """Bring everything to disk and build the environment; the same properties give an equal setup again.
@@ -68,14 +76,14 @@ class Revisions:
             await asyncio.to_thread(self._lay_out, partial, properties, tell_storage)
             partial.rename(target)
         app_root, model_dir = _parts(target)
-        script = PurePosixPath(properties["codeConfiguration"]["scoringScript"])
+        script = PurePosixPath((properties["codeConfiguration"] or _MLFLOW)["scoringScript"])
         entry = (app_root / script).resolve()
         if not entry.is_relative_to(app_root.resolve()) or not entry.is_file():
             found = ", ".join(sorted(path.name for path in app_root.iterdir())) or "nothing"
             raise ArmError(
                 400, "BadArgument", f"The scoring script '{script}' is not in the code folder, which has: {found}."
             )
-        python = await self._build(properties["environmentId"], _writer(folder / SERVER_LOG))
+        python = await self._build(properties.get("environmentId"), model_dir, _writer(folder / SERVER_LOG))
         (folder / "home").mkdir(exist_ok=True)
         return Setup(
             python=python,
@@ -100,8 +108,12 @@ class Revisions:
         shutil.rmtree(self.folder(endpoint, deployment), ignore_errors=True)
 
     def _lay_out(self, target: Path, properties: dict[str, Any], tell: Callable[[str], None]) -> None:
-        _, _, code = self._assets.get("codes", properties["codeConfiguration"]["codeId"])
-        self._copy(self._assets.location(code["properties"]["codeUri"]), target / "code", "code", tell)
+        if properties["codeConfiguration"]:
+            _, _, code = self._assets.get("codes", properties["codeConfiguration"]["codeId"])
+            self._copy(self._assets.location(code["properties"]["codeUri"]), target / "code", "code", tell)
+        else:
+            (target / "code" / "mlflow").mkdir(parents=True)
+            shutil.copy(Path(__file__).with_name(_MLFLOW["scoringScript"]), target / "code" / "mlflow")
         if properties.get("model"):
             name, version, model = self._assets.get("models", properties["model"])
             location = self._assets.location(model["properties"]["modelUri"])
@@ -124,20 +136,21 @@ class Revisions:
             raise ArmError(400, "OutOfQuota", message) from error
         tell(f"Downloaded the {what} to {path.relative_to(target.parent)}")
 
-    async def _build(self, environment_id: str, tell: Callable[[str], None]) -> Path:
-        name, version, resource = self._assets.get("environments", environment_id)
-        properties = environment(resource)
-        if not properties.get("condaFile"):
-            raise not_implemented(f"environment '{name}' without a conda file: it has no container engine")
+    async def _build(self, environment_id: str | None, model_dir: Path | None, tell: Callable[[str], None]) -> Path:
         try:
-            return await self._environments.build(parse(properties["condaFile"]), tell)
+            if environment_id:
+                name, version, resource = self._assets.get("environments", environment_id)
+                what, wanted = f"environment '{name}:{version}'", parse(require_conda(resource))
+            else:
+                what, wanted = "model's own environment", of_mlflow_model(model_dir)
+            return await self._environments.build(wanted, tell)
         except BuildFailed as error:
-            message = f"The image build of the environment '{name}:{version}' failed: {error}"
+            message = f"The image build of the {what} failed: {error}"
             tell(f"ERROR: {message}")
             raise ArmError(400, "ImageBuildFailure", message) from error
 
     def _digest(self, properties: dict[str, Any]) -> str:
-        parts = [properties.get("model"), properties["codeConfiguration"]["codeId"]]
+        parts = [properties.get("model"), (properties["codeConfiguration"] or _MLFLOW).get("codeId")]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def _environ(self, python: Path, home: Path, model_dir: Path | None, properties: dict[str, Any]) -> dict[str, str]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from localazure.clock import Clock
-from localazure.environments import BuildFailed, Environments, parse
+from localazure.conda import BuildFailed, parse
+from localazure.environments import Environments
 
 
 async def test_an_environment_is_built_once_even_by_two_at_once(tmp_path: Path) -> None:
