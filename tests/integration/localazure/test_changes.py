@@ -125,3 +125,20 @@ def test_a_long_request_is_answered_although_its_instance_leaves(arm: Arm, asset
     request.join()
     assert (answers[0].status_code, answers[0].json()["y"]) == (200, 3)
     assert arm.score(endpoint, {}, "green").status_code == 404
+
+
+def test_a_shorter_time_out_does_not_cut_requests_begun_under_the_longer(
+    arm: Arm, assets: Assets, endpoint: str
+) -> None:
+    """An instance that leaves has as long for its last requests as they were promised, not as new ones are."""
+    concurrent = {"maxConcurrentRequestsPerInstance": 20}
+    arm.deploy(endpoint, "blue", assets, requestSettings={**concurrent, "requestTimeout": "PT60S"})
+    answers: list[httpx.Response] = []
+    # longer than the new time-out, the ten seconds that a process has to stop, and what the new instance takes to start
+    body = {"x": 1, "sleep_s": 14}
+    request = threading.Thread(target=lambda: answers.append(arm.score(endpoint, body, "blue")))
+    request.start()
+    arm.deploy(endpoint, "blue", assets, model=2, requestSettings={**concurrent, "requestTimeout": "PT1S"})
+    request.join()
+    assert (answers[0].status_code, answers[0].json()["y"]) == (200, 2)
+    assert arm.score(endpoint, {"x": 1}, "blue").json()["y"] == 3
