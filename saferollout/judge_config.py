@@ -100,6 +100,10 @@ _NEEDS: dict[SourceKind, tuple[str, ...]] = {
     SourceKind.TRAFFIC_LOG: ("workspace_id",),
     SourceKind.PROMETHEUS: ("url", "requests", "errors"),
 }
+STRETCH_S = {
+    SourceKind.PROBES: 0, SourceKind.AZURE_METRICS: 60, SourceKind.TRAFFIC_LOG: 10, SourceKind.PROMETHEUS: 60
+}  # fmt: skip
+"""What a source counts together. A query of the log gives at most 30,000 rows, an endpoint takes 500 a second."""
 _DELAYS_S = {SourceKind.AZURE_METRICS: 180.0, SourceKind.TRAFFIC_LOG: 300.0, SourceKind.PROMETHEUS: 30.0}
 
 
@@ -192,6 +196,14 @@ class JudgeConfig(Section):
         if self.min_duration_s > self.max_duration_s:
             msg = "min_duration_s is above max_duration_s; make it smaller"
             raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _sources_in_time(self) -> Self:
+        for source in self.sources:
+            if source.delay_s + STRETCH_S[source.kind] > self.max_duration_s:
+                msg = f"{source.kind} tells nothing before max_duration_s is over; make that longer than its delay"
+                raise ValueError(msg)
         return self
 
     @model_validator(mode="after")

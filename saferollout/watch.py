@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from saferollout.evidence import Check, Evidence
-from saferollout.judge import Batch, Judge, RateRatio, Settings, Verdict
+from saferollout.judge import Judge, RateRatio, Settings, Verdict
 from saferollout.judge_config import JudgeConfig, WhenUndecided
 from saferollout.sources.following import RETRY_DELAYS_S, Following
 from saferollout.sources.source import Source
@@ -54,7 +54,7 @@ async def watch(
     """
     cut_points_ms = earlier.cut_points_ms if earlier else []
     judge = _resumed(settings_of(config, cut_points_ms), earlier.state if earlier else {})
-    example, heard = "", False
+    example = ""
     begun = last_at = time.monotonic()
     limit_s = config.max_duration_s * (MAX_EXTENSIONS if config.when_undecided is WhenUndecided.EXTEND else 1)
     async with Following(sources, retry_delays_s) as following:
@@ -64,22 +64,15 @@ async def watch(
             if seen:
                 # sources overlap in time: what counts is how long it took until this one was heard
                 judge.update(replace(seen.batch, duration_s=now - last_at))
-                last_at, example, heard = now, seen.example or example, heard or _tells(seen.batch)
+                last_at, example = now, seen.example or example
+            heard = sum(following.heard.values())
             enough = heard and judge.verdict is Verdict.HEALTHY and now - begun >= config.min_duration_s
             if judge.verdict is Verdict.HARMFUL or enough or now - begun >= limit_s:
                 break
             await progress(min(1.0, (now - begun) / limit_s), judge.words)
-        silent = following.over or not heard
-        troubles = dict(following.troubles)
-    return _evidence(
-        judge, gate, example, troubles, silent=silent, cut_points_ms=cut_points_ms, duration_s=time.monotonic() - begun
-    )
-
-
-def _tells(batch: Batch) -> bool:
-    """Whether a batch holds anything of the candidate's."""
-    told = (batch.candidate_requests, len(batch.candidate_latencies_ms), len(batch.disagreements))  # type: ignore[arg-type]
-    return any(told)
+        return _evidence(
+            judge, gate, example, following, cut_points_ms=cut_points_ms, duration_s=time.monotonic() - begun
+        )
 
 
 def _resumed(settings: Settings, state: dict[str, Any]) -> Judge:
@@ -92,11 +85,11 @@ def _resumed(settings: Settings, state: dict[str, Any]) -> Judge:
 
 
 def _evidence(
-    judge: Judge, gate: str, example: str, troubles: dict[str, str], *, silent: bool, cut_points_ms: list[float],
-    duration_s: float,
+    judge: Judge, gate: str, example: str, following: Following, *, cut_points_ms: list[float], duration_s: float
 ) -> Evidence:  # fmt: skip
     """What was found; where nothing was told any more, what was known before is no verdict on this stage."""
-    alpha, verdict, words = judge.settings.alpha, judge.verdict, judge.words
+    alpha, verdict, words, troubles = judge.settings.alpha, judge.verdict, judge.words, following.troubles
+    silent = following.over or not any(following.heard.values())
     if silent and verdict is not Verdict.HARMFUL:
         verdict, words = Verdict.UNDECIDED, "nothing can be told of the candidate now: undecided"
     harm = Check(
@@ -107,16 +100,17 @@ def _evidence(
         check="evidence of health (e-value)", passed=True if verdict is Verdict.HEALTHY else None,
         candidate=f"{judge.e_value_healthy:.3g}", live="", limit=f"≥ {1 / alpha:.0f}",
     )  # fmt: skip
-    failed = [
-        Check(check=f"source: {name}", passed=None, candidate=f"cannot tell: {why}", live="", limit="")
-        for name, why in troubles.items()
-    ]
+    sources = [
+        Check(check=f"source: {name.replace('_', ' ')}", passed=None, live="", limit="",
+              candidate=f"cannot tell: {troubles[name]}" if name in troubles else f"{requests:,.0f} requests")
+        for name, requests in following.heard.items()
+    ]  # fmt: skip
     parts = [words, *(f"{name}: {why}" for name, why in troubles.items()), *([f"e.g. {example}"] if example else [])]
     return Evidence(
         gate=gate,
         verdict=verdict.value,
         summary="; ".join(parts),
-        checks=[*_counts(judge), *_findings(judge), harm, health, *failed],
+        checks=[*_counts(judge), *_findings(judge), harm, health, *sources],
         duration_s=duration_s,
         cut_points_ms=cut_points_ms,
         state=judge.to_dict(),

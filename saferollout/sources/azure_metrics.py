@@ -14,7 +14,6 @@ from saferollout.sources.source import Seen
 from saferollout.sources.stretches import Stretches
 
 MINUTE = timedelta(minutes=1)
-MINUTE_S = 60
 NAMESPACE = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"
 
 
@@ -42,7 +41,7 @@ class AzureMetrics:
             counts = await asyncio.to_thread(self._read, self._minutes.start)
             left = {name: self._ledger.taken_off(name, self._minutes.start, found) for name, found in counts.items()}
             self._minutes.done()
-            yield Seen(batch_of(left, self._candidate, self._live, MINUTE_S))
+            yield Seen(batch_of(left, self._candidate, self._live))
 
     def _read(self, minute: datetime) -> Mapping[str, Counts]:
         """The counts of a minute by deployment, without those that have none."""

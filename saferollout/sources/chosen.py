@@ -3,16 +3,16 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from saferollout.domain import EndpointState
-from saferollout.judge_config import JudgeConfig, SourceConfig, SourceKind
+from saferollout.judge_config import STRETCH_S, JudgeConfig, SourceConfig, SourceKind
 from saferollout.recorded import RecordedRequest
 from saferollout.scoring import Scorer
-from saferollout.sources.azure_metrics import MINUTE_S, AzureMetrics
+from saferollout.sources.azure_metrics import AzureMetrics
 from saferollout.sources.counts import Ledger
 from saferollout.sources.probes import Probes
 from saferollout.sources.prometheus import Prometheus
 from saferollout.sources.source import Source
 from saferollout.sources.stretches import Stretches
-from saferollout.sources.traffic_log import STRETCH_S, TrafficLog
+from saferollout.sources.traffic_log import TrafficLog
 
 
 def chosen(
@@ -30,6 +30,7 @@ def chosen(
     probed = any(source.kind is SourceKind.PROBES for source in config.sources)
 
     def connected(source: SourceConfig) -> Source:
+        stretches = Stretches(STRETCH_S[source.kind] or 1, source.delay_s)
         match source.kind:
             case SourceKind.PROBES:
                 instances = min(endpoint.deployments[name].instance_count for name in (candidate, live))
@@ -37,14 +38,13 @@ def chosen(
                     connect, requests, config, candidate=candidate, live=live, instances=instances, ledger=ledger
                 )  # fmt: skip
             case SourceKind.AZURE_METRICS:
-                minutes = Stretches(MINUTE_S, source.delay_s)
-                return AzureMetrics(endpoint, minutes, ledger, candidate=candidate, live=live)
+                return AzureMetrics(endpoint, stretches, ledger, candidate=candidate, live=live)
             case SourceKind.TRAFFIC_LOG:
                 return TrafficLog(
-                    endpoint.name, source.workspace_id or "", Stretches(STRETCH_S, source.delay_s),
+                    endpoint.name, source.workspace_id or "", stretches,
                     candidate=candidate, live=live, with_latencies=not probed, mirrored=mirrored,
                 )  # fmt: skip
             case SourceKind.PROMETHEUS:
-                return Prometheus(source, Stretches(MINUTE_S, source.delay_s), ledger, candidate=candidate, live=live)
+                return Prometheus(source, stretches, ledger, candidate=candidate, live=live)
 
     return [connected(source) for source in config.sources]

@@ -53,12 +53,12 @@ class Ledger:
         return Counts(requests, errors)
 
 
-def batch_of(counts: Mapping[str, Counts], candidate: str, live: str, duration_s: float) -> Batch:
+def batch_of(counts: Mapping[str, Counts], candidate: str, live: str) -> Batch:
     """The counts of one stretch of time; a deployment that is not in them had no requests, or nobody counted.
 
     What the two did is compared only where both were seen. Alone, the candidate's requests still tell of its own rate.
     """
     c, b = counts.get(candidate, Counts()), counts.get(live, Counts())
     if c.requests and b.requests:
-        return Batch(*c, *b, duration_s=duration_s)
-    return Batch(alone_requests=c.requests, alone_errors=c.errors, duration_s=duration_s)
+        return Batch(*c, *b)
+    return Batch(alone_requests=c.requests, alone_errors=c.errors)

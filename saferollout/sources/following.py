@@ -24,6 +24,8 @@ class Following:
         self._delays_s = retry_delays_s
         self._queue: asyncio.Queue[Seen] = asyncio.Queue(maxsize=1)
         self._tasks: list[asyncio.Task[None]] = []
+        self.heard = {source.name: 0.0 for source in sources}
+        """How many of the candidate's requests each source has told of."""
         self.troubles: dict[str, str] = {}
         """Why a source cannot tell, by the source's name: those that are being retried, and those given up."""
 
@@ -64,6 +66,7 @@ class Following:
                     async for seen in batches:
                         failures = 0
                         self.troubles.pop(source.name, None)
+                        self.heard[source.name] += seen.batch.candidate_requests + seen.batch.alone_requests
                         await self._queue.put(seen)
                 return
             except AzureFailed as error:

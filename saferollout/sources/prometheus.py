@@ -12,7 +12,6 @@ from saferollout.sources.source import Seen
 from saferollout.sources.stretches import Stretches
 
 TIMEOUT_S = 30
-MINUTE_S = 60
 
 
 class Prometheus:
@@ -50,7 +49,7 @@ class Prometheus:
                     for name, count in requests.items()
                 }
                 self._minutes.done()
-                yield Seen(batch_of(counts, self._candidate, self._live, MINUTE_S))
+                yield Seen(batch_of(counts, self._candidate, self._live))
 
     async def _ask(self, client: httpx.AsyncClient, query: str, at: datetime) -> dict[str, float]:
         """A value by deployment; what has none, or is no number, is not there."""

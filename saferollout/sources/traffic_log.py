@@ -15,8 +15,6 @@ from saferollout.sources.counts import Counts, batch_of, failed
 from saferollout.sources.source import Seen
 from saferollout.sources.stretches import Stretches
 
-STRETCH_S = 10  # at most 500 requests a second, and a query gives at most 30,000 rows
-
 
 class Row(NamedTuple):
     """One request."""
@@ -49,7 +47,7 @@ class TrafficLog:
         self._mirrored = mirrored
 
     async def batches(self) -> AsyncGenerator[Seen, None]:
-        """A batch for each ten seconds. Raises AzureFailed."""
+        """A batch a stretch. Raises AzureFailed."""
         while True:
             await self._stretches.ripe()
             rows = await asyncio.to_thread(self._read)
@@ -66,12 +64,12 @@ class TrafficLog:
             name: Counts(len(arm), sum(failed(row.status) for row in arm))
             for name, arm in ((self._candidate, candidate), (self._live, live))
         }
-        batch = batch_of(counts, self._candidate, self._live, STRETCH_S)
+        batch = batch_of(counts, self._candidate, self._live)
         if not (self._with_latencies and batch.candidate_requests):
             return batch
         answered = ([row.latency_ms for row in arm if not failed(row.status)] for arm in (candidate, live))
         candidate_ms, live_ms = answered
-        return Batch(*counts[self._candidate], *counts[self._live], candidate_ms, live_ms, duration_s=STRETCH_S)
+        return Batch(*counts[self._candidate], *counts[self._live], candidate_ms, live_ms)
 
     def _read(self) -> list[Row]:
         start, end = self._stretches.start, self._stretches.end

@@ -55,7 +55,7 @@ async def until_told(source: Callable[[], Source], told: Callable[[Batch], float
         await asyncio.sleep(0.2)
 
 
-async def test_users_are_counted_without_the_recorded_requests(environment: None, deployed: str) -> None:  # noqa: ARG001 - it needs the variables
+async def test_users_are_counted_without_the_recorded_requests(deployed: str) -> None:
     """Twelve users and five recorded requests a deployment: metrics and log both tell of the twelve, no more."""
     workspace = Workspace(resolve_workspace(None))
     endpoint: EndpointState = workspace.existing(deployed)
@@ -92,7 +92,7 @@ async def test_users_are_counted_without_the_recorded_requests(environment: None
     assert sum(len(batch.candidate_latencies_ms) + len(batch.live_latencies_ms) for batch in logged) == 12  # type: ignore[arg-type]
 
 
-async def test_a_source_that_is_not_there_is_no_evidence(environment: None, deployed: str) -> None:  # noqa: ARG001 - it needs the variables
+async def test_a_source_that_is_not_there_is_no_evidence(deployed: str) -> None:
     """A workspace that does not exist is refused in words, and trying again does not help."""
     source = TrafficLog(deployed, "nowhere", Stretches(10, 0, clock=later(datetime.now(UTC))), candidate="g", live="b")
 

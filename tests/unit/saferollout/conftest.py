@@ -235,6 +235,10 @@ MISTAKES = [
             "{kind: traffic_log, workspace_id: x}]}}]\n",
             "stages[0].judge.sources", "azure_metrics and traffic_log would count the same requests twice",
             "keep one of them")),
+    Mistake("source too late", *_config(
+            "stages: [{traffic: 100, judge: {max_duration_s: 200, sources: [{kind: azure_metrics}]}}]\n",
+            "stages[0].judge", "azure_metrics tells nothing before max_duration_s is over",
+            "make that longer than its delay")),
     Mistake("mirrored too much", *_config("shadow: {mirror: 60}\n", "shadow.mirror", "60 does not fit",
             "write 50 or less")),
     Mistake("mirror on Kubernetes", {

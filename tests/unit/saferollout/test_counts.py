@@ -44,9 +44,9 @@ def test_what_lies_across_a_border_is_taken_off_the_next_minute() -> None:
 
 def test_deployments_are_compared_where_both_were_seen() -> None:
     """Alone, the candidate's requests tell of its own error rate only; the live one's tell nothing."""
-    both = batch_of({"green": Counts(10, 1), "blue": Counts(90, 2)}, "green", "blue", 60)
-    alone = batch_of({"green": Counts(10, 1)}, "green", "blue", 60)
-    neither = batch_of({"blue": Counts(90, 2)}, "green", "blue", 60)
+    both = batch_of({"green": Counts(10, 1), "blue": Counts(90, 2)}, "green", "blue")
+    alone = batch_of({"green": Counts(10, 1)}, "green", "blue")
+    neither = batch_of({"blue": Counts(90, 2)}, "green", "blue")
 
     assert (both.candidate_requests, both.candidate_errors, both.live_requests, both.live_errors) == (10, 1, 90, 2)
     assert (alone.candidate_requests, alone.live_requests, alone.alone_requests, alone.alone_errors) == (0, 0, 10, 1)

@@ -208,6 +208,9 @@ async def test_the_other_sources_go_on() -> None:
 
     assert evidence.verdict == "healthy"
     assert "broken: throttled" in evidence.summary
+    told = {check.check: check.candidate for check in evidence.checks if check.check.startswith("source")}
+    assert told["source: broken"] == "cannot tell: throttled"
+    assert told["source: script"].endswith("0 requests")
 
 
 async def test_a_bug_in_a_source_is_not_hidden() -> None:
