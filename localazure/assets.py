@@ -17,13 +17,14 @@ from localazure.blobs import Blobs
 from localazure.paging import page, pairs, view
 from localazure.store import Document, Store
 
-KINDS = ("codes", "models", "environments")
+KINDS = ("codes", "models", "environments", "data")
 CONTAINER = "azureml-blobstore"
 DATASTORE = "workspaceblobstore"
 
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "models": {"flavors": {}, "modelType": "custom_model"},
+    "data": {"dataType": "uri_file"},
     "environments": {"osType": "Linux", "environmentType": "UserCreated"},
 }
 

@@ -64,7 +64,7 @@ def complete(given: dict[str, Any], compute: str) -> dict[str, Any]:
     for probe in ("livenessProbe", "readinessProbe"):
         rules.check_probe(probe, properties[probe])
     if collector := properties.get("dataCollector"):
-        _check_collector(collector)
+        properties["dataCollector"] = _collector(collector)
     return properties
 
 
@@ -106,15 +106,21 @@ def _kubernetes(given: dict[str, Any]) -> dict[str, Any]:
     return {"scaleSettings": scale}
 
 
-def _check_collector(collector: dict[str, Any]) -> None:
-    for name, collection in (collector.get("collections") or {}).items():
-        if str(collection.get("dataCollectionMode")).lower() not in ("enabled", "disabled"):
+def _collector(given: dict[str, Any]) -> dict[str, Any]:
+    """With the words as Azure writes them: clients send them in small letters, and know them in capitals only."""
+    collections = {}
+    for name, collection in (given.get("collections") or {}).items():
+        mode = str(collection.get("dataCollectionMode")).capitalize()
+        if mode not in ("Enabled", "Disabled"):
             raise bad_request(f"dataCollector.collections.{name}.dataCollectionMode must be Enabled or Disabled.")
         rate = collection.get("samplingRate")
         if rate is not None and not (isinstance(rate, int | float) and 0 < rate <= 1):
             raise bad_request(f"dataCollector.collections.{name}.samplingRate must be more than 0 and at most 1.")
-    if collector.get("rollingRate") not in (None, "Year", "Month", "Day", "Hour", "Minute"):
+        collections[name] = {**collection, "dataCollectionMode": mode}
+    rolling = str(given.get("rollingRate") or "Hour").capitalize()
+    if rolling not in ("Year", "Month", "Day", "Hour", "Minute"):
         raise bad_request("dataCollector.rollingRate must be Year, Month, Day, Hour or Minute.")
+    return {**given, "collections": collections, "rollingRate": rolling}
 
 
 def _check_count(name: str, count: Any, least: int, most: int | None = None) -> None:

@@ -112,6 +112,7 @@ VERSIONS = {
         **_RESOURCE,
         "properties": {**_ASSET, "modelUri": ANY, "modelType": ANY, "flavors": {EACH: {"data": MAP}}},
     },
+    "data": {**_RESOURCE, "properties": {**_ASSET, "dataType": ANY, "dataUri": ANY, "referencedUris": ANY}},
     "environments": {
         **_RESOURCE,
         "properties": {
