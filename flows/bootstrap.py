@@ -3,6 +3,7 @@
 from prefect import flow
 
 from tasks.bootstrap import create_endpoint, create_first, give_all_traffic
+from tasks.preflight import preflight
 
 
 @flow(flow_run_name="bootstrap {config}", persist_result=True, result_serializer="json")
@@ -13,7 +14,8 @@ async def bootstrap(config: str = "configs/rollout.yaml", deployment: str | None
         config: Path of the rollout's config.
         deployment: Path of the first deployment's YAML; by default the config's.
     """
-    endpoint = await create_endpoint(config, deployment)
-    await create_first(config, deployment)
-    await give_all_traffic(config, deployment)
-    return endpoint
+    project = await preflight(config, None, deployment)
+    await create_endpoint(project)
+    await create_first(project)
+    await give_all_traffic(project)
+    return project.endpoint

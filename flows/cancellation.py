@@ -1,18 +1,29 @@
 """Cancellation: somebody stopped the run in Prefect, so the endpoint goes back to its baseline."""
 
 from typing import Any
+from uuid import UUID
 
+from prefect import get_client, runtime
 from prefect.client.schemas.objects import FlowRun, State
 
-from saferollout import project
-from saferollout.restore import restore_own
-from tasks.access import in_workspace
+from saferollout.config import WorkspaceConfig
+from saferollout.project import Project
+from tasks.rollback import roll_back_own
+
+PREFIX = "saferollout."
+
+
+async def mark_run(project: Project) -> None:
+    """Put what the run works on into its labels: whoever undoes it must not depend on a config that may change."""
+    target = project.config.workspace.model_dump() | {"endpoint": project.endpoint}
+    async with get_client() as client:
+        await client.update_flow_run_labels(
+            UUID(str(runtime.flow_run.id)), {PREFIX + name: value for name, value in target.items()}
+        )
 
 
 async def undo(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  # Prefect names the parameters
     """Roll back what a cancelled run began; Prefect calls this in a fresh process once the run's own is gone."""
-    found = project.load(flow_run.parameters["config"])
-    await in_workspace(
-        found.config.workspace,
-        lambda azure: restore_own(azure, found.endpoint, lambda owner: owner.flow_run == str(flow_run.id)),
-    )
+    labels = {name.removeprefix(PREFIX): str(value) for name, value in flow_run.labels.items() if PREFIX in name}
+    if endpoint := labels.pop("endpoint", None):
+        await roll_back_own.fn(WorkspaceConfig.model_validate(labels), endpoint, str(flow_run.id))

@@ -1,19 +1,21 @@
-"""Retire: delete the old deployment when its keep window is over; made to be run on a schedule."""
+"""Retire: delete old deployments when their keep window is over; made to be run on a schedule."""
 
 from prefect import flow
 
 from saferollout.config import WorkspaceConfig
 from saferollout.project import resolve_workspace
-from tasks.remove import retire_kept
+from tasks.remove import all_endpoints, retire_kept
 
 
 @flow(flow_run_name="retire {endpoint}", persist_result=True, result_serializer="json")
-async def retire(endpoint: str, workspace: WorkspaceConfig | None = None, now: bool = False) -> str:
-    """Delete what a finished rollout kept, and say what was done.
+async def retire(endpoint: str | None = None, workspace: WorkspaceConfig | None = None, now: bool = False) -> str:
+    """Delete what finished rollouts kept, and say in a line for each endpoint what was done.
 
     Args:
-        endpoint: The endpoint's name.
+        endpoint: The endpoint's name; by default every one in the workspace.
         workspace: Where it is; by default what the environment names.
         now: Do not wait for the end of the keep window.
     """
-    return await retire_kept(resolve_workspace(workspace), endpoint, at_once=now)
+    found = resolve_workspace(workspace)
+    names = [endpoint] if endpoint else await all_endpoints(found)
+    return "\n".join([await retire_kept(found, name, at_once=now) for name in names])

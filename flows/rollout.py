@@ -4,19 +4,20 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
-from flows.cancellation import undo
+from flows.cancellation import mark_run, undo
 from flows.naming import name_run
 from saferollout.config import ModelVersion, StageConfig
-from saferollout.domain import Decision, Plan
-from saferollout.errors import GateFailed, Lost, NotRestored, Rejected, SaferolloutError
+from saferollout.domain import Decision
+from saferollout.errors import Drifted, GateFailed, Lost, NotRestored, Rejected, SaferolloutError
 from saferollout.evidence import Evidence
 from saferollout.judge import Verdict
 from saferollout.outcome import Outcome
-from tasks.access import project_of
+from saferollout.plan import Plan
+from saferollout.project import Project
 from tasks.approval import ask
 from tasks.baseline import take_baseline
 from tasks.create import create_candidate
@@ -25,7 +26,7 @@ from tasks.mirror import mirror
 from tasks.preflight import preflight
 from tasks.remove import retire_old
 from tasks.report import already_live, report
-from tasks.rollback import roll_back
+from tasks.rollback import roll_back_own
 from tasks.scale import scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
@@ -40,20 +41,22 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
         config: Path of the rollout's config.
         model: A registered model to roll out instead of the one in the deployment's YAML.
     """
-    await preflight(config, model)
-    plan = await take_baseline(config, model)
-    if plan is None:
-        return await already_live(config, model)
+    project = await preflight(config, model)
+    await mark_run(project)
+    plan: Plan | None = None
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:
-        await name_run(f"rollout {plan.endpoint} {plan.candidate} ← {project_of(plan).label}")
+        plan = await take_baseline(project)
+        if plan is None:
+            return await already_live(project)
+        await name_run(f"rollout {plan.endpoint} {plan.candidate} ← {plan.project.label}")
         await _both(scale_live(plan), create_candidate(plan))
         await verify_traffic(plan)
         evidence.append(await smoke_test(plan))
-        if shadow := project_of(plan).config.shadow:
+        if shadow := project.config.shadow:
             evidence.append(await mirror(plan, shadow, evidence[-1]))
-        for stage in project_of(plan).config.stages:
+        for stage in project.config.stages:
             decision = await _approval(plan, stage, evidence)
             decisions += [decision] if decision else []
             await shift_traffic(plan, stage, decision)
@@ -62,7 +65,7 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
     except Lost:
         raise  # somebody undid this rollout: the endpoint is not ours any more
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
-        return await _back(plan, failure, evidence, decisions)
+        return await _back(project, plan, failure, evidence, decisions)
     reason = f"{plan.candidate} passed every gate and has all traffic" + await _retired(plan)
     return await report(plan, "promoted", reason, decisions, evidence)
 
@@ -101,18 +104,23 @@ async def _retired(plan: Plan) -> str:
 
 
 async def _back(
-    plan: Plan, failure: Exception, evidence: list[Evidence], decisions: list[Decision]
-) -> State[Any]:  # fmt: skip
-    """Roll back, report, and end the run Failed with the reason in one line."""
+    project: Project, plan: Plan | None, failure: Exception, evidence: list[Evidence], decisions: list[Decision]
+) -> State[Any]:
+    """Roll back what this run began, report, and end the run Failed with the reason in one line."""
     if isinstance(failure, GateFailed) and failure.evidence:
         evidence.append(failure.evidence)
     if isinstance(failure, Rejected) and failure.decision:
         decisions.append(failure.decision)
     reason = str(failure) or type(failure).__name__
     try:
-        await roll_back(project_of(plan).config.workspace, plan.endpoint, plan.rollout)
+        undone = await roll_back_own(project.config.workspace, project.endpoint, str(runtime.flow_run.id))
     except SaferolloutError as error:
-        msg = f"NOT rolled back: {error} (after: {reason}); look, then `saferollout rollback --force {plan.endpoint}`"
-        raise NotRestored(msg) from failure
-    outcome = await report(plan, "rolled_back", reason, decisions, evidence)
+        kind = Drifted if isinstance(error, Drifted) else NotRestored
+        msg = (
+            f"NOT rolled back: {error} (after: {reason}); look, then `saferollout rollback --force {project.endpoint}`"
+        )
+        raise kind(msg) from failure
+    if undone is None:
+        raise failure  # nothing was begun, or somebody has undone it already
+    outcome = await report(plan or Plan.of(project, undone), "rolled_back", reason, decisions, evidence)
     return Failed(message=f"rolled back: {reason}", data=outcome)

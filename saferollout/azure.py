@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from azure.ai.ml import MLClient, load_online_deployment, load_online_endpoint
 from azure.ai.ml.exceptions import MlException
@@ -23,13 +23,18 @@ from azure.core.exceptions import (
 )
 from azure.identity import CredentialUnavailableError, DefaultAzureCredential
 
+from saferollout import yamlfile
 from saferollout.config import ModelVersion, WorkspaceConfig
 from saferollout.domain import DeploymentState, EndpointState, describe, drift
 from saferollout.errors import AzureFailed, ConfigError, DeploymentFailed, Drifted, Problem, Refused
+from saferollout.project import Project
+
+T = TypeVar("T")
 
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 FINAL = frozenset({"Succeeded", "Failed", "Canceled"})
 READBACK_TIMEOUT_S = 1800.0
+STALE_S = 300.0
 DATA_PLANE = "https://ml.azure.com/.default"
 
 logging.getLogger("azure").setLevel(logging.ERROR)
@@ -52,6 +57,7 @@ class Workspace:
                 shown = self._client.online_endpoints.get(endpoint)
                 deployments = list(self._client.online_deployments.list(endpoint))
             except ResourceNotFoundError:
+                self._client.workspaces.get(self._client.workspace_name)  # a mistyped workspace is no missing endpoint
                 return None
         return EndpointState(
             name=endpoint,
@@ -65,6 +71,11 @@ class Workspace:
             resource_id=shown.id or "",
             location=shown.location or "",
         )
+
+    def endpoints(self) -> list[str]:
+        """The names of all endpoints in the workspace."""
+        with translated("list the endpoints"):
+            return sorted(endpoint.name for endpoint in self._client.online_endpoints.list())
 
     def existing(self, endpoint: str) -> EndpointState:
         """``observe``; Refused if there is no such endpoint."""
@@ -97,7 +108,11 @@ class Workspace:
         if self.observe(wanted.name) is None:
             with translated(f"create endpoint {wanted.name}"):
                 self._client.online_endpoints.begin_create_or_update(wanted).result()
-        self._read_back(wanted.name, lambda state: state.provisioning_state == "Succeeded", "Succeeded")
+        _poll(lambda: self.observe(wanted.name), f"endpoint {wanted.name}")
+        state = self._read_back(wanted.name, lambda state: state.provisioning_state in FINAL, "a final state")
+        if state.provisioning_state != "Succeeded":
+            msg = f"endpoint {wanted.name} did not come up: it is {state.provisioning_state}"
+            raise AzureFailed(msg)
 
     def update_endpoint(
         self,
@@ -141,7 +156,8 @@ class Workspace:
                 raise Drifted(msg)
             return all(value == new for value, _, new in read)
 
-        self._read_back(endpoint, shows, f"traffic {describe(wanted)}")
+        # longer than a late read takes, the old values mean that somebody's update has overwritten this one
+        self._read_back(endpoint, shows, f"traffic {describe(wanted)}", STALE_S, retryable=True)
 
     def create_deployment(
         self, path: Path, endpoint: str, name: str, *, model: ModelVersion | None, tags: dict[str, str],
@@ -185,18 +201,23 @@ class Workspace:
         self._read_back(endpoint, lambda state: _is_final(state, name), f"a final state of {name}")
         with translated(f"scale deployment {name}"):
             shown = self._client.online_deployments.get(name, endpoint)
-            if shown.instance_count != instance_count:
+            if shown.instance_count != instance_count or shown.provisioning_state != "Succeeded":
                 shown.instance_count = instance_count
                 self._client.online_deployments.begin_create_or_update(shown).result()
-        self._read_back(
+        state = self._read_back(
             endpoint,
             lambda state: _is_final(state, name) and state.deployments[name].instance_count == instance_count,
             f"{instance_count} instances of {name}",
         )
+        if (shown_as := state.deployments[name].provisioning_state) != "Succeeded":
+            msg = f"deployment {name} is {shown_as} after it was scaled{self._last_words(endpoint, name)}"
+            raise DeploymentFailed(msg)
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """Delete a deployment unless it is gone; Refused while it has traffic."""
-        state = self.existing(endpoint)
+        state = self._read_back(
+            endpoint, lambda state: name not in state.deployments or _is_final(state, name), f"a final state of {name}"
+        )
         if state.traffic.get(name) or state.mirror_traffic.get(name):
             msg = f"deployment {name} has traffic and is not deleted; move the traffic away first"
             raise Refused(msg)
@@ -210,6 +231,7 @@ class Workspace:
         if self.observe(endpoint) is not None:
             with translated(f"delete endpoint {endpoint}"):
                 self._client.online_endpoints.begin_delete(endpoint).result()
+        _poll(lambda: self.observe(endpoint) is None or None, f"{endpoint} gone")
 
     def _last_words(self, endpoint: str, name: str) -> str:
         try:
@@ -219,15 +241,28 @@ class Workspace:
         lines = [line.strip() for line in log.splitlines() if line.strip()]
         return f" | log: {lines[-1]}" if lines else ""
 
-    def _read_back(self, endpoint: str, shows: Callable[[EndpointState], bool], wanted: str) -> EndpointState:
-        deadline, delay_s = time.monotonic() + READBACK_TIMEOUT_S, 0.25
-        while not shows(state := self.existing(endpoint)):
-            if time.monotonic() > deadline:
-                msg = f"Azure accepted the change but does not show {wanted} after {READBACK_TIMEOUT_S:.0f} s"
-                raise AzureFailed(msg)
-            time.sleep(delay_s)
-            delay_s = min(delay_s * 1.5, 10)
-        return state
+    def _read_back(
+        self,
+        endpoint: str,
+        shows: Callable[[EndpointState], bool],
+        wanted: str,
+        timeout_s: float = READBACK_TIMEOUT_S,
+        *,
+        retryable: bool = False,
+    ) -> EndpointState:
+        def look() -> EndpointState | None:
+            state = self.existing(endpoint)
+            return state if shows(state) else None
+
+        return _poll(look, wanted, timeout_s, retryable=retryable)
+
+
+def check(project: Project) -> None:
+    """Raise ConfigError if the SDK does not accept the project's YAML; nothing is called."""
+    load_endpoint(project.endpoint_path)
+    load_deployment(
+        project.deployment_path, name=project.config.slots[1], endpoint=project.endpoint, model=project.model
+    )
 
 
 def credential() -> DefaultAzureCredential:
@@ -249,6 +284,20 @@ def load_deployment(path: Path, *, name: str, endpoint: str, model: ModelVersion
         override.append({"model": str(model)})
     with _readable(path):
         return load_online_deployment(path, params_override=override)
+
+
+def _poll(
+    look: Callable[[], T | None], wanted: str, timeout_s: float = READBACK_TIMEOUT_S, *, retryable: bool = False
+) -> T:
+    """Look until there is something to see; AzureFailed when there is not in time."""
+    deadline, delay_s = time.monotonic() + timeout_s, 0.25
+    while (seen := look()) is None:
+        if time.monotonic() > deadline:
+            msg = f"Azure accepted the change but does not show {wanted} after {timeout_s:.0f} s"
+            raise AzureFailed(msg, retryable=retryable)
+        time.sleep(delay_s)
+        delay_s = min(delay_s * 1.5, 10)
+    return seen
 
 
 def _deployment(shown: Any) -> DeploymentState:
@@ -307,7 +356,7 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except (MlException, ValueError, TypeError) as error:
         raise ConfigError(
-            Problem(str(path), "", f"the Azure ML SDK does not accept it: {_line(error)}", "correct it")
+            Problem(yamlfile.shown(path), "", f"the Azure ML SDK does not accept it: {_line(error)}", "correct it")
         ) from None
 
 

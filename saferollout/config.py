@@ -68,7 +68,7 @@ class StageConfig(Section):
 
     traffic: int = Field(ge=1, le=100, description="The candidate's share, in percent.")
     approval: bool = Field(True, description="Ask a person before this share.")
-    approval_timeout_s: float = Field(86400, gt=0, description="No answer by then counts as a rejection.")
+    approval_timeout_s: float = Field(86400, ge=1, description="No answer by then counts as a rejection.")
     judge: JudgeConfig = JudgeConfig()
 
 
@@ -104,7 +104,14 @@ def _stages(value: tuple[StageConfig, ...]) -> tuple[StageConfig, ...]:
     return value
 
 
-Slot = Annotated[str, AfterValidator(check_deployment_name)]
+def _slot(name: str) -> str:
+    if name != name.lower():
+        msg = f"{name!r} has capitals, which the Azure ML SDK loses in a traffic rule; write {name.lower()!r}"
+        raise ValueError(msg)
+    return check_deployment_name(name)
+
+
+Slot = Annotated[str, AfterValidator(_slot)]
 
 
 def _two_slots(value: tuple[str, str]) -> tuple[str, str]:

@@ -65,34 +65,6 @@ class Decision(Value):
     """Digest of the evidence that was shown."""
 
 
-class Plan(Value):
-    """What one rollout is going to do; every task works from it."""
-
-    rollout: str
-    """The rollout's id: new for every attempt, kept when an attempt is resumed."""
-    config: str
-    model: str | None
-    """The registered model that is rolled out instead of the YAML's, with its version."""
-    endpoint: str
-    candidate: str
-    revision: str
-    baseline: Baseline
-    live_instance_count: int
-    stage: int
-    """The candidate's traffic when this process began: above 0 when it resumes what was left."""
-    approvals: dict[int, Decision]
-    """The decisions taken so far, by stage; nobody is asked twice."""
-
-    @property
-    def live(self) -> str:
-        """The deployment that serves the users when the rollout begins."""
-        return self.baseline.live
-
-    def traffic(self, share: int) -> dict[str, int]:
-        """The endpoint's traffic when the candidate has ``share`` percent."""
-        return {name: percent for name, percent in ((self.live, 100 - share), (self.candidate, share)) if percent}
-
-
 def drift(endpoint: str, shown: dict[str, int], left: dict[str, int]) -> str:
     """What to say of traffic that is not what the rollout ``left``."""
     return (

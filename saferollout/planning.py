@@ -2,9 +2,11 @@
 
 import uuid
 
+from saferollout import retirement
 from saferollout.azure import Workspace
-from saferollout.domain import Baseline, EndpointState, Plan, describe
+from saferollout.domain import Baseline, EndpointState, describe
 from saferollout.errors import Lost, Refused
+from saferollout.plan import Plan
 from saferollout.project import Project
 from saferollout.record import MAX_TAGS, Owner, Phase, Record, now, without_record
 from saferollout.restore import restore
@@ -15,28 +17,27 @@ RECORD_TAGS = 16  # what a record takes of Azure's 50 tags, at most, with the ap
 
 
 def begin(
-    workspace: Workspace, project: Project, owner: Owner, *, predecessor_gone: bool, begun_before: bool
+    workspace: Workspace, project: Project, owner: Owner, *, gone: Owner | None, begun_before: bool
 ) -> Plan | None:
     """Write the record of a new rollout, or take over what this very rollout left unfinished.
 
     None when the live deployment is this very revision already: then there is nothing to do.
 
-    ``predecessor_gone`` says that whoever wrote an unfinished record is surely not at work any more; ``begun_before``
-    that this run wrote one before it was suspended, so that an answer cannot start anything new. Raises Refused
-    when the endpoint is not in a state to be rolled out, or when somebody else's rollout is unfinished.
+    ``gone`` is an owner who is surely not at work any more; ``begun_before`` says that this run wrote a record before
+    it was suspended, so that an answer cannot start anything new. Raises Refused when the endpoint is not in a state
+    to be rolled out, or when somebody else's rollout is unfinished.
     """
     state = workspace.existing(project.endpoint)
     record = Record.from_tags(state.tags)
     if begun_before and not (record and record.phase is Phase.ROLLING and record.owner.flow_run == owner.flow_run):
         msg = f"this rollout of {project.endpoint} was undone or replaced while it waited"
-        raise Refused(msg)
+        raise Lost(msg)
     if record and record.unfinished:
-        _check_ours(record, project, owner, predecessor_gone=predecessor_gone)
-        if record.phase is Phase.UNDOING:
-            restore(workspace, project.endpoint)
-            state = workspace.existing(project.endpoint)
-        else:
-            return _resume(workspace, project, record, owner)
+        _check_ours(record, project, owner, gone)
+        return _resume(workspace, project, record, owner)
+    if record and record.phase is Phase.RETIRING:
+        retirement.retire_due(workspace, project.endpoint)
+        state = workspace.existing(project.endpoint)
     baseline = _baseline(state)
     if state.deployments[baseline.live].tags.get(TAG_REVISION) == project.revision:
         return None
@@ -55,11 +56,11 @@ def begin(
         msg = f"endpoint {state.name} has {len(others)} tags; the rollout needs {RECORD_TAGS} of Azure's {MAX_TAGS}"
         raise Refused(msg)
     _claim(workspace, project.endpoint, record, instead_of=None)
-    return plan_of(project, record)
+    return Plan.of(project, record)
 
 
-def _check_ours(record: Record, project: Project, owner: Owner, *, predecessor_gone: bool) -> None:
-    if record.owner.flow_run == owner.flow_run or (predecessor_gone and record.revision == project.revision):
+def _check_ours(record: Record, project: Project, owner: Owner, gone: Owner | None) -> None:
+    if record.owner.flow_run == owner.flow_run or (record.owner == gone and record.revision == project.revision):
         return
     msg = (
         f"rollout {record.rollout} of {project.endpoint} is unfinished: begun by {record.owner.name} "
@@ -70,13 +71,16 @@ def _check_ours(record: Record, project: Project, owner: Owner, *, predecessor_g
 
 
 def _resume(workspace: Workspace, project: Project, record: Record, owner: Owner) -> Plan:
-    if record.revision != project.revision:
+    """Take a rollout over; one that was being undone, or is of other files by now, is undone and Refused."""
+    if record.phase is Phase.UNDOING or record.revision != project.revision:
         restore(workspace, project.endpoint)
-        msg = f"the candidate's files changed while rollout {record.rollout} was under way; it was rolled back"
+        why = "was being undone" if record.phase is Phase.UNDOING else "was of other files than there are now"
+        msg = f"rollout {record.rollout} of {project.endpoint} {why}; it is rolled back, and a new one may begin"
         raise Refused(msg)
     if record.owner != owner:
-        _claim(workspace, project.endpoint, record.model_copy(update={"owner": owner}), instead_of=record)
-    return plan_of(project, record)
+        record, before = record.model_copy(update={"owner": owner}), record
+        _claim(workspace, project.endpoint, record, instead_of=before)
+    return Plan.of(project, record)
 
 
 def _claim(workspace: Workspace, endpoint: str, record: Record, *, instead_of: Record | None) -> None:
@@ -90,38 +94,6 @@ def _claim(workspace: Workspace, endpoint: str, record: Record, *, instead_of: R
         return without_record(tags) | record.to_tags()
 
     workspace.update_endpoint(endpoint, tags=write)
-
-
-def plan_of(project: Project, record: Record) -> Plan:
-    """The plan that belongs to a record."""
-    before = record.baseline.instance_count
-    return Plan(
-        rollout=record.rollout,
-        config=str(project.config_path),
-        model=str(project.model) if project.model else None,
-        endpoint=project.endpoint,
-        candidate=record.candidate,
-        revision=record.revision,
-        baseline=record.baseline,
-        live_instance_count=max(project.config.live.instance_count or 0, before),  # never fewer: users are on it
-        stage=record.stage,
-        approvals=record.approvals,
-    )
-
-
-def advanced(tags: dict[str, str], plan: Plan, **changes: object) -> dict[str, str]:
-    """The endpoint's tags with its record changed; Lost if the record is not this rollout's any more."""
-    record = own_record(tags, plan)
-    return without_record(tags) | record.model_copy(update=changes).to_tags()
-
-
-def own_record(tags: dict[str, str], plan: Plan) -> Record:
-    """This rollout's record; Lost if the tags hold none or another one's."""
-    record = Record.from_tags(tags)
-    if record is None or record.rollout != plan.rollout or record.phase is not Phase.ROLLING:
-        msg = f"rollout {plan.rollout} of {plan.endpoint} was undone or replaced meanwhile"
-        raise Lost(msg)
-    return record
 
 
 def _baseline(state: EndpointState) -> Baseline:

@@ -3,25 +3,25 @@
 import dataclasses
 import hashlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import jsonschema
 from pydantic import ValidationError
 
 from saferollout import yamlfile
 from saferollout.config import ModelVersion, RolloutConfig, WorkspaceConfig
-from saferollout.errors import ConfigError, Problem
+from saferollout.domain import Value
+from saferollout.errors import ConfigError, GateFailed, Problem
 from saferollout.names import check_name
 from saferollout.recorded import RecordedRequest, read_requests
 
 RESOURCE_PREFIX = "azureml:"
+FILE_PREFIX = "file:"
 
 
-@dataclass(frozen=True)
-class Project:
-    """What a rollout starts from; all paths are absolute and exist."""
+class Project(Value):
+    """What a rollout starts from, as it was when it was read; all paths are absolute and existed."""
 
     config_path: Path
     config: RolloutConfig
@@ -32,17 +32,38 @@ class Project:
     """The registered model to roll out: asked for, or named with ``@latest`` in the deployment's YAML."""
     requests_path: Path
     answer_schema: dict[str, Any] | None
-    label: str
-    """What people call the candidate: its model and version, or its revision where the YAML does not tell."""
-    revision: str
-    """12 hex digits over all that makes the candidate: its YAML, the model, the code and the environment."""
+    files: str
+    """A digest over all that the candidate is made of: its YAML, the model, the code and the environment."""
+    model_of_yaml: str
+    """Model and version as the YAML names them; empty where it does not tell."""
+
+    @property
+    def label(self) -> str:
+        """What people call the candidate: its model and version, or its revision where the YAML does not tell."""
+        return f"{self.model.name}:{self.model.version}" if self.model else self.model_of_yaml or self.revision
+
+    @property
+    def revision(self) -> str:
+        """12 hex digits over the files and the registered model."""
+        return hashlib.sha256(f"{self.files} {self.model}".encode()).hexdigest()[:12]
+
+    def with_model(self, model: ModelVersion) -> Self:
+        """The same with another registered model."""
+        return self.model_copy(update={"model": model})
+
+    def check_unchanged(self) -> None:
+        """Raise GateFailed if the candidate's files are not any more what the revision stands for."""
+        content = yamlfile.read(self.deployment_path)
+        if _digest(content, _referenced_files(self.deployment_path, content, self.model is not None)) != self.files:
+            msg = f"the files of {yamlfile.shown(self.deployment_path)} changed since the rollout began"
+            raise GateFailed(msg)
 
     def requests(self) -> list[RecordedRequest]:
         """The recorded requests, all of them."""
         return read_requests(self.requests_path)
 
 
-def load(config_path: Path | str, model: ModelVersion | None = None, *, deployment: Path | None = None) -> Project:
+def load(config_path: Path | str, model: ModelVersion | None = None, deployment: Path | None = None) -> Project:
     """Read the config and everything it points to; ``deployment`` takes the place of the config's.
 
     Raises ConfigError with every problem found, none of which needed Azure to be found.
@@ -119,11 +140,10 @@ def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> P
         )  # fmt: skip
     if problems:
         raise ConfigError(*problems)
-    revision = _revision(deployment, files, model)
     return Project(
         config_path=path, config=config, endpoint=endpoint, endpoint_path=endpoint_path,
         deployment_path=deployment_path, model=model, requests_path=requests_path, answer_schema=schema,
-        label=_label(deployment, model) or revision, revision=revision,
+        files=_digest(deployment, files), model_of_yaml="" if model else _model_of(deployment["model"]),
     )  # fmt: skip
 
 
@@ -165,35 +185,47 @@ def _referenced_files(path: Path, content: dict[str, Any], registered_model: boo
     found: dict[str, Path] = {}
     problems: list[Problem] = []
 
-    def note(key: str, value: object, base: Path = path.parent) -> None:
+    def note(key: str, value: object, base: Path) -> None:
         if not isinstance(value, str) or value.startswith(RESOURCE_PREFIX) or "://" in value:
             return
         found[key] = (base / value).resolve()
         if not found[key].exists() and (problem := _no_file(path, key, found[key])):
             problems.append(problem)
 
-    def section(key: str) -> dict[str, Any]:
+    def section(key: str) -> tuple[dict[str, Any], Path]:
+        """A part of the YAML, written there or in a file of its own, and where its paths start."""
         value = content.get(key)
-        return value if isinstance(value, dict) else {}
+        if isinstance(value, str) and value.startswith(FILE_PREFIX):
+            note(key, value.removeprefix(FILE_PREFIX), path.parent)
+            return readable(found[key]), found[key].parent
+        return value if isinstance(value, dict) else {}, path.parent
+
+    def readable(file: Path) -> dict[str, Any]:
+        try:
+            return yamlfile.read(file) if file.exists() else {}
+        except ConfigError as error:
+            problems.extend(error.problems)
+            return {}
 
     if not registered_model:
-        note("model.path", section("model").get("path"))
+        model, base = section("model")
+        note("model.path", model.get("path"), base)
         if "model" not in content:
             problems.append(
                 Problem(
                     yamlfile.shown(path), "model", "required, but not there", "name a model, e.g. azureml:diabetes:2"
                 )
             )
-    code = section("code_configuration")
-    note("code_configuration.code", code.get("code"))
+    code, base = section("code_configuration")
+    note("code_configuration.code", code.get("code"), base)
     if folder := found.get("code_configuration.code"):
         note("code_configuration.scoring_script", code.get("scoring_script"), folder)
-    note("environment.conda_file", section("environment").get("conda_file"))
-    if (conda := found.get("environment.conda_file")) and conda.exists():
-        try:
-            yamlfile.read(conda)
-        except ConfigError as error:
-            problems += error.problems
+    environment, base = section("environment")
+    note("environment.conda_file", environment.get("conda_file"), base)
+    if conda := found.get("environment.conda_file"):
+        readable(conda)
+    if isinstance(build := environment.get("build"), dict):
+        note("environment.build.path", build.get("path"), base)
     if problems:
         raise ConfigError(*problems)
     return found
@@ -238,23 +270,20 @@ def _answer_schema(path: Path) -> dict[str, Any]:
     return schema
 
 
-def _label(deployment: dict[str, Any], model: ModelVersion | None) -> str:
-    if model is not None:
-        return f"{model.name}:{model.version}"
-    named = deployment["model"]
+def _model_of(named: Any) -> str:
     if isinstance(named, str):
         return named.removeprefix("azureml:").rpartition("/models/")[2].replace("/versions/", ":")
     return f"{named['name']}:{named['version']}" if {"name", "version"} <= named.keys() else ""
 
 
-def _revision(deployment: dict[str, Any], files: dict[str, Path], model: ModelVersion | None) -> str:
+def _digest(deployment: dict[str, Any], files: dict[str, Path]) -> str:
     digest = hashlib.sha256()
     # the slot's name changes from rollout to rollout and is no part of what the candidate is
     spec = {key: value for key, value in deployment.items() if key not in ("name", "$schema")}
-    digest.update(json.dumps([spec, str(model)], sort_keys=True, default=str).encode())
+    digest.update(json.dumps(spec, sort_keys=True, default=str).encode())
     for key, root in sorted(files.items()):
         for file in [root] if root.is_file() else sorted(root.rglob("*")):
             if file.is_file() and "__pycache__" not in file.parts:
                 digest.update(f"{key}\0{file.relative_to(root)}\0".encode())
                 digest.update(file.read_bytes())
-    return digest.hexdigest()[:12]
+    return digest.hexdigest()

@@ -24,11 +24,12 @@ CLOCK_S = 2
 
 
 class Phase(StrEnum):
-    """How far a rollout is: under way, being undone, or done with the old deployment still kept."""
+    """How far a rollout is: under way, being undone, or done with the old deployment kept or being deleted."""
 
     ROLLING = "rolling"
     UNDOING = "undoing"
     KEEPING = "keeping"
+    RETIRING = "retiring"
 
 
 class Owner(Value):
@@ -82,7 +83,7 @@ class Record(Value):
     @property
     def unfinished(self) -> bool:
         """Whether a rollout is under way or being undone."""
-        return self.phase is not Phase.KEEPING
+        return self.phase in (Phase.ROLLING, Phase.UNDOING)
 
     def traffic(self) -> dict[str, int]:
         """The traffic that the rollout has set last."""

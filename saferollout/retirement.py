@@ -2,11 +2,10 @@
 
 from datetime import timedelta
 
-from saferollout import planning
 from saferollout.azure import Workspace
-from saferollout.domain import Plan
 from saferollout.errors import Refused
-from saferollout.record import Phase, Record, now
+from saferollout.plan import Plan
+from saferollout.record import Phase, Record, now, without_record
 
 
 def end(workspace: Workspace, plan: Plan, keep_s: float) -> None:
@@ -22,7 +21,7 @@ def end(workspace: Workspace, plan: Plan, keep_s: float) -> None:
     until = now() + timedelta(seconds=keep_s)
     if record is None or record.rollout != plan.rollout or record.unfinished:
         workspace.update_endpoint(
-            plan.endpoint, tags=lambda tags: planning.advanced(tags, plan, phase=Phase.KEEPING, keep_until=until)
+            plan.endpoint, tags=lambda tags: plan.advanced(tags, phase=Phase.KEEPING, keep_until=until)
         )
     retire_due(workspace, plan.endpoint)
 
@@ -30,16 +29,33 @@ def end(workspace: Workspace, plan: Plan, keep_s: float) -> None:
 def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False) -> str:
     """Delete the old deployment if its keep window is over, and say what was done.
 
-    Raises Refused while a rollout is under way.
+    The record says so before: until it is gone nobody begins a rollout whose candidate would take its name. Raises
+    Refused if it shall go ``at_once`` and must not.
     """
-    record = Record.from_tags(workspace.existing(endpoint).tags)
+    state = workspace.existing(endpoint)
+    record = Record.from_tags(state.tags)
     if record is None:
         return f"{endpoint} keeps nothing"
+    refusal = ""
     if record.unfinished or record.keep_until is None:
-        msg = f"rollout {record.rollout} of {endpoint} is unfinished; nothing is retired before its end"
-        raise Refused(msg)
-    if record.keep_until > now() and not at_once:
+        refusal = f"rollout {record.rollout} of {endpoint} is unfinished; nothing is retired before its end"
+    elif state.traffic.get(record.baseline.live):
+        refusal = f"{record.baseline.live} of {endpoint} has traffic again and is not retired"
+    if refusal and at_once:
+        raise Refused(refusal)
+    if refusal or record.keep_until is None:
+        return refusal
+    if record.phase is Phase.KEEPING and record.keep_until > now() and not at_once:
         return f"{endpoint} keeps {record.baseline.live} until {record.keep_until:%Y-%m-%d %H:%M:%S %Z}"
+    retiring = record.model_copy(update={"phase": Phase.RETIRING})
+
+    def claim(tags: dict[str, str]) -> dict[str, str]:
+        if (there := Record.from_tags(tags)) not in (record, retiring):
+            msg = f"{endpoint} is not any more as it was: {f'rollout {there.rollout}' if there else 'nothing is kept'}"
+            raise Refused(msg)
+        return without_record(tags) | retiring.to_tags()
+
+    workspace.update_endpoint(endpoint, tags=claim)
     workspace.delete_deployment(endpoint, record.baseline.live)
     workspace.update_endpoint(endpoint, tags=record.removed_from)
     return f"{record.baseline.live} of {endpoint} deleted"

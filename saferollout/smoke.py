@@ -82,6 +82,8 @@ def _shape(pairs: Sequence[_Pair], schema: dict[str, Any] | None) -> Check:
     both = [(shape(answer.body), shape(live.body)) for _, answer, live in pairs if answer.ok and live.ok]
     other = [(candidate, live) for candidate, live in both if candidate != live]
     candidate, live = other[0] if other else both[0] if both else ("no answer", "no answer")
+    if not both and any(answer.ok for _, answer, _ in pairs):  # the live deployment is broken, not the candidate
+        return Check(check="answer shape", passed=None, candidate="not comparable", live="no answer", limit="")
     return Check(check="answer shape", passed=bool(both) and not other, candidate=candidate, live=live,
                  limit="as the live one's")  # fmt: skip
 
@@ -122,7 +124,8 @@ def _side_by_side(pairs: Sequence[_Pair], config: SmokeTestConfig) -> list[Check
               for request, candidate, live in both if request.answer is not None]  # fmt: skip
     if truths and np.isfinite(truths).all():
         candidate_error, live_error = np.mean(truths, axis=0)
-        limit = live_error * (1 + config.max_error_increase)
+        # a live model without any error leaves no room for rounding: what counts as right is no increase
+        limit = max(live_error * (1 + config.max_error_increase), config.tolerance)
         checks.append(
             Check(check="mean error", passed=bool(candidate_error <= limit), candidate=f"{candidate_error:.4g}",
                   live=f"{live_error:.4g}", limit=f"≤ {limit:.4g}")

@@ -11,6 +11,8 @@ from pydantic import ValidationError
 
 from saferollout.errors import ConfigError, Problem
 
+MERGE = "tag:yaml.org,2002:merge"
+TWICE = "stands twice"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _REMEDIES = {
     "bool_parsing": "write true or false",
@@ -33,10 +35,24 @@ _REMEDIES = {
 }
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, but a key that stands twice is a mistake: YAML forbids it, and PyYAML takes the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping of keys that differ."""
+        seen: list[Any] = []
+        for key, _ in node.value:
+            if key.tag != MERGE:
+                if (name := self.construct_object(key, deep=True)) in seen:
+                    raise yaml.constructor.ConstructorError(None, None, f"{name!r} {TWICE}", key.start_mark)
+                seen.append(name)
+        return super().construct_mapping(node, deep)
+
+
 def read(path: Path) -> dict[str, Any]:
     """Return the mapping that ``path`` holds; ConfigError if it is missing, no YAML or no mapping."""
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # it is a safe loader
     except FileNotFoundError:
         raise ConfigError(Problem(shown(path), "", "no such file", "check the path")) from None
     except (OSError, UnicodeDecodeError) as error:
@@ -135,6 +151,5 @@ def _syntax(path: Path, error: yaml.YAMLError) -> Problem:
     mark = getattr(error, "problem_mark", None)
     where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or "not readable"
-    return Problem(
-        shown(path), where, f"YAML syntax error: {what}", "correct the indentation, quotes or brackets there"
-    )
+    remedy = "remove one of the two" if TWICE in what else "correct the indentation, quotes or brackets there"
+    return Problem(shown(path), where, f"YAML syntax error: {what}", remedy)

@@ -1,15 +1,13 @@
-"""What every step opens first: the config, the workspace and the endpoint's scoring address."""
+"""What every step opens first: the workspace, and the endpoint's scoring address."""
 
 import asyncio
 import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from saferollout import project
 from saferollout.azure import Workspace
-from saferollout.config import ModelVersion, WorkspaceConfig
-from saferollout.domain import Plan
-from saferollout.project import Project
+from saferollout.config import WorkspaceConfig
+from saferollout.plan import Plan
 from saferollout.scoring import Scorer
 
 T = TypeVar("T")
@@ -17,17 +15,12 @@ T = TypeVar("T")
 _of_thread = threading.local()
 
 
-def project_of(plan: Plan) -> Project:
-    """The config and what it points to, as the plan's rollout uses them."""
-    return project.load(plan.config, ModelVersion.parse(plan.model) if plan.model else None)
-
-
 async def in_workspace(of: Plan | WorkspaceConfig, call: Callable[[Workspace], T]) -> T:
     """Call something blocking with a connection to the workspace, in a thread.
 
     A connection serves one thread and is kept there: signing in again for every step would cost more than most steps.
     """
-    config = project_of(of).config.workspace if isinstance(of, Plan) else of
+    config = of.project.config.workspace if isinstance(of, Plan) else of
 
     def run() -> T:
         open_ones = _of_thread.__dict__.setdefault("workspaces", {})

@@ -1,24 +1,29 @@
 """Approval: a person decides on the evidence. Called from a flow, since a task cannot suspend its run."""
 
+import asyncio
 import hashlib
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
+from uuid import UUID
 
-from prefect import runtime
-from prefect.exceptions import FlowPauseTimeout
+from prefect import get_client, runtime
 from prefect.flow_runs import apause_flow_run, asuspend_flow_run
 from prefect.input import RunInput
-from pydantic import Field
+from prefect.states import Running
+from pydantic import Field, create_model
 
 from saferollout.config import StageConfig
-from saferollout.domain import Decision, Plan
+from saferollout.domain import Decision
 from saferollout.errors import Rejected
 from saferollout.evidence import Evidence, markdown_table
 from saferollout.outcome import seconds
+from saferollout.plan import Plan
 from saferollout.record import now
 from tasks.access import in_workspace
 
 POLL_S = 2
+GRACE_S = 86400
+"""The server's own end of a pause comes that much later: it would fail the run before this one could roll back."""
 
 
 class Approval(RunInput):
@@ -36,23 +41,29 @@ async def ask(
 
     Where the run is deployed it is suspended: no process waits, and the flow starts again from its top when the
     answer is there. Elsewhere the process waits. The answer belongs to this rollout, stage and evidence: a later
-    question is a new one, the same one is not asked again. ``again`` asks although the stage was approved before.
+    question is a new one whose form takes no answer to this one, the same question is not asked again. ``again`` asks
+    although the stage was approved before.
     """
     if not again and (given := plan.approvals.get(stage.traffic)):
         return given
     shown = f"# {question}\n\n{await _changes(plan)}\n\n" + "\n\n".join(item.markdown() for item in evidence)
     digest = hashlib.sha256(f"{plan.rollout}{plan.revision}{shown}".encode()).hexdigest()[:12]
-    form = Approval.with_initial_data(description=shown)
+    shown += f"\n\nEvidence `{digest}`"
+    form = _form(digest).with_initial_data(description=shown)
     key = f"{hashlib.sha256(question.encode()).hexdigest()[:6]}-{stage.traffic}-{digest}"
-    timeout = stage.approval_timeout_s
-    try:
-        if runtime.deployment.id:
-            answer = await asuspend_flow_run(wait_for_input=form, timeout=int(timeout), key=key)
-        else:
-            answer = await apause_flow_run(wait_for_input=form, timeout=int(timeout), poll_interval=POLL_S, key=key)
-    except FlowPauseTimeout:
-        msg = f"nobody approved {stage.traffic}% within {seconds(timeout)}"
-        raise Rejected(msg) from None
+    timeout_s = int(stage.approval_timeout_s)
+    if runtime.deployment.id:
+        answer = await asuspend_flow_run(wait_for_input=form, timeout=timeout_s, key=key)
+    else:
+        try:
+            async with asyncio.timeout(timeout_s):
+                answer = await apause_flow_run(
+                    wait_for_input=form, timeout=timeout_s + GRACE_S, poll_interval=POLL_S, key=key
+                )
+        except TimeoutError:
+            await _close_question()
+            msg = f"nobody approved {stage.traffic}% within {seconds(timeout_s)}"
+            raise Rejected(msg) from None
     decision = Decision(
         stage=stage.traffic, decision=answer.decision, approver=answer.approver, comment=answer.comment, at=now(),
         evidence=digest,
@@ -61,6 +72,18 @@ async def ask(
         msg = f"{decision.approver} rejected {stage.traffic}%" + (f": {decision.comment}" if decision.comment else "")
         raise Rejected(msg, decision)
     return decision
+
+
+def _form(evidence: str) -> Any:
+    """The form for an answer to this evidence: the server takes no other one."""
+    shown = Field(evidence, description="What you were shown; leave it.", json_schema_extra={"const": evidence})
+    return create_model("Approval", __base__=Approval, evidence=(str, shown))
+
+
+async def _close_question() -> None:
+    """Go on as running: whoever answers too late is told so."""
+    async with get_client() as client:
+        await client.set_flow_run_state(UUID(str(runtime.flow_run.id)), Running(), force=True)
 
 
 def brief(version: str) -> str:

@@ -6,9 +6,10 @@ from prefect import get_client, runtime, task
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.exceptions import ObjectNotFound
 
-from saferollout import planning, project
+from saferollout import planning
 from saferollout.config import ModelVersion
-from saferollout.domain import Plan
+from saferollout.plan import Plan
+from saferollout.project import Project
 from saferollout.record import Owner, Record
 from tasks.access import in_workspace
 from tasks.policy import STEP
@@ -17,23 +18,22 @@ NAME = "baseline"
 
 
 @task(task_run_name=NAME, **STEP)
-async def take_baseline(config: str, model: ModelVersion | None) -> Plan | None:
+async def take_baseline(project: Project) -> Plan | None:
     """Begin the rollout, or resume what this one left; None if it is live already, Refused if the endpoint is taken."""
-    found = project.load(config, model)
-    workspace = found.config.workspace
-    state = await in_workspace(workspace, lambda azure: azure.existing(found.endpoint))
+    workspace = project.config.workspace
+    state = await in_workspace(workspace, lambda azure: azure.existing(project.endpoint))
     record = Record.from_tags(state.tags)
     owner = Owner.here(str(runtime.flow_run.id), in_process=not runtime.deployment.id)
     if record and record.model and record.owner.flow_run == owner.flow_run:
-        found = project.load(config, ModelVersion.parse(record.model))  # what `latest` meant when this run began
-    elif found.model:
-        wanted = found.model
-        found = project.load(config, await in_workspace(workspace, lambda azure: azure.resolve(wanted)))
-    gone = record is not None and await _is_gone(record.owner)
+        found = project.with_model(ModelVersion.parse(record.model))  # what `latest` meant when this run began
+    elif wanted := project.model:
+        found = project.with_model(await in_workspace(workspace, lambda azure: azure.resolve(wanted)))
+    else:
+        found = project
+    gone = record.owner if record and await _is_gone(record.owner) else None
     before = await _begun_before()
     return await in_workspace(
-        workspace,
-        lambda azure: planning.begin(azure, found, owner, predecessor_gone=gone, begun_before=before),
+        workspace, lambda azure: planning.begin(azure, found, owner, gone=gone, begun_before=before)
     )
 
 

@@ -2,9 +2,10 @@
 
 from prefect import task
 
-from saferollout.domain import Plan
+from saferollout.azure import Workspace
+from saferollout.plan import Plan
 from saferollout.planning import TAG_REVISION, TAG_ROLLOUT
-from tasks.access import in_workspace, project_of
+from tasks.access import in_workspace
 from tasks.policy import STEP
 
 
@@ -12,17 +13,22 @@ from tasks.policy import STEP
 async def create_candidate(plan: Plan) -> None:
     """Create the candidate unless it is there; DeploymentFailed if it does not come up.
 
-    It gets no fewer instances than the live deployment had, since it shall take over all of its traffic.
+    It gets no fewer instances than the live deployment had, since it shall take over all of its traffic. GateFailed if
+    its files changed since the rollout began: what is deployed must be what was planned.
     """
-    project = project_of(plan)
-    await in_workspace(
-        plan,
-        lambda azure: azure.create_deployment(
-            project.deployment_path,
-            plan.endpoint,
-            plan.candidate,
-            min_instance_count=plan.baseline.instance_count,
-            model=project.model,
-            tags={TAG_ROLLOUT: plan.rollout, TAG_REVISION: plan.revision},
-        ),
+    await in_workspace(plan, lambda azure: _create(azure, plan))
+
+
+def _create(azure: Workspace, plan: Plan) -> None:
+    tags = {TAG_ROLLOUT: plan.rollout, TAG_REVISION: plan.revision}
+    there = azure.existing(plan.endpoint).deployments.get(plan.candidate)
+    if there is None or not tags.items() <= there.tags.items():
+        plan.project.check_unchanged()
+    azure.create_deployment(
+        plan.project.deployment_path,
+        plan.endpoint,
+        plan.candidate,
+        min_instance_count=plan.baseline.instance_count,
+        model=plan.project.model,
+        tags=tags,
     )

@@ -3,8 +3,8 @@
 from prefect import task
 
 from saferollout.config import StageConfig
-from saferollout.domain import Plan
 from saferollout.evidence import Evidence
+from saferollout.plan import Plan
 from tasks.judging import judged
 from tasks.policy import GATE
 

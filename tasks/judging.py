@@ -4,15 +4,16 @@ import asyncio
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
-from saferollout.domain import Plan
 from saferollout.errors import GateFailed
 from saferollout.evidence import Evidence
 from saferollout.judge import Verdict
 from saferollout.judge_config import JudgeConfig, WhenUndecided
 from saferollout.pictures import illustrated, markdown
+from saferollout.plan import Plan
 from saferollout.sources.chosen import chosen
 from saferollout.watch import watch
-from tasks.access import in_workspace, project_of, scorer_of
+from tasks.access import in_workspace, scorer_of
+from tasks.artifacts import shown
 from tasks.progress import Progress
 
 
@@ -21,7 +22,7 @@ async def judged(
 ) -> Evidence:
     """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed."""
     state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
-    requests = await asyncio.to_thread(project_of(plan).requests)
+    requests = await asyncio.to_thread(plan.project.requests)
     progress = Progress(f"{plan.endpoint}-{gate}")
     sources = chosen(
         config, state, requests, lambda: scorer_of(plan, plan.endpoint),
@@ -31,8 +32,10 @@ async def judged(
     await progress.show(1.0, found.summary)
     evidence = await asyncio.to_thread(illustrated, found)
     key = f"{plan.endpoint.lower()}-{key}"
-    await acreate_table_artifact(table=evidence.table(), key=key, description=evidence.summary)
-    await acreate_markdown_artifact(markdown=markdown(evidence), key=f"{key}-plots", description=evidence.summary)
+    await shown(acreate_table_artifact(table=evidence.table(), key=key, description=evidence.summary))
+    await shown(
+        acreate_markdown_artifact(markdown=markdown(evidence), key=f"{key}-plots", description=evidence.summary)
+    )
     undecided_fails = config.when_undecided is not WhenUndecided.ASK
     if evidence.verdict == Verdict.HARMFUL or (evidence.verdict == Verdict.UNDECIDED and undecided_fails):
         raise GateFailed(evidence.summary, evidence)

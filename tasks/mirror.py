@@ -2,12 +2,12 @@
 
 from prefect import task
 
-from saferollout import planning
 from saferollout.azure import Workspace
 from saferollout.config import ShadowConfig
-from saferollout.domain import Plan, describe
+from saferollout.domain import describe
 from saferollout.errors import Refused
 from saferollout.evidence import Evidence
+from saferollout.plan import Plan
 from tasks.access import in_workspace
 from tasks.judging import judged
 from tasks.policy import GATE
@@ -35,8 +35,8 @@ async def mirror(plan: Plan, shadow: ShadowConfig, earlier: Evidence) -> Evidenc
 def _set(azure: Workspace, plan: Plan, mirrored: dict[str, int]) -> None:
     """Set what is mirrored, if this rollout has the endpoint still; never touch what is mirrored for somebody else."""
     state = azure.existing(plan.endpoint)
-    planning.own_record(state.tags, plan)
+    plan.own_record(state.tags)
     if others := {name: share for name, share in state.mirror_traffic.items() if name != plan.candidate}:
         msg = f"the endpoint mirrors {describe(others)}, and can mirror to one deployment only; stop that first"
         raise Refused(msg)
-    azure.update_endpoint(plan.endpoint, mirror=mirrored, tags=lambda tags: planning.advanced(tags, plan))
+    azure.update_endpoint(plan.endpoint, mirror=mirrored, tags=plan.advanced)

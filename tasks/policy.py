@@ -32,12 +32,18 @@ RETRIED: dict[str, Any] = {
     "retry_condition_fn": worth_retrying,
 }
 
-STEP: dict[str, Any] = RETRIED | {"cache_policy": NO_CACHE}
+UNDO: dict[str, Any] = {"cache_policy": NO_CACHE}
+"""A way back: it insists by itself, and far longer than a step."""
+
+STEP: dict[str, Any] = RETRIED | UNDO
 """A step that reads or changes Azure: a reconciliation, so it is run every time and never answered from a cache."""
 
-GATE: dict[str, Any] = RETRIED | {
-    "cache_policy": RUN_ID + CacheKeyFnPolicy(cache_key_fn=_gate_key),
-    "persist_result": True,
-    "result_serializer": "json",
+_KEPT: dict[str, Any] = {"persist_result": True, "result_serializer": "json"}
+
+ONCE: dict[str, Any] = _KEPT | {
+    "cache_policy": RUN_ID + CacheKeyFnPolicy(cache_key_fn=lambda context, _: context.task.name)
 }
+"""A step whose result is fixed for the run: what somebody edits while it waits for an answer changes nothing."""
+
+GATE: dict[str, Any] = RETRIED | _KEPT | {"cache_policy": RUN_ID + CacheKeyFnPolicy(cache_key_fn=_gate_key)}
 """A gate: its evidence is kept for this run, this rollout, this revision of the candidate and this stage."""

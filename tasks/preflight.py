@@ -1,15 +1,23 @@
 """Preflight: read and check the config and all it points to, without calling Azure."""
 
+import asyncio
+from pathlib import Path
+
 from prefect import task
 
 from saferollout import azure, project
 from saferollout.config import ModelVersion
-from tasks.policy import STEP
+from saferollout.project import Project
+from tasks.policy import ONCE
 
 
-@task(task_run_name="preflight", **STEP)
-async def preflight(config: str, model: ModelVersion | None) -> None:
-    """Raise ConfigError with every mistake in the input."""
-    found = project.load(config, model)
-    azure.load_endpoint(found.endpoint_path)
-    azure.load_deployment(found.deployment_path, name=found.config.slots[1], endpoint=found.endpoint, model=model)
+@task(task_run_name="preflight", **ONCE)
+async def preflight(config: str, model: ModelVersion | None, deployment: str | None = None) -> Project:
+    """Return the project as it is when the run begins; ConfigError with every mistake in the input."""
+    return await asyncio.to_thread(_checked, config, model, deployment)
+
+
+def _checked(config: str, model: ModelVersion | None, deployment: str | None) -> Project:
+    found = project.load(config, model, Path(deployment).resolve() if deployment else None)
+    azure.check(found)
+    return found

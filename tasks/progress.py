@@ -6,6 +6,8 @@ from uuid import UUID
 
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
+from tasks.artifacts import shown
+
 EVERY_S = 2.0
 
 
@@ -24,6 +26,8 @@ class Progress:
         self._shown_at = time.monotonic()
         percent = round(share * 100, 1)
         if self._artifact is None:
-            self._artifact = await acreate_progress_artifact(progress=percent, key=self._key, description=text)
+            self._artifact = await shown(
+                acreate_progress_artifact(progress=percent, key=self._key, description=text)
+            )  # fmt: skip
         else:
-            await aupdate_progress_artifact(self._artifact, progress=percent, description=text)
+            await shown(aupdate_progress_artifact(self._artifact, progress=percent, description=text))

@@ -4,16 +4,22 @@ from prefect import task
 
 from saferollout import retirement
 from saferollout.config import WorkspaceConfig
-from saferollout.domain import Plan
-from tasks.access import in_workspace, project_of
+from saferollout.plan import Plan
+from tasks.access import in_workspace
 from tasks.policy import STEP
 
 
 @task(task_run_name="retire {plan.live}", **STEP)
 async def retire_old(plan: Plan) -> None:
     """End the rollout: the old deployment goes now, or stays at 0% for its keep window."""
-    keep_s = project_of(plan).config.retire.keep_s
+    keep_s = plan.project.config.retire.keep_s
     await in_workspace(plan, lambda azure: retirement.end(azure, plan, keep_s))
+
+
+@task(task_run_name="list the endpoints", **STEP)
+async def all_endpoints(workspace: WorkspaceConfig) -> list[str]:
+    """The names of the workspace's endpoints."""
+    return await in_workspace(workspace, lambda azure: azure.endpoints())
 
 
 @task(task_run_name="retire what {endpoint} keeps", **STEP)

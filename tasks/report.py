@@ -12,14 +12,16 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import TaskRunSort
 
-from saferollout import project, retirement
-from saferollout.config import ModelVersion
-from saferollout.domain import Decision, Plan
+from saferollout import retirement
+from saferollout.domain import Decision
 from saferollout.evidence import Evidence
 from saferollout.outcome import Outcome, StepRun, once
 from saferollout.pictures import gallery
+from saferollout.plan import Plan
+from saferollout.project import Project
 from saferollout.record import now
 from tasks.access import in_workspace
+from tasks.artifacts import shown
 from tasks.policy import STEP
 
 
@@ -45,7 +47,7 @@ async def report(
         rollout=plan.rollout,
         live=max(state.traffic, key=lambda name: state.traffic[name], default=""),
         candidate=plan.candidate,
-        model=candidate.model if candidate else plan.model or "",
+        model=candidate.model if candidate else str(plan.project.model or ""),
         traffic=state.traffic,
         instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
         decisions=list(decisions),
@@ -54,25 +56,27 @@ async def report(
         duration_s=duration_s,
         waiting_s=waiting_s,
     )
-    await acreate_markdown_artifact(
-        markdown=f"{result.report}\n\n{gallery(verdicts)}",
-        key=f"{plan.endpoint.lower()}-report",
-        description=result.reason,
+    await shown(
+        acreate_markdown_artifact(
+            markdown=f"{result.report}\n\n{gallery(verdicts)}",
+            key=f"{plan.endpoint.lower()}-report",
+            description=result.reason,
+        )
     )
     return result
 
 
 @task(task_run_name="nothing to do", **STEP)
-async def already_live(config: str, model: ModelVersion | None) -> Outcome:
+async def already_live(project: Project) -> Outcome:
     """Say that the live deployment is this very revision, and finish a retirement that was due and cut short."""
-    found = project.load(config, model)
-    await in_workspace(found.config.workspace, lambda azure: retirement.retire_due(azure, found.endpoint))
-    state = await in_workspace(found.config.workspace, lambda azure: azure.existing(found.endpoint))
+    workspace = project.config.workspace
+    await in_workspace(workspace, lambda azure: retirement.retire_due(azure, project.endpoint))
+    state = await in_workspace(workspace, lambda azure: azure.existing(project.endpoint))
     (live,) = state.traffic
     return Outcome(
         outcome="promoted",
         reason=f"{live} is this revision already; nothing to do",
-        endpoint=found.endpoint,
+        endpoint=project.endpoint,
         live=live,
         model=state.deployments[live].model,
         traffic=state.traffic,

@@ -2,7 +2,7 @@
 
 from prefect import task
 
-from saferollout.domain import Plan
+from saferollout.plan import Plan
 from tasks.access import in_workspace
 from tasks.policy import STEP
 

@@ -2,10 +2,10 @@
 
 from prefect import task
 
-from saferollout import planning
 from saferollout.azure import Workspace
 from saferollout.config import StageConfig
-from saferollout.domain import Decision, Plan
+from saferollout.domain import Decision
+from saferollout.plan import Plan
 from tasks.access import in_workspace
 from tasks.policy import STEP
 
@@ -21,7 +21,7 @@ async def shift_traffic(plan: Plan, stage: StageConfig, decision: Decision | Non
 
 def _shift(azure: Workspace, plan: Plan, share: int, decision: Decision | None) -> None:
     state = azure.existing(plan.endpoint)
-    record = planning.own_record(state.tags, plan)
+    record = plan.own_record(state.tags)
     if record.stage >= share:
         return
     approvals = record.approvals | ({share: decision} if decision else {})
@@ -30,5 +30,5 @@ def _shift(azure: Workspace, plan: Plan, share: int, decision: Decision | None) 
         traffic=plan.traffic(share),
         expected_traffic=record.traffic(),
         mirror={name: percent for name, percent in state.mirror_traffic.items() if name != plan.candidate},
-        tags=lambda tags: planning.advanced(tags, plan, stage=share, approvals=approvals),
+        tags=lambda tags: plan.advanced(tags, stage=share, approvals=approvals),
     )

@@ -6,17 +6,18 @@ from prefect import task
 from prefect.artifacts import acreate_table_artifact
 
 from saferollout import recorded, smoke
-from saferollout.domain import Plan
 from saferollout.errors import GateFailed
 from saferollout.evidence import Evidence
-from tasks.access import project_of, scorer_of
+from saferollout.plan import Plan
+from tasks.access import scorer_of
+from tasks.artifacts import shown
 from tasks.policy import GATE
 
 
 @task(task_run_name="smoke test {plan.candidate}", **GATE)
 async def smoke_test(plan: Plan) -> Evidence:
     """Return the evidence; GateFailed if an answer is not as it should be."""
-    project = project_of(plan)
+    project = plan.project
     requests = await asyncio.to_thread(project.requests)
     async with await scorer_of(plan, plan.endpoint) as scorer:
         evidence = await smoke.run(
@@ -27,8 +28,10 @@ async def smoke_test(plan: Plan) -> Evidence:
             live=plan.live,
             answer_schema=project.answer_schema,
         )
-    await acreate_table_artifact(
-        table=evidence.table(), key=f"{plan.endpoint.lower()}-smoke-test", description=evidence.summary
+    await shown(
+        acreate_table_artifact(
+            table=evidence.table(), key=f"{plan.endpoint.lower()}-smoke-test", description=evidence.summary
+        )
     )
     if evidence.verdict == "failed":
         msg = f"smoke test failed: {evidence.summary}"

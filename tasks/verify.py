@@ -2,8 +2,9 @@
 
 from prefect import task
 
-from saferollout.domain import Plan, drift
+from saferollout.domain import drift
 from saferollout.errors import Drifted
+from saferollout.plan import Plan
 from tasks.access import in_workspace
 from tasks.policy import STEP
 

@@ -15,9 +15,11 @@ import httpx
 import yaml
 
 from saferollout.azure import Workspace
+from saferollout.config import WorkspaceConfig
 from saferollout.demo.processes import Process, users
 from saferollout.domain import EndpointState
 from saferollout.project import resolve_workspace
+from saferollout.record import Phase, Record
 
 REPOSITORY = Path(__file__).parents[1]
 DIABETES = REPOSITORY / "configs" / "diabetes"
@@ -131,6 +133,11 @@ class Endpoint:
         """The workspace that the environment names."""
         return Workspace(resolve_workspace(None))
 
+    @staticmethod
+    def workspace_config() -> WorkspaceConfig:
+        """Where it is."""
+        return resolve_workspace(None)
+
     def deployment(self, name: str) -> Path:
         """A deployment's YAML for this endpoint: the repository's, under the endpoint's name."""
         source = DIABETES / name
@@ -193,3 +200,9 @@ def counts_of(process: Process) -> dict[str, Any]:
     process.stop()
     counts: dict[str, Any] = json.loads(process.lines.readlines()[-1])
     return counts
+
+
+def phase_of(endpoint: Endpoint) -> Phase | None:
+    """The phase that the endpoint's record tells."""
+    record = Record.from_tags(endpoint.state().tags)
+    return record.phase if record else None

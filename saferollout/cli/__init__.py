@@ -18,3 +18,18 @@ def main() -> None:
     except SaferolloutError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except Exception as error:
+        if (code := _code_of_prefect(error)) is None:
+            raise
+        print(f"error: Prefect's server: {' '.join(str(error).split()) or type(error).__name__}", file=sys.stderr)
+        sys.exit(code)
+
+
+def _code_of_prefect(error: Exception) -> int | None:
+    """The exit code for what Prefect's client raises: 1 when the server refuses, 3 when it fails or is not there."""
+    import httpx
+
+    if isinstance(error, httpx.HTTPStatusError):
+        return 1 if error.response.is_client_error else 3
+    unreachable = isinstance(error, RuntimeError) and "Failed to reach API" in str(error)
+    return 3 if unreachable or isinstance(error, httpx.HTTPError) else None

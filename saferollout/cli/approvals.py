@@ -1,16 +1,18 @@
 """Answer approvals from outside the run, through the same API that Prefect's UI uses."""
 
 import asyncio
+import contextlib
 import getpass
 import json
+import threading
 from collections.abc import Awaitable, Callable
-from typing import Literal
+from typing import Any, Literal, TypeVar
 from uuid import UUID
 
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import NotPausedError, ObjectNotFound
 from prefect.flow_runs import aresume_flow_run
 from rich.console import Console
 from rich.markdown import Markdown
@@ -22,6 +24,22 @@ from saferollout.errors import Refused
 
 POLL_S = 1.0
 
+T = TypeVar("T")
+
+
+class Question(Value):
+    """What a waiting run asks."""
+
+    text: str
+    """What changes and the evidence, in markdown."""
+    evidence: str
+    """The digest that an answer must carry; the server takes no answer to anything else."""
+
+    @property
+    def title(self) -> str:
+        """The question itself."""
+        return self.text.splitlines()[0].lstrip("# ")
+
 
 class Answer(Value):
     """What a person says, as an approval's form takes it."""
@@ -31,24 +49,43 @@ class Answer(Value):
     comment: str = ""
 
 
-Ask = Callable[[str], Awaitable[Answer | None]]
-"""Makes an answer of a question (markdown); None leaves it to somebody else."""
+Ask = Callable[[Question], Awaitable[Answer | None]]
+"""Makes an answer of a question; None leaves it to somebody else."""
 
 
 def asker(how: Approve, console: Console, link: str) -> Ask:
     """The way to answer that the user chose."""
 
-    async def ask(question: str) -> Answer | None:
-        title = question.splitlines()[0].lstrip("# ")
+    async def ask(question: Question) -> Answer | None:
         if how is Approve.AUTO:
             return Answer(decision="approve", approver=getpass.getuser(), comment="approved by --approve auto")
         if how is Approve.UI:
-            console.print(f"[bold yellow]Waiting for you:[/] {title}\n  answer at {link} (⋮ → Resume)")
+            console.print(f"[bold yellow]Waiting for you:[/] {question.title}\n  answer at {link} (⋮ → Resume)")
             return None
-        console.print(Markdown(question))
-        return await asyncio.to_thread(_prompt, console)
+        console.print(Markdown(question.text))
+        return await _in_daemon(lambda: _prompt(console))
 
     return ask
+
+
+async def _in_daemon(call: Callable[[], T]) -> T:
+    """``asyncio.to_thread`` for what may never return, such as a prompt: it keeps no program from ending."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+
+    def deliver(set_: Callable[[Any], None], value: Any) -> None:
+        if not done.done():
+            set_(value)
+
+    def run() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits for the answer
+            try:
+                loop.call_soon_threadsafe(deliver, done.set_result, call())
+            except Exception as error:  # noqa: BLE001  # raised where it is awaited
+                loop.call_soon_threadsafe(deliver, done.set_exception, error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await done
 
 
 def _prompt(console: Console) -> Answer:
@@ -57,21 +94,26 @@ def _prompt(console: Console) -> Answer:
     return Answer.model_validate({"decision": decision, "approver": getpass.getuser(), "comment": comment})
 
 
-async def waiting_question(client: PrefectClient, run: FlowRun) -> str | None:
-    """The evidence that a waiting run shows, as markdown; None if the run waits for nobody."""
+async def waiting_question(client: PrefectClient, run: FlowRun) -> Question | None:
+    """What a waiting run asks; None if it waits for nobody."""
     if run.state is None or not run.state.is_paused():
         return None
     keys = run.state.state_details.run_input_keyset
     if not keys:
         return None
     try:
-        return str(json.loads(await client.read_flow_run_input(run.id, keys["description"])))
+        text = json.loads(await client.read_flow_run_input(run.id, keys["description"]))
+        form = json.loads(await client.read_flow_run_input(run.id, keys["schema"]))
     except ObjectNotFound:
         return None  # the run pauses first and writes its question a moment later
+    return Question(text=str(text), evidence=form["properties"]["evidence"]["const"])
 
 
-async def answer(run_id: UUID, given: Answer) -> str:
-    """Answer the approval that a run waits at and return what it asked; Refused if it waits for nobody."""
+async def answer(run_id: UUID, given: Answer, evidence: str | None = None) -> Question:
+    """Answer the approval that a run waits at and return what it asked.
+
+    Refused if the run waits for nobody, or if ``evidence`` names another question than it asks now.
+    """
     async with get_client() as client:
         try:
             run = await client.read_flow_run(run_id)
@@ -81,13 +123,24 @@ async def answer(run_id: UUID, given: Answer) -> str:
         if (question := await waiting_question(client, run)) is None:
             msg = f"flow run {run_id} ({run.name}) is {run.state_name} and waits for no approval"
             raise Refused(msg)
-    await aresume_flow_run(run_id, run_input=given.model_dump())
+    if evidence and evidence != question.evidence:
+        msg = f"flow run {run_id} asks something else by now: {question.title} (evidence {question.evidence})"
+        raise Refused(msg)
+    await _resume(run_id, given, question)
     return question
+
+
+async def _resume(run_id: UUID, given: Answer, question: Question) -> None:
+    try:
+        await aresume_flow_run(run_id, run_input=given.model_dump() | {"evidence": question.evidence})
+    except (NotPausedError, RuntimeError) as error:  # how Prefect says that the server refused
+        msg = f"the answer was not taken: {error}"
+        raise Refused(msg) from None
 
 
 async def attend(run_id: UUID, ask: Ask) -> FlowRun:
     """Stay with a run until its end, and answer each of its questions once."""
-    asked: str | None = None
+    asked: Question | None = None
     async with get_client() as client:
         while True:
             run = await client.read_flow_run(run_id)
@@ -96,8 +149,7 @@ async def attend(run_id: UUID, ask: Ask) -> FlowRun:
             question = await waiting_question(client, run)
             if question is not None and question != asked:
                 asked = question
-                given = await ask(question)
-                # somebody else may have answered meanwhile, and the run may ask something new by now
-                if given and await waiting_question(client, await client.read_flow_run(run_id)) == question:
-                    await aresume_flow_run(run_id, run_input=given.model_dump())
+                if given := await ask(question):
+                    with contextlib.suppress(Refused):  # somebody else has answered meanwhile
+                        await _resume(run_id, given, question)
             await asyncio.sleep(POLL_S)

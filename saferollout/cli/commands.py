@@ -34,6 +34,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 FlowRun = Annotated[UUID, typer.Argument(help="The flow run's id.", show_default=False)]
 By = Annotated[str, typer.Option(help="Who decides.", default_factory=getpass.getuser, show_default="you")]
 Comment = Annotated[str, typer.Option(help="Why.")]
+Digest = Annotated[
+    str | None, typer.Option("--evidence", help="Refuse unless the run asks on this evidence; default: what it asks.")
+]
 
 
 def _model(text: str | None) -> ModelVersion | None:
@@ -93,24 +96,24 @@ def submit(config: Config, model: Model = None, as_json: Json = False) -> None:
 
 
 @app.command()
-def approve(flow_run: FlowRun, by: By, comment: Comment = "", as_json: Json = False) -> None:
+def approve(flow_run: FlowRun, by: By, comment: Comment = "", evidence: Digest = None, as_json: Json = False) -> None:
     """Approve what a rollout waits for."""
-    _answer(flow_run, "approve", by, comment, as_json=as_json)
+    _answer(flow_run, "approve", by, comment, evidence, as_json=as_json)
 
 
 @app.command()
-def reject(flow_run: FlowRun, by: By, comment: Comment = "", as_json: Json = False) -> None:
+def reject(flow_run: FlowRun, by: By, comment: Comment = "", evidence: Digest = None, as_json: Json = False) -> None:
     """Reject what a rollout waits for; it rolls back."""
-    _answer(flow_run, "reject", by, comment, as_json=as_json)
+    _answer(flow_run, "reject", by, comment, evidence, as_json=as_json)
 
 
-def _answer(flow_run: UUID, decision: str, by: str, comment: str, *, as_json: bool) -> None:
+def _answer(flow_run: UUID, decision: str, by: str, comment: str, evidence: str | None, *, as_json: bool) -> None:
     from saferollout.cli.approvals import Answer, answer
 
     given = Answer.model_validate({"decision": decision, "approver": by, "comment": comment})
-    question = asyncio.run(answer(flow_run, given))
-    title = question.splitlines()[0].lstrip("# ")
-    _print(given.model_dump() | {"question": title}, f"{title} **{decision}**", as_json=as_json)
+    question = asyncio.run(answer(flow_run, given, evidence))
+    result = given.model_dump() | {"question": question.title, "evidence": question.evidence}
+    _print(result, f"{question.title} **{decision}** (evidence {question.evidence})", as_json=as_json)
 
 
 @app.command()
@@ -142,11 +145,11 @@ def rollback(
 
 @app.command()
 def retire(
-    endpoint: Endpoint,
+    endpoint: Annotated[str | None, typer.Argument(help="The endpoint's name; default: all.")] = None,
     now: Annotated[bool, typer.Option(help="Do not wait for the end of the keep window.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Delete the old deployment when its keep window is over."""
+    """Delete old deployments whose keep window is over."""
     from flows.retire import retire as flow
 
     done = running.flow_here(flow, endpoint=endpoint, now=now)

@@ -60,7 +60,10 @@ def _undone(config: Path, model: ModelVersion | None) -> Refused:
 
 def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:
     """Start the deployed rollout; Refused if it is not deployed."""
-    project.load(config, model)
+    found = project.load(config, model)
+    from saferollout.azure import check  # only now: its import is slow, and the first to want a network
+
+    check(found)
     return asyncio.run(_submit({"config": str(config.absolute()), "model": model.model_dump() if model else None}))
 
 
@@ -99,7 +102,10 @@ async def _attended(config: Path, model: ModelVersion | None, how: Approve) -> A
     async def answer() -> None:
         run_id = await begun
         link = f"{await link_to(run_id)} or with `saferollout approve {run_id}`"
-        await attend(run_id, asker(how, Console(stderr=True), link))
+        try:
+            await attend(run_id, asker(how, Console(stderr=True), link))
+        except Exception as error:  # noqa: BLE001  # whatever it is, the rollout itself goes on and waits
+            print(f"no answer can be given here ({error or type(error).__name__}): answer at {link}", file=sys.stderr)
 
     answering = asyncio.create_task(answer())
     try:

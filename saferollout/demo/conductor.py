@@ -129,6 +129,8 @@ class _Demo:
             run = await attend(run.id, ask)
         finally:
             watching.cancel()
+        if not users.running():
+            raise users.failed("ended before the rollout did")
         users.stop()
         counting.join(timeout=30)
         async with get_client() as client:
@@ -168,7 +170,7 @@ class _Demo:
     def _asking(self, ask: Any) -> Any:
         """Ask with the live display out of the way."""
 
-        async def quietly(question: str) -> Any:
+        async def quietly(question: Any) -> Any:
             if self._options.approve is Approve.AUTO:
                 return await ask(question)
             self._screen.pause()

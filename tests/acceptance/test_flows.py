@@ -1,8 +1,10 @@
 """The flows around the rollout, and what a person may do to one: keep, retire, cancel, tear down."""
 
 import json
+import subprocess
 
-from tests.stack import Endpoint, Stack, wait_for
+from saferollout.record import Phase
+from tests.stack import REPOSITORY, Endpoint, Stack, phase_of, wait_for
 
 
 def own_tags(endpoint: Endpoint) -> list[str]:
@@ -40,17 +42,20 @@ def test_next_run_finishes_a_retirement_that_is_due(stack: Stack, endpoint: Endp
 
 
 def test_retire_deletes_what_was_kept(stack: Stack, endpoint: Endpoint) -> None:
-    """`retire --now` deletes the old deployment and its record; a second one has nothing to do."""
+    """`retire --now` deletes the old deployment and its record, killed half-way or not; then there is nothing to do."""
     config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": 3600})
     stack.cli("run", str(config))
+    with subprocess.Popen(stack.command("retire", endpoint.name, "--now"), env=stack.env, cwd=REPOSITORY,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:  # fmt: skip
+        wait_for("the retirement", lambda: phase_of(endpoint) is not Phase.KEEPING or None)
+        killed.kill()
 
-    assert (
-        json.loads(stack.cli("retire", endpoint.name, "--now", "--json"))["done"] == f"blue of {endpoint.name} deleted"
-    )
+    done = json.loads(stack.cli("retire", "--json"))["done"]
+    assert f"blue of {endpoint.name} deleted" in done or f"{endpoint.name} keeps nothing" in done
 
     assert list(endpoint.state().deployments) == ["green"]
     assert own_tags(endpoint) == []
-    assert "keeps nothing" in stack.cli("retire", endpoint.name)
+    assert "keeps nothing" in stack.cli("retire", endpoint.name, "--now")
 
 
 def test_cancelled_run_goes_back_and_deletes_its_candidate(stack: Stack, endpoint: Endpoint) -> None:
@@ -89,11 +94,16 @@ def test_bootstrap_and_teardown(stack: Stack, endpoint: Endpoint) -> None:
 
 
 def test_every_flow_is_deployed_and_the_schedule_waits(stack: Stack) -> None:
-    """`prefect deploy --all` puts all five flows on the server; the rollout's schedule is there, but paused."""
+    """All five flows are on the server; the rollout's schedule is paused, the retirement's is not.
+
+    No limit queues one endpoint's rollout behind another's: the record in its tags is the lock.
+    """
     deployed = {found["name"]: found for found in stack.api("POST", "/deployments/filter", json={})}
 
     assert set(deployed) == {"rollout", "bootstrap", "rollback", "retire", "teardown"}
     assert [schedule["active"] for schedule in deployed["rollout"]["schedules"]] == [False]
+    assert [schedule["active"] for schedule in deployed["retire"]["schedules"]] == [True]
+    assert deployed["rollout"]["global_concurrency_limit"] is None
 
 
 def test_drift_stops_the_rollout_and_is_left_alone(stack: Stack, endpoint: Endpoint) -> None:

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 
 from azure.ai.ml import MLClient
 from azure.ai.ml.entities import Model
@@ -19,21 +20,25 @@ def register(name: str, version: str) -> None:
     client.models.create_or_update(Model(name=name, version=version, path=DIABETES / "models" / "v2" / "model.joblib"))
 
 
+def request(stack: Stack, payload: dict[str, object]) -> None:
+    """Emit the event that starts a rollout."""
+    event = {
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "saferollout.requested",
+        "resource": {"prefect.resource.id": "saferollout.handoff"},
+        "payload": payload,
+        "id": str(uuid.uuid4()),
+    }
+    assert stack.post_events([event]) == 204
+
+
 def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: Endpoint) -> None:
     """The event `saferollout.requested` with a config and a model starts the deployed rollout with that model."""
     register(endpoint.name, "6")
     register(endpoint.name, "7")
     config = endpoint.config(stages=endpoint.stages(approval=False))
     payload = {"config": str(config), "model": {"name": endpoint.name, "version": "latest"}}
-    event = {
-        "occurred": datetime.now(UTC).isoformat(),
-        "event": "saferollout.requested",
-        "resource": {"prefect.resource.id": f"saferollout.{endpoint.name}"},
-        "payload": payload,
-        "id": str(uuid.uuid4()),
-    }
-    response = stack.post_events([event])
-    assert response == 204
+    request(stack, payload)
 
     def look() -> str | None:
         runs = stack.api("POST", "/flow_runs/filter", json={"flow_runs": {"name": {"like_": f"{endpoint.name}:7"}}})
@@ -44,3 +49,17 @@ def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: En
     state = endpoint.state()
     assert state.traffic == {"green": 100}
     assert state.deployments["green"].model == f"{endpoint.name}:7"
+
+
+def test_event_without_a_model_rolls_out_the_configs(stack: Stack, tmp_path: Path) -> None:
+    """The model is optional; a config that is not there is told in the run, and Azure was not called."""
+    config = tmp_path / "nowhere.yaml"
+    request(stack, {"config": str(config)})
+
+    def look() -> str | None:
+        runs = stack.api("POST", "/flow_runs/filter", json={"sort": "EXPECTED_START_TIME_DESC", "limit": 50})
+        return next((run["id"] for run in runs if run["parameters"].get("config") == str(config)), None)
+
+    shown = stack.until(wait_for("the run", look), "Failed")
+    assert shown["parameters"]["model"] is None
+    assert f"{config}: no such file; check the path" in shown["state"]["message"]

@@ -7,8 +7,9 @@ from tests.stack import Endpoint, Stack, counts_of
 
 def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: Endpoint) -> None:
     """Approved twice, the candidate has all traffic, the old deployment is gone and no user saw a failure."""
+    config = endpoint.config()
     with endpoint.users() as users:
-        run = endpoint.submit(endpoint.config())
+        run = endpoint.submit(config)
 
         stack.until(run, "Suspended")
         assert endpoint.state().traffic == {"blue": 100}
@@ -17,6 +18,7 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
         assert "diabetes:1" in question
         assert "diabetes:2" in question
         assert "smoke test: passed" in question
+        config.write_text("stages: none of them\n")  # the run keeps to what it began with
         stack.cli("approve", run, "--by", "Ada", "--comment", "looks good")
 
         stack.until(run, "Scheduled", "Pending", "Running", "Resuming")

@@ -7,9 +7,10 @@ import pytest
 
 from saferollout import project
 from saferollout.config import ModelVersion, WorkspaceConfig
-from saferollout.errors import ConfigError, Problem
+from saferollout.errors import ConfigError, GateFailed, Problem
 
 LATEST = ModelVersion(name="diabetes", version="latest")
+PINNED = ModelVersion(name="diabetes", version="3")
 
 
 def problems(config: str = "rollout.yaml", **arguments: Any) -> list[Problem]:
@@ -152,6 +153,40 @@ def test_the_revision_changes_with_the_model_and_the_yaml(project_files: Path) -
     edit(project_files / "green.yml", "name: green", "name: green\ninstance_count: 2")
 
     assert len(revisions | {project.load("rollout.yaml").revision}) == 3
+
+
+def test_files_of_their_own_belong_to_the_candidate(project_files: Path) -> None:
+    """A model or an environment that the YAML takes from another file, and an image's build folder, count as well."""
+    (project_files / "parts").mkdir()
+    (project_files / "parts" / "environment.yml").write_text("build: {path: image}\n", encoding="utf-8")
+    (project_files / "parts" / "model.yml").write_text("path: ../model.bin\n", encoding="utf-8")
+    edit(project_files / "green.yml", "model:\n  path: model.bin", "model: file:parts/model.yml")
+    edit(
+        project_files / "green.yml", "environment:\n  conda_file: conda.yml", "environment: file:parts/environment.yml"
+    )
+
+    (problem,) = problems()
+    assert (problem.key, problem.problem) == ("environment.build.path", "no such file: parts/image")
+
+    revisions = set()
+    for file in ("parts/image/Dockerfile", "parts/image/more", "model.bin", "parts/model.yml"):
+        (project_files / file).parent.mkdir(exist_ok=True)
+        with (project_files / file).open("a", encoding="utf-8") as part:
+            part.write("\n# changed\n")
+        revisions.add(project.load("rollout.yaml").revision)
+    assert len(revisions) == 4
+
+
+def test_files_that_changed_meanwhile_are_noticed(project_files: Path) -> None:
+    """What is deployed must be what was planned, with a registered model as well."""
+    for model in (None, LATEST):
+        found = project.load("rollout.yaml", model)
+        found = found.with_model(PINNED) if model else found
+        found.check_unchanged()
+        edit(project_files / "src" / "score.py", "...", "... ")
+
+        with pytest.raises(GateFailed, match=r"the files of green.yml changed since the rollout began"):
+            found.check_unchanged()
 
 
 def test_the_revision_stays_when_the_candidate_does(project_files: Path) -> None:

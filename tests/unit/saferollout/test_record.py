@@ -145,7 +145,9 @@ def test_the_record_knows_the_traffic_it_set(stage: int, traffic: dict[str, int]
     assert record(stage=stage).traffic() == traffic
 
 
-@pytest.mark.parametrize(("phase", "unfinished"), [("rolling", True), ("undoing", True), ("keeping", False)])
+@pytest.mark.parametrize(
+    ("phase", "unfinished"), [("rolling", True), ("undoing", True), ("keeping", False), ("retiring", False)]
+)
 def test_a_kept_deployment_is_no_unfinished_rollout(phase: str, unfinished: bool) -> None:
     """After the last stage the next rollout may begin, while the old deployment is still there."""
     assert record(phase=Phase(phase)).unfinished is unfinished

@@ -1,0 +1,75 @@
+"""The plan: what one rollout is going to do; every step works from it and keeps its record up to date."""
+
+from saferollout.domain import Baseline, Decision, Value
+from saferollout.errors import Lost
+from saferollout.project import Project
+from saferollout.record import Phase, Record, without_record
+
+
+class Plan(Value):
+    """What one rollout is going to do, with the project as it was when its run began."""
+
+    project: Project
+    rollout: str
+    """The rollout's id: new for every attempt, kept when an attempt is resumed."""
+    flow_run: str
+    """The flow run that works on it; another one that takes the rollout over ends this one's work."""
+    candidate: str
+    baseline: Baseline
+    stage: int
+    """The candidate's traffic when this process began: above 0 when it resumes what was left."""
+    approvals: dict[int, Decision]
+    """The decisions taken so far, by stage; nobody is asked twice."""
+
+    @classmethod
+    def of(cls, project: Project, record: Record) -> "Plan":
+        """The plan that belongs to a record."""
+        return cls(
+            project=project,
+            rollout=record.rollout,
+            flow_run=record.owner.flow_run,
+            candidate=record.candidate,
+            baseline=record.baseline,
+            stage=record.stage,
+            approvals=record.approvals,
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's name."""
+        return self.project.endpoint
+
+    @property
+    def revision(self) -> str:
+        """What the candidate is made of."""
+        return self.project.revision
+
+    @property
+    def live(self) -> str:
+        """The deployment that serves the users when the rollout begins."""
+        return self.baseline.live
+
+    @property
+    def live_instance_count(self) -> int:
+        """The live deployment's instances during the rollout; never fewer than before: users are on it."""
+        return max(self.project.config.live.instance_count or 0, self.baseline.instance_count)
+
+    def traffic(self, share: int) -> dict[str, int]:
+        """The endpoint's traffic when the candidate has ``share`` percent."""
+        return {name: percent for name, percent in ((self.live, 100 - share), (self.candidate, share)) if percent}
+
+    def own_record(self, tags: dict[str, str]) -> Record:
+        """This rollout's record; Lost if the tags hold none or another one's, or if another run took it over."""
+        record = Record.from_tags(tags)
+        if (
+            record is None
+            or record.phase is not Phase.ROLLING
+            or (record.rollout, record.owner.flow_run) != (self.rollout, self.flow_run)
+        ):
+            msg = f"rollout {self.rollout} of {self.endpoint} was undone or replaced meanwhile"
+            raise Lost(msg)
+        return record
+
+    def advanced(self, tags: dict[str, str], **changes: object) -> dict[str, str]:
+        """The endpoint's tags with this rollout's record changed; Lost as for ``own_record``."""
+        return without_record(tags) | self.own_record(tags).model_copy(update=changes).to_tags()

@@ -1,0 +1,82 @@
+"""What an approval takes and what not: answers to what was shown, in time, while the run still asks."""
+
+import json
+import signal
+import subprocess
+
+import httpx
+import pytest
+
+from saferollout.record import Phase
+from tests.stack import REPOSITORY, Endpoint, Stack, phase_of, wait_for
+
+
+def test_nobody_answers_a_run_in_this_process(stack: Stack, endpoint: Endpoint) -> None:
+    """The time for an answer over, the rollout goes back by itself and says so in one line and in its result."""
+    stages = [stage | {"approval_timeout_s": 2} for stage in endpoint.stages()]
+
+    result = json.loads(stack.cli("run", str(endpoint.config(stages=stages)), "--approve", "ui", "--json", code=1)
+                        .splitlines()[0])  # fmt: skip
+
+    assert result["outcome"] == "rolled_back"
+    assert result["reason"] == "nobody approved 10% within 2 s"
+    assert result["traffic"] == {"blue": 100}
+    assert result["instance_counts"]["blue"] == 1
+    assert phase_of(endpoint) is None
+
+
+def test_nobody_answers_a_deployed_run(stack: Stack, endpoint: Endpoint) -> None:
+    """Prefect's server fails a suspended run whose time is over and runs no code; a rollback finishes the job."""
+    stages = [stage | {"approval_timeout_s": 3} for stage in endpoint.stages(approval_at=100)]
+    run = endpoint.submit(endpoint.config(stages=stages))
+
+    stack.until(run, "Failed")
+    assert endpoint.state().traffic == {"blue": 90, "green": 10}
+    stack.cli("rollback", endpoint.name)
+
+    assert endpoint.state().traffic == {"blue": 100}
+    assert "waits for no approval" in stack.cli("approve", run, code=1)
+
+
+def test_answer_must_be_to_what_is_asked(stack: Stack, endpoint: Endpoint) -> None:
+    """An answer to other evidence is refused by the command line and by the server; the run goes on waiting.
+
+    Cancelled while it is suspended, the run ends without any code: the rollback takes it back, and finishes even if it
+    was itself killed half-way.
+    """
+    run = endpoint.submit(endpoint.config(stages=endpoint.stages(approval_at=100)))
+    stack.until(run, "Suspended")
+    refusal = stack.cli("approve", run, "--evidence", "0123456789ab", code=1)
+    assert f"asks something else by now: Give green 100% of the traffic of {endpoint.name}?" in refusal
+    stale = {"decision": "approve", "approver": "Eve", "comment": "", "evidence": "0123456789ab"}
+    answer = stack.api("POST", f"/flow_runs/{run}/resume", json={"run_input": stale})
+    assert answer["status"] == "REJECT"
+    assert stack.run(run)["state_name"] == "Suspended"
+
+    stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING", "name": "Cancelling"}})
+    stack.until(run, "Cancelled")
+    assert endpoint.state().traffic == {"blue": 90, "green": 10}
+    with subprocess.Popen(stack.command("rollback", endpoint.name), env=stack.env, cwd=REPOSITORY,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:  # fmt: skip
+        wait_for("the undoing", lambda: phase_of(endpoint) is Phase.UNDOING or killed.poll() is not None or None)
+        killed.send_signal(signal.SIGKILL)
+    if phase_of(endpoint) is not None:
+        stack.cli("rollback", endpoint.name)
+
+    state = endpoint.state()
+    assert state.traffic == {"blue": 100}
+    assert state.deployments["blue"].instance_count == 1
+    assert phase_of(endpoint) is None
+
+
+@pytest.mark.parametrize("command", ["approve", "reject"])
+def test_no_prefect_server_is_told_in_one_line(stack: Stack, command: str) -> None:
+    """A server that is not there is the network's failure: exit code 3, no traceback."""
+    with httpx.Client() as client, pytest.raises(httpx.ConnectError):
+        client.get("http://127.0.0.1:9/")
+    nowhere = stack.env | {"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_CLIENT_MAX_RETRIES": "0"}
+
+    told = Stack(stack.directory, nowhere).cli(command, "00000000-0000-0000-0000-000000000000", code=3)
+
+    assert told.startswith("error: Prefect's server: ")
+    assert len(told.splitlines()) == 1

@@ -1,0 +1,147 @@
+"""The record on a real endpoint: who may begin, take over, undo and retire, whatever was cut short before."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from saferollout import planning, project, restore, retirement
+from saferollout.azure import Workspace
+from saferollout.config import WorkspaceConfig
+from saferollout.domain import Baseline
+from saferollout.errors import AzureFailed, Lost, Refused, SaferolloutError
+from saferollout.plan import Plan
+from saferollout.record import Owner, Phase, Record, now
+from tests.stack import Endpoint
+
+ANN = Owner(name="ann@laptop", flow_run="run-1")
+BOB = Owner(name="bob@laptop", flow_run="run-2")
+
+
+def begin(endpoint: Endpoint, owner: Owner = ANN, gone: Owner | None = None) -> Plan:
+    """Begin a rollout on the endpoint."""
+    plan = planning.begin(
+        endpoint.workspace(), project.load(endpoint.config()), owner, gone=gone, begun_before=False
+    )  # fmt: skip
+    assert plan is not None
+    return plan
+
+
+def put(endpoint: Endpoint, phase: Phase, candidate: str = "green", live: str = "blue") -> Record:
+    """Put a record on the endpoint as a rollout leaves it in a phase."""
+    record = Record(
+        rollout="r-1", phase=phase, owner=ANN, since=now().replace(microsecond=0), candidate=candidate,
+        revision="0" * 12, baseline=Baseline(live=live, instance_count=1), keep_until=now().replace(microsecond=0),
+    )  # fmt: skip
+    endpoint.workspace().update_endpoint(endpoint.name, tags=lambda tags: tags | record.to_tags())
+    return record
+
+
+def record_of(endpoint: Endpoint) -> Record | None:
+    """The record that the endpoint has now."""
+    return Record.from_tags(endpoint.state().tags)
+
+
+def test_one_of_two_simultaneous_starts_goes_on(endpoint: Endpoint) -> None:
+    """Whoever wrote last owns the endpoint; the other one is refused, at the start or at its first change."""
+    config = endpoint.config()
+
+    def start(owner: Owner) -> Plan | None:
+        azure = Workspace(endpoint.workspace_config())
+        try:
+            plan = planning.begin(azure, project.load(config), owner, gone=None, begun_before=False)
+            assert plan is not None
+            plan.own_record(endpoint.state().tags)
+        except SaferolloutError:
+            return None
+        return plan
+
+    with ThreadPoolExecutor(2) as pool:
+        plans = [plan for plan in pool.map(start, (ANN, BOB)) if plan]
+
+    record = record_of(endpoint)
+    assert record is not None
+    going_on = []
+    for plan in plans:
+        try:
+            going_on.append(plan.own_record(endpoint.state().tags).owner)
+        except Lost:
+            continue
+    assert going_on in ([record.owner], [])
+
+
+def test_only_the_rollout_of_whoever_is_gone_is_taken_over(endpoint: Endpoint) -> None:
+    """Gone is one owner, not whoever wrote a record meanwhile; the run that lost its rollout changes nothing more."""
+    first = begin(endpoint)
+    with pytest.raises(Refused, match="is unfinished: begun by ann@laptop"):
+        begin(endpoint, BOB, gone=Owner(name="eve@laptop", flow_run="run-0"))
+
+    second = begin(endpoint, BOB, gone=ANN)
+
+    assert second.rollout == first.rollout
+    tags = endpoint.state().tags
+    assert second.own_record(tags).owner == BOB
+    with pytest.raises(Lost):
+        first.own_record(tags)
+
+
+def test_undo_that_was_cut_short_is_finished_and_nothing_begun(endpoint: Endpoint) -> None:
+    """Who retries a run that was being rolled back gets the rollback, not a surprise: a new rollout is a new start."""
+    plan = begin(endpoint)
+    workspace = endpoint.workspace()
+    workspace.scale(endpoint.name, "blue", 2)
+    workspace.update_endpoint(endpoint.name, tags=lambda tags: plan.advanced(tags, phase=Phase.UNDOING))
+
+    with pytest.raises(Refused, match="was being undone; it is rolled back, and a new one may begin"):
+        begin(endpoint)
+
+    assert record_of(endpoint) is None
+    assert endpoint.state().deployments["blue"].instance_count == 1
+    assert begin(endpoint).rollout != plan.rollout
+
+
+def test_retirement_that_was_cut_short_is_finished_first(endpoint: Endpoint) -> None:
+    """Until the old deployment is gone its name is not free: the next rollout sees to that before it begins."""
+    workspace = endpoint.workspace()
+    workspace.create_deployment(
+        endpoint.deployment("green-deployment.yml"), endpoint.name, "green", model=None, tags={}
+    )
+    put(endpoint, Phase.RETIRING, candidate="blue", live="green")
+
+    plan = begin(endpoint)
+
+    assert list(endpoint.state().deployments) == ["blue"]
+    assert (plan.live, plan.candidate) == ("blue", "green")
+
+
+def test_nothing_with_traffic_is_retired(endpoint: Endpoint) -> None:
+    """Somebody moved the users back by hand: the deployment that was to be deleted is the live one again."""
+    put(endpoint, Phase.KEEPING)
+
+    with pytest.raises(Refused, match="has traffic again and is not retired"):
+        retirement.retire_due(endpoint.workspace(), endpoint.name, at_once=True)
+
+    assert "has traffic again" in retirement.retire_due(endpoint.workspace(), endpoint.name)
+    assert list(endpoint.state().deployments) == ["blue"]
+
+
+@pytest.mark.parametrize(("phase", "live"), [(Phase.ROLLING, "red"), (Phase.RETIRING, "blue")])
+def test_no_way_back_to_what_is_gone(endpoint: Endpoint, phase: Phase, live: str) -> None:
+    """Traffic is never set to a deployment that does not exist any more, or is about to end."""
+    record = put(endpoint, phase, live=live)
+
+    with pytest.raises(Refused, match=f"deployment {live} is gone or being deleted"):
+        restore.restore(endpoint.workspace(), endpoint.name)
+
+    assert record_of(endpoint) == record
+
+
+def test_mistyped_workspace_is_no_missing_endpoint(endpoint: Endpoint) -> None:
+    """Otherwise a typing error would end in "create it"; the workspace that does not exist is named."""
+    right = endpoint.workspace_config()
+    wrong = Workspace(
+        WorkspaceConfig(subscription_id=right.subscription_id, resource_group=right.resource_group, name="typo")
+    )
+
+    with pytest.raises(AzureFailed, match="typo"):
+        wrong.observe(endpoint.name)
+    assert endpoint.workspace().observe("nowhere") is None
