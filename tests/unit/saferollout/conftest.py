@@ -253,7 +253,7 @@ MISTAKES = [
             NAME_RULE)),
     Mistake("slot with capitals", *_config("slots: [Blue, green]\n", "slots[0]",
             "'Blue' has capitals, which the Azure ML SDK loses in a traffic rule", "write 'blue'")),
-    Mistake("key twice", *_config("live: {instance_count: 1, instance_count: 2}\n", "line 3, column 26",
+    Mistake("key twice", *_config("live: {instance_count: 1, instance_count: 2}\n", "line 3, column 27",
             "YAML syntax error: 'instance_count' stands twice", "remove one of the two")),
     Mistake("equal slots", *_config("slots: [blue, blue]\n", "slots", "both are 'blue'", "name two different ones")),
     Mistake("three slots", *_config("slots: [red, green, blue]\n", "slots", "['red', 'green', 'blue'] does not fit",

@@ -198,6 +198,23 @@ async def test_the_mean_error_may_not_exceed_the_live_ones(smoke_test: SmokeTest
     assert failed(evidence) == ([] if passed else ["mean error"])
 
 
+async def test_right_is_no_increase_where_live_has_no_error(smoke_test: SmokeTest) -> None:
+    """Expected answers that are the live deployment's own leave the tolerance as the only measure."""
+    evidence = await smoke_test(lambda number: [number + 0.1], tolerance=0.2)
+
+    line = check(evidence, "mean error")
+    assert (line.passed, line.live, line.limit) == (True, "0", "≤ 0.2")
+
+
+async def test_broken_live_deployment_is_not_held_against_the_candidate(smoke_test: SmokeTest, endpoint: Any) -> None:
+    """Where the live deployment answers nothing there is nothing to compare with; the candidate may be the cure."""
+    evidence = await smoke_test(live=lambda _: endpoint.reply(500, "down"))
+
+    line = check(evidence, "answer shape")
+    assert (line.passed, line.candidate, line.live) == (None, "not comparable", "no answer")
+    assert evidence.verdict == "passed"
+
+
 async def test_the_difference_to_live_only_informs(smoke_test: SmokeTest) -> None:
     """Without true answers, another answer is not a wrong one: a better model differs too."""
     evidence = await smoke_test(lambda number: [number + 2], requests=UNANSWERED)
