@@ -5,7 +5,6 @@ shows what is wanted, and what is sent is read back until it does.
 """
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,16 +13,10 @@ from typing import Any, TypeVar
 
 from azure.ai.ml import MLClient, load_online_deployment, load_online_endpoint
 from azure.ai.ml.exceptions import MlException
-from azure.core.exceptions import (
-    ClientAuthenticationError,
-    HttpResponseError,
-    ResourceNotFoundError,
-    ServiceRequestError,
-    ServiceResponseError,
-)
-from azure.identity import CredentialUnavailableError, DefaultAzureCredential
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
 from saferollout import yamlfile
+from saferollout.azure_access import credential, line_of, translated
 from saferollout.config import ModelVersion, WorkspaceConfig
 from saferollout.domain import DeploymentState, EndpointState, describe, drift
 from saferollout.errors import AzureFailed, ConfigError, DeploymentFailed, Drifted, Problem, Refused
@@ -31,7 +24,6 @@ from saferollout.project import Project
 
 T = TypeVar("T")
 
-RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 FINAL = frozenset({"Succeeded", "Failed", "Canceled"})
 READBACK_TIMEOUT_S = 1800.0
 STALE_S = 300.0
@@ -265,12 +257,6 @@ def check(project: Project) -> None:
     )
 
 
-def credential() -> DefaultAzureCredential:
-    """Whoever the environment says that we are."""
-    # an authority of one's own (a sovereign cloud, local Azure) is not known to Microsoft's instance discovery
-    return DefaultAzureCredential(disable_instance_discovery="AZURE_AUTHORITY_HOST" in os.environ)
-
-
 def load_endpoint(path: Path) -> Any:
     """The SDK's endpoint entity of an Azure ML YAML; ConfigError if the SDK does not accept it."""
     with _readable(path):
@@ -331,35 +317,10 @@ def _is_final(state: EndpointState, deployment: str) -> bool:
 
 
 @contextmanager
-def translated(action: str) -> Iterator[None]:
-    """Turn the client's exceptions into AzureFailed, in one line."""
-    try:
-        yield
-    except (ClientAuthenticationError, CredentialUnavailableError) as error:
-        msg = f"could not {action}: Azure did not accept the credentials: {_line(error)}"
-        raise AzureFailed(msg, status=401) from error
-    except HttpResponseError as error:
-        code = getattr(error.error, "code", None)
-        msg = f"could not {action}: {f'{code}: ' if code else ''}{_line(error)}"
-        raise AzureFailed(msg, status=error.status_code, retryable=error.status_code in RETRYABLE) from error
-    except (ServiceRequestError, ServiceResponseError) as error:
-        msg = f"could not {action}: no connection to Azure: {_line(error)}"
-        raise AzureFailed(msg, retryable=True) from error
-    except MlException as error:
-        msg = f"could not {action}: {_line(error)}"
-        raise AzureFailed(msg) from error
-
-
-@contextmanager
 def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (MlException, ValueError, TypeError) as error:
         raise ConfigError(
-            Problem(yamlfile.shown(path), "", f"the Azure ML SDK does not accept it: {_line(error)}", "correct it")
+            Problem(yamlfile.shown(path), "", f"the Azure ML SDK does not accept it: {line_of(error)}", "correct it")
         ) from None
-
-
-def _line(error: Exception) -> str:
-    message = getattr(getattr(error, "error", None), "message", None) or getattr(error, "message", None) or str(error)
-    return " ".join(str(message).split())[:600]

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from azure.monitor.querymetrics import MetricsClient
 
-from saferollout.azure import credential, translated
+from saferollout.azure_access import credential, translated
 from saferollout.domain import EndpointState
 from saferollout.sources.counts import Counts, Ledger, batch_of, failed
 from saferollout.sources.source import Seen

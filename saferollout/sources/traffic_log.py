@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 
-from saferollout.azure import credential, translated
+from saferollout.azure_access import credential, translated
 from saferollout.errors import AzureFailed
 from saferollout.judge import Batch
 from saferollout.scoring import OWN_REQUESTS

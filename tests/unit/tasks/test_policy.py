@@ -6,7 +6,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from prefect.states import Failed
 
-from saferollout.azure import translated
+from saferollout.azure_access import translated
 from saferollout.errors import AzureFailed, ConfigError, DeploymentFailed, Refused
 from tasks.policy import worth_retrying
 from tasks.scale import scale_live

@@ -1,0 +1,50 @@
+"""What all clients of Azure share: who we are, and what their exceptions mean."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from azure.ai.ml.exceptions import MlException
+from azure.core.exceptions import (
+    ClientAuthenticationError,
+    HttpResponseError,
+    ServiceRequestError,
+    ServiceResponseError,
+)
+from azure.identity import CredentialUnavailableError, DefaultAzureCredential
+
+from saferollout.errors import AzureFailed
+
+RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
+
+
+def credential() -> DefaultAzureCredential:
+    """Whoever the environment says that we are."""
+    # an authority of one's own (a sovereign cloud, local Azure) is not known to Microsoft's instance discovery
+    return DefaultAzureCredential(disable_instance_discovery="AZURE_AUTHORITY_HOST" in os.environ)
+
+
+@contextmanager
+def translated(action: str) -> Iterator[None]:
+    """Turn the client's exceptions into AzureFailed, in one line."""
+    try:
+        yield
+    except (ClientAuthenticationError, CredentialUnavailableError) as error:
+        msg = f"could not {action}: Azure did not accept the credentials: {line_of(error)}"
+        raise AzureFailed(msg, status=401) from error
+    except HttpResponseError as error:
+        code = getattr(error.error, "code", None)
+        msg = f"could not {action}: {f'{code}: ' if code else ''}{line_of(error)}"
+        raise AzureFailed(msg, status=error.status_code, retryable=error.status_code in RETRYABLE) from error
+    except (ServiceRequestError, ServiceResponseError) as error:
+        msg = f"could not {action}: no connection to Azure: {line_of(error)}"
+        raise AzureFailed(msg, retryable=True) from error
+    except MlException as error:
+        msg = f"could not {action}: {line_of(error)}"
+        raise AzureFailed(msg) from error
+
+
+def line_of(error: Exception) -> str:
+    """What an exception of a client says, in one line."""
+    message = getattr(getattr(error, "error", None), "message", None) or getattr(error, "message", None) or str(error)
+    return " ".join(str(message).split())[:600]
