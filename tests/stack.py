@@ -26,7 +26,7 @@ DIABETES = REPOSITORY / "configs" / "diabetes"
 FINAL = ("Completed", "Failed", "Crashed", "Cancelled")
 POLL_S = 0.3
 STAGE = {
-    "requests_per_s": 20, "min_duration_s": 2, "max_duration_s": 60, "negligible_error_rate": 0.05
+    "requests_per_s": 20, "capacity_share": 1, "min_duration_s": 2, "max_duration_s": 60, "negligible_error_rate": 0.05
 }  # fmt: skip
 
 T = TypeVar("T")

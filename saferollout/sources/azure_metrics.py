@@ -60,7 +60,8 @@ class AzureMetrics:
             )
         counts: dict[str, Counts] = {}
         for series in result.metrics[0].timeseries:
-            deployment, status = series.metadata_values["deployment"], int(series.metadata_values["statusCode"] or 0)
+            labels = {name.lower(): value for name, value in series.metadata_values.items()}  # Azure's case varies
+            deployment, status = labels["deployment"].lower(), int(labels["statuscode"] or 0)
             for point in series.data:
                 if point.total is not None and point.timestamp == minute:
                     found = Counts(point.total, point.total if failed(status) else 0.0)

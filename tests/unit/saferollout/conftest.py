@@ -3,9 +3,11 @@
 import json
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler
 from typing import Any, NamedTuple
 
 import pytest
@@ -85,8 +87,27 @@ class Endpoint:
         return sum(pinned == deployment for pinned, _ in self.seen)
 
 
+Serve = Callable[[type[BaseRequestHandler]], str]
+
+
 @pytest.fixture
-def endpoint() -> Iterator[Endpoint]:
+def serve() -> Iterator[Serve]:
+    """Serves with a handler on loopback until the test is over; returns the address."""
+    with ExitStack() as running:
+
+        def start(handler: type[BaseRequestHandler]) -> str:
+            server = running.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+            serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+            serving.start()
+            running.callback(serving.join)
+            running.callback(server.shutdown)
+            return f"http://127.0.0.1:{server.server_port}"
+
+        yield start
+
+
+@pytest.fixture
+def endpoint(serve: Serve) -> Iterator[Endpoint]:
     """A running endpoint that knows the key ``secret``."""
     found = Endpoint()
 
@@ -115,17 +136,9 @@ def endpoint() -> Iterator[Endpoint]:
         def log_message(self, *_: object) -> None:
             """Keep stderr for what matters."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    serving.start()
-    found.uri = f"http://127.0.0.1:{server.server_port}/score"
-    try:
-        yield found
-    finally:
-        found.released.set()
-        server.shutdown()
-        serving.join()
-        server.server_close()
+    found.uri = f"{serve(Handler)}/score"
+    yield found
+    found.released.set()
 
 
 class Mistake(NamedTuple):

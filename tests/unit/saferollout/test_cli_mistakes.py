@@ -5,8 +5,7 @@ import os
 import socketserver
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ Saferollout = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture
-def calls() -> Iterator[tuple[str, list[str]]]:
+def calls(serve: Callable[[type[socketserver.BaseRequestHandler]], str]) -> tuple[str, list[str]]:
     """An address that notes every connection, whatever it speaks: where Azure and Prefect are said to be."""
     noted: list[str] = []
 
@@ -25,15 +24,7 @@ def calls() -> Iterator[tuple[str, list[str]]]:
         def handle(self) -> None:
             noted.append(str(self.client_address))
 
-    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    serving.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_address[1]}", noted
-    finally:
-        server.shutdown()
-        serving.join()
-        server.server_close()
+    return serve(Handler), noted
 
 
 @pytest.fixture

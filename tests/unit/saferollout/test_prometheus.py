@@ -1,12 +1,11 @@
 """Prometheus as a source, spoken to over HTTP in its own query API."""
 
 import json
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -40,7 +39,7 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server(serve: Callable[[type[BaseHTTPRequestHandler]], str]) -> Server:
     """On loopback."""
     found = Server()
 
@@ -59,16 +58,8 @@ def server() -> Iterator[Server]:
         def log_message(self, *_: object) -> None:
             """Keep stderr for what matters."""
 
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    serving = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-    serving.start()
-    found.url = f"http://127.0.0.1:{http.server_port}/prom"
-    try:
-        yield found
-    finally:
-        http.shutdown()
-        serving.join()
-        http.server_close()
+    found.url = f"{serve(Handler)}/prom"
+    return found
 
 
 def source(url: str, ledger: Ledger | None = None) -> Prometheus:
