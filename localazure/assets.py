@@ -21,6 +21,8 @@ KINDS = ("codes", "models", "environments", "data")
 CONTAINER = "azureml-blobstore"
 DATASTORE = "workspaceblobstore"
 
+NO_ENGINE = "custom containers, for want of a container engine"
+
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "models": {"flavors": {}, "modelType": "custom_model"},
@@ -230,9 +232,13 @@ def require_conda(resource: Document) -> str | dict[str, Any]:
     """An environment version's conda file. Raises ArmError (501) for one without: it would need a container engine."""
     properties: dict[str, Any] = resource["properties"]
     if properties.get("build"):
-        raise not_implemented("environments with a build context: it has no container engine")
+        raise not_implemented(
+            f"{NO_ENGINE}: the environment '{resource['id'].split('/')[-3]}' is built from a Dockerfile"
+        )
+    if properties.get("inferenceConfig"):
+        raise not_implemented(f"{NO_ENGINE}: the image {properties.get('image')} brings its own server")
     if not properties.get("condaFile"):
-        raise not_implemented("environments without a conda file, whose image has everything: no container engine")
+        raise not_implemented(f"{NO_ENGINE}: the image {properties.get('image')} has everything, without a conda file")
     conda: str | dict[str, Any] = properties["condaFile"]
     return conda
 

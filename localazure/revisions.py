@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from localazure.arm import ArmError, bad_request, not_implemented
-from localazure.assets import Assets, Location, require_conda
+from localazure.assets import NO_ENGINE, Assets, Location, require_conda
 from localazure.blobs import Blobs
 from localazure.conda import BuildFailed, of_mlflow_model, parse
 from localazure.disk import Disk, is_full
@@ -59,7 +59,7 @@ class Revisions:
         if properties["codeConfiguration"]:
             self._assets.get("codes", properties["codeConfiguration"]["codeId"])
         elif not mlflow:
-            raise not_implemented("deployments without a scoring script: give code_configuration, or an MLflow model")
+            raise not_implemented(f"{NO_ENGINE}: give code_configuration, or a model of the type mlflow_model")
 
     async def prepare(self, endpoint: str, deployment: str, properties: dict[str, Any]) -> Setup:
         """Bring everything to disk and build the environment; the same properties give an equal setup again.
