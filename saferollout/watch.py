@@ -78,7 +78,10 @@ async def watch(
 def _resumed(settings: Settings, state: dict[str, Any]) -> Judge:
     """Go on from an earlier stage, or begin anew where the settings differ or there was none."""
     if state:
-        judge = Judge.from_dict(state)
+        try:
+            judge = Judge.from_dict(state)
+        except (KeyError, TypeError, ValueError):  # kept by another version of this program
+            return Judge(settings)
         if judge.settings == settings:
             return judge
     return Judge(settings)

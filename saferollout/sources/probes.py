@@ -69,6 +69,7 @@ class Probes:
         """
         requests = itertools.cycle(self._requests)
         flying: set[asyncio.Task[Pair]] = set()
+        self._sent_at = time.monotonic() - self._pace_s  # the first one is due
         async with await self._connect() as scorer:
             try:
                 while True:

@@ -137,6 +137,15 @@ async def test_probes_leave_the_deployments_to_the_users(connect: Connect, endpo
     assert counts[0] <= counts[1] <= 10 + 2
 
 
+async def test_a_slow_pace_stays_slow(connect: Connect, endpoint: Any) -> None:
+    """Two requests in five seconds are one in the first two, however often the batches are counted."""
+    async with aclosing(probes(connect, rate=0.4).batches()) as batches:
+        for _ in range(2):
+            await anext(batches)
+
+    assert endpoint.count("green") == 1
+
+
 async def test_latencies_and_answers_come_in_pairs(connect: Connect, endpoint: Any) -> None:
     """Of a pair with an error neither latency nor answer counts."""
     endpoint.deployments["green"] = lambda request: (

@@ -327,3 +327,10 @@ async def test_other_settings_begin_anew() -> None:
 
     assert [evidence.checks[0].candidate for evidence in (same, other)] == [first.checks[0].candidate, "0"]
     assert first.state == state_before
+
+
+async def test_evidence_of_another_version_begins_anew() -> None:
+    """A rollout that was suspended over an upgrade is judged from the beginning, and does not crash."""
+    unknown = Evidence(gate="judge at 10%", verdict="undecided", summary="", state={"settings": {"beta": 1}})
+
+    assert (await watched(Script(), earlier=unknown, **LENIENT)).verdict == "healthy"
