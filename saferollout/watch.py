@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from saferollout.evidence import Check, Evidence
-from saferollout.judge import Judge, RateRatio, Settings, Verdict
+from saferollout.judge import Judge, Latency, RateRatio, Settings, Verdict
 from saferollout.judge_config import JudgeConfig, WhenUndecided
 from saferollout.sources.following import RETRY_DELAYS_S, Following
 from saferollout.sources.source import Source
@@ -49,6 +49,8 @@ async def watch(
 ) -> Evidence:
     """Judge until harm is shown, or health after the minimum time, or the maximum time or every source is over.
 
+    Health is no verdict before each source that can tell has told something.
+
     It goes on from an ``earlier`` gate's evidence; ``progress`` hears how much of the time is over (0 to 1)
     and the finding so far.
     """
@@ -65,8 +67,7 @@ async def watch(
                 # sources overlap in time: what counts is how long it took until this one was heard
                 judge.update(replace(seen.batch, duration_s=now - last_at))
                 last_at, example = now, seen.example or example
-            heard = sum(following.heard.values())
-            enough = heard and judge.verdict is Verdict.HEALTHY and now - begun >= config.min_duration_s
+            enough = following.complete and judge.verdict is Verdict.HEALTHY and now - begun >= config.min_duration_s
             if judge.verdict is Verdict.HARMFUL or enough or now - begun >= limit_s:
                 break
             await progress(min(1.0, (now - begun) / limit_s), judge.words)
@@ -113,7 +114,7 @@ def _evidence(
         gate=gate,
         verdict=verdict.value,
         summary="; ".join(parts),
-        checks=[*_counts(judge), *_findings(judge), harm, health, *sources],
+        checks=[*_counts(judge), *_latencies(judge), *_findings(judge), harm, health, *sources],
         duration_s=duration_s,
         cut_points_ms=cut_points_ms,
         state=judge.to_dict(),
@@ -130,6 +131,16 @@ def _counts(judge: Judge) -> list[Check]:
         Check(check="errors", passed=None, candidate=_share(ratio.candidate_errors, requests),
               live=_share(ratio.live_errors, live_requests), limit=""),
     ]  # fmt: skip
+
+
+def _latencies(judge: Judge) -> list[Check]:
+    test = judge.tests.get("latency")
+    if not isinstance(test, Latency) or not (test.candidate.requests and test.live.requests):
+        return []
+    candidate, live = (
+        " / ".join(f"{arm.quantile(p):.0f}" for p in (0.5, 0.95)) + " ms" for arm in (test.candidate, test.live)
+    )
+    return [Check(check="latency p50 / p95", passed=None, candidate=candidate, live=live, limit="")]
 
 
 def _findings(judge: Judge) -> list[Check]:

@@ -41,6 +41,12 @@ class Following:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     @property
+    def complete(self) -> bool:
+        """Whether something was heard, and of each source that does tell."""
+        waiting = [name for name, requests in self.heard.items() if not requests]
+        return len(waiting) < len(self.heard) and all(name in self.troubles for name in waiting)
+
+    @property
     def over(self) -> bool:
         """Whether every source has been given up, and all that they told was read."""
         return self._queue.empty() and all(task.done() for task in self._tasks)
