@@ -24,8 +24,8 @@ PROJECT = Path(__file__).parent / "project"
 
 @pytest.fixture(scope="session")
 def azure() -> Iterator[LocalAzure]:
-    """A running local Azure."""
-    with LocalAzure() as running:
+    """A running local Azure, whose clients look again at once."""
+    with LocalAzure(timing="instant") as running:
         yield running
 
 
