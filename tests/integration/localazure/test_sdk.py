@@ -69,12 +69,13 @@ def test_models_and_environments_are_archived_and_restored(client: MLClient, tmp
 
 
 def test_a_deployment_takes_the_latest_model(client: MLClient, arm: Arm, endpoint: str, project: Path) -> None:
-    """`azureml:name@latest`, in a deployment's YAML; and the id that ends in `labels/latest`."""
+    """`azureml:name@latest` and `azureml:name:version` in YAML; and the id that ends in `labels/latest`."""
     for version in ("1", "2"):
         client.models.create_or_update(Model(name="newest", version=version, path=project / f"models/v{version}"))
     path = project / "blue-deployment.yml"
     text = yaml.safe_load(path.read_text())
     text |= {"name": "newest", "endpoint_name": endpoint, "model": "azureml:newest@latest"}
+    text |= {"environment": "azureml:scale-env:1"}
     path.write_text(yaml.safe_dump(text))
     deployment = load_online_deployment(path)
     client.online_deployments.begin_create_or_update(deployment).result()
