@@ -55,7 +55,7 @@ class Project(Value):
         """Raise GateFailed if the candidate's files are not any more what the revision stands for."""
         content = yamlfile.read(self.deployment_path)
         if _digest(content, _referenced_files(self.deployment_path, content, self.model is not None)) != self.files:
-            msg = f"the files of {yamlfile.shown(self.deployment_path)} changed since the rollout began"
+            msg = f"the files of {yamlfile.shown(self.deployment_path)} changed since the run began; start a new one"
             raise GateFailed(msg)
 
     def requests(self) -> list[RecordedRequest]:

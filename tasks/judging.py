@@ -30,7 +30,7 @@ async def judged(
     )  # fmt: skip
     found = await watch(sources, config, gate, earlier=earlier, progress=progress.show)
     await progress.show(1.0, found.summary)
-    evidence = await asyncio.to_thread(illustrated, found)
+    evidence = await shown(asyncio.to_thread(illustrated, found)) or found
     key = f"{plan.endpoint.lower()}-{key}"
     await shown(acreate_table_artifact(table=evidence.table(), key=key, description=evidence.summary))
     await shown(

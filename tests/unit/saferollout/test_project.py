@@ -185,7 +185,7 @@ def test_files_that_changed_meanwhile_are_noticed(project_files: Path) -> None:
         found.check_unchanged()
         edit(project_files / "src" / "score.py", "...", "... ")
 
-        with pytest.raises(GateFailed, match=r"the files of green.yml changed since the rollout began"):
+        with pytest.raises(GateFailed, match=r"the files of green.yml changed since the run began; start a new one"):
             found.check_unchanged()
 
 
