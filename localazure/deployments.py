@@ -116,6 +116,7 @@ class Deployments:
         compute = endpoints.compute_of(parent)
         if compute == settings.KUBERNETES:
             rules.check_names_together(endpoint, name)
+        rules.check_identity(body.get("identity"))
         properties = settings.complete(body.get("properties") or {}, compute)
         self._revisions.require_assets(properties)
         sku = body.get("sku") or {}
@@ -142,9 +143,12 @@ class Deployments:
             rules.check_tags(body["tags"] or {})
             resource["tags"] = body["tags"] or {}
         if "identity" in body:
+            rules.check_identity(body["identity"])
             resource["identity"] = body["identity"]
-        if "capacity" in (body.get("sku") or {}):
-            resource["sku"] = {**resource["sku"], "capacity": body["sku"]["capacity"]}
+        if sku := body.get("sku"):
+            before = resource["sku"]["capacity"]
+            given = settings.capacity({"capacity": before, **sku}, resource["properties"])
+            resource["sku"] = {**resource["sku"], "capacity": given}
         return self._begin(endpoint, name, old, resource, 202)
 
     def _begin(self, endpoint: str, name: str, old: Document | None, resource: Document, status: int) -> Response:

@@ -112,7 +112,9 @@ class Endpoints:
             "authMode": auth_mode,
             "description": given.get("description"),
             "properties": given.get("properties") or {},
-            "publicNetworkAccess": given.get("publicNetworkAccess") or "Enabled",
+            "publicNetworkAccess": rules.choice(
+                "publicNetworkAccess", given.get("publicNetworkAccess"), ("Enabled", "Disabled"), "Enabled"
+            ),
             "traffic": self._traffic(given.get("traffic"), name),
             "mirrorTraffic": self._traffic(given.get("mirrorTraffic"), name),
             "compute": compute or None,
@@ -264,6 +266,7 @@ class Endpoints:
 
     def _identity(self, given: dict[str, Any] | None) -> dict[str, Any]:
         """A system-assigned identity unless another was asked for; its ids belong to no real principal."""
+        rules.check_identity(given)
         kind = (given or {}).get("type") or "SystemAssigned"
         return {**(given or {}), "type": kind, "principalId": _NOBODY, "tenantId": _NOBODY}
 

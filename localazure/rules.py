@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from localazure.arm import bad_request
@@ -16,6 +16,8 @@ MAX_TAGS = 50
 MAX_TAG_NAME = 512
 MAX_TAG_VALUE = 256
 MAX_MIRROR_PERCENT = 50
+
+_IDENTITIES = ("None", "SystemAssigned", "UserAssigned", "SystemAssigned,UserAssigned")
 
 
 def check_name(what: str, name: str) -> None:
@@ -68,6 +70,24 @@ def check_traffic(traffic: Mapping[str, Any], mirror: Mapping[str, Any], deploym
             raise bad_request(f"At most {MAX_MIRROR_PERCENT}% of the traffic can be mirrored, not {share}%.")
         if any(live.lower() == name and live_share for live, live_share in traffic.items()):
             raise bad_request(f"The deployment '{name}' cannot have live and mirrored traffic at the same time.")
+
+
+def choice(name: str, value: Any, choices: Sequence[str], default: str) -> str:
+    """The choice that `value` is, whatever its case; `default` where it says nothing. Raises ArmError (400)."""
+    if value is None:
+        return default
+    for known in choices:
+        if str(value).lower() == known.lower():
+            return known
+    raise bad_request(f"{name} must be {' or '.join(choices)}, not {value!r}.")
+
+
+def check_identity(identity: Mapping[str, Any] | None) -> None:
+    """Raise ArmError (400) for an identity that cannot be: of no known type, or the user's own without any."""
+    given = identity or {}
+    kind = choice("identity.type", str(given.get("type") or "None").replace(" ", ""), _IDENTITIES, "None")
+    if ("UserAssigned" in kind) != bool(given.get("userAssignedIdentities")):
+        raise bad_request("identity.userAssignedIdentities are for the type UserAssigned, which needs at least one.")
 
 
 def check_instance_count(count: Any) -> None:

@@ -47,9 +47,11 @@ def complete(given: dict[str, Any], compute: str) -> dict[str, Any]:
         "description": None,
         "environmentVariables": {},
         "appInsightsEnabled": False,
-        "egressPublicNetworkAccess": "Enabled",
         "modelMountPath": None,
         **_present(given),
+        "egressPublicNetworkAccess": rules.choice(
+            "egressPublicNetworkAccess", given.get("egressPublicNetworkAccess"), ("Enabled", "Disabled"), "Enabled"
+        ),
         "endpointComputeType": kind,
         "codeConfiguration": code or None,
         "properties": given.get("properties") or {},
@@ -65,13 +67,16 @@ def complete(given: dict[str, Any], compute: str) -> dict[str, Any]:
     _check_count("requestSettings.maxConcurrentRequestsPerInstance", settings["maxConcurrentRequestsPerInstance"], 1)
     for probe in ("livenessProbe", "readinessProbe"):
         rules.check_probe(probe, properties[probe])
+    if not isinstance(properties["appInsightsEnabled"], bool):
+        raise bad_request(f"appInsightsEnabled must be true or false, not {properties['appInsightsEnabled']!r}.")
     if collector := properties.get("dataCollector"):
         properties["dataCollector"] = _collector(collector)
     return properties
 
 
 def capacity(sku: dict[str, Any], properties: dict[str, Any]) -> Any:
-    """How many instances are asked for: so many, or the least that the scale settings allow."""
+    """How many instances are asked for: so many, or the least that the scale settings allow. Raises ArmError (400)."""
+    rules.choice("sku.name", sku.get("name"), ("Default",), "Default")
     given = sku.get("capacity")
     return properties["scaleSettings"].get("minInstances", 1) if given is None else given
 

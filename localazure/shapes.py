@@ -45,7 +45,7 @@ MAP: Shape = {}
 _SKU = dict.fromkeys(("name", "tier", "size", "family", "capacity"), ANY)
 _IDENTITY = {"type": ANY, "principalId": ANY, "tenantId": ANY, "userAssignedIdentities": MAP}
 _RESOURCE = {"id": ANY, "name": ANY, "type": ANY, "systemData": ANY}
-_TRACKED = {**_RESOURCE, "location": ANY, "tags": MAP, "kind": ANY, "identity": _IDENTITY, "sku": _SKU}
+_TRACKED = {**_RESOURCE, "location": ANY, "tags": MAP, "kind": ANY, "identity": _IDENTITY}
 _DESCRIBED = {"description": ANY, "properties": MAP, "provisioningState": ANY}
 _PROBE = dict.fromkeys(("failureThreshold", "initialDelay", "period", "successThreshold", "timeout"), ANY)
 _CONTAINER = dict.fromkeys(("cpu", "gpu", "memory"), ANY)
@@ -70,6 +70,7 @@ REGENERATE_KEYS = {"keyType": ANY, "keyValue": ANY}
 
 DEPLOYMENT = {
     **_TRACKED,
+    "sku": _SKU,
     "properties": {
         **_DESCRIBED,
         "endpointComputeType": ANY,

@@ -133,6 +133,33 @@ def test_traffic_against_the_rules_is_refused(
     assert arm.get(f"onlineEndpoints/{endpoint}") == before
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"identity": {"type": "Royal"}},
+        {"identity": {"type": "UserAssigned"}},
+        {"identity": {"type": "SystemAssigned", "userAssignedIdentities": {"reader": {}}}},
+        {"properties": {"authMode": "Key", "publicNetworkAccess": "Sometimes"}},
+        {"properties": {"authMode": "Password"}},
+        {"properties": {"authMode": "Key", "keys": {"primaryKey": "no-key!"}}},
+    ],
+)
+def test_endpoints_against_the_rules_are_refused(arm: Arm, change: dict[str, Any]) -> None:
+    """Words that Azure does not know: 400, and no endpoint."""
+    body = {"location": "local", "properties": {"authMode": "Key"}, **change}
+    assert arm.call("PUT", "onlineEndpoints/wrong", body).status_code == 400
+    assert arm.call("GET", "onlineEndpoints/wrong").status_code == 404
+
+
+def test_skus_against_the_rules_are_refused(arm: Arm, assets: Assets, endpoint: str) -> None:
+    """There is the SKU Default only, and an endpoint has none."""
+    premium = {**arm.deployment(assets), "sku": {"name": "Premium", "capacity": 1}}
+    assert arm.call("PUT", path("wrong"), premium).status_code == 400
+    assert arm.call("PATCH", path("green"), {"sku": {"name": "Premium", "capacity": 2}}).status_code == 400
+    body = {"location": "local", "sku": {"name": "Default"}, "properties": {"authMode": "Key"}}
+    assert arm.call("PUT", f"onlineEndpoints/{endpoint}", body).status_code == 501
+
+
 @pytest.mark.parametrize("name", ["ab", "1abc", "a--b", "abc-", "a_b", "a" * 33])
 @pytest.mark.usefixtures("endpoint")
 def test_names_against_the_rules_are_refused(arm: Arm, assets: Assets, name: str) -> None:
@@ -158,6 +185,8 @@ def test_names_against_the_rules_are_refused(arm: Arm, assets: Assets, name: str
         ({"livenessProbe": {"period": "PT0S"}}, 400, "BadRequest"),
         ({"readinessProbe": {"failureThreshold": 0}}, 400, "BadRequest"),
         ({"codeConfiguration": {"scoringScript": "score.py"}}, 400, "BadRequest"),
+        ({"egressPublicNetworkAccess": "Sometimes"}, 400, "BadRequest"),
+        ({"appInsightsEnabled": "yes"}, 400, "BadRequest"),
         ({"dataCollector": {"collections": {"in": {"dataCollectionMode": "Maybe"}}}}, 400, "BadRequest"),
         ({"dataCollector": {"collections": {}, "rollingRate": "Second"}}, 400, "BadRequest"),
         ({"codeConfiguration": None}, 501, "NotImplemented"),

@@ -155,8 +155,8 @@ def test_what_an_endpoint_may_say(client: MLClient, endpoint: str) -> None:
     """Identity, network access, description, tags and properties read back, and can be written again."""
     found = client.online_endpoints.get(endpoint)
     assert (found.description, found.tags, found.properties["purpose"]) == ("all sorts", {"team": "shop"}, "test")
-    assert found.public_network_access == "disabled"
+    assert found.public_network_access == "Disabled"
     assert found.identity.type == "user_assigned"
     assert [identity.resource_id for identity in found.identity.user_assigned_identities] == [USER]
     again = client.online_endpoints.begin_create_or_update(found).result()
-    assert (again.identity.type, again.public_network_access) == ("user_assigned", "disabled")
+    assert (again.identity.type, again.public_network_access) == ("user_assigned", "Disabled")
