@@ -46,7 +46,8 @@ class AzureMetrics:
     def _read(self, minute: datetime) -> Mapping[str, Counts]:
         """The counts of a minute by deployment, without those that have none."""
         own = os.environ.get("AZURE_MONITOR_ENDPOINT")  # local Azure, or a cloud of one's own
-        url = own or f"https://{self._endpoint.location}.metrics.monitor.azure.com"
+        region = self._endpoint.location.lower().replace(" ", "")
+        url = own or f"https://{region}.metrics.monitor.azure.com"
         audience = {"audience": own} if own else {}
         with translated("read the endpoint's metrics"), MetricsClient(url, credential(), **audience) as client:
             (result,) = client.query_resources(
@@ -65,5 +66,5 @@ class AzureMetrics:
             for point in series.data:
                 if point.total is not None and point.timestamp == minute:
                     found = Counts(point.total, point.total if failed(status) else 0.0)
-                    counts[deployment] = counts.get(deployment, Counts()) + found
+                    counts[deployment] = counts.get(deployment, Counts()).plus(found)
         return counts

@@ -17,11 +17,13 @@ class Counts(NamedTuple):
     requests: float = 0.0
     errors: float = 0.0
 
-    def __add__(self, other: tuple[float, ...]) -> "Counts":  # type: ignore[override]  # counts add up, tuples chain
-        return Counts(self.requests + other[0], self.errors + other[1])
+    def plus(self, other: "Counts") -> "Counts":
+        """Both together."""
+        return Counts(self.requests + other.requests, self.errors + other.errors)
 
-    def __neg__(self) -> "Counts":
-        return Counts(-self.requests, -self.errors)
+    def less(self, other: "Counts") -> "Counts":
+        """What is left without the other; negative where it is more."""
+        return Counts(self.requests - other.requests, self.errors - other.errors)
 
 
 def failed(status: int) -> bool:
@@ -42,11 +44,12 @@ class Ledger:
 
     def note(self, deployment: str, at: datetime, status: int) -> None:
         """Note a request that was sent ``at`` this time, and how it ended."""
-        self._sent[deployment][at.replace(second=0, microsecond=0)] += Counts(1, failed(status))
+        minute = at.replace(second=0, microsecond=0)
+        self._sent[deployment][minute] = self._sent[deployment][minute].plus(Counts(1, failed(status)))
 
     def taken_off(self, deployment: str, minute: datetime, counted: Counts) -> Counts:
         """What is left of a deployment's counts of a minute. Each minute is asked for once, in order."""
-        left = counted + -self._sent[deployment].pop(minute, Counts()) + -self._owed.pop(deployment, Counts())
+        left = counted.less(self._sent[deployment].pop(minute, Counts())).less(self._owed[deployment])
         requests = max(left.requests, 0.0)
         errors = min(max(left.errors, 0.0), requests)
         self._owed[deployment] = Counts(requests - left.requests, min(errors - left.errors, requests - left.requests))
