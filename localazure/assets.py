@@ -281,6 +281,7 @@ _VERSION_FILTERS = {
     "hashVersion": lambda _resource, _wanted: True,
     "version": lambda resource, wanted: bool(resource["name"].lower() == wanted.lower()),
     "description": lambda resource, wanted: bool(resource["properties"]["description"] == wanted),
+    "stage": lambda resource, wanted: bool(resource["properties"].get("stage") == wanted),
     "tags": pairs(lambda resource: resource["properties"]["tags"]),
     "properties": pairs(lambda resource: resource["properties"]["properties"]),
     "listViewType": view(_archived),

@@ -98,6 +98,14 @@ def test_too_many_pending_requests_are_429(arm: Arm, endpoint: str) -> None:
         wait_for(lambda: arm.score(endpoint, {}, "green").status_code, lambda status: status == 200, timeout_s=20)
 
 
+def test_the_swagger_page_is_there_for_those_who_may_score(arm: Arm, endpoint: str) -> None:
+    """At `swaggerUri`, by the deployment that has the traffic."""
+    uri = arm.get(f"onlineEndpoints/{endpoint}")["properties"]["swaggerUri"]
+    answer = arm.scoring.get(uri, headers={"Authorization": f"Bearer {arm.key(endpoint)}"})
+    assert (answer.status_code, answer.json()["swagger"]) == (200, "2.0")
+    assert arm.scoring.get(uri).status_code == 401
+
+
 def test_request_ids_are_as_on_azure(arm: Arm, endpoint: str) -> None:
     """The gateway gives every request an id of its own and keeps the client's."""
     answer = arm.score(endpoint, {}, **{"x-request-id": "mine", "x-ms-client-request-id": "my-request_1"})

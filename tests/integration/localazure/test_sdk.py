@@ -64,6 +64,8 @@ def test_models_and_environments_are_archived_and_restored(client: MLClient, tmp
         assert "shelved" not in {found.name for found in assets.list()}
         assets.restore("shelved")
         assert "shelved" in {found.name for found in assets.list()}
+    client.models.create_or_update(Model(name="shelved", version="4", path=file, stage="Production"))
+    assert [found.version for found in client.models.list("shelved", stage="Production")] == ["4"]
     with pytest.raises(ResourceNotFoundError):
         client.models.archive("shelved", version="3")
 

@@ -11,7 +11,8 @@ from azure.core.exceptions import HttpResponseError
 from azure.identity import EnvironmentCredential
 from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient
 
-from tests.integration.localazure.arm import Arm, Assets
+from localazure.testing import LocalAzure
+from tests.integration.localazure.arm import Arm, Assets, wait_for
 
 PLACE = {"resource_group_name": "local", "workspace_name": "local"}
 
@@ -57,6 +58,19 @@ def test_an_endpoint_accepts_tokens_of_entra(arm: Arm, client: MLClient, endpoin
     assert score(arm, entra, token).json()["y"] == 2
     for wrong in (arm.token(), client.online_endpoints.get_keys(own).access_token, "nonsense"):
         assert score(arm, entra, wrong).status_code == 401
+
+
+def test_a_token_that_has_expired_is_401(azure: LocalAzure, arm: Arm, endpoints: tuple[str, str]) -> None:
+    """By its own time, although it was good a moment before."""
+    _, entra = endpoints
+    azure.chaos.expire_tokens(life_s=5)
+    try:
+        token = EnvironmentCredential(disable_instance_discovery=True).get_token("https://ml.azure.com/.default").token
+    finally:
+        azure.chaos.expire_tokens()
+        arm.http.headers["Authorization"] = f"Bearer {arm.token()}"
+    assert score(arm, entra, token).status_code == 200
+    wait_for(lambda: score(arm, entra, token).status_code, lambda status: status == 401, timeout_s=30)
 
 
 def test_an_endpoint_with_tokens_has_no_keys(
