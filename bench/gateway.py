@@ -38,12 +38,23 @@ STARTING_S = 3
 
 SCORE = "def init():\n    pass\n\n\ndef run(raw_data):\n    return [1.0]\n"
 CONDA = "dependencies:\n  - python=3.11\n  - pip:\n      - azureml-inference-server-http==1.5.1\n"
-# wrk sends the next request when the last one is answered; the pause before makes it a rate.
+# wrk has no rate of its own: each request waits for its place in a timetable.
 WRK = """
+local ffi = require("ffi")
+ffi.cdef("typedef struct { long s; long ns; } moment; int clock_gettime(int, moment *);")
+local moment, rate, began, sent = ffi.new("moment"), tonumber(os.getenv("RATE")), nil, 0
+local function now()
+  ffi.C.clock_gettime(1, moment)
+  return tonumber(moment.s) + tonumber(moment.ns) / 1e9
+end
 wrk.method, wrk.body = "POST", "[]"
 wrk.headers["Authorization"] = "Bearer " .. os.getenv("KEY")
 wrk.headers["Content-Type"] = "application/json"
-function delay() return tonumber(os.getenv("PAUSE_MS")) end
+function delay()
+  began = began or now()
+  sent = sent + 1
+  return math.max(0, math.floor((began + sent / rate - now()) * 1000))
+end
 function done(summary, latency)
   local e = summary.errors
   io.stderr:write(string.format(
@@ -126,7 +137,7 @@ def start_load(client: MLClient, directory: Path, rate: int) -> "subprocess.Pope
     argv = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", "1h", "--timeout", "30s"]
     return subprocess.Popen(  # noqa: S603 - wrk and our own arguments
         [*argv, "--script", str(script), url],
-        env={**os.environ, "KEY": str(key), "PAUSE_MS": str(1000 * CONNECTIONS // rate)},
+        env={**os.environ, "KEY": str(key), "RATE": str(rate)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
