@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncGenerator, Mapping
 from datetime import datetime, timedelta
 
+from azure.core.credentials import TokenCredential
 from azure.monitor.querymetrics import MetricsClient
 
 from saferollout.azure_access import credential, translated
@@ -36,20 +37,22 @@ class AzureMetrics:
 
     async def batches(self) -> AsyncGenerator[Seen, None]:
         """A batch a minute. Raises AzureFailed."""
-        while True:
-            await self._minutes.ripe()
-            counts = await asyncio.to_thread(self._read, self._minutes.start)
-            left = {name: self._ledger.taken_off(name, self._minutes.start, found) for name, found in counts.items()}
-            self._minutes.done()
-            yield Seen(batch_of(left, self._candidate, self._live))
+        with credential() as identity:
+            while True:
+                await self._minutes.ripe()
+                minute = self._minutes.start
+                counts = await asyncio.to_thread(self._read, identity, minute)
+                left = {name: self._ledger.taken_off(name, minute, found) for name, found in counts.items()}
+                self._minutes.done()
+                yield Seen(batch_of(left, self._candidate, self._live))
 
-    def _read(self, minute: datetime) -> Mapping[str, Counts]:
+    def _read(self, identity: TokenCredential, minute: datetime) -> Mapping[str, Counts]:
         """The counts of a minute by deployment, without those that have none."""
         own = os.environ.get("AZURE_MONITOR_ENDPOINT")  # local Azure, or a cloud of one's own
         region = self._endpoint.location.lower().replace(" ", "")
         url = own or f"https://{region}.metrics.monitor.azure.com"
         audience = {"audience": own} if own else {}
-        with translated("read the endpoint's metrics"), MetricsClient(url, credential(), **audience) as client:
+        with translated("read the endpoint's metrics"), MetricsClient(url, identity, **audience) as client:
             (result,) = client.query_resources(
                 resource_ids=[self._endpoint.resource_id],
                 metric_namespace=NAMESPACE,

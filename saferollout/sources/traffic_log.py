@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
+from azure.core.credentials import TokenCredential
 from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 
 from saferollout.azure_access import credential, translated
@@ -48,11 +49,12 @@ class TrafficLog:
 
     async def batches(self) -> AsyncGenerator[Seen, None]:
         """A batch a stretch. Raises AzureFailed."""
-        while True:
-            await self._stretches.ripe()
-            rows = await asyncio.to_thread(self._read)
-            self._stretches.done()
-            yield Seen(self.counted(rows))
+        with credential() as identity:
+            while True:
+                await self._stretches.ripe()
+                rows = await asyncio.to_thread(self._read, identity)
+                self._stretches.done()
+                yield Seen(self.counted(rows))
 
     def counted(self, rows: Sequence[Row]) -> Batch:
         """The rows of one stretch as a batch."""
@@ -71,7 +73,7 @@ class TrafficLog:
         candidate_ms, live_ms = answered
         return Batch(*counts[self._candidate], *counts[self._live], candidate_ms, live_ms)
 
-    def _read(self) -> list[Row]:
+    def _read(self, identity: TokenCredential) -> list[Row]:
         start, end = self._stretches.start, self._stretches.end
         query = (
             "AmlOnlineEndpointTrafficLog"
@@ -82,7 +84,7 @@ class TrafficLog:
         url = os.environ.get("AZURE_MONITOR_ENDPOINT")
         with (
             translated("read the endpoint's traffic log"),
-            LogsQueryClient(credential(), **({"endpoint": url} if url else {})) as client,
+            LogsQueryClient(identity, **({"endpoint": url} if url else {})) as client,
         ):
             answer = client.query_workspace(self._workspace_id, query, timespan=(start, end))
         if isinstance(answer, LogsQueryPartialResult):
