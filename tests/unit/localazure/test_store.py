@@ -1,11 +1,13 @@
 """What local Azure remembers."""
 
+import contextlib
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from localazure.store import Store
+from localazure.store import Store, read_as_of
 
 
 @pytest.fixture
@@ -50,3 +52,40 @@ def test_what_was_written_is_there_after_a_restart(store: Store, tmp_path: Path)
     second = Store(tmp_path / "state.sqlite")
     assert second.get("endpoint", "a") == {"n": 1}
     second.close()
+
+
+def test_a_transaction_is_all_or_nothing(store: Store) -> None:
+    """A block that raises has written nothing."""
+    with contextlib.suppress(RuntimeError), store.transaction():
+        store.put("endpoint", "a", {})
+        store.put("operation", "b", {})
+        raise RuntimeError
+    assert (store.get("endpoint", "a"), store.get("operation", "b")) == (None, None)
+    with store.transaction():
+        store.put("endpoint", "a", {})
+    assert store.get("endpoint", "a") == {}
+
+
+def test_endpoints_can_be_read_as_they_were(store: Store) -> None:
+    """Before they were made, changed or deleted; other documents are always as they are."""
+    moments = [time.monotonic()]
+    for body in ({"n": 1}, {"n": 2}):
+        store.put("endpoint", "a", body)
+        store.put("operation", "a", body)
+        moments.append(time.monotonic())
+    store.delete("endpoint", "a")
+    seen = []
+    for moment in moments:
+        token = read_as_of.set(moment)
+        seen.append((store.get("endpoint", "a"), list(store.items("endpoint"))))
+        assert store.get("operation", "a") == {"n": 2}
+        read_as_of.reset(token)
+    assert seen == [(None, []), ({"n": 1}, [("a", {"n": 1})]), ({"n": 2}, [("a", {"n": 2})])]
+    assert store.get("endpoint", "a") is None
+
+
+def test_the_last_documents_come_first(store: Store) -> None:
+    """As many as were asked for."""
+    for number in range(5):
+        store.put("operation", str(number), {"n": number})
+    assert [found["n"] for found in store.last("operation", 2)] == [4, 3]
