@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from localazure import endpoints, rules, settings, shapes
 from localazure.arm import ArmError, Scope, bad_request, json_object, not_found, system_data
+from localazure.autoscaler import Scaling
 from localazure.clock import Change
 from localazure.instances import InstanceFailed
 from localazure.operations import Operations
@@ -216,13 +217,14 @@ class Deployments:
     async def _run(self, endpoint: str, name: str, wanted: dict[str, Any]) -> None:
         properties, capacity = wanted["properties"], wanted["capacity"]
         requests = properties["requestSettings"]
+        scaling = Scaling.parse(properties)
         limits = Limits(
             request_timeout_ms=round(rules.duration_s(requests["requestTimeout"]) * 1000),
-            max_pending=2 * requests["maxConcurrentRequestsPerInstance"] * capacity,
+            max_pending=2 * requests["maxConcurrentRequestsPerInstance"] * (scaling.most if scaling else capacity),
         )
         setup = await self._revisions.prepare(endpoint, name, properties)
         try:
-            await self._runtime.shape(endpoint, name, setup, capacity, limits)
+            await self._runtime.shape(endpoint, name, setup, capacity, limits, scaling)
         except InstanceFailed as error:
             raise ArmError(
                 400,

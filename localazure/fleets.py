@@ -68,6 +68,20 @@ class Fleet:
             self._setup, self._count = before
             raise
 
+    @property
+    def count(self) -> int:
+        """How many instances it shall have."""
+        return self._count
+
+    async def resize(self, count: int) -> None:
+        """Make the fleet `count` instances of what it runs. Raises InstanceFailed, as `shape` does."""
+        if self._setup:
+            await self.shape(self._setup, count, self._drain_timeout_s)
+
+    async def requests_under_way(self) -> int:
+        """How many requests all instances are answering."""
+        return sum([await self._under_way(instance.port) for instance in list(self._instances)])
+
     async def drain(self) -> None:
         """End all instances, each after it has answered what it has."""
         self._count = 0

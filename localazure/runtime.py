@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from localazure import xds
+from localazure.autoscaler import Autoscaler, Scaling
 from localazure.clock import Clock
 from localazure.fleets import Fleet
 from localazure.gateway import Gateway
@@ -27,6 +28,18 @@ class _Running:
     fleet: Fleet
     limits: Limits
     routed: bool = True
+    autoscaler: Autoscaler | None = None
+
+    def follow(self, scaling: Scaling | None, clock: Clock) -> None:
+        """Let the fleet follow its load from now on, if it shall."""
+        self.autoscaler = Autoscaler(self.fleet, scaling, clock) if scaling else None
+
+    async def hold(self) -> Scaling | None:
+        """Let it follow no longer; returns how it did."""
+        if self.autoscaler is None:
+            return None
+        await self.autoscaler.stop()
+        return self.autoscaler.scaling
 
 
 class Runtime:
@@ -55,12 +68,20 @@ class Runtime:
         running = self._running.get((endpoint.lower(), deployment.lower()))
         return sum(not instance.draining for instance in running.fleet.instances) if running else 0
 
-    async def shape(self, endpoint: str, deployment: str, setup: Setup, count: int, limits: Limits) -> None:
-        """Make the deployment `count` ready instances of `setup`. Raises InstanceFailed; what served goes on then."""
+    async def shape(
+        self, endpoint: str, deployment: str, setup: Setup, count: int, limits: Limits, scaling: Scaling | None = None
+    ) -> None:
+        """Make the deployment `count` ready instances of `setup`; with `scaling`, they follow the load from then on.
+
+        Raises InstanceFailed; what served goes on then.
+        """
         key = (endpoint.lower(), deployment.lower())
         running = self._running.get(key)
         if running is None:
             running = self._running[key] = _Running(deployment, self._fleet(endpoint, deployment), limits)
+        before = await running.hold()
+        if scaling:
+            count = scaling.within(max(count, running.fleet.count))
         # Requests under way were begun under the old limits.
         drain_timeout_ms = max(limits.request_timeout_ms, running.limits.request_timeout_ms)
         try:
@@ -68,16 +89,19 @@ class Runtime:
         except BaseException:
             if not running.fleet.started:
                 del self._running[key]
+            running.follow(before, self._clock)
             raise
         # Only now: new limits replace the gateway's cluster, which forgets how many requests an instance has, and that
         # is what draining goes by.
         running.limits = limits
         await self.publish()
+        running.follow(scaling, self._clock)
 
     async def remove(self, endpoint: str, deployment: str) -> None:
         """End the deployment's instances, after they have answered what they have."""
         key = (endpoint.lower(), deployment.lower())
         if running := self._running.get(key):
+            await running.hold()
             running.routed = False
             await self.publish()
             await running.fleet.drain()
@@ -99,6 +123,9 @@ class Runtime:
 
     async def stop(self) -> None:
         """End everything at once."""
+        for running in self._running.values():
+            if running.autoscaler:
+                running.autoscaler.cancel()
         await asyncio.gather(*(running.fleet.stop() for running in self._running.values()))
 
     def _fleet(self, endpoint: str, deployment: str) -> Fleet:

@@ -9,7 +9,7 @@ import pytest
 from azure.ai.ml import MLClient, load_online_deployment, load_online_endpoint
 from azure.ai.ml.entities import KubernetesOnlineDeployment, KubernetesOnlineEndpoint
 
-from tests.integration.localazure.arm import Arm, Assets
+from tests.integration.localazure.arm import Arm, Assets, wait_for
 
 ENDPOINT = """
 $schema: https://azuremlschemas.azureedge.net/latest/kubernetesOnlineEndpoint.schema.json
@@ -95,6 +95,26 @@ def test_too_many_requests_at_once_are_503(arm: Arm, endpoint: str) -> None:
         seen = list(pool.map(lambda _: arm.score(endpoint, {"sleep_s": 0.2}).status_code, range(8)))
     assert 503 in seen
     assert set(seen) <= {200, 503, 504}
+
+
+def test_a_deployment_follows_its_load(arm: Arm, assets: Assets, endpoint: str) -> None:
+    """More instances while they are busier than they shall be, to `max_instances`; fewer again afterwards."""
+    scale = {"scaleType": "TargetUtilization", "maxInstances": 2, "targetUtilizationPercentage": 50}
+    settings = {"maxConcurrentRequestsPerInstance": 2, "requestTimeout": "PT10S"}
+    kind = {"endpointComputeType": "Kubernetes", "requestSettings": settings}
+    path = f"onlineEndpoints/{endpoint}/deployments/elastic"
+    body = arm.deployment(assets, **kind, scaleSettings={**scale, "pollingInterval": "PT0.3S"})
+    assert arm.run("PUT", path, body)["status"] == "Succeeded"
+
+    def busy() -> set[int]:
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: arm.score(endpoint, {"sleep_s": 0.2}, "elastic"), range(12)))
+        assert {answer.status_code for answer in answers} == {200}
+        return {answer.json()["pid"] for answer in answers}
+
+    assert len(wait_for(busy, lambda seen: len(seen) == 2)) == 2
+    wait_for(lambda: {arm.score(endpoint, {}, "elastic").json()["pid"] for _ in range(8)}, lambda seen: len(seen) == 1)
+    assert arm.run("DELETE", path)["status"] == "Succeeded"
 
 
 @pytest.mark.parametrize(
