@@ -63,13 +63,14 @@ def test_an_endpoint_accepts_tokens_of_entra(arm: Arm, client: MLClient, endpoin
 def test_a_token_that_has_expired_is_401(azure: LocalAzure, arm: Arm, endpoints: tuple[str, str]) -> None:
     """By its own time, although it was good a moment before."""
     _, entra = endpoints
+    url = arm.get(f"onlineEndpoints/{entra}")["properties"]["scoringUri"]
     azure.chaos.expire_tokens(life_s=5)
     try:
         token = EnvironmentCredential(disable_instance_discovery=True).get_token("https://ml.azure.com/.default").token
+        assert arm.scoring.post(url, json={}, headers={"Authorization": f"Bearer {token}"}).status_code == 200
     finally:
         azure.chaos.expire_tokens()
         arm.http.headers["Authorization"] = f"Bearer {arm.token()}"
-    assert score(arm, entra, token).status_code == 200
     wait_for(lambda: score(arm, entra, token).status_code, lambda status: status == 401, timeout_s=30)
 
 
