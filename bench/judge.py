@@ -368,6 +368,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs", help="where the results go")
     parser.add_argument("--jobs", type=int, default=2, help="processes at once")
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     costs = cost(options.seed)
     rows: list[dict[str, object]] = []
     todo = list(scenarios())
