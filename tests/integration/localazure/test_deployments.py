@@ -212,6 +212,18 @@ def test_tags_are_kept_and_can_be_patched(arm: Arm, endpoint: str) -> None:
     assert arm.call("PATCH", f"onlineEndpoints/{endpoint}", {"tags": {"a": "b" * 257}}).status_code == 400
 
 
+def test_identities_can_be_patched(arm: Arm, endpoint: str) -> None:
+    """Of an endpoint, and of a deployment; nothing else changes."""
+    identity = {"type": "UserAssigned", "userAssignedIdentities": {"/subscriptions/s/reader": {}}}
+    for where in (f"onlineEndpoints/{endpoint}", path("green")):
+        before = arm.get(where)
+        assert arm.run("PATCH", where, {"identity": identity})["status"] == "Succeeded"
+        after = arm.get(where)
+        assert after["identity"]["userAssignedIdentities"] == {"/subscriptions/s/reader": {}}
+        assert (after["tags"], after["properties"]) == (before["tags"], before["properties"])
+        assert arm.call("PATCH", where, {"identity": {"type": "Royal"}}).status_code == 400
+
+
 def test_patching_the_capacity_scales(arm: Arm, endpoint: str) -> None:
     """As the other official client does it."""
     assert arm.run("PATCH", path("green"), {"sku": {"name": "Default", "capacity": 2}})["status"] == "Succeeded"

@@ -83,10 +83,20 @@ def test_the_yaml_of_a_kubernetes_deployment_runs(client: MLClient, arm: Arm, pr
 
 
 def test_the_status_codes_are_those_of_kubernetes(arm: Arm, endpoint: str) -> None:
-    """502 where `run()` raised, 504 after the time-out, and no 424 or 408."""
+    """502: `run()` raised, or the container ended; 503: no instance; 504: the time-out. No 424, no 408."""
     assert arm.score(endpoint, {"x": 1}).json()["y"] == 2
     assert arm.score(endpoint, {"raise": "bad row"}).status_code == 502
     assert arm.score(endpoint, {"sleep_s": 0.8}).status_code == 504
+    assert arm.score(endpoint, {"die": True}).status_code == 502
+    seen: list[int] = []
+
+    def answered() -> bool:
+        seen.append(arm.score(endpoint, {}).status_code)
+        return seen[-1] == 200
+
+    wait_for(answered)
+    assert 503 in seen
+    assert set(seen) <= {200, 503, 504}
 
 
 def test_too_many_requests_at_once_are_503(arm: Arm, endpoint: str) -> None:

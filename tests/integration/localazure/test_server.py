@@ -40,7 +40,12 @@ def test_a_wrong_secret_gets_no_token(azure: LocalAzure) -> None:
 
 def test_what_local_azure_does_not_know_is_501(arm: Arm) -> None:
     """Never a silent success, and never a 404, which would mean that it is gone."""
-    for method, path in (("GET", "jobs"), ("PUT", "computes/x"), ("POST", "onlineEndpoints/a/nonsense")):
+    for method, path in (
+        ("DELETE", "models/any"),
+        ("GET", "jobs"),
+        ("PUT", "computes/x"),
+        ("POST", "onlineEndpoints/a/nonsense"),
+    ):
         answer = arm.call(method, path, {} if method != "GET" else None)
         assert (answer.status_code, answer.json()["error"]["code"]) == (501, "NotImplemented")
 
