@@ -22,7 +22,14 @@ async def mark_run(project: Project) -> None:
         )
 
 
-async def undo(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  # Prefect names the parameters
+async def undo_this_run() -> None:
+    """Roll back what the current run began before it was suspended, if it did, and as far as its labels tell."""
+    async with get_client() as client:
+        flow_run = await client.read_flow_run(UUID(str(runtime.flow_run.id)))
+    await undo(None, flow_run, flow_run.state)
+
+
+async def undo(flow: Any, flow_run: FlowRun, state: State[Any] | None) -> None:  # noqa: ARG001  # Prefect names the parameters
     """Roll back what a cancelled run began; Prefect calls this in a fresh process once the run's own is gone."""
     labels = {name.removeprefix(PREFIX): str(value) for name, value in flow_run.labels.items() if PREFIX in name}
     if endpoint := labels.pop("endpoint", None):

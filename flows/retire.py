@@ -3,13 +3,16 @@
 from prefect import flow
 
 from saferollout.config import WorkspaceConfig
+from saferollout.errors import SaferolloutError
 from saferollout.project import resolve_workspace
 from tasks.remove import all_endpoints, retire_kept
 
 
-@flow(flow_run_name="retire {endpoint}", persist_result=True, result_serializer="json")
+@flow(flow_run_name="retire old deployments", persist_result=True, result_serializer="json")
 async def retire(endpoint: str | None = None, workspace: WorkspaceConfig | None = None, now: bool = False) -> str:
     """Delete what finished rollouts kept, and say in a line for each endpoint what was done.
+
+    One endpoint in trouble does not keep the others from their turn; the first failure is raised at the end.
 
     Args:
         endpoint: The endpoint's name; by default every one in the workspace.
@@ -17,5 +20,13 @@ async def retire(endpoint: str | None = None, workspace: WorkspaceConfig | None 
         now: Do not wait for the end of the keep window.
     """
     found = resolve_workspace(workspace)
-    names = [endpoint] if endpoint else await all_endpoints(found)
-    return "\n".join([await retire_kept(found, name, at_once=now) for name in names])
+    done: list[str] = []
+    failures: list[SaferolloutError] = []
+    for name in [endpoint] if endpoint else await all_endpoints(found):
+        try:
+            done.append(await retire_kept(found, name, at_once=now))
+        except SaferolloutError as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+    return "\n".join(done)

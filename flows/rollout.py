@@ -8,7 +8,7 @@ from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
-from flows.cancellation import mark_run, undo
+from flows.cancellation import mark_run, undo, undo_this_run
 from flows.naming import name_run
 from saferollout.config import ModelVersion, StageConfig
 from saferollout.domain import Decision
@@ -41,12 +41,16 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
         config: Path of the rollout's config.
         model: A registered model to roll out instead of the one in the deployment's YAML.
     """
-    project = await preflight(config, model)
-    await mark_run(project)
+    try:
+        project = await preflight(config, model)
+    except Exception:
+        await undo_this_run()
+        raise
     plan: Plan | None = None
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:
+        await mark_run(project)
         plan = await take_baseline(project)
         if plan is None:
             return await already_live(project)
@@ -99,7 +103,7 @@ async def _retired(plan: Plan) -> str:
     except Lost:
         raise
     except SaferolloutError as error:
-        return f"; {plan.live} is still there ({error}): `saferollout retire --now {plan.endpoint}` removes it"
+        return f"; {plan.live} is still there ({error}): the same command, or `saferollout retire`, removes it"
     return ""
 
 

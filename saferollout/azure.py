@@ -6,21 +6,19 @@ shows what is wanted, and what is sent is read back until it does.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from azure.ai.ml import MLClient, load_online_deployment, load_online_endpoint
+from azure.ai.ml import MLClient
 from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
-from saferollout import yamlfile
-from saferollout.azure_access import credential, line_of, translated
+from saferollout.azure_access import credential, translated
+from saferollout.azure_yaml import load_deployment, load_endpoint
 from saferollout.config import ModelVersion, WorkspaceConfig
 from saferollout.domain import DeploymentState, EndpointState, describe, drift
-from saferollout.errors import AzureFailed, ConfigError, DeploymentFailed, Drifted, Problem, Refused
-from saferollout.project import Project
+from saferollout.errors import AzureFailed, DeploymentFailed, Drifted, Refused
 
 T = TypeVar("T")
 
@@ -249,29 +247,6 @@ class Workspace:
         return _poll(look, wanted, timeout_s, retryable=retryable)
 
 
-def check(project: Project) -> None:
-    """Raise ConfigError if the SDK does not accept the project's YAML; nothing is called."""
-    load_endpoint(project.endpoint_path)
-    load_deployment(
-        project.deployment_path, name=project.config.slots[1], endpoint=project.endpoint, model=project.model
-    )
-
-
-def load_endpoint(path: Path) -> Any:
-    """The SDK's endpoint entity of an Azure ML YAML; ConfigError if the SDK does not accept it."""
-    with _readable(path):
-        return load_online_endpoint(path)
-
-
-def load_deployment(path: Path, *, name: str, endpoint: str, model: ModelVersion | None = None) -> Any:
-    """The SDK's deployment entity of an Azure ML YAML, under another name; ConfigError if the SDK rejects it."""
-    override: list[dict[str, Any]] = [{"name": name}, {"endpoint_name": endpoint}]
-    if model is not None:
-        override.append({"model": str(model)})
-    with _readable(path):
-        return load_online_deployment(path, params_override=override)
-
-
 def _poll(
     look: Callable[[], T | None], wanted: str, timeout_s: float = READBACK_TIMEOUT_S, *, retryable: bool = False
 ) -> T:
@@ -314,13 +289,3 @@ def _positive(traffic: dict[str, Any] | None) -> dict[str, int]:
 def _is_final(state: EndpointState, deployment: str) -> bool:
     shown = state.deployments.get(deployment)
     return shown is not None and shown.provisioning_state in FINAL
-
-
-@contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (MlException, ValueError, TypeError) as error:
-        raise ConfigError(
-            Problem(yamlfile.shown(path), "", f"the Azure ML SDK does not accept it: {line_of(error)}", "correct it")
-        ) from None

@@ -30,8 +30,10 @@ def translated(action: str) -> Iterator[None]:
     try:
         yield
     except (ClientAuthenticationError, CredentialUnavailableError) as error:
+        # without an answer nobody has signed in here; with one, a token has expired or was not accepted
+        status = 401 if getattr(error, "response", None) is not None else None
         msg = f"could not {action}: Azure did not accept the credentials: {line_of(error)}"
-        raise AzureFailed(msg, status=401) from error
+        raise AzureFailed(msg, status=status) from error
     except HttpResponseError as error:
         code = getattr(error.error, "code", None)
         msg = f"could not {action}: {f'{code}: ' if code else ''}{line_of(error)}"

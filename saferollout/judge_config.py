@@ -1,9 +1,10 @@
 """The ``judge`` section of a stage: what is compared, on which data, for how long, and how strictly."""
 
+import os
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from saferollout.section import Section
 
@@ -123,7 +124,9 @@ class SourceConfig(Section):
     )
     errors: str | None = Field(None, min_length=1, description="prometheus: those of them that failed.")
     label: str = Field("deployment", min_length=1, description="prometheus: the label that names the deployment.")
-    token: SecretStr | None = Field(None, description="prometheus: a bearer token, as ${ENV}; default: none.")
+    token_env: str | None = Field(
+        None, min_length=1, description="prometheus: the environment variable with a bearer token; default: none."
+    )
 
     @property
     def delay_s(self) -> float:
@@ -134,7 +137,7 @@ class SourceConfig(Section):
     def _fits_its_kind(self) -> Self:
         needed = _NEEDS.get(self.kind, ())
         allowed = {*needed, *(("ingestion_delay_s",) if self.kind in _DELAYS_S else ()),
-                   *(("label", "token") if self.kind is SourceKind.PROMETHEUS else ())}  # fmt: skip
+                   *(("label", "token_env") if self.kind is SourceKind.PROMETHEUS else ())}  # fmt: skip
         for key in needed:
             if getattr(self, key) is None:
                 msg = f"{self.kind} needs {key}; add it"
@@ -143,6 +146,9 @@ class SourceConfig(Section):
             if key not in {"kind", *allowed} and getattr(self, key) != field.default:
                 msg = f"{self.kind} has no {key}; remove it"
                 raise ValueError(msg)
+        if self.token_env and not os.environ.get(self.token_env):
+            msg = f"environment variable {self.token_env} is not set; export it where rollouts run"
+            raise ValueError(msg)
         return self
 
 

@@ -1,9 +1,12 @@
 """The plan: what one rollout is going to do; every step works from it and keeps its record up to date."""
 
-from saferollout.domain import Baseline, Decision, Value
-from saferollout.errors import Lost
+from saferollout.domain import Baseline, Decision, DeploymentState, EndpointState, Value
+from saferollout.errors import GateFailed, Lost
 from saferollout.project import Project
 from saferollout.record import Phase, Record, without_record
+
+TAG_ROLLOUT = "saferollout.rollout"
+TAG_REVISION = "saferollout.revision"
 
 
 class Plan(Value):
@@ -57,6 +60,20 @@ class Plan(Value):
     def traffic(self, share: int) -> dict[str, int]:
         """The endpoint's traffic when the candidate has ``share`` percent."""
         return {name: percent for name, percent in ((self.live, 100 - share), (self.candidate, share)) if percent}
+
+    @property
+    def candidate_tags(self) -> dict[str, str]:
+        """What the candidate is known by: another deployment of its name is not the one that passed the gates."""
+        return {TAG_ROLLOUT: self.rollout, TAG_REVISION: self.revision}
+
+    def own_candidate(self, state: EndpointState) -> DeploymentState:
+        """The candidate; GateFailed if it is gone or another deployment has its name. Lost as for ``own_record``."""
+        self.own_record(state.tags)
+        found = state.deployments.get(self.candidate)
+        if found is None or not self.candidate_tags.items() <= found.tags.items():
+            msg = f"deployment {self.candidate} is gone or is not any more the one that this rollout made"
+            raise GateFailed(msg)
+        return found
 
     def own_record(self, tags: dict[str, str]) -> Record:
         """This rollout's record; Lost if the tags hold none or another one's, or if another run took it over."""

@@ -6,13 +6,11 @@ from saferollout import retirement
 from saferollout.azure import Workspace
 from saferollout.domain import Baseline, EndpointState, describe
 from saferollout.errors import Lost, Refused
-from saferollout.plan import Plan
+from saferollout.plan import TAG_REVISION, TAG_ROLLOUT, Plan
 from saferollout.project import Project
 from saferollout.record import MAX_TAGS, Owner, Phase, Record, now, without_record
 from saferollout.restore import restore
 
-TAG_ROLLOUT = "saferollout.rollout"
-TAG_REVISION = "saferollout.revision"
 RECORD_TAGS = 16  # what a record takes of Azure's 50 tags, at most, with the approvals of a few stages
 
 

@@ -210,7 +210,7 @@ def _referenced_files(path: Path, content: dict[str, Any], registered_model: boo
     if not registered_model:
         model, base = section("model")
         note("model.path", model.get("path"), base)
-        if "model" not in content:
+        if not isinstance(named := content.get("model"), str | dict) or not named:
             problems.append(
                 Problem(
                     yamlfile.shown(path), "model", "required, but not there", "name a model, e.g. azureml:diabetes:2"
@@ -273,7 +273,9 @@ def _answer_schema(path: Path) -> dict[str, Any]:
 def _model_of(named: Any) -> str:
     if isinstance(named, str):
         return named.removeprefix("azureml:").rpartition("/models/")[2].replace("/versions/", ":")
-    return f"{named['name']}:{named['version']}" if {"name", "version"} <= named.keys() else ""
+    if isinstance(named, dict) and {"name", "version"} <= named.keys():
+        return f"{named['name']}:{named['version']}"
+    return ""
 
 
 def _digest(deployment: dict[str, Any], files: dict[str, Path]) -> str:

@@ -7,7 +7,7 @@ import tenacity
 
 from saferollout.azure import Workspace
 from saferollout.config import LeftCandidate
-from saferollout.errors import AzureFailed, Refused
+from saferollout.errors import AzureFailed, DeploymentFailed, Refused
 from saferollout.record import Owner, Phase, Record, without_record
 
 GIVE_UP_S = 45 * 60.0
@@ -15,8 +15,10 @@ MAX_DELAY_S = 60.0
 
 
 def _worth_insisting(error: BaseException) -> bool:
-    """Users wait for it: an expired token or another operation's conflict (401, 409) may pass, too."""
-    return isinstance(error, AzureFailed) and (error.retryable or error.status in (401, 409))
+    """Whether Azure may yet do it: an operation that failed, an expired token, a conflict; not what it refuses."""
+    if isinstance(error, AzureFailed):
+        return error.retryable or error.status not in (None, 400, 403, 404)
+    return isinstance(error, DeploymentFailed)
 
 
 insisting = tenacity.retry(
@@ -29,7 +31,6 @@ insisting = tenacity.retry(
 """Try again for a long time while Azure fails: half a rollback is worse than a late one."""
 
 
-@insisting
 def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, force: bool = False) -> Record:
     """Undo the rollout that the endpoint's tags tell of: traffic first, then instances, then the candidate.
 
@@ -37,35 +38,47 @@ def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, 
     quarters of an hour. ``rollout`` undoes only the one with this id. Raises Refused without a rollout to undo, and
     Drifted when somebody else changed the traffic, unless ``force`` says that the baseline is wanted all the same.
     """
+    undoing: Record | None = None
 
     def to_undo(tags: dict[str, str]) -> Record:
         found = Record.from_tags(tags)
         if found is None or (rollout and found.rollout != rollout):
             msg = f"endpoint {endpoint} has no rollout to undo"
             raise Refused(msg)
+        if found.phase is Phase.RETIRING:
+            msg = f"deployment {found.baseline.live} is being deleted: rollout {found.rollout} cannot be undone"
+            raise Refused(msg)
         return found
 
-    state = workspace.existing(endpoint)
-    record = to_undo(state.tags)
-    baseline = record.baseline
-    live = state.deployments.get(baseline.live)
-    if live is None or live.provisioning_state == "Deleting" or record.phase is Phase.RETIRING:
-        msg = f"deployment {baseline.live} is gone or being deleted: rollout {record.rollout} cannot be undone"
-        raise Refused(msg)
-    workspace.update_endpoint(
-        endpoint,
-        traffic=baseline.traffic,
-        expected_traffic=None if force else record.traffic(),
-        mirror={name: share for name, share in state.mirror_traffic.items() if name != record.candidate},
-        tags=lambda tags: (
-            without_record(tags) | to_undo(tags).model_copy(update={"phase": Phase.UNDOING, "stage": 0}).to_tags()
-        ),
-    )
-    workspace.scale(endpoint, baseline.live, baseline.instance_count)
-    if record.left_candidate is LeftCandidate.DELETE:
-        workspace.delete_deployment(endpoint, record.candidate)
-    workspace.update_endpoint(endpoint, tags=record.removed_from)
-    return record
+    @insisting
+    def attempt() -> Record:
+        nonlocal undoing
+        state = workspace.existing(endpoint)
+        there = Record.from_tags(state.tags)
+        if undoing and (there is None or there.rollout != undoing.rollout):
+            return undoing  # an earlier attempt got to the end without hearing of it
+        record = to_undo(state.tags)
+        live = record.baseline.live
+        if live not in state.deployments or state.deployments[live].provisioning_state == "Deleting":
+            msg = f"deployment {live} is gone: rollout {record.rollout} cannot be undone"
+            raise Refused(msg)
+        workspace.update_endpoint(
+            endpoint,
+            traffic=record.baseline.traffic,
+            expected_traffic=None if force else record.traffic(),
+            mirror={name: share for name, share in state.mirror_traffic.items() if name != record.candidate},
+            tags=lambda tags: (
+                without_record(tags) | to_undo(tags).model_copy(update={"phase": Phase.UNDOING, "stage": 0}).to_tags()
+            ),
+        )
+        undoing = record
+        workspace.scale(endpoint, live, record.baseline.instance_count)
+        if record.left_candidate is LeftCandidate.DELETE:
+            workspace.delete_deployment(endpoint, record.candidate)
+        workspace.update_endpoint(endpoint, tags=record.removed_from)
+        return record
+
+    return attempt()
 
 
 def restore_own(workspace: Workspace, endpoint: str, is_own: Callable[[Owner], bool]) -> Record | None:

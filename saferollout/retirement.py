@@ -6,13 +6,14 @@ from saferollout.azure import Workspace
 from saferollout.errors import Refused
 from saferollout.plan import Plan
 from saferollout.record import Phase, Record, now, without_record
+from saferollout.restore import insisting
 
 
 def end(workspace: Workspace, plan: Plan, keep_s: float) -> None:
     """Put the end of the rollout on record, and delete the old deployment if it is not to be kept.
 
-    The record comes first: whoever is killed in between has not left a rollout that can neither be finished nor
-    undone. Raises Lost if the rollout is somebody else's by now.
+    The record comes first, and insists: whoever is killed in between has not left a rollout that can neither be
+    finished nor undone. Raises Lost if the rollout is somebody else's by now.
     """
     state = workspace.existing(plan.endpoint)
     record = Record.from_tags(state.tags)
@@ -20,7 +21,7 @@ def end(workspace: Workspace, plan: Plan, keep_s: float) -> None:
         return  # an earlier try got that far
     until = now() + timedelta(seconds=keep_s)
     if record is None or record.rollout != plan.rollout or record.unfinished:
-        workspace.update_endpoint(
+        insisting(workspace.update_endpoint)(
             plan.endpoint, tags=lambda tags: plan.advanced(tags, phase=Phase.KEEPING, keep_until=until)
         )
     retire_due(workspace, plan.endpoint)

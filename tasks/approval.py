@@ -1,4 +1,4 @@
-"""Approval: a person decides on the evidence. Called from a flow, since a task cannot suspend its run."""
+"""Approval: a person decides on the evidence. Asked from a flow, since a task cannot suspend its run."""
 
 import asyncio
 import hashlib
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
-from prefect import get_client, runtime
+from prefect import get_client, runtime, task
 from prefect.flow_runs import apause_flow_run, asuspend_flow_run
 from prefect.input import RunInput
 from prefect.states import Running
-from pydantic import Field, create_model
+from pydantic import ConfigDict, Field, create_model
 
 from saferollout.config import StageConfig
 from saferollout.domain import Decision
@@ -20,14 +20,22 @@ from saferollout.outcome import seconds
 from saferollout.plan import Plan
 from saferollout.record import now
 from tasks.access import in_workspace
+from tasks.policy import STEP
 
 POLL_S = 2
 GRACE_S = 86400
 """The server's own end of a pause comes that much later: it would fail the run before this one could roll back."""
 
 
+def _with_evidence(schema: dict[str, Any]) -> None:
+    """An answer that does not say what it is an answer to is none, though the form fills that in."""
+    schema["required"] = ["decision", "approver", "evidence"]
+
+
 class Approval(RunInput):
     """The form that a person fills in."""
+
+    model_config = ConfigDict(json_schema_extra=_with_evidence)
 
     decision: Literal["approve", "reject"] = Field(description="Reject rolls everything back.")
     approver: str = Field(min_length=1, max_length=60, description="Your name, for the record.")
@@ -46,7 +54,7 @@ async def ask(
     """
     if not again and (given := plan.approvals.get(stage.traffic)):
         return given
-    shown = f"# {question}\n\n{await _changes(plan)}\n\n" + "\n\n".join(item.markdown() for item in evidence)
+    shown = f"# {question}\n\n{await changes(plan)}\n\n" + "\n\n".join(item.markdown() for item in evidence)
     digest = hashlib.sha256(f"{plan.rollout}{plan.revision}{shown}".encode()).hexdigest()[:12]
     shown += f"\n\nEvidence `{digest}`"
     form = _form(digest).with_initial_data(description=shown)
@@ -92,10 +100,11 @@ def brief(version: str) -> str:
     return name if len(name) <= 20 else f"{name[:8]}…"
 
 
-async def _changes(plan: Plan) -> str:
-    """What the candidate changes, as a table."""
-    deployments = (await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))).deployments
-    live, candidate = deployments[plan.live], deployments[plan.candidate]
+@task(task_run_name="compare {plan.candidate} with {plan.live}", **STEP)
+async def changes(plan: Plan) -> str:
+    """What the candidate changes, as a table in markdown."""
+    state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
+    live, candidate = state.deployments[plan.live], plan.own_candidate(state)
     rows = [
         {"": name, f"live ({plan.live})": before, f"candidate ({plan.candidate})": after,
          "changed": "yes" if before != after else ""}

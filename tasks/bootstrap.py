@@ -5,7 +5,7 @@ from prefect import task
 from saferollout import recorded, smoke
 from saferollout.azure import Workspace
 from saferollout.errors import GateFailed, Refused
-from saferollout.planning import TAG_REVISION, TAG_ROLLOUT
+from saferollout.plan import TAG_REVISION, TAG_ROLLOUT
 from saferollout.project import Project
 from tasks.access import in_workspace, scorer_of
 from tasks.policy import STEP
@@ -21,7 +21,8 @@ async def create_endpoint(project: Project) -> None:
 async def create_first(project: Project) -> None:
     """Create the first deployment in the first slot, unless some deployment serves the users already.
 
-    Raises Refused when the slot holds one that no bootstrap made: it may be somebody's.
+    One that an earlier bootstrap could not bring up is made anew. Raises Refused when the slot holds one that no
+    bootstrap made: it may be somebody's.
     """
     await in_workspace(project.config.workspace, lambda azure: _create_first(azure, project))
 
@@ -31,9 +32,12 @@ def _create_first(azure: Workspace, project: Project) -> None:
     if state.traffic:
         return
     slot = project.config.slots[0]
-    if (there := state.deployments.get(slot)) and TAG_ROLLOUT not in there.tags:
+    there = state.deployments.get(slot)
+    if there and TAG_ROLLOUT not in there.tags:
         msg = f"deployment {slot} exists and no bootstrap made it; give it traffic, or delete it"
         raise Refused(msg)
+    if there and there.provisioning_state in ("Failed", "Canceled"):
+        azure.delete_deployment(project.endpoint, slot)
     tags = {TAG_ROLLOUT: "bootstrap", TAG_REVISION: project.revision}
     azure.create_deployment(project.deployment_path, project.endpoint, slot, model=project.model, tags=tags)
 

@@ -4,7 +4,6 @@ from prefect import task
 
 from saferollout.azure import Workspace
 from saferollout.plan import Plan
-from saferollout.planning import TAG_REVISION, TAG_ROLLOUT
 from tasks.access import in_workspace
 from tasks.policy import STEP
 
@@ -20,9 +19,10 @@ async def create_candidate(plan: Plan) -> None:
 
 
 def _create(azure: Workspace, plan: Plan) -> None:
-    tags = {TAG_ROLLOUT: plan.rollout, TAG_REVISION: plan.revision}
-    there = azure.existing(plan.endpoint).deployments.get(plan.candidate)
-    if there is None or not tags.items() <= there.tags.items():
+    state = azure.existing(plan.endpoint)
+    plan.own_record(state.tags)
+    there = state.deployments.get(plan.candidate)
+    if there is None or not plan.candidate_tags.items() <= there.tags.items():
         plan.project.check_unchanged()
     azure.create_deployment(
         plan.project.deployment_path,
@@ -30,5 +30,5 @@ def _create(azure: Workspace, plan: Plan) -> None:
         plan.candidate,
         min_instance_count=plan.baseline.instance_count,
         model=plan.project.model,
-        tags=tags,
+        tags=plan.candidate_tags,
     )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from prefect import task
 
-from saferollout import azure, project
+from saferollout import project
+from saferollout.azure_yaml import check
 from saferollout.config import ModelVersion
 from saferollout.project import Project
 from tasks.policy import ONCE
@@ -19,5 +20,5 @@ async def preflight(config: str, model: ModelVersion | None, deployment: str | N
 
 def _checked(config: str, model: ModelVersion | None, deployment: str | None) -> Project:
     found = project.load(config, model, Path(deployment).resolve() if deployment else None)
-    azure.check(found)
+    check(found)
     return found

@@ -24,6 +24,7 @@ def _shift(azure: Workspace, plan: Plan, share: int, decision: Decision | None) 
     record = plan.own_record(state.tags)
     if record.stage >= share:
         return
+    plan.own_candidate(state)
     approvals = record.approvals | ({share: decision} if decision else {})
     azure.update_endpoint(
         plan.endpoint,

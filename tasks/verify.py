@@ -11,7 +11,8 @@ from tasks.policy import STEP
 
 @task(task_run_name="verify {plan.candidate} has {plan.stage}%", **STEP)
 async def verify_traffic(plan: Plan) -> None:
-    """Raise Drifted if the traffic is not what this rollout left it at."""
+    """Raise Drifted if the traffic is not what this rollout left it at, GateFailed if the candidate is another one."""
     state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
+    plan.own_candidate(state)
     if state.traffic != plan.traffic(plan.stage):
         raise Drifted(drift(plan.endpoint, state.traffic, plan.traffic(plan.stage)))

@@ -12,8 +12,9 @@ from uuid import UUID
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
-from prefect.exceptions import NotPausedError, ObjectNotFound
+from prefect.exceptions import FlowPauseTimeout, NotPausedError, ObjectNotFound
 from prefect.flow_runs import aresume_flow_run
+from pydantic import Field
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.prompt import Prompt
@@ -45,8 +46,8 @@ class Answer(Value):
     """What a person says, as an approval's form takes it."""
 
     decision: Literal["approve", "reject"]
-    approver: str
-    comment: str = ""
+    approver: str = Field(min_length=1, max_length=60)
+    comment: str = Field("", max_length=500)
 
 
 Ask = Callable[[Question], Awaitable[Answer | None]]
@@ -91,7 +92,7 @@ async def _in_daemon(call: Callable[[], T]) -> T:
 def _prompt(console: Console) -> Answer:
     decision = Prompt.ask("Your decision", choices=["approve", "reject"], console=console)
     comment = Prompt.ask("Comment", default="", show_default=False, console=console)
-    return Answer.model_validate({"decision": decision, "approver": getpass.getuser(), "comment": comment})
+    return Answer.model_validate({"decision": decision, "approver": getpass.getuser(), "comment": comment[:500]})
 
 
 async def waiting_question(client: PrefectClient, run: FlowRun) -> Question | None:
@@ -133,7 +134,7 @@ async def answer(run_id: UUID, given: Answer, evidence: str | None = None) -> Qu
 async def _resume(run_id: UUID, given: Answer, question: Question) -> None:
     try:
         await aresume_flow_run(run_id, run_input=given.model_dump() | {"evidence": question.evidence})
-    except (NotPausedError, RuntimeError) as error:  # how Prefect says that the server refused
+    except (NotPausedError, FlowPauseTimeout, RuntimeError) as error:  # how Prefect says that the server refused
         msg = f"the answer was not taken: {error}"
         raise Refused(msg) from None
 
@@ -150,6 +151,10 @@ async def attend(run_id: UUID, ask: Ask) -> FlowRun:
             if question is not None and question != asked:
                 asked = question
                 if given := await ask(question):
-                    with contextlib.suppress(Refused):  # somebody else has answered meanwhile
+                    try:
                         await _resume(run_id, given, question)
+                    except Refused:
+                        # an answer that came too late is nobody's loss; one that is wrong in itself is
+                        if await waiting_question(client, await client.read_flow_run(run_id)) == question:
+                            raise
             await asyncio.sleep(POLL_S)

@@ -9,9 +9,11 @@ from typing import Annotated, Any
 from uuid import UUID
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markdown import Markdown
 
+from saferollout import yamlfile
 from saferollout.cli import running
 from saferollout.cli.choices import Approve, Candidate
 from saferollout.config import ModelVersion, RolloutConfig
@@ -110,7 +112,10 @@ def reject(flow_run: FlowRun, by: By, comment: Comment = "", evidence: Digest = 
 def _answer(flow_run: UUID, decision: str, by: str, comment: str, evidence: str | None, *, as_json: bool) -> None:
     from saferollout.cli.approvals import Answer, answer
 
-    given = Answer.model_validate({"decision": decision, "approver": by, "comment": comment})
+    try:
+        given = Answer.model_validate({"decision": decision, "approver": by, "comment": comment})
+    except ValidationError as error:
+        raise ConfigError(*yamlfile.problems_of(Path("command line"), error)) from None
     question = asyncio.run(answer(flow_run, given, evidence))
     result = given.model_dump() | {"question": question.title, "evidence": question.evidence}
     _print(result, f"{question.title} **{decision}** (evidence {question.evidence})", as_json=as_json)
@@ -150,6 +155,8 @@ def retire(
     as_json: Json = False,
 ) -> None:
     """Delete old deployments whose keep window is over."""
+    if now and endpoint is None:
+        raise ConfigError(Problem("command line", "--now", "needs an endpoint", "name the one whose window shall end"))
     from flows.retire import retire as flow
 
     done = running.flow_here(flow, endpoint=endpoint, now=now)

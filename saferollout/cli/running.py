@@ -14,6 +14,7 @@ from saferollout.cli.choices import Approve
 from saferollout.config import ModelVersion
 from saferollout.errors import Refused, SaferolloutError
 from saferollout.outcome import Outcome
+from saferollout.project import Project
 from saferollout.record import Owner
 
 DEPLOYMENT = "rollout/rollout"
@@ -30,24 +31,23 @@ def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outc
 
     An interrupt (Ctrl-C) rolls back before the command ends.
     """
-    project.load(config, model)  # before Prefect is even started: mistakes are told at once
+    found = project.load(config, model)  # before Prefect is even started: mistakes are told at once
     with _stdout_for_results():
         try:
             outcome = _result(asyncio.run(_attended(config, model, how)))
         except KeyboardInterrupt:
-            raise _undone(config, model) from None
+            raise _undone(found) from None
     if not isinstance(outcome, Outcome):
         msg = f"the rollout ended without a result: {outcome!r}"
         raise SaferolloutError(msg)
     return outcome
 
 
-def _undone(config: Path, model: ModelVersion | None) -> Refused:
+def _undone(found: Project) -> Refused:
     """Roll back what an interrupted rollout of this process began, never anybody else's, and say so."""
     from saferollout.azure import Workspace
     from saferollout.restore import restore_own
 
-    found = project.load(config, model)
     here = Owner.here("", in_process=True)
     print("interrupted: rolling back what was begun", file=sys.stderr)
     undone = restore_own(
@@ -55,13 +55,13 @@ def _undone(config: Path, model: ModelVersion | None) -> Refused:
         found.endpoint,
         lambda owner: owner.model_copy(update={"flow_run": ""}) == here,
     )
-    return Refused("interrupted; rolled back to the baseline" if undone else "interrupted; nothing was begun")
+    return Refused("interrupted; rolled back to the baseline" if undone else "interrupted; there was nothing to undo")
 
 
 def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:
     """Start the deployed rollout; Refused if it is not deployed."""
     found = project.load(config, model)
-    from saferollout.azure import check  # only now: its import is slow, and the first to want a network
+    from saferollout.azure_yaml import check  # only now: its import is slow, and the first to want a network
 
     check(found)
     return asyncio.run(_submit({"config": str(config.absolute()), "model": model.model_dump() if model else None}))

@@ -1,5 +1,6 @@
 """Prometheus: any counts by deployment that it can be asked for, for endpoints on Kubernetes."""
 
+import os
 from collections.abc import AsyncGenerator
 from datetime import datetime
 
@@ -34,8 +35,8 @@ class Prometheus:
 
     async def batches(self) -> AsyncGenerator[Seen, None]:
         """A batch a minute. Raises AzureFailed when Prometheus does not answer, or not as it should."""
-        token = self._config.token
-        headers = {"Authorization": f"Bearer {token.get_secret_value()}"} if token else {}
+        variable = self._config.token_env
+        headers = {"Authorization": f"Bearer {os.environ[variable]}"} if variable else {}
         url = f"{self._config.url}".rstrip("/") + "/api/v1/"
         async with httpx.AsyncClient(base_url=url, headers=headers, timeout=TIMEOUT_S) as client:
             while True:

@@ -49,8 +49,9 @@ def test_answer_must_be_to_what_is_asked(stack: Stack, endpoint: Endpoint) -> No
     refusal = stack.cli("approve", run, "--evidence", "0123456789ab", code=1)
     assert f"asks something else by now: Give green 100% of the traffic of {endpoint.name}?" in refusal
     stale = {"decision": "approve", "approver": "Eve", "comment": "", "evidence": "0123456789ab"}
-    answer = stack.api("POST", f"/flow_runs/{run}/resume", json={"run_input": stale})
-    assert answer["status"] == "REJECT"
+    for given in (stale, {name: value for name, value in stale.items() if name != "evidence"}):
+        assert stack.api("POST", f"/flow_runs/{run}/resume", json={"run_input": given})["status"] == "REJECT"
+    assert "write at most" in stack.cli("approve", run, "--comment", "x" * 501, code=2)
     assert stack.run(run)["state_name"] == "Suspended"
 
     stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING", "name": "Cancelling"}})

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from saferollout import project
+from saferollout import azure_yaml, project
 from saferollout.config import ModelVersion, WorkspaceConfig
 from saferollout.errors import ConfigError, GateFailed, Problem
 
@@ -101,6 +101,38 @@ def test_a_model_that_is_asked_for_replaces_the_file(project_files: Path) -> Non
     model = ModelVersion(name="diabetes", version="3")
 
     assert project.load("rollout.yaml", model).model == model
+
+
+@pytest.mark.parametrize("written", ["", " 7", " [a]"])
+def test_a_model_that_is_none_is_told(project_files: Path, written: str) -> None:
+    """Nothing after the colon, or no model at all: a mistake like any other."""
+    edit(project_files / "green.yml", "model:\n  path: model.bin", f"model:{written}")
+
+    with pytest.raises(ConfigError, match=r"^green.yml: model: "):
+        azure_yaml.check(project.load("rollout.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "problem"),
+    [
+        ("name: green", "name: green\ninstance_count: two", "instance_count", "Not a valid integer"),
+        ("name: green", "name: green\nrequest_settings: {max: 1}", "request_settings.max", "Unknown field"),
+        ("conda_file: conda.yml", "", "environment", "Field may not be null"),
+    ],
+)
+def test_what_the_sdk_refuses_is_told_by_its_key(
+    project_files: Path, old: str, new: str, key: str, problem: str
+) -> None:
+    """The SDK writes pages about a mistake in the YAML; what counts is where it is and what is wrong."""
+    edit(project_files / "green.yml", "endpoint_name", "instance_type: Standard_DS3_v2\nendpoint_name")
+    edit(project_files / "green.yml", old, new)
+
+    with pytest.raises(ConfigError) as caught:
+        azure_yaml.check(project.load("rollout.yaml"))
+
+    assert list(caught.value.problems) == [
+        Problem("green.yml", key, f"the Azure ML SDK says: {problem}", "correct it")
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
