@@ -14,6 +14,7 @@ from starlette.routing import Route
 from localazure import shapes
 from localazure.arm import Scope, bad_request, json_object, not_found, not_implemented, system_data
 from localazure.blobs import Blobs
+from localazure.curated import minimal
 from localazure.paging import page, pairs, view
 from localazure.store import Document, Store
 
@@ -52,6 +53,9 @@ class Assets:
         Raises ArmError: 400 for an id that is none, 404 where there is no such version, 501 for a registry's asset.
         """
         if "/registries/" in arm_id or arm_id.startswith("azureml://registries/"):
+            own = re.fullmatch(r"azureml://registries/azureml/environments/([^/]+)/(?:versions|labels)/([^/]+)", arm_id)
+            if own and kind == "environments" and (conda := minimal(own[1])):
+                return own[1], own[2], {"id": arm_id, "properties": {"condaFile": conda}}
             raise not_implemented(f"assets of registries ({arm_id}): register the asset in the workspace")
         match = re.search(rf"/{kind}/([^/]+)/(versions|labels)/([^/]+)$", arm_id, re.IGNORECASE)
         if not match or not self._scope.contains(arm_id):
@@ -235,12 +239,19 @@ def require_conda(resource: Document) -> str | dict[str, Any]:
         raise not_implemented(
             f"{NO_ENGINE}: the environment '{resource['id'].split('/')[-3]}' is built from a Dockerfile"
         )
-    if properties.get("inferenceConfig"):
-        raise not_implemented(f"{NO_ENGINE}: the image {properties.get('image')} brings its own server")
+    for name, route in (properties.get("inferenceConfig") or {}).items():
+        if route and route.get("path") != _SERVER_ROUTES.get(name):
+            raise not_implemented(f"{NO_ENGINE}: the image {properties.get('image')} brings its own server")
+    if not properties.get("condaFile") and (known := minimal(str(properties.get("image")))):
+        return known
     if not properties.get("condaFile"):
         raise not_implemented(f"{NO_ENGINE}: the image {properties.get('image')} has everything, without a conda file")
     conda: str | dict[str, Any] = properties["condaFile"]
     return conda
+
+
+_SERVER_ROUTES = {"livenessRoute": "/", "readinessRoute": "/", "scoringRoute": "/score"}
+"""Those of Azure ML's own inference server, which some environments spell out."""
 
 
 def _check_name(*names: str) -> None:

@@ -89,6 +89,35 @@ def test_a_deployment_takes_the_latest_model(client: MLClient, arm: Arm, endpoin
     arm.run("DELETE", f"onlineEndpoints/{endpoint}/deployments/newest")
 
 
+@pytest.mark.parametrize(
+    "environment",
+    [
+        "azureml://registries/azureml/environments/minimal-py311-inference/labels/latest",
+        {
+            "name": "minimal",
+            "version": 1,
+            "image": "mcr.microsoft.com/azureml/minimal-py311-inference:latest",
+            "inference_config": {
+                "liveness_route": {"port": 5001, "path": "/"},
+                "readiness_route": {"port": 5001, "path": "/"},
+                "scoring_route": {"port": 5001, "path": "/score"},
+            },
+        },
+    ],
+    ids=["curated", "image"],
+)
+def test_microsoft_s_minimal_inference_image_runs(
+    client: MLClient, arm: Arm, endpoint: str, project: Path, environment: Any
+) -> None:
+    """The curated environment of Azure's own registry, and the image by its name, with that server's own routes."""
+    path = project / "blue-deployment.yml"
+    text = yaml.safe_load(path.read_text()) | {"name": "minimal", "endpoint_name": endpoint, "environment": environment}
+    path.write_text(yaml.safe_dump(text))
+    client.online_deployments.begin_create_or_update(load_online_deployment(path)).result()
+    assert arm.score(endpoint, {"x": 1}, "minimal").json()["python"] == "3.11"
+    arm.run("DELETE", f"onlineEndpoints/{endpoint}/deployments/minimal")
+
+
 def other_code(project: Path) -> Path:
     """The code of the test project, with an answer of its own."""
     script = project / "code" / "score.py"
