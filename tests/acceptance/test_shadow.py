@@ -4,21 +4,18 @@ from typing import Any
 
 from tests.stack import DIABETES, STAGE, Endpoint, Stack, counts_of, wait_for
 
+LOG = {"kind": "traffic_log", "workspace_id": "${AZURE_LOG_ANALYTICS_WORKSPACE_ID}", "ingestion_delay_s": 1}
 
-def shadow(max_duration_s: float) -> dict[str, Any]:
-    """A shadow stage on probes and the traffic log."""
-    sources = [
-        {"kind": "probes"},
-        {"kind": "traffic_log", "workspace_id": "${AZURE_LOG_ANALYTICS_WORKSPACE_ID}", "ingestion_delay_s": 1},
-    ]
-    times = {"min_duration_s": 8, "max_duration_s": max_duration_s}
-    return {"mirror": 20, "judge": STAGE | times | {"sources": sources}}
+
+def shadow(*more_sources: dict[str, Any]) -> dict[str, Any]:
+    """A shadow stage on probes and more."""
+    judge = STAGE | {"min_duration_s": 6, "max_duration_s": 120, "sources": [{"kind": "probes"}, *more_sources]}
+    return {"mirror": 20, "judge": judge}
 
 
 def test_healthy_candidate_is_offered_with_its_evidence(stack: Stack, endpoint: Endpoint) -> None:
     """Mirroring has ended by the time a person is asked; what a killed run left of it a rollback ends, too."""
-    # local Azure does not log mirrored requests, so that the stage waits in vain for the log until its time is over
-    config = endpoint.config(stages=endpoint.stages(approval_at=10), shadow=shadow(20))
+    config = endpoint.config(stages=endpoint.stages(approval_at=10), shadow=shadow())
     with endpoint.users() as users:
         run = endpoint.submit(config)
         wait_for("mirroring", lambda: endpoint.state().mirror_traffic == {"green": 20} or None)
@@ -38,7 +35,7 @@ def test_slow_candidate_is_rolled_back_before_any_user_is_on_it(stack: Stack, en
     """Where the smoke test has no objection, the judge sees that it is slower than the live deployment."""
     smoke = {"requests": str(DIABETES / "requests.jsonl"), "sample": 10, "max_latency_ms": 5000, "tolerance": 160}
     stages = endpoint.stages(approval=False)
-    config = endpoint.config("candidates/slow.yml", stages=stages, shadow=shadow(120), smoke_test=smoke)
+    config = endpoint.config("candidates/slow.yml", stages=stages, shadow=shadow(LOG), smoke_test=smoke)
     run = endpoint.submit(config)
     wait_for("mirroring", lambda: endpoint.state().mirror_traffic == {"green": 20} or None)
 
