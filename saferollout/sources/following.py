@@ -70,9 +70,11 @@ class Following:
             try:
                 async with aclosing(source.batches()) as batches:
                     async for seen in batches:
-                        failures = 0
-                        self.troubles.pop(source.name, None)
-                        self.heard[source.name] += seen.batch.candidate_requests + seen.batch.alone_requests
+                        told = seen.batch.candidate_requests + seen.batch.alone_requests
+                        if told:  # silence cures nothing
+                            failures = 0
+                            self.troubles.pop(source.name, None)
+                        self.heard[source.name] += told
                         await self._queue.put(seen)
                 return
             except AzureFailed as error:
