@@ -326,7 +326,16 @@ MISTAKES = [
 @pytest.fixture(params=MISTAKES, ids=[mistake.name for mistake in MISTAKES])
 def mistake(request: pytest.FixtureRequest, project_files: Path, monkeypatch: pytest.MonkeyPatch) -> Mistake:
     """Each mistake in its turn, made in the project."""
-    made: Mistake = request.param
+    return _make(request.param, project_files, monkeypatch)
+
+
+@pytest.fixture(params=MISTAKES[::4], ids=[mistake.name for mistake in MISTAKES[::4]])
+def some_mistake(request: pytest.FixtureRequest, project_files: Path, monkeypatch: pytest.MonkeyPatch) -> Mistake:
+    """Every fourth of them, for what takes a process each."""
+    return _make(request.param, project_files, monkeypatch)
+
+
+def _make(made: Mistake, project_files: Path, monkeypatch: pytest.MonkeyPatch) -> Mistake:
     for name, content in made.files.items():
         if content is None:
             (project_files / name).unlink()

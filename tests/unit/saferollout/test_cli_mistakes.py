@@ -49,13 +49,13 @@ def saferollout(project_files: Path, calls: tuple[str, list[str]]) -> Saferollou
 
 
 def test_a_mistake_exits_2_and_calls_nothing(
-    mistake: Any, saferollout: Saferollout, calls: tuple[str, list[str]]
+    some_mistake: Any, saferollout: Saferollout, calls: tuple[str, list[str]]
 ) -> None:
-    """Each kind of mistake is one line with file, key, problem and remedy; nothing else happens."""
+    """A mistake is one line with file, key, problem and remedy; nothing else happens."""
     done = saferollout("run", "rollout.yaml")
 
-    where = f"{mistake.file}: {mistake.key}" if mistake.key else mistake.file
-    assert done.stderr == f"error: {where}: {mistake.problem}; {mistake.remedy}\n"
+    where = f"{some_mistake.file}: {some_mistake.key}" if some_mistake.key else some_mistake.file
+    assert done.stderr == f"error: {where}: {some_mistake.problem}; {some_mistake.remedy}\n"
     assert (done.returncode, done.stdout, calls[1]) == (2, "", [])
 
 
