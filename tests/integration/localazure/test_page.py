@@ -10,6 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from localazure.testing import LocalAzure
 from tests.integration.localazure.arm import Arm, Assets, wait_for
 
+pytestmark = pytest.mark.xdist_group("page")
+
 
 @pytest.fixture(scope="module")
 def looked_at(arm: Arm, assets: Assets) -> Iterator[Arm]:

@@ -11,6 +11,8 @@ from localazure.testing import LocalAzure
 from tests.integration.localazure.arm import Arm, wait_for
 from tests.integration.localazure.conftest import register
 
+pytestmark = pytest.mark.xdist_group("restart")  # the fixture takes its time
+
 ENDPOINT = {"location": "local", "properties": {"authMode": "Key"}}
 
 
@@ -21,6 +23,9 @@ class Interrupted:
         self.state = state
         self.operations: dict[str, str] = {}
         self.before: dict[str, str] = {}
+        self.environ: dict[str, str] = {}
+        self.kept: dict[str, Any] = {}
+        self.key = ""
 
     def kill_in_the_middle(self) -> None:
         """Start a change of every kind, none of which ends, and kill."""
@@ -50,6 +55,7 @@ class Interrupted:
                 self.operations[path] = url.replace("mfeOperationResults", "mfeOperationsStatus")
             hang.wait(len(changes))
             self.before = {path: state(arm, path) for path in self.operations}
+            self.environ, self.kept, self.key = azure.environ, arm.get("onlineEndpoints/kept"), arm.key("kept")
             leash = psutil.Process(azure.pid)
             (server,) = leash.children()
             server.kill()
@@ -118,6 +124,14 @@ def test_what_was_wanted_is_so_afterwards(interrupted: tuple[Interrupted, Arm]) 
     assert arm.score("kept", {}, "removed").status_code == 404
     assert arm.score("updated", {"x": 1}).json()["y"] == 2
     assert {arm.score("kept", {}).status_code for _ in range(10)} == {200}
+
+
+def test_all_is_where_it_was(interrupted: tuple[Interrupted, Arm]) -> None:
+    """Addresses, credentials, keys, and an endpoint that was not being changed."""
+    first, arm = interrupted
+    assert arm.environ == first.environ
+    assert arm.get("onlineEndpoints/kept") == first.kept
+    assert arm.key("kept") == first.key
 
 
 def test_what_was_ended_in_order_goes_on_as_well(tmp_path: Path) -> None:

@@ -1,9 +1,7 @@
 """The management plane as a whole: who may use it, what it does not know, and what survives it."""
 
 import json
-import signal
 import stat
-from pathlib import Path
 
 import httpx
 import psutil
@@ -13,7 +11,6 @@ from azure.identity import ClientSecretCredential
 
 from localazure.testing import LocalAzure
 from tests.integration.localazure.arm import Arm, Assets, wait_for
-from tests.integration.localazure.test_cli import deploy
 
 
 def test_a_request_without_a_valid_token_is_401(arm: Arm) -> None:
@@ -120,23 +117,3 @@ def test_the_gateway_is_started_again_when_it_dies(azure: LocalAzure, arm: Arm, 
 
     wait_for(status, lambda seen: seen == 200)
     arm.run("DELETE", "onlineEndpoints/revived")
-
-
-def test_it_survives_its_own_sigkill(tmp_path: Path) -> None:
-    """Started again on the same directory, the endpoint serves again, at the same address and with the same key."""
-    state = tmp_path / "state"
-    with LocalAzure(state) as first:
-        with Arm(first.environ) as arm:
-            deploy(first, arm)
-            arm.endpoint("scale", traffic={"blue": 100})
-            before, key = arm.get("onlineEndpoints/scale"), arm.key("scale")
-        leash = psutil.Process(first.pid)
-        (server,) = leash.children()
-        server.send_signal(signal.SIGKILL)
-        psutil.wait_procs([leash, server], timeout=30)
-    with LocalAzure(state) as second:
-        assert second.environ == first.environ
-        with Arm(second.environ) as arm:
-            assert arm.get("onlineEndpoints/scale") == before
-            assert arm.key("scale") == key
-            wait_for(lambda: arm.score("scale", {"x": 1}).status_code, lambda status: status == 200)
