@@ -29,6 +29,7 @@ _REMEDIES = {
     "less_than_equal": "write {le:g} or less",
     "model_type": "write `key: value` lines under it",
     "path_type": "write a file's path",
+    "string_too_long": "write at most {max_length} characters",
     "string_type": "write text, in quotes if it is all digits",
     "too_long": "write at most {max_length} entries",
     "tuple_type": "write a list",

@@ -84,7 +84,7 @@ async def ask(
 
 def _form(evidence: str) -> Any:
     """The form for an answer to this evidence: the server takes no other one."""
-    shown = Field(evidence, description="What you were shown; leave it.", json_schema_extra={"const": evidence})
+    shown = Field(evidence, json_schema_extra={"const": evidence})
     return create_model("Approval", __base__=Approval, evidence=(str, shown))
 
 

@@ -13,8 +13,8 @@ def test_failure_right_after_the_answer_goes_back(stack: Stack, endpoint: Endpoi
     stack.until(run, "Suspended")
     assert endpoint.state().traffic == {"blue": 90, "green": 10}
     path = f"onlineEndpoints/{endpoint.name}"
-    chaos = Chaos(stack.env)
     with (
+        Chaos(stack.env) as chaos,
         chaos.answer(403, method="GET", path=path) as refused,
         chaos.answer(503, method="PUT", path=path, times=12) as down,
     ):

@@ -187,9 +187,9 @@ def test_rollback_insists_where_azure_fails(endpoint: Endpoint, stack: Stack) ->
     """An operation that Azure itself could not finish, and an answer that got lost, are tried again till it is done."""
     begin(endpoint)
     endpoint.workspace().scale(endpoint.name, "blue", 2)
-    chaos = Chaos(stack.env)
     path = f"onlineEndpoints/{endpoint.name}"
     with (
+        Chaos(stack.env) as chaos,
         chaos.fail(method="PUT", path=path) as failed,
         chaos.fail(method="PUT", path=f"{path}/deployments/blue") as not_scaled,
         chaos.answer(500, method="PUT", path=path, skip=2, times=4, after=True) as lost,
