@@ -15,7 +15,7 @@ rollout: $(READY)  ## The main job: watch a model being rolled out on this machi
 	@$(BIN)/saferollout demo
 
 test: $(READY)  ## All tests
-	@.ci/chromium
+	@.ci/packages
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
 check: $(READY)  ## Linters, types and import contracts
@@ -26,6 +26,7 @@ check: $(READY)  ## Linters, types and import contracts
 
 bench: $(READY)  ## The measurements that the docs quote
 	@$(BIN)/python bench/judge.py
+	@$(BIN)/python bench/gateway.py
 
 clean:  ## Remove the environment and everything that was made
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -23,8 +23,8 @@ def browser() -> Iterator[Browser]:
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         if "CI" in os.environ:
-            pytest.fail("no Chromium: .ci/chromium installs it")
-        pytest.skip("no Chromium on this machine: .ci/chromium installs it")
+            pytest.fail("no Chromium: .ci/packages installs it")
+        pytest.skip("no Chromium on this machine: .ci/packages installs it")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=QUIET)
         yield started
