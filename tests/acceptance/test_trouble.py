@@ -1,5 +1,7 @@
 """Azure in trouble in the middle of a rollout: the users get the live deployment back all the same."""
 
+from contextlib import closing
+
 from localazure.chaos import Chaos
 from tests.stack import Endpoint, Stack, phase_of
 
@@ -14,7 +16,7 @@ def test_failure_right_after_the_answer_goes_back(stack: Stack, endpoint: Endpoi
     assert endpoint.state().traffic == {"blue": 90, "green": 10}
     path = f"onlineEndpoints/{endpoint.name}"
     with (
-        Chaos(stack.env) as chaos,
+        closing(Chaos(stack.env)) as chaos,
         chaos.answer(403, method="GET", path=path) as refused,
         chaos.answer(503, method="PUT", path=path, times=12) as down,
     ):

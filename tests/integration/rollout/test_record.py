@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -189,7 +190,7 @@ def test_rollback_insists_where_azure_fails(endpoint: Endpoint, stack: Stack) ->
     endpoint.workspace().scale(endpoint.name, "blue", 2)
     path = f"onlineEndpoints/{endpoint.name}"
     with (
-        Chaos(stack.env) as chaos,
+        closing(Chaos(stack.env)) as chaos,
         chaos.fail(method="PUT", path=path) as failed,
         chaos.fail(method="PUT", path=f"{path}/deployments/blue") as not_scaled,
         chaos.answer(500, method="PUT", path=path, skip=2, times=4, after=True) as lost,
