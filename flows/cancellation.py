@@ -8,9 +8,8 @@ from prefect.client.schemas.objects import FlowRun, State
 
 from saferollout.config import WorkspaceConfig
 from saferollout.project import Project
+from saferollout.record import PREFIX
 from tasks.rollback import roll_back_own
-
-PREFIX = "saferollout."
 
 
 async def mark_run(project: Project) -> None:

@@ -1,6 +1,6 @@
 """Azure Machine Learning, as the rollout needs it: observe, and change until Azure shows the change.
 
-The only module that imports ``azure.ai.ml``. Every change is a reconciliation: nothing is sent when Azure already
+The only module that calls Azure ML. Every change is a reconciliation: nothing is sent when Azure already
 shows what is wanted, and what is sent is read back until it does.
 """
 
@@ -162,7 +162,7 @@ class Workspace:
         wanted.instance_count = max(int(wanted.instance_count or 1), min_instance_count)
         wanted.tags = dict(wanted.tags or {}) | tags
         there = self.existing(endpoint).deployments.get(name)
-        if there and (any(there.tags.get(tag) != value for tag, value in tags.items())):
+        if there and not there.has(tags):
             self.delete_deployment(endpoint, name)
             there = None
         failure = ""

@@ -23,6 +23,10 @@ class DeploymentState(Value):
     environment: str = ""
     tags: dict[str, str] = Field(default={})
 
+    def has(self, tags: dict[str, str]) -> bool:
+        """Whether it has all these tags."""
+        return tags.items() <= self.tags.items()
+
 
 class EndpointState(Value):
     """An endpoint with its deployments as Azure shows them; traffic without its zeros."""
@@ -37,6 +41,10 @@ class EndpointState(Value):
     deployments: dict[str, DeploymentState]
     resource_id: str = ""
     location: str = ""
+
+    def mirror_without(self, deployment: str) -> dict[str, int]:
+        """What is mirrored to others than this deployment."""
+        return {name: share for name, share in self.mirror_traffic.items() if name != deployment}
 
 
 class Baseline(Value):

@@ -70,7 +70,7 @@ class Plan(Value):
         """The candidate; GateFailed if it is gone or another deployment has its name. Lost as for ``own_record``."""
         self.own_record(state.tags)
         found = state.deployments.get(self.candidate)
-        if found is None or not self.candidate_tags.items() <= found.tags.items():
+        if found is None or not found.has(self.candidate_tags):
             msg = f"deployment {self.candidate} is gone or is not any more the one that this rollout made"
             raise GateFailed(msg)
         return found

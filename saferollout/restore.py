@@ -66,7 +66,7 @@ def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, 
             endpoint,
             traffic=record.baseline.traffic,
             expected_traffic=None if force else record.traffic(),
-            mirror={name: share for name, share in state.mirror_traffic.items() if name != record.candidate},
+            mirror=state.mirror_without(record.candidate),
             tags=lambda tags: (
                 without_record(tags) | to_undo(tags).model_copy(update={"phase": Phase.UNDOING, "stage": 0}).to_tags()
             ),

@@ -22,7 +22,7 @@ def _create(azure: Workspace, plan: Plan) -> None:
     state = azure.existing(plan.endpoint)
     plan.own_record(state.tags)
     there = state.deployments.get(plan.candidate)
-    if there is None or not plan.candidate_tags.items() <= there.tags.items():
+    if there is None or not there.has(plan.candidate_tags):
         plan.project.check_unchanged()
     azure.create_deployment(
         plan.project.deployment_path,

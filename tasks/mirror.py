@@ -36,7 +36,7 @@ def _set(azure: Workspace, plan: Plan, mirrored: dict[str, int]) -> None:
     """Set what is mirrored, if this rollout has the endpoint still; never touch what is mirrored for somebody else."""
     state = azure.existing(plan.endpoint)
     plan.own_record(state.tags)
-    if others := {name: share for name, share in state.mirror_traffic.items() if name != plan.candidate}:
+    if others := state.mirror_without(plan.candidate):
         msg = f"the endpoint mirrors {describe(others)}, and can mirror to one deployment only; stop that first"
         raise Refused(msg)
     azure.update_endpoint(plan.endpoint, mirror=mirrored, tags=plan.advanced)

@@ -30,6 +30,6 @@ def _shift(azure: Workspace, plan: Plan, share: int, decision: Decision | None) 
         plan.endpoint,
         traffic=plan.traffic(share),
         expected_traffic=record.traffic(),
-        mirror={name: percent for name, percent in state.mirror_traffic.items() if name != plan.candidate},
+        mirror=state.mirror_without(plan.candidate),
         tags=lambda tags: plan.advanced(tags, stage=share, approvals=approvals),
     )
