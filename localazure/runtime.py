@@ -57,7 +57,7 @@ class Runtime:
 
     def scoring_uri(self, endpoint: str) -> str:
         """Where the endpoint is scored."""
-        return f"https://127.0.0.1:{self._gateway.port}{xds.scoring_path(endpoint)}"
+        return self._gateway.url + xds.scoring_path(endpoint)
 
     def runs(self, endpoint: str, deployment: str) -> bool:
         """Whether the deployment has instances here."""

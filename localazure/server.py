@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import json
 import logging
@@ -27,6 +28,7 @@ from localazure.disk import Disk
 from localazure.environments import Environments
 from localazure.faults import Faults
 from localazure.gateway import Gateway, GatewayError
+from localazure.host import Host
 from localazure.identity import Identity, new_key
 from localazure.logs import Logs, workspace_id
 from localazure.metrics import Metrics
@@ -58,6 +60,7 @@ log = logging.getLogger(__name__)
 class Options:
     """What `localazure up` can be told."""
 
+    host: Host = field(default_factory=Host)
     port: int = 0
     """0 takes the port of the last time where that is free, else one that the OS chooses."""
     ingestion_delay_s: float = 0
@@ -122,10 +125,15 @@ async def _serve_locked(
     environment_file = state / _ENVIRONMENT_FILE
     environment_file.unlink(missing_ok=True)
     known = _identity(state)
-    tls = certificates.ensure(state / "tls")
-    web_socket = _listen(options.port, known.get("port", 0))
-    address = f"127.0.0.1:{web_socket.getsockname()[1]}"
-    base_url = f"https://{address}"
+    host = options.host
+    if not host.is_loopback:
+        log.warning(
+            "whoever reaches %s reaches this local Azure; its keys, tokens and secrets alone guard it", host.address
+        )
+    tls = certificates.ensure(state / "tls", host.name)
+    web_socket = _listen(host, options.port, known.get("port", 0))
+    authority = host.authority(web_socket.getsockname()[1])
+    base_url = f"https://{authority}"
     scope = Scope(known["subscription_id"], RESOURCE_GROUP, WORKSPACE)
 
     async with contextlib.AsyncExitStack() as stack:
@@ -136,7 +144,7 @@ async def _serve_locked(
             base_url, known["tenant_id"], known["client_id"], known["client_secret"], known["token_key"]
         )
         issuer = listener.Issuer(identity.issuer, identity.public_keys)
-        gateway = Gateway(state / "gateway", tls, state, clock, issuer)
+        gateway = Gateway(host, state / "gateway", tls, state, clock, issuer)
         stack.push_async_callback(gateway.stop)
         await _start_gateway(gateway, known.get("scoring_port", 0))
         _remember(state, {**known, "port": web_socket.getsockname()[1], "scoring_port": gateway.port})
@@ -144,7 +152,7 @@ async def _serve_locked(
         runtime = Runtime(gateway, clock)
         stack.push_async_callback(runtime.stop)
         stack.push_async_callback(operations.stop)
-        blobs = Blobs(state / "blobs", store, address, bytes.fromhex(known["storage_key"]), disk)
+        blobs = Blobs(state / "blobs", store, authority, bytes.fromhex(known["storage_key"]), disk)
         assets = Assets(store, blobs, scope)
         workspace = Workspace(base_url, scope, LOCATION, known["tenant_id"], blobs)
         revisions = Revisions(state / "deployments", assets, blobs, Environments(clock), disk)
@@ -226,7 +234,7 @@ async def _serve_locked(
         }
         _write_private(environment_file, environment)
         stack.callback(environment_file.unlink, missing_ok=True)
-        log.info("local Azure is ready at %s, scoring at port %s", base_url, gateway.port)
+        log.info("local Azure is ready at %s, scoring at %s", base_url, gateway.url)
         ready(environment)
         await stopping.wait()
         log.info("stopping")
@@ -234,13 +242,15 @@ async def _serve_locked(
         await serving
 
 
-def _listen(port: int, last: int) -> socket.socket:
+def _listen(host: Host, port: int, last: int) -> socket.socket:
     if not port and last:
         with contextlib.suppress(OSError):
-            return socket.create_server(("127.0.0.1", last))
+            return socket.create_server((host.address, last))
     try:
-        return socket.create_server(("127.0.0.1", port))
+        return socket.create_server((host.address, port))
     except OSError as error:
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise StartFailed(f"{host.address} is no address of this machine: give another --host, or none") from error
         raise StartFailed(f"port {port} cannot be used: {error.strerror}; give another --port, or none") from error
 
 

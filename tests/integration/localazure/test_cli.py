@@ -64,7 +64,12 @@ def test_env_says_how_to_start_one_when_none_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "told"),
-    [(["--port", "70000"], "--port"), (["--prot", "1"], "--prot"), (["--state-dir", __file__], "--state-dir")],
+    [
+        (["--port", "70000"], "--port"),
+        (["--prot", "1"], "--prot"),
+        (["--state-dir", __file__], "--state-dir"),
+        (["--host", "0.0.0.0"], "by which others reach this machine"),  # noqa: S104 - it is refused
+    ],
 )
 def test_a_bad_option_exits_2_and_is_named(options: list[str], told: str) -> None:
     """Nothing is started."""
@@ -85,6 +90,15 @@ def test_a_port_that_is_taken_is_told(azure: LocalAzure, tmp_path: Path) -> None
     """With the port, and what to do; the context manager passes on the reason."""
     port = azure.environ["AZURE_AUTHORITY_HOST"].rpartition(":")[2]
     with pytest.raises(NotReady, match=f"port {port} cannot be used"), LocalAzure(tmp_path, "--port", port):
+        pass
+
+
+def test_an_address_of_another_machine_is_told(tmp_path: Path) -> None:
+    """Nothing can listen there."""
+    with (
+        pytest.raises(NotReady, match=r"198\.51\.100\.1 is no address of this machine"),
+        LocalAzure(tmp_path, "--host", "198.51.100.1"),
+    ):
         pass
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import certifi
 import pytest
+from cryptography import x509
 
 from localazure import certificates
 
@@ -36,6 +37,15 @@ def test_a_damaged_certificate_is_made_anew(tmp_path: Path) -> None:
     certificates.ensure(tmp_path).certificate.write_text("damaged")
     renewed = certificates.ensure(tmp_path)
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(renewed.certificate, renewed.key)
+
+
+def test_another_host_gets_a_certificate_of_its_own(tmp_path: Path) -> None:
+    """For its address or name alone; what is for loopback has loopback's other names, too."""
+    loopback = {"127.0.0.1", "localhost", "::1"}
+    for host, expected in (("192.0.2.2", {"192.0.2.2"}), ("a.example", {"a.example"}), ("127.0.0.1", loopback)):
+        certificate = x509.load_pem_x509_certificate(certificates.ensure(tmp_path, host).certificate.read_bytes())
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert {str(name.value) for name in names} == expected
 
 
 def test_the_key_is_the_owner_s(tmp_path: Path) -> None:

@@ -1,0 +1,53 @@
+"""A local Azure that listens elsewhere than on 127.0.0.1."""
+
+import socket
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from localazure.testing import LocalAzure
+from tests.integration.localazure.arm import Arm, wait_for
+from tests.integration.localazure.conftest import register
+
+OTHER_LOOPBACK = "127.0.0.2"
+_OF_THE_MACHINE = [
+    found.address
+    for addresses in psutil.net_if_addrs().values()
+    for found in addresses
+    if found.family == socket.AF_INET and not found.address.startswith("127.")
+]
+
+
+@pytest.mark.parametrize("host", [OTHER_LOOPBACK, *_OF_THE_MACHINE[:1]])
+def test_it_is_where_it_is_told_to_be(host: str, tmp_path: Path) -> None:
+    """By every address that it gives out, and by its certificate; on its own again when it is started again."""
+    with LocalAzure(tmp_path, "--host", host, timing="instant") as azure, Arm(azure.environ) as arm:
+        uri = arm.endpoint("hosted")
+        arm.deploy("hosted", "blue", register(azure.environ))
+        assert uri.startswith(f"https://{host}:")
+        given = [value for value in azure.environ.values() if value.startswith("https://")]
+        assert {httpx.URL(value).host for value in given} == {host}
+        assert "127.0.0.1" not in arm.http.get(azure.environ["ARM_CLOUD_METADATA_URL"]).text
+        assert arm.http.get("/").status_code == 200
+        assert arm.score("hosted", {}, "blue", **{"x-request-id": "mine"}).headers["x-request-id"] != "mine"
+        by_port = listening(azure)
+        assert {by_port.pop(httpx.URL(address).port) for address in (uri, arm.url)} == {host}
+        assert set(by_port.values()) == {"127.0.0.1"}  # the instance
+        warned = f"whoever reaches {host} reaches this local Azure" in (tmp_path / "stderr.log").read_text()
+        assert warned == (host != OTHER_LOOPBACK)
+    with LocalAzure(tmp_path, timing="instant") as azure, Arm(azure.environ) as arm:
+        wait_for(lambda: arm.score("hosted", {}, "blue").status_code, lambda status: status == 200)
+        assert set(listening(azure).values()) == {"127.0.0.1"}
+
+
+def listening(azure: LocalAzure) -> dict[int | None, str]:
+    """The address by port, of all that local Azure has started."""
+    leash = psutil.Process(azure.pid)
+    return {
+        connection.laddr.port: connection.laddr.ip
+        for process in [leash, *leash.children(recursive=True)]
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    }
