@@ -60,7 +60,9 @@ Record = Annotated[
 ]
 QuotaOption = Annotated[
     list[str] | None,
-    typer.Option("--quota", help="NAME=N: deployments, instances, cores, or requests per second. Can be repeated."),
+    typer.Option(
+        "--quota", help="NAME=N: deployments, instances, cores, requests per second, connections. Can be repeated."
+    ),
 ]
 
 

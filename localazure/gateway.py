@@ -35,11 +35,15 @@ class GatewayError(Exception):
 
 
 class Gateway:
-    """Runs Envoy and applies to it what is wanted. `port` is its scoring port once it has started."""
+    """Runs Envoy and applies to it what is wanted. `port` is its scoring port once it has started.
+
+    Beyond `connections` open at once, a new one is closed as soon as it is there.
+    """
 
     def __init__(
         self,
         host: Host,
+        connections: int,
         directory: Path,
         certificates: Certificates,
         logs: Path,
@@ -48,6 +52,7 @@ class Gateway:
     ) -> None:
         self.port = 0
         self._host = host
+        self._connections = connections
         self.access_log = logs / "traffic.jsonl"
         self._directory = directory
         self._watched = directory / "xds"
@@ -157,8 +162,8 @@ class Gateway:
             self._watched,
             socket,
             (self._host.address, self.port),
-            self._certificates.certificate,
-            self._certificates.key,
+            self._connections,
+            self._certificates,
             self.access_log,
             self._issuer,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from localazure.certificates import Certificates
 from localazure.xds import CLAIMS, RATES, ROUTES, STATUS_CODES, TOKENS, TYPE, Resource, source
 
 
@@ -22,8 +23,8 @@ def bootstrap(
     directory: Path,
     admin_socket: Path,
     address: tuple[str, int],
-    certificate: Path,
-    key: Path,
+    connections: int,
+    certificates: Certificates,
     access_log: Path,
     issuer: Issuer,
 ) -> Resource:
@@ -72,16 +73,27 @@ def bootstrap(
         "common_tls_context": {
             "alpn_protocols": ["h2", "http/1.1"],
             "tls_certificates": [
-                {"certificate_chain": {"filename": str(certificate)}, "private_key": {"filename": str(key)}}
+                {
+                    "certificate_chain": {"filename": str(certificates.certificate)},
+                    "private_key": {"filename": str(certificates.key)},
+                }
             ],
         },
+    }
+    limit = {
+        "@type": TYPE + "extensions.filters.network.connection_limit.v3.ConnectionLimit",
+        "stat_prefix": "gateway",
+        "max_connections": connections,
     }
     listener = {
         "name": "scoring",
         "address": {"socket_address": {"address": address[0], "port_value": address[1]}},
         "filter_chains": [
             {
-                "filters": [{"name": "http", "typed_config": manager}],
+                "filters": [
+                    {"name": "connections", "typed_config": limit},
+                    {"name": "http", "typed_config": manager},
+                ],
                 "transport_socket": {"name": "tls", "typed_config": tls},
             }
         ],

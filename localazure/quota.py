@@ -31,6 +31,8 @@ class Quota:
     """Of all managed deployments together; 0: as many as one likes, for Azure's own default differs."""
     requests: int = 500
     """Per second and endpoint."""
+    connections: int = 500
+    """Open at once; to all endpoints together, for here they share a port."""
 
     @classmethod
     def parse(cls, settings: Iterable[str]) -> Self:

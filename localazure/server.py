@@ -144,7 +144,7 @@ async def _serve_locked(
             base_url, known["tenant_id"], known["client_id"], known["client_secret"], known["token_key"]
         )
         issuer = listener.Issuer(identity.issuer, identity.public_keys)
-        gateway = Gateway(host, state / "gateway", tls, state, clock, issuer)
+        gateway = Gateway(host, options.quota.connections, state / "gateway", tls, state, clock, issuer)
         stack.push_async_callback(gateway.stop)
         await _start_gateway(gateway, known.get("scoring_port", 0))
         _remember(state, {**known, "port": web_socket.getsockname()[1], "scoring_port": gateway.port})

@@ -1,6 +1,9 @@
 """A local Azure with little quota."""
 
 import concurrent.futures
+import contextlib
+import socket
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +21,8 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[LocalAzure]:
-    """Quota for two small deployments, and for few requests."""
-    quota = ("deployments=2", "instances=3", "cores=16", "requests=5")
+    """Quota for two small deployments, and for few requests and connections."""
+    quota = ("deployments=2", "instances=3", "cores=16", "requests=5", "connections=12")
     with LocalAzure(None, "--timing", "instant", *(part for name in quota for part in ("--quota", name))) as running:
         yield running
 
@@ -75,3 +78,23 @@ def test_more_requests_a_second_than_the_quota_are_429(small: LocalAzure) -> Non
         assert "RateLimitExceeded" in {answer.json()["error"]["code"] for answer in refused}
         assert any(answer.status_code == 200 for answer in answers)
         wait_for(lambda: score().status_code, lambda status: status == 200, timeout_s=20)
+
+
+def test_more_connections_than_the_quota_are_closed(small: LocalAzure) -> None:
+    """Before anything is said; when others have ended, new ones are taken again."""
+    with Arm(small.environ) as arm:
+        uri = httpx.URL(arm.endpoint("crowded"))
+
+        def connections() -> int:
+            """How many can be open at once."""
+            with contextlib.ExitStack() as stack:
+                for count in range(20):
+                    try:
+                        plain = stack.enter_context(socket.create_connection((uri.host, uri.port), timeout=10))
+                        stack.enter_context(arm.tls.wrap_socket(plain, server_hostname=uri.host))
+                    except (ssl.SSLEOFError, ConnectionError):
+                        return count
+            return 20
+
+        for _ in range(2):  # of the first time, and of other tests, some may not have ended yet
+            wait_for(connections, lambda count: count == 12, timeout_s=20)
