@@ -1,12 +1,13 @@
 """Azure Machine Learning, as the rollout needs it: observe, and change until Azure shows the change.
 
-The only module that calls Azure ML. Every change is a reconciliation: nothing is sent when Azure already
-shows what is wanted, and what is sent is read back until it does.
+The only module that calls Azure ML: as plain JSON where it reads and changes what exists, by the SDK for the rest.
+Every change is a reconciliation: nothing is sent when Azure already shows what is wanted, and what is sent is read
+back until it does.
 """
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from azure.ai.ml import MLClient
 from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 
+from saferollout.arm import Arm, Resource
 from saferollout.azure_access import credential, translated
 from saferollout.azure_yaml import load_deployment, load_endpoint
 from saferollout.config import ModelVersion, WorkspaceConfig
@@ -36,31 +38,18 @@ class Workspace:
     def __init__(self, config: WorkspaceConfig) -> None:
         self._credential = credential()
         with translated("open the workspace"):
+            self._arm = Arm(self._credential, config)
             self._client = MLClient(
                 self._credential, config.subscription_id, config.resource_group, config.name, enable_telemetry=False
             )
 
     def observe(self, endpoint: str) -> EndpointState | None:
         """The endpoint with its deployments, or None if there is no such endpoint."""
-        with translated(f"read endpoint {endpoint}"):
-            try:
-                shown = self._client.online_endpoints.get(endpoint)
-                deployments = list(self._client.online_deployments.list(endpoint))
-            except ResourceNotFoundError:
-                self._client.workspaces.get(self._client.workspace_name)  # a mistyped workspace is no missing endpoint
-                return None
-        return EndpointState(
-            name=endpoint,
-            scoring_uri=shown.scoring_uri or "",
-            provisioning_state=shown.provisioning_state or "",
-            auth_mode=shown.auth_mode or "",
-            traffic=_positive(shown.traffic),
-            mirror_traffic=_positive(getattr(shown, "mirror_traffic", None)),
-            tags=dict(shown.tags or {}),
-            deployments={deployment.name: _deployment(deployment) for deployment in deployments},
-            resource_id=shown.id or "",
-            location=shown.location or "",
-        )
+        path = _path(endpoint)
+        read = self._unless_missing(
+            endpoint, lambda: (self._arm.get(path), self._arm.list(f"{path}/deployments"))
+        )  # fmt: skip
+        return _endpoint(*read) if read else None
 
     def endpoints(self) -> list[str]:
         """The names of all endpoints in the workspace."""
@@ -69,10 +58,7 @@ class Workspace:
 
     def existing(self, endpoint: str) -> EndpointState:
         """``observe``; Refused if there is no such endpoint."""
-        if (state := self.observe(endpoint)) is None:
-            msg = f"endpoint {endpoint} does not exist; create it with `saferollout bootstrap`"
-            raise Refused(msg)
-        return state
+        return _existing(endpoint, self.observe(endpoint))
 
     def secret(self, endpoint: str) -> str:
         """What the endpoint's ``Authorization: Bearer`` header takes; never log it."""
@@ -118,36 +104,45 @@ class Workspace:
         Raises Drifted when the traffic is neither ``expected_traffic`` nor already ``traffic``, or when somebody else's
         change overwrote this one.
         """
-        self._read_back(endpoint, lambda state: state.provisioning_state in FINAL, "a final state")
-        with translated(f"update endpoint {endpoint}"):
-            shown = self._client.online_endpoints.get(endpoint)
-            current, old_tags = _positive(shown.traffic), dict(shown.tags or {})
-            wanted = current if traffic is None else traffic
-            old_mirror = _positive(getattr(shown, "mirror_traffic", None))
-            new_mirror = old_mirror if mirror is None else mirror
-            new_tags = tags(old_tags)
-            if expected_traffic is not None and current not in (expected_traffic, wanted):
-                raise Drifted(drift(endpoint, current, expected_traffic))
-            if current != wanted or new_tags != old_tags or new_mirror != old_mirror:
-                shown.traffic, shown.tags = dict(wanted), new_tags
-                if new_mirror != old_mirror:
-                    shown.mirror_traffic = dict(new_mirror)
-                self._client.online_endpoints.begin_create_or_update(shown).result()
-        changed = {name for name in old_tags.keys() | new_tags.keys() if old_tags.get(name) != new_tags.get(name)}
+        path = _path(endpoint)
 
-        def shows(state: EndpointState) -> bool:
-            read: list[tuple[Any, Any, Any]] = [(state.traffic, current, wanted)]
-            if new_mirror != old_mirror:
-                read += [(state.mirror_traffic, old_mirror, new_mirror)]
-            read += [(state.tags.get(name), old_tags.get(name), new_tags.get(name)) for name in changed]
-            if any(value not in (old, new) for value, old, new in read):  # an old value is only a late read
-                traffic = describe(state.traffic)
-                msg = f"somebody else changed endpoint {endpoint} at the same time; its traffic is {traffic}"
-                raise Drifted(msg)
-            return all(value == new for value, _, new in read)
+        def read() -> Resource:
+            return _existing(endpoint, self._unless_missing(endpoint, lambda: self._arm.get(path)))
+
+        def settled() -> Resource | None:
+            shown = read()
+            return shown if _endpoint(shown).provisioning_state in FINAL else None
+
+        shown = _poll(settled, "a final state")
+        old = _endpoint(shown)
+        wanted = old.traffic if traffic is None else traffic
+        new_mirror = old.mirror_traffic if mirror is None else mirror
+        new_tags = tags(dict(old.tags))
+        if expected_traffic is not None and old.traffic not in (expected_traffic, wanted):
+            raise Drifted(drift(endpoint, old.traffic, expected_traffic))
+        changes: dict[str, Any] = {}
+        if wanted != old.traffic:
+            changes["traffic"] = wanted
+        if new_mirror != old.mirror_traffic:
+            changes["mirrorTraffic"] = new_mirror
+        if changes or new_tags != old.tags:
+            with translated(f"update endpoint {endpoint}"):
+                self._arm.put(path, shown | {"tags": new_tags, "properties": shown["properties"] | changes})
+        changed = {name for name in old.tags.keys() | new_tags.keys() if old.tags.get(name) != new_tags.get(name)}
+
+        def shows() -> bool | None:
+            state = _endpoint(read())
+            seen: list[tuple[Any, Any, Any]] = [(state.traffic, old.traffic, wanted)]
+            if new_mirror != old.mirror_traffic:
+                seen += [(state.mirror_traffic, old.mirror_traffic, new_mirror)]
+            seen += [(state.tags.get(name), old.tags.get(name), new_tags.get(name)) for name in changed]
+            if any(value not in (before, after) for value, before, after in seen):  # an old value is only a late read
+                msg = f"somebody else changed endpoint {endpoint} at the same time; its traffic is "
+                raise Drifted(msg + describe(state.traffic))
+            return all(value == after for value, _, after in seen) or None
 
         # longer than a late read takes, the old values mean that somebody's update has overwritten this one
-        self._read_back(endpoint, shows, f"traffic {describe(wanted)}", STALE_S, retryable=True)
+        _poll(shows, f"traffic {describe(wanted)}", STALE_S, retryable=True)
 
     def create_deployment(
         self, path: Path, endpoint: str, name: str, *, model: ModelVersion | None, tags: dict[str, str],
@@ -185,15 +180,15 @@ class Workspace:
 
     def scale(self, endpoint: str, name: str, instance_count: int) -> None:
         """Give a deployment this many instances."""
-        if name not in self.existing(endpoint).deployments:
+        state = self._settled(endpoint, name)
+        if (there := state.deployments.get(name)) is None:
             msg = f"deployment {name} of {endpoint} is gone"
             raise Refused(msg)
-        self._read_back(endpoint, lambda state: _is_final(state, name), f"a final state of {name}")
-        with translated(f"scale deployment {name}"):
-            shown = self._client.online_deployments.get(name, endpoint)
-            if shown.instance_count != instance_count or shown.provisioning_state != "Succeeded":
-                shown.instance_count = instance_count
-                self._client.online_deployments.begin_create_or_update(shown).result()
+        if there.instance_count != instance_count or there.provisioning_state != "Succeeded":
+            with translated(f"scale deployment {name}"):
+                self._arm.patch(
+                    f"{_path(endpoint)}/deployments/{name}", {"sku": {"name": "Default", "capacity": instance_count}}
+                )
         state = self._read_back(
             endpoint,
             lambda state: _is_final(state, name) and state.deployments[name].instance_count == instance_count,
@@ -205,9 +200,7 @@ class Workspace:
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """Delete a deployment unless it is gone; Refused while it has traffic."""
-        state = self._read_back(
-            endpoint, lambda state: name not in state.deployments or _is_final(state, name), f"a final state of {name}"
-        )
+        state = self._settled(endpoint, name)
         if state.traffic.get(name) or state.mirror_traffic.get(name):
             msg = f"deployment {name} has traffic and is not deleted; move the traffic away first"
             raise Refused(msg)
@@ -230,6 +223,23 @@ class Workspace:
             return ""  # the log only explains; its absence must not hide the failure
         lines = [line.strip() for line in log.splitlines() if line.strip()]
         return f" | log: {lines[-1]}" if lines else ""
+
+    def _unless_missing(self, endpoint: str, read: Callable[[], T]) -> T | None:
+        """What is read of an endpoint, or None if there is no such endpoint."""
+        with translated(f"read endpoint {endpoint}"):
+            try:
+                return read()
+            except ResourceNotFoundError:
+                self._arm.get()  # a mistyped workspace is no missing endpoint
+                return None
+
+    def _settled(self, endpoint: str, deployment: str) -> EndpointState:
+        """The endpoint, once the deployment is in a final state or gone."""
+        return self._read_back(
+            endpoint,
+            lambda state: deployment not in state.deployments or _is_final(state, deployment),
+            f"a final state of {deployment}",
+        )
 
     def _read_back(
         self,
@@ -261,16 +271,42 @@ def _poll(
     return seen
 
 
-def _deployment(shown: Any) -> DeploymentState:
-    code = shown.code_configuration
+def _path(endpoint: str) -> str:
+    return f"onlineEndpoints/{endpoint}"
+
+
+def _existing(endpoint: str, read: T | None) -> T:
+    if read is None:
+        msg = f"endpoint {endpoint} does not exist; create it with `saferollout bootstrap`"
+        raise Refused(msg)
+    return read
+
+
+def _endpoint(shown: Resource, deployments: Iterable[Resource] = ()) -> EndpointState:
+    properties = shown["properties"]
+    return EndpointState(
+        name=shown["name"],
+        scoring_uri=properties.get("scoringUri") or "",
+        provisioning_state=properties.get("provisioningState") or "",
+        traffic=_positive(properties.get("traffic")),
+        mirror_traffic=_positive(properties.get("mirrorTraffic")),
+        tags=shown.get("tags") or {},
+        deployments={deployment["name"]: _deployment(deployment) for deployment in deployments},
+        resource_id=shown.get("id") or "",
+        location=shown.get("location") or "",
+    )
+
+
+def _deployment(shown: Resource) -> DeploymentState:
+    properties = shown["properties"]
     return DeploymentState(
-        name=shown.name,
-        instance_count=int(shown.instance_count or 1),
-        provisioning_state=shown.provisioning_state or "",
-        model=_short(shown.model),
-        code=_short(code.code) if code else "",
-        environment=_short(shown.environment),
-        tags=dict(shown.tags or {}),
+        name=shown["name"],
+        instance_count=int((shown.get("sku") or {}).get("capacity") or 1),
+        provisioning_state=properties.get("provisioningState") or "",
+        model=_short(properties.get("model")),
+        code=_short((properties.get("codeConfiguration") or {}).get("codeId")),
+        environment=_short(properties.get("environmentId")),
+        tags=shown.get("tags") or {},
     )
 
 

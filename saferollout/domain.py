@@ -34,7 +34,6 @@ class EndpointState(Value):
     name: str
     scoring_uri: str
     provisioning_state: str
-    auth_mode: str
     traffic: dict[str, int]
     mirror_traffic: dict[str, int]
     tags: dict[str, str]

@@ -192,7 +192,7 @@ def test_rollback_insists_where_azure_fails(endpoint: Endpoint, stack: Stack) ->
     with (
         closing(Chaos(stack.env)) as chaos,
         chaos.fail(method="PUT", path=path) as failed,
-        chaos.fail(method="PUT", path=f"{path}/deployments/blue") as not_scaled,
+        chaos.fail(method="PATCH", path=f"{path}/deployments/blue") as not_scaled,
         chaos.answer(500, method="PUT", path=path, skip=2, times=4, after=True) as lost,
     ):
         record = restore.restore(endpoint.workspace(), endpoint.name)
