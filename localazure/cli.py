@@ -61,7 +61,9 @@ Record = Annotated[
 QuotaOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--quota", help="NAME=N: deployments, instances, cores, requests per second, connections. Can be repeated."
+        "--quota",
+        help="NAME=N: deployments, instances, cores, connections; requests, bandwidth (MB) per second."
+        " Can be repeated.",
     ),
 ]
 

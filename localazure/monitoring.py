@@ -44,14 +44,14 @@ class Monitoring(Collector):
         )
         self._scoring = Counter(
             "localazure_scoring_requests",
-            "Scoring requests; without a deployment where they reached none.",
-            ("endpoint", "deployment", "status"),
+            "Scoring requests, live and mirrored; without a deployment where they reached none.",
+            ("endpoint", "deployment", "kind", "status"),
             registry=self._registry,
         )
         self._scoring_s = Histogram(
             "localazure_scoring_request_duration_seconds",
             "How long scoring requests took.",
-            ("endpoint", "deployment"),
+            ("endpoint", "deployment", "kind"),
             registry=self._registry,
             buckets=SCORING_BUCKETS_S,
         )
@@ -123,5 +123,6 @@ class Monitoring(Collector):
         return Response(encoder(self._registry), media_type=media_type)
 
     def _hear(self, request: ScoringRequest) -> None:
-        self._scoring.labels(request.endpoint, request.deployment, str(request.status)).inc()
-        self._scoring_s.labels(request.endpoint, request.deployment).observe(request.total_ms / 1000)
+        labels = (request.endpoint, request.deployment, "mirror" if request.mirrored else "live")
+        self._scoring.labels(*labels, str(request.status)).inc()
+        self._scoring_s.labels(*labels).observe(request.total_ms / 1000)

@@ -31,6 +31,8 @@ class Quota:
     """Of all managed deployments together; 0: as many as one likes, for Azure's own default differs."""
     requests: int = 500
     """Per second and endpoint."""
+    bandwidth: int = 5
+    """In megabytes per second and endpoint, of requests and answers together."""
     connections: int = 500
     """Open at once; to all endpoints together, for here they share a port."""
 

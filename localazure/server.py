@@ -167,7 +167,7 @@ async def _serve_locked(
 
         def wanted(running: dict[str, dict[str, xds.Target]]) -> list[xds.Endpoint]:
             routes = [
-                endpoints.wanted_routes(document, running.get(name, {}), options.quota.requests)
+                endpoints.wanted_routes(document, running.get(name, {}), options.quota)
                 for name, document in store.items(endpoints.KIND)
             ]
             return [endpoint for endpoint in routes if endpoint]

@@ -35,6 +35,11 @@ class Request:
     protocol: str
     request_id: str
     client_request_id: str
+    request_delay_ms: int
+    """How long bandwidth was waited for."""
+    response_delay_ms: int
+    mirrored: bool
+    """Whether it was a copy of a request, whose answer nobody got."""
 
 
 def utc_now() -> datetime.datetime:
@@ -104,11 +109,14 @@ def _request(line: bytes) -> Request | None:
         parts = path.split("/")
         endpoint = row["endpoint"] or (parts[2] if path.startswith("/endpoints/") else "")
         answered = row["model_ms"] is not None
+        status = int(row["response_code"] or 0)
+        if row["mirrored"] and not status and row["received_ms"] is not None:
+            status = 408  # the gateway cuts a copy, too, when the time is over that the original had
         return Request(
             time=datetime.datetime.fromisoformat(row["time"]),
             endpoint=endpoint.lower(),
             deployment=row["deployment"] or "",
-            status=int(row["response_code"] or 0),
+            status=status,
             model_status=str(row["model_status_code"] or ("200" if answered else "")),
             total_ms=float(row["duration_ms"] or 0),
             model_ms=float(row["model_ms"] or 0),
@@ -119,6 +127,9 @@ def _request(line: bytes) -> Request | None:
             protocol=row["protocol"] or "",
             request_id=row["request_id"] or "",
             client_request_id=row["client_request_id"] or "",
+            request_delay_ms=int(row["request_delay_ms"] or 0),
+            response_delay_ms=int(row["response_delay_ms"] or 0),
+            mirrored=row["mirrored"],
         )
     except (ValueError, KeyError, TypeError):
         return None  # a request that was no HTTP has no path; it belongs to no endpoint

@@ -8,25 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-ROUTES = "endpoints"
-DEPLOYMENT_HEADER = "azureml-model-deployment"
-SERVED_BY_HEADER = "x-localazure-deployment"
-"""Local Azure's own: tells which deployment answered. Azure has no such header; nothing may depend on it."""
-
-TOKENS = "envoy.filters.http.jwt_authn"
-"""The filter that checks tokens, and under whose name it leaves the claims of a good one …"""
-CLAIMS = "claims"
-"""… under this key."""
-
-RATES = "envoy.filters.http.local_ratelimit"
-"""The filter that holds endpoints to their requests per second."""
-
-_ENDPOINT_OF_ROUTE = {"key": "localazure", "path": [{"key": "endpoint"}]}
-_CLIENT_ID = "[A-Za-z0-9_-]{1,40}"
-
-STATUS_CODES = "status-codes"
-"""The filter that gives answers the status codes of Azure."""
-
 Resource = dict[str, Any]
 
 TYPE = "type.googleapis.com/envoy."
@@ -65,6 +46,8 @@ class Endpoint:
     """Whom a token must be for, where requests need a token and not a key."""
     requests_per_second: int = 500
     """More are answered 429; not of a Kubernetes endpoint, which has no such limit."""
+    megabytes_per_second: int = 5
+    """In requests, answers and copies of both together; more is delayed. Not of a Kubernetes endpoint, either."""
     kubernetes: bool = False
     """Whether its answers have the status codes of a Kubernetes endpoint."""
 
@@ -81,7 +64,7 @@ def scoring_path(endpoint: str) -> str:
 
 def clusters(endpoints: list[Endpoint], directory: Path) -> Resource:
     """One cluster per deployment; which processes it has is in a file of its own (see `instances`)."""
-    return _response(
+    return response(
         [
             _cluster(cluster_name(endpoint.name, name), target, directory)
             for endpoint in endpoints
@@ -109,168 +92,12 @@ def instances(cluster: str, target: Target) -> Resource:
             }
         ],
     }
-    return _response([assignment])
+    return response([assignment])
 
 
 def instances_file(cluster: str) -> str:
     """The file name for `instances`."""
     return f"instances.{cluster.replace('/', '.')}.json"
-
-
-def routes(endpoints: list[Endpoint]) -> Resource:
-    """Who gets which request. The version (`version_info`) changes exactly when the routes do."""
-    rules = [rule for endpoint in endpoints for rule in _endpoint_routes(endpoint)]
-    rules.append(_answer({"prefix": "/"}, 404, "EndpointNotFound", "There is no such online endpoint."))
-    return _response(
-        [
-            {
-                "@type": TYPE + "config.route.v3.RouteConfiguration",
-                "name": ROUTES,
-                "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": rules, **_rates(endpoints)}],
-            }
-        ]
-    )
-
-
-def _rates(endpoints: list[Endpoint]) -> Resource:
-    """How many requests a second each endpoint takes; every route that leads to a deployment says whose it is."""
-    whose = {"descriptor_key": "endpoint", "source": "ROUTE_ENTRY", "metadata_key": _ENDPOINT_OF_ROUTE}
-    everything = {"numerator": 100, "denominator": "HUNDRED"}
-    limit = {
-        "@type": TYPE + "extensions.filters.http.local_ratelimit.v3.LocalRateLimit",
-        "stat_prefix": "rates",
-        "token_bucket": _bucket(1_000_000),  # Envoy wants one; it counts what belongs to no endpoint
-        "always_consume_default_token_bucket": False,
-        "filter_enabled": {"default_value": everything},
-        "filter_enforced": {"default_value": everything},
-        "rate_limits": [{"actions": [{"metadata": whose}]}],
-        "descriptors": [
-            {
-                "entries": [{"key": "endpoint", "value": endpoint.name}],
-                "token_bucket": _bucket(endpoint.requests_per_second),
-            }
-            for endpoint in endpoints
-            if not endpoint.kubernetes
-        ],
-    }
-    return {"typed_per_filter_config": {RATES: limit}}
-
-
-def _bucket(per_second: int) -> Resource:
-    return {"max_tokens": per_second, "tokens_per_fill": per_second, "fill_interval": "1s"}
-
-
-def _endpoint_routes(endpoint: Endpoint) -> list[Resource]:
-    prefix = f"/endpoints/{endpoint.name}/"
-    bad_id = {**_header("x-ms-client-request-id", {"safe_regex": {"regex": _CLIENT_ID}}), "invert_match": True}
-    rules = [
-        _answer(
-            {"prefix": prefix, "headers": [bad_id]},
-            400,
-            "BadRequest",
-            "x-ms-client-request-id may have letters, digits, '-' and '_', 40 of them at most.",
-        ),
-        _answer(
-            {"prefix": prefix, **_strangers(endpoint)},
-            401,
-            "Unauthorized",
-            "The key or token in the Authorization header is missing or not valid for this endpoint.",
-        ),
-    ]
-    routed = {name: target for name, target in endpoint.deployments.items() if target.routed}
-    for name, target in routed.items():
-        pinned = _header(DEPLOYMENT_HEADER, {"exact": name, "ignore_case": True})
-        rules.append(_forward({"prefix": prefix, "headers": [pinned]}, endpoint, name, target))
-    rules.append(
-        _answer(
-            {"prefix": prefix, "headers": [{"name": DEPLOYMENT_HEADER, "present_match": True}]},
-            404,
-            "DeploymentNotFound",
-            f"The deployment in the header {DEPLOYMENT_HEADER} was not found in endpoint '{endpoint.name}'.",
-        )
-    )
-    reached = 0
-    for name, share in endpoint.traffic.items():
-        if share <= 0 or name not in routed:
-            continue
-        # Envoy draws one number for a request and compares it in every route, so running sums give exact shares; a
-        # route each, and not one with weighted clusters, because the time-outs differ.
-        reached += share
-        match: Resource = {
-            "prefix": prefix,
-            "runtime_fraction": {"default_value": {"numerator": reached, "denominator": "HUNDRED"}},
-        }
-        rules.append(_forward(match, endpoint, name, routed[name], mirrored=True))
-    rules.append(
-        _answer({"prefix": prefix}, 404, "NoDeployment", f"No deployment of '{endpoint.name}' has positive traffic.")
-    )
-    return rules
-
-
-def _strangers(endpoint: Endpoint) -> Resource:
-    """Matches the requests that may not be answered."""
-    if endpoint.audience:
-        audience = {"string_match": {"exact": endpoint.audience}}
-        claim = {"filter": TOKENS, "path": [{"key": CLAIMS}, {"key": "aud"}], "value": audience, "invert": True}
-        return {"dynamic_metadata": [claim]}
-    unknown_key = [
-        {
-            **_header("authorization", {"exact": f"Bearer {key}"}),
-            "invert_match": True,
-            "treat_missing_header_as_empty": True,
-        }
-        for key in endpoint.keys
-    ]
-    return {"headers": unknown_key}
-
-
-def _forward(match: Resource, endpoint: Endpoint, name: str, target: Target, mirrored: bool = False) -> Resource:
-    route: Resource = {
-        "cluster": cluster_name(endpoint.name, name),
-        "prefix_rewrite": "/",
-        "timeout": f"{target.request_timeout_ms / 1000:.3f}s",
-        # Only what certainly never reached a model is tried again: connections that an instance did not accept.
-        "retry_policy": {
-            "retry_on": "connect-failure",
-            "num_retries": 2,
-            "retry_host_predicate": [
-                {
-                    "name": "previous_hosts",
-                    "typed_config": {"@type": TYPE + "extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
-                }
-            ],
-            "host_selection_retry_max_attempts": 3,
-        },
-    }
-    if mirrored:
-        route["request_mirror_policies"] = [
-            {
-                "cluster": cluster_name(endpoint.name, mirror),
-                "runtime_fraction": {"default_value": {"numerator": share, "denominator": "HUNDRED"}},
-            }
-            for mirror, share in endpoint.mirror.items()
-            if share > 0 and mirror in endpoint.deployments
-        ]
-    return {
-        "match": match,
-        "route": route,
-        "response_headers_to_add": [{"header": {"key": SERVED_BY_HEADER, "value": name}}],
-        "metadata": {
-            "filter_metadata": {
-                "localazure": {"endpoint": endpoint.name, "deployment": name},
-                STATUS_CODES: {"kubernetes": endpoint.kubernetes},
-            }
-        },
-    }
-
-
-def _answer(match: Resource, status: int, code: str, message: str) -> Resource:
-    body = json.dumps({"error": {"code": code, "message": message}})
-    return {
-        "match": match,
-        "direct_response": {"status": status, "body": {"inline_string": body}},
-        "response_headers_to_add": [{"header": {"key": "content-type", "value": "application/json"}}],
-    }
 
 
 def _cluster(name: str, target: Target, directory: Path) -> Resource:
@@ -306,10 +133,6 @@ def _cluster(name: str, target: Target, directory: Path) -> Resource:
     }
 
 
-def _header(name: str, match: Resource) -> Resource:
-    return {"name": name, "string_match": match}
-
-
 def source(directory: Path, file: str) -> Resource:
     """Where Envoy finds a part of its configuration: a file that is replaced by moving another one over it."""
     return {
@@ -318,6 +141,7 @@ def source(directory: Path, file: str) -> Resource:
     }
 
 
-def _response(resources: list[Resource]) -> Resource:
+def response(resources: list[Resource]) -> Resource:
+    """Resources of one kind as Envoy reads them. The version (`version_info`) changes exactly when they do."""
     version = hashlib.sha256(json.dumps(resources, sort_keys=True).encode()).hexdigest()[:16]
     return {"version_info": version, "resources": resources}

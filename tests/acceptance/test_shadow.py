@@ -1,5 +1,6 @@
 """The shadow stage: users' requests are copied to the candidate, and nobody sees what it answers."""
 
+import re
 from typing import Any
 
 from tests.stack import DIABETES, STAGE, Endpoint, Stack, counts_of, wait_for
@@ -14,8 +15,11 @@ def shadow(*more_sources: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_healthy_candidate_is_offered_with_its_evidence(stack: Stack, endpoint: Endpoint) -> None:
-    """Mirroring has ended by the time a person is asked; what a killed run left of it a rollback ends, too."""
-    config = endpoint.config(stages=endpoint.stages(approval_at=10), shadow=shadow())
+    """Mirroring has ended by the time a person is asked; what a killed run left of it a rollback ends, too.
+
+    The traffic log has told of the copies.
+    """
+    config = endpoint.config(stages=endpoint.stages(approval_at=10), shadow=shadow(LOG))
     with endpoint.users() as users:
         run = endpoint.submit(config)
         wait_for("mirroring", lambda: endpoint.state().mirror_traffic == {"green": 20} or None)
@@ -25,7 +29,9 @@ def test_healthy_candidate_is_offered_with_its_evidence(stack: Stack, endpoint: 
     state = endpoint.state()
     assert (state.traffic, state.mirror_traffic) == ({"blue": 100}, {})
     assert (set(counts["by_deployment"]), counts["failed"]) == ({"blue"}, 0)
-    assert "shadow at 20%: healthy" in stack.question(run)
+    question = stack.question(run)
+    assert "shadow at 20%: healthy" in question
+    assert re.search(r"source: traffic log \| [1-9]\d* requests", question)
     endpoint.workspace().update_endpoint(endpoint.name, mirror={"green": 10})
     stack.cli("rollback", endpoint.name)
     assert endpoint.state().mirror_traffic == {}

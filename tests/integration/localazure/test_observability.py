@@ -16,6 +16,7 @@ from localazure.testing import LocalAzure
 from localazure.traffic import Traffic
 from tests.integration.localazure.arm import Arm, Assets, wait_for
 
+LOG = "AmlOnlineEndpointTrafficLog"
 HOUR = datetime.timedelta(hours=1)
 NAMESPACE = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"
 
@@ -90,7 +91,7 @@ def test_the_traffic_log_by_kusto(credential: EnvironmentCredential, served: str
     """Rows and sums by deployment and status; what is outside of the subset is refused in words."""
     endpoint = served.rpartition("/")[2]
     query = (
-        f"AmlOnlineEndpointTrafficLog | where TimeGenerated > ago(1h) and EndpointName == '{endpoint}'"
+        f"{LOG} | where TimeGenerated > ago(1h) and EndpointName == '{endpoint}'"
         " | summarize requests = count(), p95 = percentile(TotalDurationMs, 95) by DeploymentName, ResponseCode"
         " | order by DeploymentName asc"
     )
@@ -104,7 +105,43 @@ def test_the_traffic_log_by_kusto(credential: EnvironmentCredential, served: str
 
         wait_for(rows, lambda seen: seen == [["", 404, 1], ["blue", 200, 4]], timeout_s=20)
         with pytest.raises(HttpResponseError, match=r"cannot run this query.*join"):
-            client.query_workspace(workspace, "AmlOnlineEndpointTrafficLog | join kind=inner (x)", timespan=HOUR)
+            client.query_workspace(workspace, f"{LOG} | join kind=inner (x)", timespan=HOUR)
+
+
+def test_mirrored_requests_count_for_the_deployment_that_got_them(
+    credential: EnvironmentCredential, arm: Arm, assets: Assets
+) -> None:
+    """In the log each has the id of the request that it is a copy of; in the metrics there are as many."""
+    arm.endpoint("mirrored")
+    for name in ("blue", "green"):
+        arm.deploy("mirrored", name, assets)
+    arm.endpoint("mirrored", traffic={"blue": 100}, mirrorTraffic={"green": 50})
+    sent = {arm.score("mirrored", {"x": 1}).headers["x-request-id"] for _ in range(30)}
+    query = f"{LOG} | where EndpointName == 'mirrored' | project DeploymentName, XRequestId, ResponseCode"
+    here, log_workspace = os.environ["AZURE_MONITOR_ENDPOINT"], os.environ["AZURE_LOG_ANALYTICS_WORKSPACE_ID"]
+    with LogsQueryClient(credential, endpoint=here) as client:
+
+        def logged(deployment: str) -> set[str]:
+            (table,) = client.query_workspace(log_workspace, query, timespan=HOUR).tables
+            assert {status for _, _, status in table.rows} <= {200}
+            return {request for name, request, _ in table.rows if name == deployment}
+
+        wait_for(lambda: logged("blue") == sent and logged("green"), timeout_s=20)
+        copies = logged("green")
+    assert copies < sent
+    with MetricsClient(here, credential, audience=here) as metrics:
+        (result,) = metrics.query_resources(
+            resource_ids=[f"{arm.workspace}/onlineEndpoints/mirrored"],
+            metric_namespace=NAMESPACE,
+            metric_names=["RequestsPerMinute"],
+            timespan=HOUR,
+            granularity=datetime.timedelta(minutes=1),
+            aggregations=["Total"],
+            filter="deployment eq 'green'",
+        )
+    (series,) = result.metrics[0].timeseries
+    assert sum(point.total or 0 for point in series.data) == len(copies)
+    arm.run("DELETE", "onlineEndpoints/mirrored")
 
 
 def test_a_request_shows_after_the_ingestion_delay(azure: LocalAzure, arm: Arm, served: str) -> None:  # noqa: ARG001 - it has served

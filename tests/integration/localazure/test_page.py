@@ -73,11 +73,11 @@ def test_prometheus_reads_its_page(looked_at: Arm) -> None:
             for sample in family.samples
         }
 
-    failed = ("localazure_scoring_requests_total", "green", "looked-at", "424")
+    failed = ("localazure_scoring_requests_total", "green", "looked-at", "live", "424")
     found = wait_for(read, lambda seen: failed in seen, 10)
     assert found[failed] == 1
-    assert found["localazure_scoring_requests_total", "blue", "looked-at", "200"] == 6
-    assert found["localazure_scoring_request_duration_seconds_count", "blue", "looked-at"] == 6
+    assert found["localazure_scoring_requests_total", "blue", "looked-at", "live", "200"] == 6
+    assert found["localazure_scoring_request_duration_seconds_count", "blue", "looked-at", "live"] == 6
     assert found["localazure_traffic_percent", "blue", "looked-at", "live"] == 100
     assert found["localazure_traffic_percent", "green", "looked-at", "mirror"] == 20
     assert found["localazure_instances_ready", "green", "looked-at"] == 1

@@ -2,10 +2,13 @@
 
 import concurrent.futures
 import contextlib
+import json
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,8 +24,8 @@ pytestmark = pytest.mark.timeout(120)
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[LocalAzure]:
-    """Quota for two small deployments, and for few requests and connections."""
-    quota = ("deployments=2", "instances=3", "cores=16", "requests=5", "connections=12")
+    """Quota for two small deployments, and for few requests, bytes and connections."""
+    quota = ("deployments=2", "instances=3", "cores=16", "requests=5", "connections=12", "bandwidth=1")
     with LocalAzure(None, "--timing", "instant", *(part for name in quota for part in ("--quota", name))) as running:
         yield running
 
@@ -78,6 +81,28 @@ def test_more_requests_a_second_than_the_quota_are_429(small: LocalAzure) -> Non
         assert "RateLimitExceeded" in {answer.json()["error"]["code"] for answer in refused}
         assert any(answer.status_code == 200 for answer in answers)
         wait_for(lambda: score().status_code, lambda status: status == 200, timeout_s=20)
+
+
+@pytest.mark.usefixtures("environment")
+def test_more_bytes_a_second_than_the_quota_are_delayed(small: LocalAzure) -> None:
+    """Nothing is refused; copies for the mirror count as well, and the log tells how long was waited."""
+    with Arm(small.environ) as arm:
+        uri = arm.endpoint("scale", traffic={"blue": 100}, mirrorTraffic={"green": 50})
+        headers = {"Authorization": f"Bearer {arm.key('scale')}"}
+        log = small.state_dir / "traffic.jsonl"
+        known = len(log.read_text().splitlines())
+
+        def rows() -> list[dict[str, Any]]:
+            return [json.loads(line) for line in log.read_text().splitlines()[known:]]
+
+        started = time.monotonic()
+        while sum(row["mirrored"] for row in rows()) < 3:
+            assert arm.scoring.post(uri, json={"pad": "a" * 500_000}, headers=headers).status_code == 200
+        took_s, seen = time.monotonic() - started, rows()
+    megabytes = sum(row["request_bytes"] + row["response_bytes"] for row in seen) / 1e6
+    assert took_s > 0.9 * (megabytes - 1)  # a second's worth is there at first
+    assert {row["response_code"] for row in seen} == {200}
+    assert sum(int(row["request_delay_ms"] or 0) for row in seen) > 0
 
 
 def test_more_connections_than_the_quota_are_closed(small: LocalAzure) -> None:

@@ -78,7 +78,7 @@ def test_every_answer_carries_request_ids(arm: Arm) -> None:
 
 def test_secrets_are_the_owner_s_alone(azure: LocalAzure) -> None:
     """The server's key, the client secret, the endpoints' keys: nobody else on the machine reads them."""
-    private = ["tls/server-key.pem", "environment.json", "identity.json", "gateway/xds/routes.json"]
+    private = ["tls/server-key.pem", "environment.json", "identity.json", "gateway/xds/live.json"]
     for name in private:
         assert stat.S_IMODE((azure.state_dir / name).stat().st_mode) == 0o600, name
     assert not any(b"PRIVATE" in path.read_bytes() for path in (azure.state_dir / "tls").glob("authority*"))

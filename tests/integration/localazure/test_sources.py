@@ -92,6 +92,23 @@ async def test_users_are_counted_without_the_recorded_requests(deployed: str) ->
     assert sum(len(batch.candidate_latencies_ms) + len(batch.live_latencies_ms) for batch in logged) == 12  # type: ignore[arg-type]
 
 
+async def test_copies_are_compared_with_what_they_are_copies_of(deployed: str, arm: Arm) -> None:
+    """In the shadow the log pairs them by their ids: of the live deployment as many requests count as were mirrored."""
+    arm.endpoint(deployed, traffic={"blue": 100}, mirrorTraffic={"green": 50})
+    begun = datetime.now(UTC)
+    for _ in range(30):
+        assert arm.score(deployed, {"x": 1}).status_code == 200
+
+    def log() -> TrafficLog:
+        stretches = Stretches(30, 0, clock=later(begun - timedelta(seconds=30)))
+        workspace_id = os.environ["AZURE_LOG_ANALYTICS_WORKSPACE_ID"]
+        return TrafficLog(deployed, workspace_id, stretches, candidate="green", live="blue", mirrored=True)
+
+    found = await until_told(log, lambda batch: batch.live_requests - batch.candidate_requests, 0)
+
+    assert 0 < sum(batch.candidate_requests for batch in found) < 30
+
+
 async def test_a_source_that_is_not_there_is_no_evidence(deployed: str) -> None:
     """A workspace that does not exist is refused in words, and trying again does not help."""
     source = TrafficLog(deployed, "nowhere", Stretches(10, 0, clock=later(datetime.now(UTC))), candidate="g", live="b")

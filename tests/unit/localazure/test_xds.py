@@ -1,8 +1,9 @@
 """What is wanted of the gateway, said in Envoy's words."""
 
+import dataclasses
 from pathlib import Path
 
-from localazure import xds
+from localazure import routes, xds
 
 BLUE = xds.Target((xds.Instance(1001), xds.Instance(1002, draining=True)), request_timeout_ms=1500, max_pending=4)
 GREEN = xds.Target((xds.Instance(1003),))
@@ -11,7 +12,7 @@ ENDPOINT = xds.Endpoint("shop", ("key1", "key2"), {"blue": 70, "green": 30}, {},
 
 def rules(endpoint: xds.Endpoint) -> list[xds.Resource]:
     """The endpoint's routes, in order."""
-    found: list[xds.Resource] = xds.routes([endpoint])["resources"][0]["virtual_hosts"][0]["routes"]
+    found: list[xds.Resource] = routes.live([endpoint])["resources"][0]["virtual_hosts"][0]["routes"]
     return found
 
 
@@ -54,12 +55,28 @@ def test_pinned_requests_are_not_mirrored() -> None:
     assert mirroring == forwards(endpoint)
 
 
+def test_everything_of_an_endpoint_shares_its_bandwidth() -> None:
+    """Copies as well; a Kubernetes endpoint has no such limit."""
+    for endpoint, expected in ((ENDPOINT, {"shop"}), (dataclasses.replace(ENDPOINT, kubernetes=True), set())):
+        hosts = routes.mirrors([endpoint])["resources"][0]["virtual_hosts"]
+        found = [*rules(endpoint), *(route for host in hosts for route in host["routes"])]
+        limits = [rule["typed_per_filter_config"] for rule in found if "route" in rule]
+        assert len(limits) == 6
+        buckets = {
+            limit[routes.BANDWIDTH][which]["bucket_id"]
+            for limit in limits
+            if limit
+            for which in ("request_limit", "response_limit")
+        }
+        assert buckets == expected
+
+
 def test_the_version_changes_exactly_when_the_routes_do() -> None:
     """It is how the gateway is seen to have taken them."""
     same = xds.Endpoint("shop", ("key1", "key2"), {"blue": 70, "green": 30}, {}, {"blue": BLUE, "green": GREEN})
     other = xds.Endpoint("shop", ("key1", "key2"), {"blue": 69, "green": 31}, {}, {"blue": BLUE, "green": GREEN})
-    assert xds.routes([ENDPOINT])["version_info"] == xds.routes([same])["version_info"]
-    assert xds.routes([ENDPOINT])["version_info"] != xds.routes([other])["version_info"]
+    assert routes.live([ENDPOINT])["version_info"] == routes.live([same])["version_info"]
+    assert routes.live([ENDPOINT])["version_info"] != routes.live([other])["version_info"]
 
 
 def forwards(endpoint: xds.Endpoint) -> list[xds.Resource]:
