@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from prefect import flow, runtime
+from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Failed
 
@@ -30,6 +30,7 @@ from tasks.rollback import roll_back_own
 from tasks.scale import scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
+from tasks.this_run import run_id
 from tasks.verify import verify_traffic
 
 
@@ -117,7 +118,7 @@ async def _back(
         decisions.append(failure.decision)
     reason = str(failure) or type(failure).__name__
     try:
-        undone = await roll_back_own(project.config.workspace, project.endpoint, str(runtime.flow_run.id))
+        undone = await roll_back_own(project.config.workspace, project.endpoint, str(run_id()))
     except SaferolloutError as error:
         kind = Drifted if isinstance(error, Drifted) else NotRestored
         msg = (

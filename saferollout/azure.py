@@ -170,7 +170,7 @@ class Workspace:
                     raise
                 failure = str(error)
                 shown = self.existing(endpoint).deployments.get(name)
-                if shown is None or shown.provisioning_state not in ("Failed", "Canceled"):
+                if shown is None or not shown.broken:
                     raise
         state = self._read_back(endpoint, lambda state: _is_final(state, name), "a final state")
         if state.deployments[name].provisioning_state != "Succeeded":

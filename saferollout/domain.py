@@ -23,6 +23,11 @@ class DeploymentState(Value):
     environment: str = ""
     tags: dict[str, str] = Field(default={})
 
+    @property
+    def broken(self) -> bool:
+        """Whether Azure could not bring it up."""
+        return self.provisioning_state in ("Failed", "Canceled")
+
     def has(self, tags: dict[str, str]) -> bool:
         """Whether it has all these tags."""
         return tags.items() <= self.tags.items()

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Any, Literal
-from uuid import UUID
 
 from prefect import get_client, runtime, task
 from prefect.flow_runs import apause_flow_run, asuspend_flow_run
@@ -21,6 +20,7 @@ from saferollout.plan import Plan
 from saferollout.record import now
 from tasks.access import in_workspace
 from tasks.policy import STEP
+from tasks.this_run import run_id
 
 POLL_S = 2
 GRACE_S = 86400
@@ -91,7 +91,7 @@ def _form(evidence: str) -> Any:
 async def _close_question() -> None:
     """Go on as running: whoever answers too late is told so."""
     async with get_client() as client:
-        await client.set_flow_run_state(UUID(str(runtime.flow_run.id)), Running(), force=True)
+        await client.set_flow_run_state(run_id(), Running(), force=True)
 
 
 def brief(version: str) -> str:

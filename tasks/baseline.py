@@ -13,6 +13,7 @@ from saferollout.project import Project
 from saferollout.record import Owner, Record
 from tasks.access import in_workspace
 from tasks.policy import STEP
+from tasks.this_run import run_id
 
 NAME = "baseline"
 
@@ -23,7 +24,7 @@ async def take_baseline(project: Project) -> Plan | None:
     workspace = project.config.workspace
     state = await in_workspace(workspace, lambda azure: azure.existing(project.endpoint))
     record = Record.from_tags(state.tags)
-    owner = Owner.here(str(runtime.flow_run.id), in_process=not runtime.deployment.id)
+    owner = Owner.here(str(run_id()), in_process=not runtime.deployment.id)
     if record and record.model and record.owner.flow_run == owner.flow_run:
         found = project.with_model(ModelVersion.parse(record.model))  # what `latest` meant when this run began
     elif wanted := project.model:
@@ -39,7 +40,7 @@ async def take_baseline(project: Project) -> Plan | None:
 
 async def _begun_before() -> bool:
     """Whether this run took its baseline before it was suspended: then the record must still be there."""
-    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[UUID(str(runtime.flow_run.id))]))
+    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run_id()]))
     async with get_client() as client:
         runs = await client.read_task_runs(flow_run_filter=of_run)
     return any(

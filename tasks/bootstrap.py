@@ -36,7 +36,7 @@ def _create_first(azure: Workspace, project: Project) -> None:
     if there and TAG_ROLLOUT not in there.tags:
         msg = f"deployment {slot} exists and no bootstrap made it; give it traffic, or delete it"
         raise Refused(msg)
-    if there and there.provisioning_state in ("Failed", "Canceled"):
+    if there and there.broken:
         azure.delete_deployment(project.endpoint, slot)
     tags = {TAG_ROLLOUT: "bootstrap", TAG_REVISION: project.revision}
     azure.create_deployment(project.deployment_path, project.endpoint, slot, model=project.model, tags=tags)

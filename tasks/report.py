@@ -23,6 +23,7 @@ from saferollout.record import now
 from tasks.access import in_workspace
 from tasks.artifacts import shown
 from tasks.policy import STEP
+from tasks.this_run import run_id
 
 
 @task(task_run_name="report", **STEP)
@@ -36,9 +37,8 @@ async def report(
     """Read the endpoint and the steps back, write the report and return it."""
     state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
     async with get_client() as client:
-        run_id = UUID(str(runtime.flow_run.id))
-        steps = await _steps(client, run_id)
-        duration_s, waiting_s = await _durations(client, run_id)
+        steps = await _steps(client, run_id())
+        duration_s, waiting_s = await _durations(client, run_id())
     candidate = state.deployments.get(plan.candidate)
     result = Outcome(
         outcome=outcome,
