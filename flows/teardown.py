@@ -3,7 +3,7 @@
 from prefect import flow
 
 from saferollout.config import WorkspaceConfig
-from saferollout.errors import ConfigError, Problem
+from saferollout.names import check_confirmed
 from saferollout.project import resolve_workspace
 from tasks.remove import delete_endpoint
 
@@ -17,9 +17,6 @@ async def teardown(endpoint: str, confirm: str, workspace: WorkspaceConfig | Non
         confirm: The endpoint's name once more.
         workspace: Where it is; by default what the environment names.
     """
-    if confirm != endpoint:
-        raise ConfigError(
-            Problem("teardown", "confirm", f"is {confirm!r}", f"repeat the endpoint's name, {endpoint!r}")
-        )
+    check_confirmed(endpoint, confirm)
     await delete_endpoint(resolve_workspace(workspace), endpoint)
     return f"{endpoint} deleted"

@@ -2,6 +2,8 @@
 
 import re
 
+from saferollout.errors import ConfigError, Problem
+
 _NAME = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9])*")
 
 
@@ -19,3 +21,11 @@ def check_name(kind: str, name: str) -> str:
 def check_deployment_name(name: str) -> str:
     """``check_name`` for a deployment."""
     return check_name("deployment", name)
+
+
+def check_confirmed(endpoint: str, confirm: str) -> None:
+    """Raise ConfigError unless ``confirm`` repeats the endpoint's name."""
+    if confirm != endpoint:
+        raise ConfigError(
+            Problem("teardown", "confirm", f"is {confirm!r}", f"repeat the endpoint's name, {endpoint!r}")
+        )

@@ -71,7 +71,7 @@ def load(config_path: Path | str, model: ModelVersion | None = None, deployment:
     path = Path(config_path).resolve()
     content = yamlfile.read(path)
     if deployment is not None:
-        content["deployment"] = str(deployment)
+        content["deployment"] = str(deployment.resolve())
     if isinstance(content.setdefault("workspace", {}), dict):
         content["workspace"] = {name: field.default for name, field in WorkspaceConfig.model_fields.items()} | content[
             "workspace"

@@ -19,6 +19,6 @@ async def preflight(config: str, model: ModelVersion | None, deployment: str | N
 
 
 def _checked(config: str, model: ModelVersion | None, deployment: str | None) -> Project:
-    found = project.load(config, model, Path(deployment).resolve() if deployment else None)
+    found = project.load(config, model, Path(deployment) if deployment else None)
     check(found)
     return found

@@ -13,11 +13,12 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markdown import Markdown
 
-from saferollout import yamlfile
+from saferollout import project, yamlfile
 from saferollout.cli import running
 from saferollout.cli.choices import Approve, Candidate
 from saferollout.config import ModelVersion, RolloutConfig
 from saferollout.errors import ConfigError, Problem
+from saferollout.names import check_confirmed
 
 app = typer.Typer(
     name="saferollout",
@@ -65,7 +66,8 @@ def demo(
     requests_per_s: Annotated[float, typer.Option(min=0.1, max=100, help="The users' requests a second.")] = 20,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")] = None,
     state_dir: Annotated[
-        Path | None, typer.Option(help="Keep state and logs here; by default they are removed at the end.")
+        Path | None,
+        typer.Option(help="Keep state and logs here, in a new folder; by default they are removed at the end."),
     ] = None,
 ) -> None:
     """Watch a whole rollout on this machine: local Azure, users' traffic, gates, approvals."""
@@ -128,6 +130,7 @@ def bootstrap(
     as_json: Json = False,
 ) -> None:
     """Create the endpoint and its first deployment."""
+    project.load(config, deployment=deployment)  # before Prefect is even started: mistakes are told at once
     from flows.bootstrap import bootstrap as flow
 
     endpoint = running.flow_here(flow, config=str(config), deployment=str(deployment) if deployment else None)
@@ -137,13 +140,16 @@ def bootstrap(
 @app.command()
 def rollback(
     endpoint: Endpoint,
-    force: Annotated[bool, typer.Option(help="Also when somebody else changed the traffic meanwhile.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Also when somebody else changed the traffic meanwhile.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Undo an endpoint's rollout, from its tags alone; the workspace is the environment's."""
+    workspace = project.resolve_workspace(None)
     from flows.rollback import rollback as flow
 
-    record = running.flow_here(flow, endpoint=endpoint, force=force)
+    record = running.flow_here(flow, endpoint=endpoint, workspace=workspace, force=force)
     text = f"Rollout {record.rollout} of **{endpoint}** undone: {record.baseline.live} has all traffic."
     _print(record.model_dump(mode="json"), text, as_json=as_json)
 
@@ -151,28 +157,34 @@ def rollback(
 @app.command()
 def retire(
     endpoint: Annotated[str | None, typer.Argument(help="The endpoint's name; default: all.")] = None,
-    now: Annotated[bool, typer.Option(help="Do not wait for the end of the keep window.")] = False,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait for the end of the keep window.")] = False,
     as_json: Json = False,
 ) -> None:
     """Delete old deployments whose keep window is over."""
     if now and endpoint is None:
         raise ConfigError(Problem("command line", "--now", "needs an endpoint", "name the one whose window shall end"))
+    workspace = project.resolve_workspace(None)
     from flows.retire import retire as flow
 
-    done = running.flow_here(flow, endpoint=endpoint, now=now)
+    done = running.flow_here(flow, endpoint=endpoint, workspace=workspace, now=now)
     _print({"done": done}, done, as_json=as_json)
 
 
 @app.command()
 def teardown(
     endpoint: Endpoint,
-    confirm: Annotated[str, typer.Option(prompt="This deletes the endpoint. Repeat its name", help="Its name again.")],
+    confirm: Annotated[
+        str,
+        typer.Option(prompt="This deletes the endpoint. Repeat its name", help="Its name again; asked for if missing."),
+    ],
     as_json: Json = False,
 ) -> None:
     """Delete an endpoint with all its deployments."""
+    workspace = project.resolve_workspace(None)
+    check_confirmed(endpoint, confirm)
     from flows.teardown import teardown as flow
 
-    done = running.flow_here(flow, endpoint=endpoint, confirm=confirm)
+    done = running.flow_here(flow, endpoint=endpoint, workspace=workspace, confirm=confirm)
     _print({"done": done}, done, as_json=as_json)
 
 

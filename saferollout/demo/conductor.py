@@ -41,7 +41,7 @@ class Options:
 def conduct(
     candidate: Candidate, approve: Approve, requests_per_s: float, json_file: Path | None, state_dir: Path | None
 ) -> int:
-    """Run the demo and return its exit code: 0 promoted, 1 rolled back."""
+    """Run the demo and return its exit code: 0 promoted, 1 rolled back, 130 interrupted."""
     if not (HOME / "configs" / "rollout.yaml").exists():
         raise ConfigError(Problem(str(HOME), "", "holds no configs/", "run the demo from a clone of the repository"))
     if json_file and not json_file.parent.is_dir():
@@ -49,8 +49,12 @@ def conduct(
         raise ConfigError(Problem("command line", "--json", problem, "create it or name another file"))
     console = Console(stderr=True)
     options = Options(candidate, approve, requests_per_s, json_file)
-    with _directory(state_dir) as directory:
-        result, report = _Demo(options, directory, console).run()
+    try:
+        with _directory(state_dir) as directory:
+            result, report = _Demo(options, directory, console).run()
+    except KeyboardInterrupt:
+        console.print("\nInterrupted: everything that the demo started is stopped.")
+        return 130
     if json_file:
         json_file.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     console.print(Markdown(report))
@@ -162,7 +166,7 @@ class _Demo:
                 }
                 run = await client.read_flow_run(run_id)
                 self._shown.status = {"Suspended": "waiting for a decision", "Running": ""}.get(
-                    run.state_name or "", (run.state_name or "").lower()
+                    run.state_name or "", "the worker is starting the run"
                 )
                 self._screen.update()
                 await asyncio.sleep(1)
@@ -174,10 +178,9 @@ class _Demo:
             if self._options.approve is Approve.AUTO:
                 return await ask(question)
             self._screen.pause()
-            try:
-                return await ask(question)
-            finally:
-                self._screen.resume()
+            answer = await ask(question)
+            self._screen.resume()
+            return answer
 
         return quietly
 
@@ -208,6 +211,8 @@ def _directory(chosen: Path | None) -> Iterator[Path]:
     """The chosen directory, or a temporary one that is removed afterwards."""
     if chosen is not None:
         chosen.mkdir(parents=True, exist_ok=True)
+        if any(chosen.iterdir()):
+            raise ConfigError(Problem("command line", "--state-dir", f"{chosen} is not empty", "name a new folder"))
         yield chosen.resolve()
         return
     directory = Path(tempfile.mkdtemp(prefix="saferollout-demo-"))

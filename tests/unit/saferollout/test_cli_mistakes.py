@@ -59,6 +59,34 @@ def test_a_mistake_exits_2_and_calls_nothing(
     assert (done.returncode, done.stdout, calls[1]) == (2, "", [])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (("rollback", "diabetes"), "workspace: name: environment variable AZUREML_WORKSPACE_NAME is not set"),
+        (("retire",), "workspace: name: environment variable AZUREML_WORKSPACE_NAME is not set"),
+        (
+            ("bootstrap", "rollout.yaml"),
+            "rollout.yaml: workspace.name: environment variable AZUREML_WORKSPACE_NAME is not set",
+        ),
+        (("bootstrap", "rollout.yaml", "--deployment", "none.yml"), "rollout.yaml: deployment: no such file: none.yml"),
+        (("teardown", "diabetes", "--confirm", "diabetse"), "teardown: confirm: is 'diabetse'"),
+    ],
+)
+def test_a_mistake_is_told_before_prefect_is_started(
+    saferollout: Saferollout, calls: tuple[str, list[str]], arguments: tuple[str, ...], problem: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """The other commands, too, look at what they were given before anything is called."""
+    if "AZUREML_WORKSPACE_NAME" in problem:
+        monkeypatch.delenv("AZUREML_WORKSPACE_NAME", raising=False)
+
+    done = saferollout(*arguments)
+
+    assert done.stderr.startswith(f"error: {problem}")
+    assert (done.returncode, done.stdout, calls[1]) == (2, "", [])
+    assert len(done.stderr.splitlines()) == 1
+
+
 @pytest.mark.parametrize("command", ["run", "submit"])
 @pytest.mark.parametrize("model", ["diabetes:2", "azureml:diabetes", "azureml:diabetes@newest", "azureml:a:b:c", ""])
 def test_a_wrong_model_exits_2(
