@@ -22,9 +22,6 @@ KINDS = ("codes", "models", "environments", "data")
 CONTAINER = "azureml-blobstore"
 DATASTORE = "workspaceblobstore"
 
-NO_ENGINE = "custom containers, for want of a container engine"
-
-
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "models": {"flavors": {}, "modelType": "custom_model"},
     "data": {"dataType": "uri_file"},
@@ -79,10 +76,11 @@ class Assets:
             if match[1] != DATASTORE:
                 raise not_implemented(f"the datastore '{match[1]}': it has '{DATASTORE}' only")
             return Location(CONTAINER, match[2])
-        path = urllib.parse.urlsplit(uri).path
-        prefix = urllib.parse.urlsplit(self._blobs.url).path + "/"
-        if uri.startswith("https://") and path.startswith(prefix):
-            container, _, name = urllib.parse.unquote(path.removeprefix(prefix)).partition("/")
+        asked, own = urllib.parse.urlsplit(uri), urllib.parse.urlsplit(self._blobs.url)
+        if asked.scheme == "https" and asked.hostname == own.hostname:
+            # The SDK joins a build context's address from parts, and what is the account's path here gets lost.
+            path = urllib.parse.unquote(asked.path.removeprefix(own.path).removeprefix("/"))
+            container, _, name = path.partition("/")
             return Location(container, name.rstrip("/"))
         raise not_implemented(f"files at '{uri}': give a local path, or a path in the datastore '{DATASTORE}'")
 
@@ -230,28 +228,6 @@ class Assets:
 
     def _missing_container(self, kind: str, name: str) -> Exception:
         return not_found(f"There is no {kind.removesuffix('s')} '{name}' in the workspace '{self._scope.workspace}'.")
-
-
-def require_conda(resource: Document) -> str | dict[str, Any]:
-    """An environment version's conda file. Raises ArmError (501) for one without: it would need a container engine."""
-    properties: dict[str, Any] = resource["properties"]
-    if properties.get("build"):
-        raise not_implemented(
-            f"{NO_ENGINE}: the environment '{resource['id'].split('/')[-3]}' is built from a Dockerfile"
-        )
-    for name, route in (properties.get("inferenceConfig") or {}).items():
-        if route and route.get("path") != _SERVER_ROUTES.get(name):
-            raise not_implemented(f"{NO_ENGINE}: the image {properties.get('image')} brings its own server")
-    if not properties.get("condaFile") and (known := minimal(str(properties.get("image")))):
-        return known
-    if not properties.get("condaFile"):
-        raise not_implemented(f"{NO_ENGINE}: the image {properties.get('image')} has everything, without a conda file")
-    conda: str | dict[str, Any] = properties["condaFile"]
-    return conda
-
-
-_SERVER_ROUTES = {"livenessRoute": "/", "readinessRoute": "/", "scoringRoute": "/score"}
-"""Those of Azure ML's own inference server, which some environments spell out."""
 
 
 def _check_name(*names: str) -> None:

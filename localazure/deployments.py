@@ -14,9 +14,10 @@ from localazure import endpoints, rules, settings, shapes
 from localazure.arm import ArmError, Scope, bad_request, json_object, not_found, system_data
 from localazure.autoscaler import Scaling
 from localazure.clock import Change
-from localazure.instances import InstanceFailed
+from localazure.instances import InstanceFailed, Setup
 from localazure.operations import Operations
 from localazure.paging import page
+from localazure.programs import Programs
 from localazure.quota import Quota
 from localazure.revisions import SERVER_LOG, STORAGE_LOG, Revisions
 from localazure.runtime import Limits, Runtime
@@ -48,6 +49,7 @@ class Deployments:
         store: Store,
         operations: Operations,
         runtime: Runtime,
+        programs: Programs,
         revisions: Revisions,
         quota: Quota,
         scope: Scope,
@@ -56,6 +58,7 @@ class Deployments:
         self._store = store
         self._operations = operations
         self._runtime = runtime
+        self._programs = programs
         self._revisions = revisions
         self._quota = quota
         self._scope = scope
@@ -85,9 +88,8 @@ class Deployments:
                 self._apply(endpoint, name, _CHANGES[state])
             elif document.get("serving"):
                 work = functools.partial(self._run, endpoint, name, document["serving"])
-                self._operations.start(
-                    _resource(endpoint, name), work, functools.partial(self._restored, endpoint, name)
-                )
+                settle = functools.partial(self._restored, endpoint, name)
+                self._operations.start(_resource(endpoint, name), work, settle)
 
     async def _list(self, request: Request) -> Response:
         endpoint = request.path_params["endpoint"]
@@ -99,27 +101,28 @@ class Deployments:
         endpoint, name = request.path_params["endpoint"], request.path_params["deployment"]
         match request.method:
             case "PUT":
-                return self._put(endpoint, name, await json_object(request))
+                return await self._put(endpoint, name, await json_object(request))
             case "PATCH":
                 return self._patch(endpoint, name, await json_object(request))
             case "DELETE":
                 return self._delete(endpoint, name)
         return JSONResponse(self._rendered(endpoint, name))
 
-    def _put(self, endpoint: str, name: str, body: dict[str, Any]) -> Response:
+    async def _put(self, endpoint: str, name: str, body: dict[str, Any]) -> Response:
         rules.check_name("deployment", name)
         shapes.check(body, shapes.DEPLOYMENT)
+        rules.check_identity(body.get("identity"))
+        compute = endpoints.compute_of(self._endpoint(endpoint))
+        properties = settings.complete(body.get("properties") or {}, compute)
+        await self._programs.require(properties)
+        # nothing waits from here on: what has been checked stays so
         parent = self._endpoint(endpoint)
         endpoints.require_settled(parent)
         old = self._store.get(KIND, _key(endpoint, name))
         if old is None:
             self._quota.check_deployments(sum(1 for _ in self._store.items(KIND, endpoint.lower() + "/")))
-        compute = endpoints.compute_of(parent)
         if compute == settings.KUBERNETES:
             rules.check_names_together(endpoint, name)
-        rules.check_identity(body.get("identity"))
-        properties = settings.complete(body.get("properties") or {}, compute)
-        self._revisions.require_assets(properties)
         sku = body.get("sku") or {}
         rules.check_tags(body.get("tags") or {})
         resource = {
@@ -178,8 +181,13 @@ class Deployments:
                 await self._run(endpoint, name, document["serving"])
             resource = document["resource"]
             wanted = {"properties": resource["properties"], "capacity": resource["sku"]["capacity"]}
-            await self._run(endpoint, name, wanted)
-            self._store.put(KIND, _key(endpoint, name), {**document, "serving": wanted})
+            setup = await self._run(endpoint, name, wanted)
+            with self._store.transaction():
+                self._store.put(KIND, _key(endpoint, name), {**document, "serving": wanted})
+                if change is not Change.DEPLOYMENT_SCALE:
+                    parent = self._endpoint(endpoint)
+                    endpoints.score_at(parent, setup.program.scored_at)
+                    self._store.put(endpoints.KIND, endpoint.lower(), parent)
 
         settle = functools.partial(self._settle, endpoint, name)
         made = functools.partial(self._rendered, endpoint, name)
@@ -214,7 +222,7 @@ class Deployments:
         settle = functools.partial(self._settle, endpoint, name)
         return self._operations.start(_resource(endpoint, name), work, settle, Change.DEPLOYMENT_DELETE)
 
-    async def _run(self, endpoint: str, name: str, wanted: dict[str, Any]) -> None:
+    async def _run(self, endpoint: str, name: str, wanted: dict[str, Any]) -> Setup:
         properties, capacity = wanted["properties"], wanted["capacity"]
         requests = properties["requestSettings"]
         scaling = Scaling.parse(properties)
@@ -233,6 +241,7 @@ class Deployments:
                 f" deployment's logs.",
             ) from error
         self._revisions.tidy(endpoint, name, keep=setup)
+        return setup
 
     async def _get_logs(self, request: Request) -> Response:
         endpoint, name = request.path_params["endpoint"], request.path_params["deployment"]

@@ -136,7 +136,8 @@ class Endpoints:
             "systemData": system_data(old["resource"]["systemData"] if old else None),
         }
         keys = old["keys"] if old else credentials.first_keys(given.get("keys") or {})
-        return self._begin(name, {"resource": resource, "keys": keys}, 200 if old else 201)
+        document = {"resource": resource, "keys": keys, _SCORED_AT: old and old.get(_SCORED_AT)}
+        return self._begin(name, document, 200 if old else 201)
 
     def _patch(self, name: str, body: dict[str, Any]) -> Response:
         document = self._document(name)
@@ -273,9 +274,16 @@ class Endpoints:
 
     def _render(self, document: Document) -> Document:
         resource = document["resource"]
-        score = self._runtime.scoring_uri(resource["name"])
-        uris = {"scoringUri": score, "swaggerUri": score.removesuffix("/score") + "/swagger.json"}
+        root = self._runtime.address(resource["name"])
+        uris = {"scoringUri": root + (document.get(_SCORED_AT) or "/score"), "swaggerUri": root + "/swagger.json"}
         return {**resource, "properties": {**resource["properties"], **uris}}
+
+
+def score_at(document: Document, path: str) -> None:
+    """Let the endpoint's scoring address lead to `path`: to where its last deployment is scored, as on Azure."""
+    document[_SCORED_AT] = path
+    if document.get("previous"):
+        document["previous"][_SCORED_AT] = path
 
 
 def missing_endpoint(name: str, scope: Scope) -> ArmError:
@@ -327,6 +335,7 @@ _FILTERS = {
     "properties": pairs(lambda resource: resource["properties"]["properties"]),
 }
 
+_SCORED_AT = "scored_at"
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 
 

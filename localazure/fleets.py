@@ -50,7 +50,7 @@ class Fleet:
     def instances(self) -> tuple[xds.Instance, ...]:
         """The instances that the gateway shall know."""
         return tuple(
-            xds.Instance(instance.port, instance.draining or not instance.well) for instance in self._instances
+            xds.Instance(instance.address.port, instance.draining or not instance.well) for instance in self._instances
         )
 
     async def shape(self, setup: Setup, count: int, drain_timeout_s: float) -> None:
@@ -80,7 +80,7 @@ class Fleet:
 
     async def requests_under_way(self) -> int:
         """How many requests all instances are answering."""
-        return sum([await self._under_way(instance.port) for instance in list(self._instances)])
+        return sum([await self._under_way(instance.address.port) for instance in list(self._instances)])
 
     async def drain(self) -> None:
         """End all instances, each after it has answered what it has."""
@@ -155,7 +155,7 @@ class Fleet:
         while waiting and self._clock.monotonic() < deadline:
             for instance in list(waiting):
                 # Twice in a row: a worker thread of the gateway may have chosen the instance just before the change.
-                quiet[instance] = 0 if await self._under_way(instance.port) else quiet[instance] + 1
+                quiet[instance] = 0 if await self._under_way(instance.address.port) else quiet[instance] + 1
                 if quiet[instance] >= 2:
                     waiting.remove(instance)
             if waiting:
@@ -209,7 +209,7 @@ class Fleet:
 
     async def _rotate(self, instance: Instance) -> None:
         """Keep the instance out of rotation while its readiness probe fails."""
-        async for well in instance.setup.readiness.changes(instance.health, self._clock):
+        async for well in instance.setup.readiness.changes(instance.address.readiness, self._clock):
             instance.well = well
             instance.tell(f"WARNING: the readiness probe {'passes again' if well else 'failed too often: no requests'}")
             await self._publish_safely()

@@ -1,13 +1,13 @@
-"""One instance of a deployment: a real `azmlinfsrv` process."""
+"""One instance of a deployment: a server process or a container."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-import socket
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import httpx
 
@@ -16,24 +16,47 @@ from localazure.probes import Probe
 from localazure.processes import Process
 
 POLL_S = 0.1
-BACKLOG = 2048
 STOP_GRACE_S = 10
-
-_LAUNCHER = Path(__file__).with_name("scoring_server.py")
 
 
 class InstanceFailed(Exception):
-    """The server ended, or did not become ready; the message says what its log says."""
+    """It did not start, ended, or did not become ready; the message says what its log says."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an instance is scored, and where its probes ask; on loopback."""
+
+    port: int
+    liveness: str
+    readiness: str
+
+
+@dataclass(frozen=True)
+class Started:
+    """What has been started; `address` waits until it is known."""
+
+    process: Process
+    address: Callable[[], Awaitable[Address]]
+
+
+class Program(Protocol):
+    """What an instance runs; equal programs make equal instances."""
+
+    @property
+    def scored_at(self) -> str:
+        """The path that it is scored at."""
+
+    async def start(self, log: Path, clock: Clock) -> Started:
+        """Start it, its output to `log`."""
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What an instance runs: everything that makes one revision of a deployment."""
+    """Everything that makes one revision of a deployment; its files are below `folder`."""
 
-    python: Path
-    entry_script: Path
-    app_root: Path
-    environment: Mapping[str, str]
+    program: Program
+    folder: Path
     log: Path
     liveness: Probe
     readiness: Probe
@@ -42,34 +65,22 @@ class Setup:
 class Instance:
     """A running server on a loopback port of its own."""
 
-    def __init__(self, setup: Setup, port: int, process: Process, log_start: int, clock: Clock) -> None:
+    def __init__(self, setup: Setup, started: Started, log_start: int, clock: Clock) -> None:
         self.setup = setup
-        self.port = port
         self.draining = False
         self.well = True
         """Whether its readiness probe passes."""
-        self._process = process
+        self._process = started.process
+        self._locate = started.address
+        self._address: Address | None = None
         self._log_start = log_start
         self._clock = clock
 
     @classmethod
     async def start(cls, setup: Setup, clock: Clock) -> Instance:
         """Start the server; it is not ready yet (see `ready`)."""
-        listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
-        with listener, setup.log.open("ab") as output:
-            port = listener.getsockname()[1]
-            process = await Process.start(
-                [
-                    *(setup.python, _LAUNCHER, str(listener.fileno())),
-                    *("--entry_script", setup.entry_script, "--port", str(port)),
-                ],
-                output=output,
-                env={**setup.environment, "AML_APP_ROOT": str(setup.app_root)},
-                cwd=setup.app_root,
-                pass_fds=[listener.fileno()],
-                grace_s=STOP_GRACE_S,
-            )
-            return cls(setup, port, process, output.tell(), clock)
+        log_start = setup.log.stat().st_size if setup.log.exists() else 0
+        return cls(setup, await setup.program.start(setup.log, clock), log_start, clock)
 
     async def ready(self) -> None:
         """Wait until the server answers its readiness probe. Raises InstanceFailed."""
@@ -92,13 +103,15 @@ class Instance:
             await asyncio.gather(exited, probing, return_exceptions=True)
 
     @property
-    def health(self) -> str:
-        """Where its probes ask."""
-        return f"http://127.0.0.1:{self.port}/"
+    def address(self) -> Address:
+        """Where it is asked, once it is ready."""
+        if self._address is None:
+            raise RuntimeError("the instance has not been ready")
+        return self._address
 
     async def hung(self) -> None:
         """Wait until the liveness probe has failed too often."""
-        async for well in self.setup.liveness.changes(self.health, self._clock):
+        async for well in self.setup.liveness.changes(self.address.liveness, self._clock):
             if not well:
                 return
 
@@ -136,12 +149,13 @@ class Instance:
         return (telling or written or ["(empty log)"])[-1]
 
     async def _probe(self) -> None:
+        address = self._address = await self._locate()
         async with httpx.AsyncClient(trust_env=False, timeout=self.setup.readiness.patience_s) as client:
             while True:
                 try:
                     # The socket listens before the server runs, so the first probe waits in its queue and is answered
                     # the moment the server is up.
-                    if (await client.get(self.health)).status_code == 200:
+                    if (await client.get(address.readiness)).status_code == 200:
                         return
                 except httpx.HTTPError:
                     pass

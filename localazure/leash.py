@@ -7,6 +7,7 @@ package, so that it starts in some twenty milliseconds and any program may use i
 - End of file on stdin: SIGTERM to the command's process group, SIGKILL to whatever is left after the grace time.
 - SIGTERM, SIGINT or SIGHUP to the leash: the same.
 - The command ends by itself: what it left behind is killed; the leash exits with its exit code (128+n for signal n).
+- Whichever it was: a farewell, if one is set, ends what the command started elsewhere, in a container say.
 
 Files that the parent passes on (`pass_fds`) reach the command; the leash itself closes its copies.
 """
@@ -14,6 +15,7 @@ Files that the parent passes on (`pass_fds`) reach the command; the leash itself
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -27,7 +29,11 @@ from types import FrameType
 GRACE_ENV = "LEASH_GRACE_S"
 """Environment variable: seconds between SIGTERM and SIGKILL (default 10)."""
 
+FAREWELL_ENV = "LEASH_FAREWELL"
+"""Environment variable: a command as a JSON list, run when all else is gone; what comes of it does not matter."""
+
 _STDIN = 0
+_FAREWELL_TIMEOUT_S = 30.0
 _KILL_TIMEOUT_S = 5.0
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -44,6 +50,7 @@ def main(argv: list[str]) -> int:
         print("usage: leash.py COMMAND [ARGUMENT…]", file=sys.stderr)
         return 2
     grace_s = float(os.environ.pop(GRACE_ENV, "10"))
+    farewell = json.loads(os.environ.pop(FAREWELL_ENV, "[]"))
     prctl = _prctl()
     prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of the command come to us, even those in sessions of their own
     signals = _Signals()
@@ -63,6 +70,16 @@ def main(argv: list[str]) -> int:
     code = _watch(child.pid, signals, grace_s)
     _kill_group(child.pid, signal.SIGKILL)
     _kill_descendants()
+    if farewell:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+            subprocess.run(  # noqa: S603 - running the given command is what a farewell is for
+                farewell,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=_FAREWELL_TIMEOUT_S,
+                check=False,
+            )
     return 128 + signal.SIGKILL if code is None else code
 
 

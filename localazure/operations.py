@@ -58,7 +58,7 @@ class Operations:
     def start(
         self,
         resource: str,
-        work: Callable[[], Awaitable[None]],
+        work: Callable[[], Awaitable[object]],
         settle: Callable[[ArmError | None], None],
         change: Change | None = None,
         result: Callable[[], Document] | None = None,

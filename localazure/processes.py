@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Sequence
@@ -31,10 +32,15 @@ class Process:
         cwd: Path | None = None,
         pass_fds: Sequence[int] = (),
         grace_s: float = 10,
+        farewell: Sequence[str] = (),
     ) -> Process:
-        """Start `argv` with stdout and stderr to `output`; `grace_s` is how long it may take to stop when asked."""
+        """Start `argv` with stdout and stderr to `output`; `grace_s` is how long it may take to stop when asked.
+
+        `farewell` is a command that ends what `argv` starts elsewhere: it is run when `argv` has ended, however.
+        """
         environ = dict(os.environ if env is None else env)
         environ[leash.GRACE_ENV] = str(grace_s)
+        environ[leash.FAREWELL_ENV] = json.dumps(farewell)
         leashed = await asyncio.create_subprocess_exec(
             *leash.command(*map(str, argv)),
             stdin=asyncio.subprocess.PIPE,

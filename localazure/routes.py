@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from localazure.xds import TYPE, Endpoint, Resource, Target, cluster_name, response
+from localazure.xds import TYPE, Endpoint, Resource, Target, cluster_name, endpoint_path, response
 
 LIVE = "live"
 """The name of the routes of users' requests."""
@@ -98,7 +98,7 @@ def _bucket(per_second: int) -> Resource:
 
 
 def _endpoint_routes(endpoint: Endpoint) -> list[Resource]:
-    prefix = f"/endpoints/{endpoint.name}/"
+    prefix = endpoint_path(endpoint.name) + "/"
     bad_id = {**_header("x-ms-client-request-id", {"safe_regex": {"regex": _CLIENT_ID}}), "invert_match": True}
     rules = [
         _answer(

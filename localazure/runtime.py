@@ -55,9 +55,9 @@ class Runtime:
         self._running: dict[tuple[str, str], _Running] = {}
         self.endpoints: Callable[[dict[str, dict[str, xds.Target]]], list[xds.Endpoint]] = lambda _: []
 
-    def scoring_uri(self, endpoint: str) -> str:
-        """Where the endpoint is scored."""
-        return self._gateway.url + xds.scoring_path(endpoint)
+    def address(self, endpoint: str) -> str:
+        """Where the endpoint is: what comes after it goes to its deployments."""
+        return self._gateway.url + xds.endpoint_path(endpoint)
 
     def runs(self, endpoint: str, deployment: str) -> bool:
         """Whether the deployment has instances here."""

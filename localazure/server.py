@@ -25,8 +25,10 @@ from localazure.assets import Assets
 from localazure.blobs import Blobs
 from localazure.clock import Clock, Timing
 from localazure.disk import Disk
+from localazure.engine import Engine
 from localazure.environments import Environments
 from localazure.faults import Faults
+from localazure.files import Storage
 from localazure.gateway import Gateway, GatewayError
 from localazure.host import Host
 from localazure.identity import Identity, new_key
@@ -35,6 +37,7 @@ from localazure.metrics import Metrics
 from localazure.monitoring import Monitoring
 from localazure.operations import Operations
 from localazure.page import Page
+from localazure.programs import Programs
 from localazure.quota import Quota
 from localazure.recorder import Recorder
 from localazure.revisions import Revisions
@@ -155,10 +158,14 @@ async def _serve_locked(
         blobs = Blobs(state / "blobs", store, authority, bytes.fromhex(known["storage_key"]), disk)
         assets = Assets(store, blobs, scope)
         workspace = Workspace(base_url, scope, LOCATION, known["tenant_id"], blobs)
-        revisions = Revisions(state / "deployments", assets, blobs, Environments(clock), disk)
+        storage = Storage(assets, blobs, disk)
+        engine = Engine(state)
+        await engine.sweep()
+        programs = Programs(assets, storage, Environments(clock), engine)
+        revisions = Revisions(state / "deployments", storage, programs)
         online_endpoints = endpoints.Endpoints(store, operations, runtime, revisions, identity, scope, LOCATION)
         online_deployments = deployments.Deployments(
-            store, operations, runtime, revisions, options.quota, scope, LOCATION
+            store, operations, runtime, programs, revisions, options.quota, scope, LOCATION
         )
 
         traffic = Traffic(gateway.access_log, options.ingestion_delay_s)

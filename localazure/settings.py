@@ -37,8 +37,9 @@ def complete(given: dict[str, Any], compute: str) -> dict[str, Any]:
         raise not_implemented(f"deployments of the type {given.get('endpointComputeType')}")
     if kind != compute:
         raise bad_request(f"A deployment of a {compute} endpoint must be {compute} too, not {kind}.")
-    if given.get("modelMountPath"):
-        raise not_implemented("modelMountPath: models lie where AZUREML_MODEL_DIR says")
+    mount = given.get("modelMountPath")
+    if mount and not (str(mount).startswith("/") and ".." not in str(mount)):
+        raise bad_request(f"modelMountPath must be an absolute path in the container, not {mount!r}.")
     code = given.get("codeConfiguration") or {}
     if bool(code.get("codeId")) != bool(code.get("scoringScript")):
         raise bad_request("codeConfiguration must have both codeId and scoringScript, or be left out.")

@@ -57,9 +57,9 @@ def cluster_name(endpoint: str, deployment: str) -> str:
     return f"{endpoint}/{deployment}"
 
 
-def scoring_path(endpoint: str) -> str:
-    """The path of an endpoint's scoring address. Azure has a host per endpoint; names like that need a resolver."""
-    return f"/endpoints/{endpoint}/score"
+def endpoint_path(endpoint: str) -> str:
+    """The path of an endpoint. Azure has a host per endpoint; names like that need a resolver."""
+    return f"/endpoints/{endpoint}"
 
 
 def clusters(endpoints: list[Endpoint], directory: Path) -> Resource:

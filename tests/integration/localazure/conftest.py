@@ -24,9 +24,15 @@ PROJECT = Path(__file__).parent / "project"
 
 @pytest.fixture(scope="session")
 def azure() -> Iterator[LocalAzure]:
-    """A running local Azure, whose clients look again at once."""
-    with LocalAzure(timing="instant") as running:
+    """A running local Azure, whose clients look again at once, and which finds no container engine."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", "unix:///nowhere")
+        running = LocalAzure(timing="instant")
+        running.__enter__()
+    try:
         yield running
+    finally:
+        running.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -23,8 +23,8 @@ def endpoint(arm: Arm) -> Iterator[str]:
     ("environment", "word"),
     [
         ({"image": "tritonserver:23.08", "inferenceConfig": BYOC}, "tritonserver:23.08 brings its own server"),
-        ({"image": "sklearn-inference:latest"}, "without a conda file"),
-        ({"build": {"contextUri": "https://somewhere/docker"}}, "built from a Dockerfile"),
+        ({"image": "sklearn-inference:latest"}, "sklearn-inference:latest brings its own server"),
+        ({"build": {"contextUri": "https://somewhere/docker"}}, "the image of Dockerfile brings its own server"),
     ],
     ids=["custom container", "prebuilt image", "build context"],
 )
@@ -47,7 +47,7 @@ def test_a_triton_model_without_code(arm: Arm, assets: Assets, endpoint: str) ->
     uri = arm.get(assets.models[0].removeprefix(arm.workspace + "/"))["properties"]["modelUri"]
     properties = {"modelUri": uri, "modelType": "triton_model"}
     assert arm.call("PUT", "models/trident/versions/1", {"properties": properties}).status_code == 201
-    body = arm.deployment(assets, codeConfiguration=None)
+    body = arm.deployment(assets, codeConfiguration=None, environmentId=None)
     body["properties"]["model"] = f"{arm.workspace}/models/trident/versions/1"
     answer = arm.call("PUT", f"onlineEndpoints/{endpoint}/deployments/blue", body)
     assert (answer.status_code, "container engine" in answer.text) == (501, True)
@@ -57,9 +57,9 @@ def test_a_triton_model_without_code(arm: Arm, assets: Assets, endpoint: str) ->
     "changes",
     [
         {"environmentId": "azureml://registries/azureml/environments/sklearn-1.5/versions/1"},
-        {"modelMountPath": "/var/models"},
+        {"codeConfiguration": None},
     ],
-    ids=["an asset of a registry", "a mount path"],
+    ids=["an asset of a registry", "no code"],
 )
 def test_what_has_no_counterpart_here(arm: Arm, assets: Assets, endpoint: str, changes: dict[str, Any]) -> None:
     """501, which says what is missing."""

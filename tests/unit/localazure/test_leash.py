@@ -1,5 +1,6 @@
 """Nothing that is on a leash outlives its parent."""
 
+import json
 import os
 import signal
 import socket
@@ -26,7 +27,11 @@ time.sleep(300)
 
 
 def start(
-    *argv: str, grace_s: float = 0.2, pass_fds: Sequence[int] = (), cwd: Path | None = None
+    *argv: str,
+    grace_s: float = 0.2,
+    pass_fds: Sequence[int] = (),
+    cwd: Path | None = None,
+    farewell: Sequence[str] = (),
 ) -> subprocess.Popen[str]:
     """A leashed command, its stdin the leash."""
     return subprocess.Popen(
@@ -34,7 +39,7 @@ def start(
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, leash.GRACE_ENV: str(grace_s)},
+        env={**os.environ, leash.GRACE_ENV: str(grace_s), leash.FAREWELL_ENV: json.dumps(farewell)},
         pass_fds=pass_fds,
         cwd=cwd,
     )
@@ -155,3 +160,24 @@ def test_the_leash_needs_nothing_but_the_standard_library(tmp_path: Path) -> Non
     """Any program may use it: it runs without site-packages, from anywhere."""
     with start("true", cwd=tmp_path) as process:
         assert process.wait(10) == 0
+
+
+@pytest.mark.parametrize("end", ["by itself", "asked", "by the pipe"])
+def test_the_farewell_is_run_however_the_command_ends(tmp_path: Path, end: str) -> None:
+    """It ends what the command started elsewhere: a container, say."""
+    left = tmp_path / "left"
+    left.touch()
+    duration_s = 0 if end == "by itself" else 300
+    process = start("bash", "-c", f"echo begun; sleep {duration_s}", farewell=["rm", str(left)])
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert left.exists() or end == "by itself"
+    if end == "asked":
+        process.terminate()
+    elif end == "by the pipe":
+        process.stdin.close()
+    process.wait(10)
+    process.stdin.close()
+    process.stdout.close()
+    assert not left.exists()
