@@ -1,34 +1,39 @@
 """What every step opens first: the workspace, and the endpoint's scoring address."""
 
-import asyncio
-import threading
+from collections import defaultdict
 from collections.abc import Callable
 from typing import TypeVar
 
 from saferollout.azure import Workspace
 from saferollout.config import WorkspaceConfig
+from saferollout.daemon import STEP, in_daemon
 from saferollout.plan import Plan
 from saferollout.scoring import Scorer
 
 T = TypeVar("T")
 
-_of_thread = threading.local()
+_idle: dict[WorkspaceConfig, list[Workspace]] = defaultdict(list)
 
 
 async def in_workspace(of: Plan | WorkspaceConfig, call: Callable[[Workspace], T]) -> T:
     """Call something blocking with a connection to the workspace, in a thread.
 
-    A connection serves one thread and is kept there: signing in again for every step would cost more than most steps.
+    A connection serves one thread at a time and is kept: signing in again for every step would cost more than most
+    steps.
     """
     config = of.project.config.workspace if isinstance(of, Plan) else of
 
     def run() -> T:
-        open_ones = _of_thread.__dict__.setdefault("workspaces", {})
-        if config not in open_ones:
-            open_ones[config] = Workspace(config)
-        return call(open_ones[config])
+        try:
+            workspace = _idle[config].pop()
+        except IndexError:
+            workspace = Workspace(config)
+        try:
+            return call(workspace)
+        finally:
+            _idle[config].append(workspace)
 
-    return await asyncio.to_thread(run)
+    return await in_daemon(run, STEP)
 
 
 async def scorer_of(of: Plan | WorkspaceConfig, endpoint: str) -> Scorer:

@@ -1,12 +1,10 @@
 """Answer approvals from outside the run, through the same API that Prefect's UI uses."""
 
 import asyncio
-import contextlib
 import getpass
 import json
-import threading
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal, TypeVar
+from typing import Literal
 from uuid import UUID
 
 from prefect import get_client
@@ -20,12 +18,11 @@ from rich.markdown import Markdown
 from rich.prompt import Prompt
 
 from saferollout.cli.choices import Approve
+from saferollout.daemon import in_daemon
 from saferollout.domain import Value
 from saferollout.errors import Refused
 
 POLL_S = 1.0
-
-T = TypeVar("T")
 
 
 class Question(Value):
@@ -54,39 +51,20 @@ Ask = Callable[[Question], Awaitable[Answer | None]]
 """Makes an answer of a question; None leaves it to somebody else."""
 
 
-def asker(how: Approve, console: Console, link: str) -> Ask:
-    """The way to answer that the user chose."""
+def asker(how: Approve, console: Console, link: str, command: str) -> Ask:
+    """The way to answer that the user chose; ``link`` and ``command`` lead to the others."""
 
     async def ask(question: Question) -> Answer | None:
         if how is Approve.AUTO:
             return Answer(decision="approve", approver=getpass.getuser(), comment="approved by --approve auto")
         if how is Approve.UI:
-            console.print(f"[bold yellow]Waiting for you:[/] {question.title}\n  answer at {link} (⋮ → Resume)")
+            console.print(f"[bold yellow]Waiting for you:[/] {question.title}")
+            console.print(f"  answer at {link} (Resume)\n  or with `{command}`", soft_wrap=True, highlight=False)
             return None
         console.print(Markdown(question.text))
-        return await _in_daemon(lambda: _prompt(console))
+        return await in_daemon(lambda: _prompt(console), "prompt")
 
     return ask
-
-
-async def _in_daemon(call: Callable[[], T]) -> T:
-    """``asyncio.to_thread`` for what may never return, such as a prompt: it keeps no program from ending."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def deliver(set_: Callable[[Any], None], value: Any) -> None:
-        if not done.done():
-            set_(value)
-
-    def run() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile: nobody waits for the answer
-            try:
-                loop.call_soon_threadsafe(deliver, done.set_result, call())
-            except Exception as error:  # noqa: BLE001  # raised where it is awaited
-                loop.call_soon_threadsafe(deliver, done.set_exception, error)
-
-    threading.Thread(target=run, daemon=True).start()
-    return await done
 
 
 def _prompt(console: Console) -> Answer:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from rich.console import Console
 
-from saferollout import project
+from saferollout import daemon, project
 from saferollout.cli.choices import Approve
 from saferollout.config import ModelVersion
 from saferollout.errors import Refused, SaferolloutError
@@ -21,15 +21,22 @@ DEPLOYMENT = "rollout/rollout"
 
 
 def flow_here(flow: Any, **parameters: Any) -> Any:
-    """Run a flow in this process and return its result; its failure is raised as it was."""
+    """Run a flow in this process and return its result; its failure is raised as it was.
+
+    An interrupt (Ctrl-C) ends it at once: each of these flows does what is left when it is run again.
+    """
     with _stdout_for_results():
-        return _result(asyncio.run(_state_of(flow, parameters)))
+        try:
+            return _result(asyncio.run(_state_of(flow, parameters)))
+        except KeyboardInterrupt:
+            msg = f"interrupted: the {flow.name} is not done, and what Azure has begun goes on; repeat the command"
+            raise SaferolloutError(msg) from None
 
 
 def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outcome:
     """Run a rollout in this process, with its approvals answered as the user chose.
 
-    An interrupt (Ctrl-C) rolls back before the command ends.
+    An interrupt (Ctrl-C) rolls back before the command ends, a second one ends it at once.
     """
     found = project.load(config, model)  # before Prefect is even started: mistakes are told at once
     with _stdout_for_results():
@@ -49,12 +56,17 @@ def _undone(found: Project) -> Refused:
     from saferollout.restore import restore_own
 
     here = Owner.here("", in_process=True)
-    print("interrupted: rolling back what was begun", file=sys.stderr)
-    undone = restore_own(
-        Workspace(found.config.workspace),
-        found.endpoint,
-        lambda owner: owner.model_copy(update={"flow_run": ""}) == here,
-    )
+    print("interrupted: rolling back what was begun, after the step under way; Ctrl-C again leaves it", file=sys.stderr)
+    try:
+        daemon.join(daemon.STEP)
+        undone = restore_own(
+            Workspace(found.config.workspace),
+            found.endpoint,
+            lambda owner: owner.model_copy(update={"flow_run": ""}) == here,
+        )
+    except KeyboardInterrupt:
+        msg = f"interrupted again: not rolled back; `saferollout rollback {found.endpoint}` does it"
+        raise SaferolloutError(msg) from None
     return Refused("interrupted; rolled back to the baseline" if undone else "interrupted; there was nothing to undo")
 
 
@@ -101,11 +113,14 @@ async def _attended(config: Path, model: ModelVersion | None, how: Approve) -> A
 
     async def answer() -> None:
         run_id = await begun
-        link = f"{await link_to(run_id)} or with `saferollout approve {run_id}`"
+        link, command = await link_to(run_id), f"saferollout approve {run_id}"
         try:
-            await attend(run_id, asker(how, Console(stderr=True), link))
+            await attend(run_id, asker(how, Console(stderr=True), link, command))
         except Exception as error:  # noqa: BLE001  # whatever it is, the rollout itself goes on and waits
-            print(f"no answer can be given here ({error or type(error).__name__}): answer at {link}", file=sys.stderr)
+            print(
+                f"no answer can be given here ({error or type(error).__name__}): answer at {link} or with `{command}`",
+                file=sys.stderr,
+            )
 
     answering = asyncio.create_task(answer())
     try:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -129,7 +130,8 @@ class _Demo:
         self._shown.link = f"{env['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run.id}"
         watching = asyncio.create_task(self._watch(run.id, workspace, found.endpoint))
         try:
-            ask = self._asking(asker(self._options.approve, self._console, self._shown.link))
+            command = f"PREFECT_API_URL={env['PREFECT_API_URL']} {sys.argv[0]} approve {run.id}"
+            ask = self._asking(asker(self._options.approve, self._console, self._shown.link, command))
             run = await attend(run.id, ask)
         finally:
             watching.cancel()

@@ -39,12 +39,11 @@ class Screen:
         self._console = console
         self._shown = shown
         self._spinner = Spinner("dots")
-        self._live = Live(get_renderable=self._draw, console=console, refresh_per_second=4, transient=True)
+        self._live = self._display()
         self._printed: set[tuple[str, str]] = set()
 
     def __enter__(self) -> Self:
-        if self._console.is_terminal:
-            self._live.start()
+        self.resume()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -55,9 +54,13 @@ class Screen:
         self._live.stop()
 
     def resume(self) -> None:
-        """Show the live display again."""
+        """Show the live display."""
         if self._console.is_terminal:
+            self._live = self._display()  # one that was stopped would draw over what was printed meanwhile
             self._live.start()
+
+    def _display(self) -> Live:
+        return Live(get_renderable=self._draw, console=self._console, refresh_per_second=4, transient=True)
 
     def status(self, text: str) -> None:
         """Say what is going on."""
@@ -94,7 +97,9 @@ class Screen:
             body += [steps, Text(), traffic, Text()]
         if shown.total:
             body.append(users)
-        body.append(Text(shown.status, style="yellow"))
+        status = Table.grid(padding=(0, 1))
+        status.add_row(*([] if shown.steps else [self._spinner]), Text(shown.status, style="yellow"))
+        body.append(status)
         if shown.link:
             body.append(Text(shown.link, style="dim"))
         return Panel(Group(*body), title=shown.title, border_style="cyan")

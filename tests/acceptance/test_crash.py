@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import subprocess
+from contextlib import closing
 
 import psutil
 
+from localazure.chaos import Chaos
 from tests.stack import REPOSITORY, STAGE, Endpoint, Stack, counts_of, wait_for
 
 SLOW_STAGES = [
@@ -65,6 +67,29 @@ def test_interrupt_rolls_back(stack: Stack, endpoint: Endpoint) -> None:
 
     assert interrupted.returncode == 1
     assert "interrupted; rolled back to the baseline" in errors
+    assert endpoint.state().traffic == {"blue": 100}
+    assert endpoint.state().deployments["blue"].instance_count == 1
+
+
+def test_interrupted_rollback_ends_at_once_and_can_be_repeated(stack: Stack, endpoint: Endpoint) -> None:
+    """While Azure fails a rollback insists for long: Ctrl-C ends it, says so, and the same command finishes it."""
+    stack.until(endpoint.submit(endpoint.config(stages=SLOW_STAGES)), "Suspended")
+    command = stack.command("rollback", endpoint.name)
+    with (
+        closing(Chaos(stack.env)) as chaos,
+        chaos.answer(503, method="PUT", path=f"onlineEndpoints/{endpoint.name}", times=None) as down,
+        subprocess.Popen(command, env=stack.env, cwd=REPOSITORY, stdout=subprocess.DEVNULL,
+                         stderr=subprocess.PIPE, text=True) as interrupted,
+    ):  # fmt: skip
+        wait_for("a refused change", lambda: down.hits or None)
+        interrupted.send_signal(signal.SIGINT)
+        _, errors = interrupted.communicate(timeout=60)
+
+    assert interrupted.returncode == 1
+    assert errors.splitlines()[-1] == (
+        "error: interrupted: the rollback is not done, and what Azure has begun goes on; repeat the command"
+    )
+    stack.cli("rollback", endpoint.name)
     assert endpoint.state().traffic == {"blue": 100}
     assert endpoint.state().deployments["blue"].instance_count == 1
 
