@@ -5,7 +5,7 @@ READY := .venv/.ready
 # tests of rollouts spend part of their time waiting: one more than the cores that CI has
 WORKERS ?= 3
 
-.PHONY: rollout test check bench clean help
+.PHONY: rollout test sequences check bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -17,6 +17,9 @@ rollout: $(READY)  ## The main job: watch a model being rolled out on this machi
 test: $(READY)  ## All tests
 	@.ci/packages
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+sequences: $(READY)  ## Two thousand random steps of local Azure, by both clients
+	@LOCALAZURE_STEPS=2000 $(BIN)/pytest -n 0 tests/integration/localazure/test_sequences.py
 
 check: $(READY)  ## Linters, types and import contracts
 	@$(BIN)/ruff check .
