@@ -39,5 +39,5 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Setting up the environment in .venv (about a minute, once) …"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev]'
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev]'
 	@touch $@

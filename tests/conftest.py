@@ -1,6 +1,9 @@
 """The whole stack for acceptance tests: local Azure, a Prefect server, a worker, the command line; all real."""
 
+import fcntl
+import json
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,22 +15,44 @@ from saferollout.demo import processes
 from tests.stack import REPOSITORY, Endpoint, Stack
 
 
+def pytest_configure() -> None:
+    """Whatever tests start can be interrupted, although a script's background jobs ignore SIGINT and hand that down."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One stack for all tests of a session; each test has an endpoint of its own."""
-    directory = tmp_path_factory.mktemp("stack")
-    env = processes.prefect_env(directory) | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
-    with ExitStack() as started:
-        server = started.enter_context(processes.prefect_server(directory, env, REPOSITORY))
-        azure = started.enter_context(LocalAzure())
-        env |= azure.environ
-        server.wait_until(processes.healthy(env["PREFECT_API_URL"]), 120)
-        started.enter_context(processes.prefect_worker(directory, env, REPOSITORY))
+    """One stack for all tests, whichever of xdist's processes runs them; each test has an endpoint of its own.
+
+    The first process that needs the stack starts it, and stops it when no other uses it any more.
+    """
+    base = tmp_path_factory.getbasetemp()
+    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "stack"
+    directory.mkdir(exist_ok=True)
+    known = directory / "environment.json"
+    with (directory / "users").open("w") as users, ExitStack() as started:
+        with (directory / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not known.exists():
+                known.write_text(json.dumps(_start(directory, started)))
+                started.callback(fcntl.flock, users, fcntl.LOCK_EX)  # waits for whoever else uses it
+            fcntl.flock(users, fcntl.LOCK_SH)
+        env, azure = json.loads(known.read_text())
         # this process looks at Azure too
         before = dict(os.environ)
-        os.environ.update(azure.environ)
+        os.environ.update(azure)
         started.callback(lambda: (os.environ.clear(), os.environ.update(before)))
-        yield Stack(directory, env)
+        yield Stack(directory, env | azure)
+
+
+def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[str, str]]:
+    """Start all of it; return the environments that lead to Prefect and to local Azure."""
+    env = processes.prefect_env(directory) | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
+    server = started.enter_context(processes.prefect_server(directory, env, REPOSITORY))
+    azure = started.enter_context(LocalAzure()).environ
+    server.wait_until(processes.healthy(env["PREFECT_API_URL"]), 120)
+    started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
+    return env, azure
 
 
 @pytest.fixture

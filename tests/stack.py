@@ -6,7 +6,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -32,13 +33,26 @@ STAGE = {
 T = TypeVar("T")
 
 
-def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 120) -> T:
+def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240) -> T:
     """Poll until ``look`` finds something; otherwise fail and say what never came."""
     deadline = time.monotonic() + timeout_s
     while (found := look()) is None:
         assert time.monotonic() < deadline, f"never came: {what}"
         time.sleep(POLL_S)
     return found
+
+
+@contextmanager
+def started(command: list[str], env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A command in the background, its errors in a pipe; whatever happens, it does not outlive the block."""
+    with subprocess.Popen(command, env=env, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          text=True, start_new_session=True) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+            if process.stderr and not process.stderr.closed:
+                print(process.stderr.read())  # pytest shows it where the test fails
 
 
 @dataclass
@@ -57,12 +71,12 @@ class Stack:
         """The command line's own entry point."""
         return [str(Path(sys.executable).parent / "saferollout"), *arguments]
 
-    def cli(self, *arguments: str, code: int = 0) -> str:
-        """Run a command, check its exit code and return its standard output."""
+    def cli(self, *arguments: str, code: int | None = 0) -> str:
+        """Run a command, check its exit code (None: whichever) and return its standard output."""
         done = subprocess.run(
             self.command(*arguments), env=self.env, cwd=REPOSITORY, capture_output=True, text=True, check=False
         )
-        assert done.returncode == code, f"{arguments} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        assert code in (None, done.returncode), f"{arguments} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
         return done.stdout if code == 0 else done.stdout + done.stderr
 
     def api(self, method: str, path: str, **options: Any) -> Any:
@@ -85,7 +99,7 @@ class Stack:
         shown: dict[str, Any] = self.api("GET", f"/flow_runs/{flow_run}")
         return shown
 
-    def until(self, flow_run: str, *states: str, timeout_s: float = 180) -> dict[str, Any]:
+    def until(self, flow_run: str, *states: str, timeout_s: float = 240) -> dict[str, Any]:
         """Wait until the run is in one of the states; fail at once when it ends in another."""
 
         def look() -> dict[str, Any] | None:
@@ -172,9 +186,11 @@ class Endpoint:
             for share in (10, 100)
         ]
 
-    def submit(self, config: Path, *options: str) -> str:
-        """Start the deployed rollout and return its flow run."""
-        return str(json.loads(self.stack.cli("submit", str(config), "--json", *options))["flow_run"])
+    def submit(self, config: Path) -> str:
+        """Start the deployed rollout as any program can; return its flow run."""
+        deployment = self.stack.api("GET", "/deployments/name/rollout/rollout")["id"]
+        parameters = {"parameters": {"config": str(config)}}
+        return str(self.stack.api("POST", f"/deployments/{deployment}/create_flow_run", json=parameters)["id"])
 
     def state(self) -> EndpointState:
         """The endpoint as Azure shows it."""

@@ -1,14 +1,12 @@
 """What an approval takes and what not: answers to what was shown, in time, while the run still asks."""
 
 import json
-import signal
-import subprocess
 
 import httpx
 import pytest
 
 from saferollout.record import Phase
-from tests.stack import REPOSITORY, Endpoint, Stack, phase_of, wait_for
+from tests.stack import Endpoint, Stack, phase_of, started, wait_for
 
 
 def test_nobody_answers_a_run_in_this_process(stack: Stack, endpoint: Endpoint) -> None:
@@ -57,10 +55,8 @@ def test_answer_must_be_to_what_is_asked(stack: Stack, endpoint: Endpoint) -> No
     stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING", "name": "Cancelling"}})
     stack.until(run, "Cancelled")
     assert endpoint.state().traffic == {"blue": 90, "green": 10}
-    with subprocess.Popen(stack.command("rollback", endpoint.name), env=stack.env, cwd=REPOSITORY,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:  # fmt: skip
+    with started(stack.command("rollback", endpoint.name), stack.env) as killed:
         wait_for("the undoing", lambda: phase_of(endpoint) is Phase.UNDOING or killed.poll() is not None or None)
-        killed.send_signal(signal.SIGKILL)
     if phase_of(endpoint) is not None:
         stack.cli("rollback", endpoint.name)
 

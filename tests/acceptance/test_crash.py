@@ -9,7 +9,7 @@ from contextlib import closing
 import psutil
 
 from localazure.chaos import Chaos
-from tests.stack import REPOSITORY, STAGE, Endpoint, Stack, counts_of, wait_for
+from tests.stack import STAGE, Endpoint, Stack, counts_of, started, wait_for
 
 SLOW_STAGES = [
     {"traffic": 10, "approval": True, "judge": STAGE | {"min_duration_s": 8}},
@@ -41,10 +41,8 @@ def test_same_command_finishes_what_a_killed_one_began(stack: Stack, endpoint: E
     """`saferollout run`, killed at 10% and typed again, promotes the candidate and asks nobody a second time."""
     config = endpoint.config(stages=SLOW_STAGES)
     command = stack.command("run", str(config), "--approve", "auto")
-    with subprocess.Popen(command, env=stack.env, cwd=REPOSITORY, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL) as killed:  # fmt: skip
+    with started(command, stack.env):  # and killed
         wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
-        killed.kill()
 
     outcome = json.loads(stack.cli("run", str(config), "--approve", "ui", "--json"))
 
@@ -59,8 +57,7 @@ def test_same_command_finishes_what_a_killed_one_began(stack: Stack, endpoint: E
 def test_interrupt_rolls_back(stack: Stack, endpoint: Endpoint) -> None:
     """Ctrl-C during `saferollout run` goes back to the baseline before the command ends with 1."""
     command = stack.command("run", str(endpoint.config(stages=SLOW_STAGES)), "--approve", "auto")
-    with subprocess.Popen(command, env=stack.env, cwd=REPOSITORY, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, text=True) as interrupted:  # fmt: skip
+    with started(command, stack.env) as interrupted:
         wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
         interrupted.send_signal(signal.SIGINT)
         _, errors = interrupted.communicate(timeout=60)
@@ -78,9 +75,8 @@ def test_interrupted_rollback_ends_at_once_and_can_be_repeated(stack: Stack, end
     with (
         closing(Chaos(stack.env)) as chaos,
         chaos.answer(503, method="PUT", path=f"onlineEndpoints/{endpoint.name}", times=None) as down,
-        subprocess.Popen(command, env=stack.env, cwd=REPOSITORY, stdout=subprocess.DEVNULL,
-                         stderr=subprocess.PIPE, text=True) as interrupted,
-    ):  # fmt: skip
+        started(command, stack.env) as interrupted,
+    ):
         wait_for("a refused change", lambda: down.hits or None)
         interrupted.send_signal(signal.SIGINT)
         _, errors = interrupted.communicate(timeout=60)

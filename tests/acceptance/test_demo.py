@@ -1,7 +1,6 @@
 """The demo: what `make rollout` runs."""
 
 import json
-import os
 import signal
 import subprocess
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.stack import REPOSITORY, Stack, wait_for
+from tests.stack import REPOSITORY, Stack, started, wait_for
 
 SAFEROLLOUT = Stack(Path(), {}).command()[0]
 
@@ -73,9 +72,9 @@ def test_demo_with_a_harmful_candidate_rolls_back(tmp_path: Path) -> None:
 def test_nothing_outlives_a_demo_that_is_stopped(tmp_path: Path, sent: signal.Signals, begun: str) -> None:
     """However the demo ends, early or in the middle of a rollout, all of its processes end with it."""
     command = [SAFEROLLOUT, "demo", "--state-dir", str(tmp_path / "state"), "--approve", "ui"]
-    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                          start_new_session=True) as running:  # fmt: skip
+    with started(command) as running:
         wait_for(begun, lambda: (tmp_path / "state" / f"{begun}.log").exists() or None)
-        os.kill(running.pid, sent)
+        running.send_signal(sent)
+        running.communicate(timeout=60)
 
     wait_for("the end of all processes", lambda: not left_over(tmp_path) or None, timeout_s=60)

@@ -1,5 +1,7 @@
 """The deployed rollout: a real server and worker, suspended at its approvals, answered on the command line."""
 
+import json
+
 import pytest
 
 from tests.stack import Endpoint, Stack, counts_of
@@ -9,7 +11,7 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
     """Approved twice, the candidate has all traffic, the old deployment is gone and no user saw a failure."""
     config = endpoint.config()
     with endpoint.users() as users:
-        run = endpoint.submit(config)
+        run = json.loads(stack.cli("submit", str(config), "--json"))["flow_run"]
 
         stack.until(run, "Suspended")
         assert endpoint.state().traffic == {"blue": 100}

@@ -107,6 +107,7 @@ def test_undo_that_was_cut_short_is_finished_and_nothing_begun(endpoint: Endpoin
     assert begin(endpoint).rollout != plan.rollout
 
 
+@pytest.mark.xdist_group("retirement")  # others must not retire what is due in the workspace
 def test_retirement_that_was_cut_short_is_finished_first(endpoint: Endpoint) -> None:
     """Until the old deployment is gone its name is not free: the next rollout sees to that before it begins."""
     workspace = endpoint.workspace()
