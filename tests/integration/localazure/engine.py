@@ -1,6 +1,7 @@
 """A container engine for tests, and images for it that come from this machine and from no registry."""
 
 import contextlib
+import fcntl
 import os
 import shutil
 import subprocess
@@ -17,7 +18,6 @@ from tests.integration.localazure.arm import wait_for
 
 TRITON = ("nvidia-pytriton==0.7.0", "numpy==1.26.4")
 """NVIDIA's wheel that carries the Triton server itself, and the last numpy that its Python backend understands."""
-BRIDGE = Path("/sys/class/net/docker0")
 
 
 def docker(*argv: str | Path) -> str:
@@ -36,7 +36,15 @@ def engine() -> Iterator[None]:
         if os.environ.get("CI"):
             pytest.fail("no container engine: .ci/packages installs one")
         pytest.skip("no container engine: .ci/packages installs one, for root")
-    had_bridge = BRIDGE.exists()
+    # Two daemons would give the same addresses to their containers.
+    with (Path(tempfile.gettempdir()) / "localazure-test-engine.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with _daemon():
+            yield
+
+
+@contextlib.contextmanager
+def _daemon() -> Iterator[None]:
     directory = Path(tempfile.mkdtemp(prefix="engine-"))  # short: it holds sockets
     argv = [
         *("dockerd", f"--data-root={directory}/data", f"--exec-root={directory}/exec", f"--pidfile={directory}/pid"),
@@ -51,8 +59,7 @@ def engine() -> Iterator[None]:
             yield
         finally:
             daemon.communicate()  # the leash
-            if not had_bridge:
-                subprocess.run(["ip", "link", "delete", BRIDGE.name], check=False, capture_output=True)
+            subprocess.run(["ip", "link", "delete", "docker0"], check=False, capture_output=True)
             shutil.rmtree(directory, ignore_errors=True)
 
 

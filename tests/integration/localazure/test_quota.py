@@ -19,7 +19,7 @@ from localazure.testing import LocalAzure
 from tests.integration.localazure.arm import Arm, wait_for
 from tests.integration.localazure.conftest import sdk_client
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("quota")]  # each test goes on where the last one ended
 
 
 @pytest.fixture(scope="module")
