@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# tests of rollouts spend part of their time waiting: one more than the cores that CI has
-WORKERS ?= 3
+# tests of rollouts spend part of their time waiting: twice the cores that CI has
+WORKERS ?= 4
 
 .PHONY: rollout test sequences check bench clean help
 .DEFAULT_GOAL := help
@@ -34,6 +34,7 @@ bench: $(READY)  ## The measurements that the docs quote
 clean:  ## Remove the environment and everything that was made
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
+# compiled at once, for many short processes would otherwise do it again and again, or each for itself
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.12")'
 	@echo "Setting up the environment in .venv (about a minute, once) …"
