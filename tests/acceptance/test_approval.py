@@ -25,9 +25,10 @@ def test_nobody_answers_a_run_in_this_process(stack: Stack, endpoint: Endpoint) 
 
 def test_nobody_answers_a_deployed_run(stack: Stack, endpoint: Endpoint) -> None:
     """Prefect's server fails a suspended run whose time is over and runs no code; a rollback finishes the job."""
-    stages = [stage | {"approval_timeout_s": 3} for stage in endpoint.stages(approval_at=100)]
+    stages = [stage | {"approval_timeout_s": 10} for stage in endpoint.stages(approval_at=100)]
     run = endpoint.submit(endpoint.config(stages=stages))
 
+    stack.until(run, "Suspended")
     stack.until(run, "Failed")
     assert endpoint.state().traffic == {"blue": 90, "green": 10}
     stack.cli("rollback", endpoint.name)
