@@ -9,9 +9,7 @@ from pathlib import Path
 from localazure.clock import Clock
 from localazure.engine import Engine
 from localazure.images import Image, Route
-from localazure.instances import STOP_GRACE_S, Address, Started
-
-POLL_S = 0.1
+from localazure.instances import POLL_S, STOP_GRACE_S, Address, Started
 
 
 @dataclass(frozen=True)

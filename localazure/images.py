@@ -33,6 +33,8 @@ class Image:
     """An image that brings its own server, by its reference or as what it is built from."""
 
     source: str | Context
+    triton: bool
+    """Whether it must be told to run Triton on the model."""
     liveness: Route
     readiness: Route
     scoring: Route
@@ -50,7 +52,7 @@ _TRITON = {
     "scoringRoute": Route("/", 8000),
 }
 
-TRITON = Image("mcr.microsoft.com/mirror/nvcr/nvidia/tritonserver:23.03-py3", *_TRITON.values())
+TRITON = Image("mcr.microsoft.com/mirror/nvcr/nvidia/tritonserver:23.03-py3", True, *_TRITON.values())
 """For a Triton model without an environment. Which image Azure takes is not documented; its examples name this one."""
 
 
@@ -71,10 +73,12 @@ def image_of(environment: Document, model_type: str | None) -> Image:
     Raises ArmError: 501 for an inferenceConfig that leaves out a route, 400 for a route that is none.
     """
     properties: dict[str, Any] = environment["properties"]
-    routes = _routes(properties.get("inferenceConfig") or {}, _TRITON if model_type == TRITON_MODEL else _SERVER)
+    triton = model_type == TRITON_MODEL
+    routes = _routes(properties.get("inferenceConfig") or {}, _TRITON if triton else _SERVER)
+    source: str | Context = str(properties.get("image"))
     if build := properties.get("build"):
-        return Image(Context(build["contextUri"], build.get("dockerfilePath") or "Dockerfile"), *routes)
-    return Image(str(properties.get("image")), *routes)
+        source = Context(build["contextUri"], build.get("dockerfilePath") or "Dockerfile")
+    return Image(source, triton, *routes)
 
 
 def _routes(given: dict[str, Any], default: dict[str, Route]) -> list[Route]:

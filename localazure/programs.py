@@ -40,7 +40,7 @@ class Programs:
 
     async def require(self, properties: dict[str, Any]) -> None:
         """Raise ArmError for assets that do not exist (404), do not go together (400), or cannot be run here (501)."""
-        image = self.image(properties)
+        image = self._image(properties)
         if image is None:
             return
         if not await self._engine.answers():
@@ -51,7 +51,7 @@ class Programs:
         if isinstance(image.source, Context):
             self._assets.location(image.source.uri)
 
-    def image(self, properties: dict[str, Any]) -> Image | None:
+    def _image(self, properties: dict[str, Any]) -> Image | None:
         """The image that is run as it is; None for Azure ML's own server. Raises ArmError, as `require`."""
         model_type, environment = None, None
         if properties.get("model"):
@@ -77,7 +77,7 @@ class Programs:
 
     async def prepare(self, files: Files, properties: dict[str, Any], tell: Callable[[str], None]) -> Program:
         """Build or get what runs with these files. Raises ArmError: ImageBuildFailure, BadArgument."""
-        if image := self.image(properties):
+        if image := self._image(properties):
             return await self._container(files, properties, image, tell)
         return await self._server(files, properties, tell)
 
@@ -120,7 +120,7 @@ class Programs:
             mounts[models] = files.models
             model_dir = PurePosixPath(models) / files.model_dir.relative_to(files.models)
             environment["AZUREML_MODEL_DIR"] = str(model_dir)
-            if self._assets.get("models", properties["model"])[2]["properties"]["modelType"] == TRITON_MODEL:
+            if image.triton:
                 repository = model_dir / _triton_repository(files.model_dir).relative_to(files.model_dir)
                 command = ("tritonserver", f"--model-repository={repository}")
         if files.code:

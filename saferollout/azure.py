@@ -46,9 +46,7 @@ class Workspace:
     def observe(self, endpoint: str) -> EndpointState | None:
         """The endpoint with its deployments, or None if there is no such endpoint."""
         path = _path(endpoint)
-        read = self._unless_missing(
-            endpoint, lambda: (self._arm.get(path), self._arm.list(f"{path}/deployments"))
-        )  # fmt: skip
+        read = self._unless_missing(endpoint, lambda: (self._arm.get(path), self._arm.list(f"{path}/deployments")))
         return _endpoint(*read) if read else None
 
     def endpoints(self) -> list[str]:
@@ -241,20 +239,12 @@ class Workspace:
             f"a final state of {deployment}",
         )
 
-    def _read_back(
-        self,
-        endpoint: str,
-        shows: Callable[[EndpointState], bool],
-        wanted: str,
-        timeout_s: float = READBACK_TIMEOUT_S,
-        *,
-        retryable: bool = False,
-    ) -> EndpointState:
+    def _read_back(self, endpoint: str, shows: Callable[[EndpointState], bool], wanted: str) -> EndpointState:
         def look() -> EndpointState | None:
             state = self.existing(endpoint)
             return state if shows(state) else None
 
-        return _poll(look, wanted, timeout_s, retryable=retryable)
+        return _poll(look, wanted)
 
 
 def _poll(

@@ -1,5 +1,6 @@
 """One local Azure for all tests of a worker, and clients for it."""
 
+import contextlib
 import os
 import shutil
 import warnings
@@ -25,14 +26,11 @@ PROJECT = Path(__file__).parent / "project"
 @pytest.fixture(scope="session")
 def azure() -> Iterator[LocalAzure]:
     """A running local Azure, whose clients look again at once, and which finds no container engine."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("DOCKER_HOST", "unix:///nowhere")
-        running = LocalAzure(timing="instant")
-        running.__enter__()
-    try:
+    with contextlib.ExitStack() as started:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("DOCKER_HOST", "unix:///nowhere")
+            running = started.enter_context(LocalAzure(timing="instant"))
         yield running
-    finally:
-        running.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -25,11 +25,19 @@ def docker(*argv: str | Path) -> str:
     return subprocess.run(["docker", *argv], check=True, capture_output=True, text=True, timeout=120).stdout.strip()
 
 
+def answers() -> bool:
+    """Whether there is an engine."""
+    try:
+        docker("ps")
+    except (OSError, subprocess.CalledProcessError):
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def engine() -> Iterator[None]:
     """The engine that answers here, or one that lives for the block: a Docker daemon with a directory of its own."""
-    with contextlib.suppress(OSError, subprocess.CalledProcessError):
-        docker("ps")
+    if answers():
         yield
         return
     if shutil.which("dockerd") is None or os.getuid() != 0:

@@ -10,7 +10,7 @@ from azure.core.exceptions import HttpResponseError
 from azure.identity import EnvironmentCredential
 from azure.mgmt.monitor import MonitorManagementClient
 from azure.monitor.query import LogsQueryClient
-from azure.monitor.querymetrics import MetricsClient
+from azure.monitor.querymetrics import MetricsClient, MetricsQueryResult
 
 from localazure.testing import LocalAzure
 from localazure.traffic import Traffic
@@ -41,6 +41,20 @@ def served(arm: Arm, assets: Assets) -> Iterator[str]:
     arm.run("DELETE", "onlineEndpoints/observed")
 
 
+def requests_per_minute(client: MetricsClient, endpoint: str, which: str) -> MetricsQueryResult:
+    """The last hour's, of the series that the filter `which` takes."""
+    (result,) = client.query_resources(
+        resource_ids=[endpoint],
+        metric_namespace=NAMESPACE,
+        metric_names=["RequestsPerMinute"],
+        timespan=HOUR,
+        granularity=datetime.timedelta(minutes=1),
+        aggregations=["Total"],
+        filter=which,
+    )
+    return result
+
+
 def test_requests_per_minute_by_deployment_and_status(credential: EnvironmentCredential, served: str) -> None:
     """The batch client sees each series that was asked for; a minute without requests is a gap and no zero."""
     with MetricsClient(
@@ -48,15 +62,7 @@ def test_requests_per_minute_by_deployment_and_status(credential: EnvironmentCre
     ) as client:
 
         def totals() -> dict[tuple[str, str], float]:
-            (result,) = client.query_resources(
-                resource_ids=[served],
-                metric_namespace=NAMESPACE,
-                metric_names=["RequestsPerMinute"],
-                timespan=HOUR,
-                granularity=datetime.timedelta(minutes=1),
-                aggregations=["Total"],
-                filter="deployment eq '*' and statusCode eq '*'",
-            )
+            result = requests_per_minute(client, served, "deployment eq '*' and statusCode eq '*'")
             return {
                 (series.metadata_values["deployment"], series.metadata_values["statusCode"]): sum(
                     point.total for point in series.data if point.total is not None
@@ -130,15 +136,7 @@ def test_mirrored_requests_count_for_the_deployment_that_got_them(
         copies = logged("green")
     assert copies < sent
     with MetricsClient(here, credential, audience=here) as metrics:
-        (result,) = metrics.query_resources(
-            resource_ids=[f"{arm.workspace}/onlineEndpoints/mirrored"],
-            metric_namespace=NAMESPACE,
-            metric_names=["RequestsPerMinute"],
-            timespan=HOUR,
-            granularity=datetime.timedelta(minutes=1),
-            aggregations=["Total"],
-            filter="deployment eq 'green'",
-        )
+        result = requests_per_minute(metrics, f"{arm.workspace}/onlineEndpoints/mirrored", "deployment eq 'green'")
     (series,) = result.metrics[0].timeseries
     assert sum(point.total or 0 for point in series.data) == len(copies)
     arm.run("DELETE", "onlineEndpoints/mirrored")
