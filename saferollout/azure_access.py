@@ -37,7 +37,10 @@ def translated(action: str) -> Iterator[None]:
     except HttpResponseError as error:
         code = getattr(error.error, "code", None)
         msg = f"could not {action}: {f'{code}: ' if code else ''}{line_of(error)}"
-        raise AzureFailed(msg, status=error.status_code, retryable=error.status_code in RETRYABLE) from error
+        # a file that somebody else uploaded at this moment is there for the next try
+        uploaded = getattr(error, "error_code", None) == "BlobAlreadyExists"
+        retryable = uploaded or error.status_code in RETRYABLE
+        raise AzureFailed(msg, status=error.status_code, retryable=retryable) from error
     except (ServiceRequestError, ServiceResponseError) as error:
         msg = f"could not {action}: no connection to Azure: {line_of(error)}"
         raise AzureFailed(msg, retryable=True) from error

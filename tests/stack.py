@@ -21,6 +21,7 @@ from saferollout.demo.processes import Process, users
 from saferollout.domain import EndpointState
 from saferollout.project import resolve_workspace
 from saferollout.record import Phase, Record
+from saferollout.restore import insisting
 
 REPOSITORY = Path(__file__).parents[1]
 DIABETES = REPOSITORY / "configs" / "diabetes"
@@ -137,7 +138,9 @@ class Endpoint:
         (directory / "endpoint.yml").write_text(yaml.safe_dump(endpoint))
         workspace = made.workspace()
         workspace.create_endpoint(directory / "endpoint.yml")
-        workspace.create_deployment(made.deployment("blue-deployment.yml"), made.name, "blue", model=None, tags={})
+        insisting(workspace.create_deployment)(  # another test may be uploading the same model
+            made.deployment("blue-deployment.yml"), made.name, "blue", model=None, tags={}
+        )
         workspace.update_endpoint(made.name, traffic={"blue": 100})
         return made
 

@@ -17,10 +17,11 @@ def judged(error: Exception) -> bool:
     return worth_retrying(scale_live, None, Failed(data=error))  # type: ignore[arg-type]  # the run plays no part
 
 
-def http(status: int) -> HttpResponseError:
-    """Azure's client's error for a status."""
+def http(status: int, error_code: str | None = None) -> HttpResponseError:
+    """Azure's client's error for a status; the storage's client knows a code besides."""
     error = HttpResponseError("no")
     error.status_code = status
+    error.error_code = error_code  # type: ignore[attr-defined]
     return error
 
 
@@ -29,12 +30,13 @@ def http(status: int) -> HttpResponseError:
     [
         *((http(status), True) for status in (408, 429, 500, 502, 503, 504)),
         *((http(status), False) for status in (400, 401, 403, 404, 409)),
+        (http(409, "BlobAlreadyExists"), True),
         (ServiceRequestError("connection refused"), True),
     ],
-    ids=lambda value: str(getattr(value, "status_code", None) or value),
+    ids=lambda value: str(getattr(value, "error_code", None) or getattr(value, "status_code", None) or value),
 )
 def test_what_may_pass_is_tried_again(error: Exception, expected: bool) -> None:
-    """Throttling, server errors and broken connections are retried; refusals are not."""
+    """Throttling, server errors, broken connections and a lost race to upload a file are retried, refusals not."""
     with pytest.raises(AzureFailed) as caught, translated("scale"):
         raise error
 
