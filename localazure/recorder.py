@@ -26,6 +26,7 @@ _SECRET_KEYS = re.compile(
     r"(?i)(primary|secondary|access|account|api|storage)_?key$|key_?value$|secret$"
     r"|(access|refresh|id|sas|auth)_?token$|password|assertion$|sas_?uri$|^sig$"
 )
+_VARIABLES = re.compile(r"(?i)^environment_?variables$")
 _SECRETS_IN_TEXT = re.compile(r"(?i)((?:\bsig=|\bBearer\s+|\bclient_secret=))[^&\s\"']+")
 
 
@@ -118,7 +119,9 @@ def masked(value: Any) -> Any:
     match value:
         case dict():
             return {
-                key: MASK if _SECRET_KEYS.search(key) and isinstance(found, str) else masked(found)
+                key: _hidden(found)
+                if _VARIABLES.search(key) or (_SECRET_KEYS.search(key) and isinstance(found, str))
+                else masked(found)
                 for key, found in value.items()
             }
         case list():
@@ -126,6 +129,16 @@ def masked(value: Any) -> Any:
         case str():
             return _SECRETS_IN_TEXT.sub(rf"\1{MASK}", value)
     return value
+
+
+def _hidden(value: Any) -> Any:
+    """`value` with its names only; what users give their containers as variables may all be secret."""
+    match value:
+        case dict():
+            return {key: _hidden(found) for key, found in value.items()}
+        case list():
+            return [_hidden(found) for found in value]
+    return value if value is None else MASK
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -14,6 +14,15 @@ def test_secrets_are_masked_by_their_name(name: str) -> None:
     assert masked({"a": [{name: "hush", "b": 1}]}) == {"a": [{name: MASK, "b": 1}]}
 
 
+def test_environment_variables_are_masked_whatever_their_names() -> None:
+    """Names stay; of values nothing does, at any depth, in lists too."""
+    told = {"LEVEL": "hush", "n": 1, "more": {"a": ["hush"]}, "none": None}
+    hidden = {"LEVEL": MASK, "n": MASK, "more": {"a": [MASK]}, "none": None}
+    body = {"value": [{"properties": {"environmentVariables": told, "environmentId": "x"}}]}
+    assert masked(body) == {"value": [{"properties": {"environmentVariables": hidden, "environmentId": "x"}}]}
+    assert masked({"environmentVariables": ["hush"]}) == {"environmentVariables": [MASK]}
+
+
 def test_secrets_in_texts_are_masked() -> None:
     """A signature in an address, a token in a header; what is around them stays."""
     assert masked({"uri": "https://a/b?se=1&sig=abc%3D&sp=r"}) == {"uri": f"https://a/b?se=1&sig={MASK}&sp=r"}
