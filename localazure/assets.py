@@ -67,6 +67,26 @@ class Assets:
             raise _missing(kind, name, version)
         return name, version, resource
 
+    def resolve(self, properties: Document) -> tuple[Document, Document]:
+        """A deployment's properties with the id of a version for each asset, where a label may have stood.
+
+        The other document says by kind when these versions were registered: one that was deleted may come back with
+        other files. Raises ArmError, as `get`.
+        """
+        resolved, registered = {**properties}, {}
+
+        def version(kind: str, arm_id: str) -> str:
+            _, _, resource = self.get(kind, arm_id)
+            registered[kind] = resource.get("systemData", {}).get("createdAt")
+            return str(resource["id"])
+
+        for kind, key in (("models", "model"), ("environments", "environmentId")):
+            if properties.get(key):
+                resolved[key] = version(kind, properties[key])
+        if code := properties.get("codeConfiguration"):
+            resolved["codeConfiguration"] = {**code, "codeId": version("codes", code["codeId"])}
+        return resolved, registered
+
     def location(self, uri: str) -> Location:
         """Container and path of `azureml://…/datastores/…/paths/…` or of a blob's https address.
 

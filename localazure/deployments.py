@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from localazure import endpoints, rules, settings, shapes
 from localazure.arm import ArmError, Scope, bad_request, json_object, not_found, system_data
+from localazure.assets import Assets
 from localazure.autoscaler import Scaling
 from localazure.clock import Change
 from localazure.instances import InstanceFailed, Setup
@@ -40,8 +41,8 @@ _CHANGES = {
 class Deployments:
     """The deployment operations.
 
-    A document holds the resource under `resource`, and under `serving` the properties and instance count that last
-    became ready: a failed update leaves those running.
+    A document holds the resource under `resource`, under `registered` when its assets were, and under `serving` the
+    properties, assets and instance count that last became ready: a failed update leaves those running.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Deployments:
         store: Store,
         operations: Operations,
         runtime: Runtime,
+        assets: Assets,
         programs: Programs,
         revisions: Revisions,
         quota: Quota,
@@ -58,6 +60,7 @@ class Deployments:
         self._store = store
         self._operations = operations
         self._runtime = runtime
+        self._assets = assets
         self._programs = programs
         self._revisions = revisions
         self._quota = quota
@@ -113,7 +116,7 @@ class Deployments:
         shapes.check(body, shapes.DEPLOYMENT)
         rules.check_identity(body.get("identity"))
         compute = endpoints.compute_of(self._endpoint(endpoint))
-        properties = settings.complete(body.get("properties") or {}, compute)
+        properties, registered = self._assets.resolve(settings.complete(body.get("properties") or {}, compute))
         await self._programs.require(properties)
         # nothing waits from here on: what has been checked stays so
         parent = self._endpoint(endpoint)
@@ -137,7 +140,7 @@ class Deployments:
             "sku": {**sku, "name": "Default", "capacity": settings.capacity(sku, properties)},
             "systemData": system_data(old["resource"]["systemData"] if old else None),
         }
-        return self._begin(endpoint, name, old, resource, 200 if old else 201)
+        return self._begin(endpoint, name, old, {"resource": resource, "registered": registered}, 200 if old else 201)
 
     def _patch(self, endpoint: str, name: str, body: dict[str, Any]) -> Response:
         old = self._document(endpoint, name)
@@ -153,9 +156,10 @@ class Deployments:
             before = resource["sku"]["capacity"]
             given = settings.capacity({"capacity": before, **sku}, resource["properties"])
             resource["sku"] = {**resource["sku"], "capacity": given}
-        return self._begin(endpoint, name, old, resource, 202)
+        return self._begin(endpoint, name, old, {**old, "resource": resource}, 202)
 
-    def _begin(self, endpoint: str, name: str, old: Document | None, resource: Document, status: int) -> Response:
+    def _begin(self, endpoint: str, name: str, old: Document | None, new: Document, status: int) -> Response:
+        resource = new["resource"]
         rules.check_instance_count(resource["sku"]["capacity"])
         self._quota.check_instances(resource)
         others = (found["resource"] for key, found in self._store.items(KIND) if key != _key(endpoint, name))
@@ -163,10 +167,11 @@ class Deployments:
         properties = {**resource["properties"], "provisioningState": "Creating"}
         if old:
             before = {**old["resource"]["properties"], "provisioningState": None}
-            scaled = old["resource"]["sku"] != resource["sku"] and before == {**properties, "provisioningState": None}
+            same = before == {**properties, "provisioningState": None} and old.get("registered") == new["registered"]
+            scaled = same and old["resource"]["sku"] != resource["sku"]
             properties["provisioningState"] = "Scaling" if scaled else "Updating"
         resource = {**resource, "properties": properties}
-        document = {"resource": resource, "serving": old.get("serving") if old else None}
+        document = {**new, "resource": resource, "serving": old.get("serving") if old else None}
         with self._store.transaction():
             self._store.put(KIND, _key(endpoint, name), document)
             headers = self._apply(endpoint, name, _CHANGES[properties["provisioningState"]])
@@ -180,7 +185,11 @@ class Deployments:
             if document["serving"] and not self._runtime.runs(endpoint, name):  # we were stopped during the change
                 await self._run(endpoint, name, document["serving"])
             resource = document["resource"]
-            wanted = {"properties": resource["properties"], "capacity": resource["sku"]["capacity"]}
+            wanted = {
+                "properties": resource["properties"],
+                "registered": document["registered"],
+                "capacity": resource["sku"]["capacity"],
+            }
             setup = await self._run(endpoint, name, wanted)
             with self._store.transaction():
                 self._store.put(KIND, _key(endpoint, name), {**document, "serving": wanted})
@@ -230,7 +239,7 @@ class Deployments:
             request_timeout_ms=round(rules.duration_s(requests["requestTimeout"]) * 1000),
             max_pending=2 * requests["maxConcurrentRequestsPerInstance"] * (scaling.most if scaling else capacity),
         )
-        setup = await self._revisions.prepare(endpoint, name, properties)
+        setup = await self._revisions.prepare(endpoint, name, properties, wanted["registered"])
         try:
             await self._runtime.shape(endpoint, name, setup, capacity, limits, scaling)
         except InstanceFailed as error:

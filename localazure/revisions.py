@@ -33,15 +33,19 @@ class Revisions:
         """The deployment's folder: its logs, and its revisions. Names have been checked: they are no paths."""
         return self._directory / endpoint.lower() / deployment.lower()
 
-    async def prepare(self, endpoint: str, deployment: str, properties: dict[str, Any]) -> Setup:
+    async def prepare(
+        self, endpoint: str, deployment: str, properties: dict[str, Any], registered: dict[str, Any]
+    ) -> Setup:
         """Bring everything to disk and make the program; the same properties give an equal setup again.
+
+        `registered` tells when the assets were, by kind: that of another moment is another asset.
 
         Raises ArmError: ImageBuildFailure, BadArgument, OutOfQuota.
         """
         folder = self.folder(endpoint, deployment)
         (folder / _HOME).mkdir(parents=True, exist_ok=True)
         code, model = (properties["codeConfiguration"] or {}).get("codeId"), properties.get("model")
-        target = folder / _digest(code, model)
+        target = folder / _digest(code, registered.get("codes"), model, registered.get("models"))
         if not target.exists():
             partial = target.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)
@@ -68,8 +72,8 @@ class Revisions:
         shutil.rmtree(self.folder(endpoint, deployment), ignore_errors=True)
 
 
-def _digest(*asset_ids: str | None) -> str:
-    return hashlib.sha256(json.dumps(asset_ids).encode()).hexdigest()[:16]
+def _digest(*assets: str | None) -> str:
+    return hashlib.sha256(json.dumps(assets).encode()).hexdigest()[:16]
 
 
 def _writer(path: Path) -> Callable[[str], None]:

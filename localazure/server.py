@@ -165,7 +165,7 @@ async def _serve_locked(
         revisions = Revisions(state / "deployments", storage, programs)
         online_endpoints = endpoints.Endpoints(store, operations, runtime, revisions, identity, scope, LOCATION)
         online_deployments = deployments.Deployments(
-            store, operations, runtime, programs, revisions, options.quota, scope, LOCATION
+            store, operations, runtime, assets, programs, revisions, options.quota, scope, LOCATION
         )
 
         traffic = Traffic(gateway.access_log, options.ingestion_delay_s)

@@ -9,6 +9,7 @@ import yaml
 from azure.ai.ml import MLClient, load_online_deployment
 from azure.ai.ml.constants import ListViewType
 from azure.ai.ml.entities import CodeConfiguration, Environment, ManagedOnlineDeployment, Model
+from azure.ai.ml.entities._assets import Code
 from azure.core.exceptions import ResourceNotFoundError
 from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient, models
 
@@ -71,7 +72,10 @@ def test_models_and_environments_are_archived_and_restored(client: MLClient, tmp
 
 
 def test_a_deployment_takes_the_latest_model(client: MLClient, arm: Arm, endpoint: str, project: Path) -> None:
-    """`azureml:name@latest` and `azureml:name:version` in YAML; and the id that ends in `labels/latest`."""
+    """`azureml:name@latest` and `azureml:name:version` in YAML; and the id that ends in `labels/latest`.
+
+    The client makes ids of the first two; in a request they are none.
+    """
     for version in ("1", "2"):
         client.models.create_or_update(Model(name="newest", version=version, path=project / f"models/v{version}"))
     path = project / "blue-deployment.yml"
@@ -86,7 +90,56 @@ def test_a_deployment_takes_the_latest_model(client: MLClient, arm: Arm, endpoin
     body["properties"]["model"] = f"{arm.workspace}/models/newest/labels/latest"
     assert arm.run("PUT", f"onlineEndpoints/{endpoint}/deployments/newest", body)["status"] == "Succeeded"
     assert arm.score(endpoint, {"x": 1}, "newest").json()["y"] == 3
+    body["properties"]["model"] = "azureml:newest@latest"
+    assert arm.call("PUT", f"onlineEndpoints/{endpoint}/deployments/newest", body).status_code == 400
     arm.run("DELETE", f"onlineEndpoints/{endpoint}/deployments/newest")
+
+
+def test_a_label_means_the_newest_version_at_each_update(
+    client: MLClient, management: MachineLearningServicesMgmtClient, arm: Arm, endpoint: str, project: Path
+) -> None:
+    """Of model, code and environment; and a version that comes back with other files is another one."""
+    newest = {kind: f"{arm.workspace}/{kind}/moving/labels/latest" for kind in ("models", "codes", "environments")}
+
+    def register(version: str, factor: int) -> None:
+        (project / "models/v1/model.json").write_text(f'{{"factor": {factor}}}')
+        client.models.create_or_update(Model(name="moving", version=version, path=project / "models/v1"))
+
+    def register_all(version: str, factor: int) -> None:
+        register(version, factor)
+        (project / "code" / "version.txt").write_text(version)  # the SDK takes the same code from where it is
+        client._code.create_or_update(Code(name="moving", version=version, path=project / "code"))  # noqa: SLF001 - it registers code for its own use only
+        environment = Environment(name="moving", version=version, image="local/none", conda_file=project / "conda.yml")
+        client.environments.create_or_update(environment)
+
+    def deploy() -> tuple[Any, set[str]]:
+        """What it answers, and the versions that are read back."""
+        code = models.CodeConfiguration(code_id=newest["codes"], scoring_script="score.py")
+        properties = models.ManagedOnlineDeployment(
+            model=newest["models"],
+            code_configuration=code,
+            environment_id=newest["environments"],
+            instance_type="Standard_DS3_v2",
+        )
+        body = models.OnlineDeployment(
+            location="local", sku=models.Sku(name="Default", capacity=1), properties=properties
+        )
+        done = management.online_deployments.begin_create_or_update(
+            **PLACE, deployment_name="moving", body=body
+        ).result()
+        ids = (done.properties.model, done.properties.code_configuration.code_id, done.properties.environment_id)
+        return arm.score(endpoint, {"x": 1}, "moving").json()["y"], {found.partition("/moving/")[2] for found in ids}
+
+    register_all("1", 5)
+    assert deploy() == (5, {"versions/1"})
+    other_code(project)
+    register_all("2", 6)
+    assert deploy() == (6, {"versions/2"})
+    assert arm.score(endpoint, {}, "moving").json()["other"]
+    management.model_versions.delete("local", "local", "moving", "2")
+    register("2", 7)
+    assert deploy() == (7, {"versions/2"})
+    arm.run("DELETE", f"onlineEndpoints/{endpoint}/deployments/moving")
 
 
 @pytest.mark.parametrize(
