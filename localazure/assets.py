@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import urllib.parse
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from starlette.requests import Request
@@ -13,7 +14,7 @@ from starlette.routing import Route
 
 from localazure import shapes
 from localazure.arm import Scope, bad_request, json_object, not_found, not_implemented, system_data
-from localazure.blobs import Blobs
+from localazure.blobs import BLOBS_PATH, Blobs
 from localazure.curated import minimal
 from localazure.paging import page, pairs, view
 from localazure.store import Document, Store
@@ -21,6 +22,8 @@ from localazure.store import Document, Store
 KINDS = ("codes", "models", "environments", "data")
 CONTAINER = "azureml-blobstore"
 DATASTORE = "workspaceblobstore"
+
+_ADDRESSES = ("codeUri", "modelUri", "dataUri", "contextUri")
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "models": {"flavors": {}, "modelType": "custom_model"},
@@ -65,7 +68,7 @@ class Assets:
         resource = self._store.get(kind, _key(name, version))
         if resource is None:
             raise _missing(kind, name, version)
-        return name, version, resource
+        return name, version, self._shown(resource)
 
     def resolve(self, properties: Document) -> tuple[Document, Document]:
         """A deployment's properties with the id of a version for each asset, where a label may have stood.
@@ -96,11 +99,8 @@ class Assets:
             if match[1] != DATASTORE:
                 raise not_implemented(f"the datastore '{match[1]}': it has '{DATASTORE}' only")
             return Location(CONTAINER, match[2])
-        asked, own = urllib.parse.urlsplit(uri), urllib.parse.urlsplit(self._blobs.url)
-        if asked.scheme == "https" and asked.hostname == own.hostname:
-            # The SDK joins a build context's address from parts, and what is the account's path here gets lost.
-            path = urllib.parse.unquote(asked.path.removeprefix(own.path).removeprefix("/"))
-            container, _, name = path.partition("/")
+        if (own := self._own_path(uri)) is not None:
+            container, _, name = urllib.parse.unquote(own.removeprefix(BLOBS_PATH + "/")).partition("/")
             return Location(container, name.rstrip("/"))
         raise not_implemented(f"files at '{uri}': give a local path, or a path in the datastore '{DATASTORE}'")
 
@@ -149,16 +149,16 @@ class Assets:
                 return Response(status_code=200 if resource else 204)
         if resource is None:
             raise _missing(kind, name, version)
-        return JSONResponse(resource)
+        return JSONResponse(self._shown(resource))
 
     def _put(self, kind: str, name: str, version: str, old: Document | None, body: Document) -> Response:
         shapes.check(body, shapes.VERSIONS[kind])
-        properties = dict(body.get("properties") or {})
+        properties = _with_addresses(body.get("properties") or {}, self._stored)
         for key in ("codeUri", "modelUri"):
             uri = properties.get(key)
             if old and uri and old["properties"].get(key) != uri:
                 raise bad_request("Asset paths cannot be updated.", "UserError")  # the words that the SDK looks for
-            if uri and not self._blobs.names(*self.location(uri)):
+            if uri and not self._blobs.names(*self.location(self._current(uri))):
                 raise bad_request(f"There are no files at '{uri}'.", "UserError")
         properties = {
             **_DEFAULTS.get(kind, {}),
@@ -180,14 +180,14 @@ class Assets:
             "systemData": system_data(old["systemData"] if old else None),
         }
         self._store.put(kind, _key(name, version), resource)
-        return JSONResponse(resource, 200 if old else 201)
+        return JSONResponse(self._shown(resource), 200 if old else 201)
 
     async def _versions(self, request: Request) -> Response:
         kind, name = _kind(request), request.path_params["name"]
         # A client that asks by hash asks for a name that it has just made up, and reuses what it finds. It alone knows
         # how it hashes, and leaves the hash in the properties of what it uploads.
         by_hash = request.query_params.get("hash")
-        found = [resource for _, resource in self._store.items(kind, "" if by_hash else _key(name))]
+        found = [self._shown(resource) for _, resource in self._store.items(kind, "" if by_hash else _key(name))]
         return page(request, found, _VERSION_FILTERS)
 
     async def _container(self, request: Request) -> Response:
@@ -246,8 +246,38 @@ class Assets:
             raise self._missing_container(kind, name)
         return str(container["properties"]["latestVersion"])
 
+    def _own_path(self, uri: str) -> str | None:
+        """The path of an address of our storage, whatever host local Azure had when it was given; None for others."""
+        asked, here = urllib.parse.urlsplit(uri), urllib.parse.urlsplit(self._blobs.url)
+        if asked.scheme != "https":
+            return None
+        if asked.path.startswith(BLOBS_PATH + "/"):
+            return asked.path
+        # The SDK joins addresses from parts, and what is the account's path here gets lost.
+        return BLOBS_PATH + asked.path if asked.netloc.lower() == here.netloc.lower() else None
+
+    def _stored(self, uri: str) -> str:
+        """As it is kept: without our host, which may be another one the next time."""
+        return self._own_path(uri) or uri
+
+    def _current(self, uri: str) -> str:
+        """As it is shown: with the host that we have now."""
+        return self._blobs.url + uri.removeprefix(BLOBS_PATH) if uri.startswith(BLOBS_PATH + "/") else uri
+
+    def _shown(self, resource: Document) -> Document:
+        return {**resource, "properties": _with_addresses(resource["properties"], self._current)}
+
     def _missing_container(self, kind: str, name: str) -> Exception:
         return not_found(f"There is no {kind.removesuffix('s')} '{name}' in the workspace '{self._scope.workspace}'.")
+
+
+def _with_addresses(properties: Document, change: Callable[[str], str]) -> Document:
+    """A version's properties with every address of files changed."""
+    changed = {
+        key: change(value) if key in _ADDRESSES and isinstance(value, str) else value
+        for key, value in properties.items()
+    }
+    return changed | {"build": _with_addresses(changed["build"], change)} if changed.get("build") else changed
 
 
 def _check_name(*names: str) -> None:

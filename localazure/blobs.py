@@ -32,7 +32,7 @@ SAS_LIFE_S = 3600
 
 _MAX_BLOCK_LIST_BYTES = 8 * 1024**2  # 50,000 blocks, as many as Azure takes
 
-_PREFIX = f"/{ACCOUNT_PATH}.blob.{ENDPOINT_SUFFIX}"
+BLOBS_PATH = f"/{ACCOUNT_PATH}.blob.{ENDPOINT_SUFFIX}"  # what every blob's address has after the host
 
 
 class BlobError(Exception):
@@ -65,7 +65,7 @@ class Blobs:
         """`accountName` of the datastore. The SDK makes the host of a blob address out of account and suffix,
         `https://{account}.blob.{suffix}`; an account that begins with our address makes it a path on this server, which
         works without name resolution."""
-        self.url = f"https://{authority}{_PREFIX}"
+        self.url = f"https://{authority}{BLOBS_PATH}"
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def sas(self, container: str) -> str:
@@ -106,8 +106,8 @@ class Blobs:
         """Blob Storage's paths on this server."""
         methods = ["GET", "HEAD", "PUT", "DELETE"]
         return [
-            Route(_PREFIX + "/{container}", self._container, methods=methods),
-            Route(_PREFIX + "/{container}/{name:path}", self._blob, methods=methods),
+            Route(BLOBS_PATH + "/{container}", self._container, methods=methods),
+            Route(BLOBS_PATH + "/{container}/{name:path}", self._blob, methods=methods),
         ]
 
     async def _container(self, request: Request) -> Response:

@@ -22,10 +22,17 @@ _OF_THE_MACHINE = [
 
 @pytest.mark.parametrize("host", [OTHER_LOOPBACK, *_OF_THE_MACHINE[:1]])
 def test_it_is_where_it_is_told_to_be(host: str, tmp_path: Path) -> None:
-    """By every address that it gives out, and by its certificate; on its own again when it is started again."""
+    """By every address that it gives out, and by its certificate; when it is started again elsewhere, all is there."""
     with LocalAzure(tmp_path, "--host", host, timing="instant") as azure, Arm(azure.environ) as arm:
         uri = arm.endpoint("hosted")
-        arm.deploy("hosted", "blue", register(azure.environ))
+        assets = register(azure.environ)
+        arm.deploy("hosted", "blue", assets)
+        context = (
+            f"https://{httpx.URL(arm.url).netloc.decode()}/azureml-blobstore/context/"  # as the SDK puts it together
+        )
+        arm.call("PUT", "environments/built/versions/1", {"properties": {"build": {"contextUri": context}}})
+        code = assets.code.removeprefix(arm.workspace + "/")
+        before = arm.get(code)["properties"]["codeUri"]
         assert uri.startswith(f"https://{host}:")
         given = [value for value in azure.environ.values() if value.startswith("https://")]
         assert {httpx.URL(value).host for value in given} == {host}
@@ -40,6 +47,17 @@ def test_it_is_where_it_is_told_to_be(host: str, tmp_path: Path) -> None:
     with LocalAzure(tmp_path, timing="instant") as azure, Arm(azure.environ) as arm:
         wait_for(lambda: arm.score("hosted", {}, "blue").status_code, lambda status: status == 200)
         assert set(listening(azure).values()) == {"127.0.0.1"}
+        assert httpx.URL(before).host == host
+        after = arm.get(code)["properties"]["codeUri"]
+        assert after.startswith(f"{arm.url}/")
+        built = arm.get("environments/built/versions/1")["properties"]["build"]["contextUri"]
+        assert (built.startswith(f"{arm.url}/"), built.endswith("/azureml-blobstore/context/")) == (True, True)
+        for uri in (before, after):  # both mean the files that are there
+            assert arm.call("PUT", code, {"properties": {"codeUri": uri}}).status_code == 200
+        assert register(azure.environ) == assets
+        arm.deploy("hosted", "green", assets, model=2)
+        arm.deploy("hosted", "blue", assets, model=2)
+        assert [arm.score("hosted", {"x": 1}, name).json()["y"] for name in ("blue", "green")] == [3, 3]
 
 
 def listening(azure: LocalAzure) -> dict[int | None, str]:

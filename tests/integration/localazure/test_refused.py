@@ -69,7 +69,15 @@ def test_what_has_no_counterpart_here(arm: Arm, assets: Assets, endpoint: str, c
 
 
 def test_files_in_other_places_are_refused(arm: Arm) -> None:
-    """Jobs' outputs and other datastores: 501 when the model is registered."""
-    for uri in ("azureml://jobs/train/outputs/artifacts/paths/model", "azureml://datastores/lake/paths/model"):
-        answer = arm.call("PUT", "models/elsewhere/versions/1", {"properties": {"modelUri": uri}})
-        assert (answer.status_code, answer.json()["error"]["code"]) == (501, "NotImplemented")
+    """Jobs' outputs, other datastores, other storage accounts: 501 when the model or the code is registered."""
+    places = (
+        "azureml://jobs/train/outputs/artifacts/paths/model",
+        "azureml://datastores/lake/paths/model",
+        "https://elsewhere.blob.core.windows.net/azureml-blobstore/model",
+        f"{arm.url.rpartition(':')[0]}:1/azureml-blobstore/model",
+        f"{arm.url.replace('https', 'http')}/azureml-blobstore/model",
+    )
+    for uri in places:
+        for kind, key in (("models", "modelUri"), ("codes", "codeUri")):
+            answer = arm.call("PUT", f"{kind}/elsewhere/versions/1", {"properties": {key: uri}})
+            assert (answer.status_code, answer.json()["error"]["code"]) == (501, "NotImplemented")
