@@ -277,7 +277,9 @@ def _with_addresses(properties: Document, change: Callable[[str], str]) -> Docum
         key: change(value) if key in _ADDRESSES and isinstance(value, str) else value
         for key, value in properties.items()
     }
-    return changed | {"build": _with_addresses(changed["build"], change)} if changed.get("build") else changed
+    if build := properties.get("build"):
+        changed["build"] = _with_addresses(build, change)
+    return changed
 
 
 def _check_name(*names: str) -> None:

@@ -167,7 +167,8 @@ class Deployments:
         properties = {**resource["properties"], "provisioningState": "Creating"}
         if old:
             before = {**old["resource"]["properties"], "provisioningState": None}
-            same = before == {**properties, "provisioningState": None} and old.get("registered") == new["registered"]
+            same = before == {**properties, "provisioningState": None}
+            same = same and old.get("registered") == new.get("registered")
             scaled = same and old["resource"]["sku"] != resource["sku"]
             properties["provisioningState"] = "Scaling" if scaled else "Updating"
         resource = {**resource, "properties": properties}
@@ -187,7 +188,7 @@ class Deployments:
             resource = document["resource"]
             wanted = {
                 "properties": resource["properties"],
-                "registered": document["registered"],
+                "registered": document.get("registered"),
                 "capacity": resource["sku"]["capacity"],
             }
             setup = await self._run(endpoint, name, wanted)
@@ -239,7 +240,7 @@ class Deployments:
             request_timeout_ms=round(rules.duration_s(requests["requestTimeout"]) * 1000),
             max_pending=2 * requests["maxConcurrentRequestsPerInstance"] * (scaling.most if scaling else capacity),
         )
-        setup = await self._revisions.prepare(endpoint, name, properties, wanted["registered"])
+        setup = await self._revisions.prepare(endpoint, name, properties, wanted.get("registered") or {})
         try:
             await self._runtime.shape(endpoint, name, setup, capacity, limits, scaling)
         except InstanceFailed as error:
