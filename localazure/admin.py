@@ -70,7 +70,10 @@ class Admin:
         try:
             spec = Spec.model_validate(await json_object(request))
         except pydantic.ValidationError as error:
-            told = "; ".join(f"{'.'.join(map(str, part['loc']))}: {part['msg']}" for part in error.errors())
+            told = "; ".join(
+                f"{'.'.join(map(str, part['loc']))}: {part['msg'].removeprefix('Value error, ')}"
+                for part in error.errors()
+            )
             raise bad_request(f"This is no fault: {told}") from error
         return JSONResponse(_render(self._faults.add(spec)), 201)
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -21,6 +21,8 @@ from localazure.disk import Disk
 
 EXEMPT = ("/localazure/", "/metrics")
 """Paths that no fault touches: whoever makes faults must be able to end them."""
+SCORING = "/endpoints/"
+"""What scoring addresses begin with, which belong to the gateway."""
 
 
 class Kind(enum.StrEnum):
@@ -64,6 +66,19 @@ class Spec(BaseModel):
     retry_after_s: Annotated[int, Field(ge=0)] | None = None
     seconds: Annotated[float, Field(ge=0, le=3600)] = 0
 
+    @field_validator("path")
+    @classmethod
+    def _can_strike(cls, path: str) -> str:
+        """A fault that never strikes would look like one that was got over."""
+        if path.lower().startswith(SCORING):
+            raise ValueError(
+                f"faults act on the management port, and {path} is scored through the gateway: for scoring, kill an"
+                " instance, move the traffic, rotate the key, or deploy code that fails"
+            )
+        if path == "/" or path.lower().startswith(EXEMPT):
+            raise ValueError(f"no fault acts on {path}: the admin API, the page and the metrics always answer")
+        return path
+
 
 class Fault:
     """A fault in force."""
@@ -79,7 +94,7 @@ class Fault:
 
     def concerns(self, method: str, path: str) -> bool:
         """Whether the request is one that the fault is for, if its number has come."""
-        if self.spec.method not in ("*", method.upper()):
+        if self.spec.method.upper() not in ("*", method.upper()):
             return False
         _, _, below = path.partition("/workspaces/")
         _, _, relative = below.partition("/")

@@ -195,5 +195,10 @@ def test_what_is_no_fault_is_refused(chaos: Chaos) -> None:
         chaos.answer(200)
     with pytest.raises(AdminError, match="kind"):
         chaos.ask("POST", "/faults", {"kind": "flood"})
+    with pytest.raises(AdminError, match=r"management port.*kill an instance"):
+        chaos.answer(500, path="/endpoints/faulty/score")
+    for path in ("/Endpoints/**", "/localazure/faults", "/metrics", "/"):
+        with pytest.raises(AdminError, match="path"):
+            chaos.delay(1, path=path)
     with chaos.reset(path="nowhere") as fault, pytest.raises(NotHit, match="0 times"):
         fault.wait(timeout_s=0.1)

@@ -29,8 +29,9 @@ def test_paths(path: str, pattern: str, concerned: bool) -> None:
 
 
 def test_methods() -> None:
-    """One, or all."""
+    """One, or all; the case does not matter."""
     assert Fault("1", Spec(kind="reset", method="PUT")).concerns("put", "/x")
+    assert Fault("1", Spec(kind="reset", method="put")).concerns("PUT", "/x")
     assert not Fault("1", Spec(kind="reset", method="PUT")).concerns("GET", "/x")
     assert Fault("1", Spec(kind="reset")).concerns("GET", "/x")
 
