@@ -46,6 +46,11 @@ class Wanted:
     ignored: tuple[str, ...]
     """Conda packages that pip cannot give, which are not installed."""
 
+    @property
+    def hint(self) -> str:
+        """For the message of what fails with these packages; empty when none was left out."""
+        return f" Left out, because pip cannot give them: {', '.join(self.ignored)}." if self.ignored else ""
+
 
 def parse(conda_file: str | dict[str, Any] | None) -> Wanted:
     """Read a conda file (its text, or what a client has already read). Raises BuildFailed for one that is none."""

@@ -23,6 +23,8 @@ class Container:
     environment: Mapping[str, str]
     mounts: Mapping[str, Path]
 
+    hint = ""
+
     @property
     def scored_at(self) -> str:
         """The path of its scoring route."""

@@ -248,7 +248,7 @@ class Deployments:
                 400,
                 "ResourceNotReady",
                 f"The user container of the deployment '{name}' has crashed or did not become ready: {error}. See the"
-                f" deployment's logs.",
+                f" deployment's logs.{setup.program.hint}",
             ) from error
         self._revisions.tidy(endpoint, name, keep=setup)
         return setup

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from localazure.clock import Clock
@@ -24,6 +24,8 @@ class InferenceServer:
     entry_script: Path
     app_root: Path
     environment: Mapping[str, str]
+    hint: str = field(default="", compare=False)
+    """What to say when it fails."""
 
     scored_at = "/score"
 

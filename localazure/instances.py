@@ -47,6 +47,10 @@ class Program(Protocol):
     def scored_at(self) -> str:
         """The path that it is scored at."""
 
+    @property
+    def hint(self) -> str:
+        """What to say when it fails: a sentence with a space before it, or nothing."""
+
     async def start(self, log: Path, clock: Clock) -> Started:
         """Start it, its output to `log`."""
 

@@ -93,11 +93,13 @@ class Programs:
             raise ArmError(
                 400, "BadArgument", f"The scoring script '{script}' is not in the code folder, which has: {found}."
             )
-        python = await self._build(properties.get("environmentId"), files.model_dir, tell)
-        return InferenceServer(python, app_root / script, app_root, _environ(python, files, properties))
+        python, hint = await self._build(properties.get("environmentId"), files.model_dir, tell)
+        return InferenceServer(python, app_root / script, app_root, _environ(python, files, properties), hint)
 
-    async def _build(self, environment_id: str | None, model_dir: Path | None, tell: Callable[[str], None]) -> Path:
-        what = "model's own environment"
+    async def _build(
+        self, environment_id: str | None, model_dir: Path | None, tell: Callable[[str], None]
+    ) -> tuple[Path, str]:
+        what, hint = "model's own environment", ""
         try:
             if environment_id:
                 name, version, resource = self._assets.get("environments", environment_id)
@@ -105,9 +107,10 @@ class Programs:
                 wanted = parse(conda_of(resource))
             else:
                 wanted = of_mlflow_model(model_dir)
-            return await self._environments.build(wanted, tell)
+            hint = wanted.hint
+            return await self._environments.build(wanted, tell), hint
         except BuildFailed as error:
-            raise _failed("ImageBuildFailure", f"The image build of the {what} failed: {error}", tell) from error
+            raise _failed("ImageBuildFailure", f"The image build of the {what} failed: {error}{hint}", tell) from error
 
     async def _container(
         self, files: Files, properties: dict[str, Any], image: Image, tell: Callable[[str], None]

@@ -1,9 +1,11 @@
 """Deployments that cannot work: Failed, with Azure's code, a message that tells, and logs."""
 
+import json
 from pathlib import Path
 
 import pytest
 from azure.ai.ml import MLClient, load_online_deployment, load_online_endpoint
+from azure.ai.ml.entities._assets import Code
 from azure.core.exceptions import HttpResponseError
 
 from localazure.testing import LocalAzure
@@ -52,6 +54,38 @@ def test_an_environment_that_does_not_resolve_is_an_image_build_failure(arm: Arm
     assert arm.get(path("unbuilt"))["properties"]["provisioningState"] == "Failed"
     logs = arm.call("POST", path("unbuilt") + "/getLogs", {"containerType": "InferenceServer", "tail": 50})
     assert "azureml-inference-server-http==0.0.0.1" in logs.json()["content"]
+
+
+@pytest.mark.usefixtures("endpoint")
+def test_packages_that_pip_cannot_give_are_named(arm: Arm, assets: Assets, client: MLClient, project: Path) -> None:
+    """In the log, whatever becomes of the deployment; where it fails, at the end of the message as well."""
+    left_out = " Left out, because pip cannot give them: openmm=8.1, libpng."
+
+    def environment(version: str, *pip: str) -> str:
+        packages = ["openmm=8.1", "libpng", {"pip": ["azureml-inference-server-http==1.5.1", *pip]}]
+        properties = {"condaFile": json.dumps({"dependencies": packages}), "image": "local/none"}
+        assert (
+            arm.call("PUT", f"environments/partial/versions/{version}", {"properties": properties}).status_code == 201
+        )
+        return f"{arm.workspace}/environments/partial/versions/{version}"
+
+    body = arm.deployment(assets, environmentId=environment("1"))
+    assert arm.run("PUT", path("partial"), body)["status"] == "Succeeded"
+    logs = arm.call("POST", path("partial") + "/getLogs", {"tail": 1000}).json()["content"]
+    for package in ("openmm=8.1", "libpng"):
+        assert f"the conda package '{package}' is not installed" in logs
+
+    script = project / "code" / "score.py"
+    script.write_text(f"import openmm\n{script.read_text()}")
+    code = client._code.create_or_update(Code(name="importing", version="1", path=project / "code"))  # noqa: SLF001 - the SDK registers code for its own use only
+    body["properties"]["codeConfiguration"]["codeId"] = code.id
+    failed = arm.run("PUT", path("partial"), body)["error"]
+    assert (failed["code"], "No module named 'openmm'" in failed["message"]) == ("ResourceNotReady", True)
+    assert failed["message"].endswith(left_out)
+
+    body["properties"]["environmentId"] = environment("2", "azureml-inference-server-http==0.0.0.1")
+    failed = arm.run("PUT", path("partial"), body)["error"]
+    assert (failed["code"], failed["message"].endswith(left_out)) == ("ImageBuildFailure", True)
 
 
 @pytest.mark.usefixtures("endpoint")
