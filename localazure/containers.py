@@ -54,4 +54,4 @@ class Container:
 
             return Address(ports[image.scoring.port], url(image.liveness), url(image.readiness))
 
-        return Started(process, address)
+        return Started(process, address, measurable=False)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from pathlib import Path
 
 
 class Disk:
@@ -16,6 +18,11 @@ class Disk:
         """To be called before files of users are written. Raises OSError (ENOSPC)."""
         if self.full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def used_percent(self, path: Path) -> float:
+        """How much is in use where `path` lies. Raises OSError."""
+        usage = shutil.disk_usage(path)
+        return 100.0 if self.full else 100 * usage.used / usage.total
 
 
 def is_full(error: OSError) -> bool:

@@ -53,6 +53,11 @@ class Fleet:
             xds.Instance(instance.address.port, instance.draining or not instance.well) for instance in self._instances
         )
 
+    @property
+    def members(self) -> tuple[Instance, ...]:
+        """Those that have been ready and run, leaving ones too."""
+        return tuple(self._instances)
+
     async def shape(self, setup: Setup, count: int, drain_timeout_s: float) -> None:
         """Make the fleet `count` instances of `setup`.
 

@@ -141,6 +141,15 @@ class Gateway:
                         return stats.get("rq_active", 0)
         return 0
 
+    async def connections(self) -> tuple[int, int]:
+        """How many clients' connections are open, and how many there have been since it started.
+
+        Raises GatewayError, httpx.HTTPError while it is not there.
+        """
+        state = await self._ask(f"/stats?format=json&filter=^http.{routes.LIVE}.downstream_cx_(active|total)$")
+        active, total = (_stat(state, f"downstream_cx_{what}") for what in ("active", "total"))
+        return int(active or 0), int(total or 0)
+
     async def _route(self, name: str, wanted: xds.Resource) -> None:
         self._write(f"{name}.json", wanted)
         stat = f"rds.{name}.version_text"

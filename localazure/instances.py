@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ class Started:
 
     process: Process
     address: Callable[[], Awaitable[Address]]
+    measurable: bool = True
+    """Whether the server is `process` and its descendants, and not somewhere in a container engine."""
 
 
 class Program(Protocol):
@@ -71,10 +74,12 @@ class Instance:
 
     def __init__(self, setup: Setup, started: Started, log_start: int, clock: Clock) -> None:
         self.setup = setup
+        self.id = secrets.token_hex(8)
         self.draining = False
         self.well = True
         """Whether its readiness probe passes."""
         self._process = started.process
+        self._measurable = started.measurable
         self._locate = started.address
         self._address: Address | None = None
         self._log_start = log_start
@@ -112,6 +117,11 @@ class Instance:
         if self._address is None:
             raise RuntimeError("the instance has not been ready")
         return self._address
+
+    @property
+    def pid(self) -> int | None:
+        """The process whose descendants are the server; None where they cannot be known."""
+        return self._process.pid if self._measurable else None
 
     async def hung(self) -> None:
         """Wait until the liveness probe has failed too often."""

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from localazure import rules
 from localazure.arm import Scope, bad_request, json_object, not_found
+from localazure.samples import CONNECTIONS, Samples
 from localazure.store import Store
 from localazure.traffic import Request, Traffic, utc_now
 
@@ -35,18 +36,28 @@ _ENDPOINT = {
     "RequestLatency_P95": ("MilliSeconds", "Average", ("deployment",)),
     "RequestLatency_P99": ("MilliSeconds", "Average", ("deployment",)),
     "NetworkBytes": ("BytesPerSecond", "Average", ()),
+    "ConnectionsActive": ("Count", "Average", ()),
+    "NewConnectionsPerSecond": ("CountPerSecond", "Average", ()),
 }  # fmt: skip
-_DEPLOYMENT = {"DeploymentCapacity": ("Count", "Average", ())}
+_DEPLOYMENT = {
+    "DeploymentCapacity": ("Count", "Average", ()),
+    "CpuUtilizationPercentage": ("Percent", "Average", ("instanceId",)),
+    "CpuMemoryUtilizationPercentage": ("Percent", "Average", ("instanceId",)),
+    "DiskUtilization": ("Percent", "Average", ("instanceId",)),
+}
 _AGGREGATIONS = ("average", "count", "maximum", "minimum", "total")
 
 Point = dict[str, float]
+Series = dict[tuple[str, ...], dict[datetime.datetime, Point]]
+"""By the values of the dimensions that were asked for, and by minute."""
 
 
 class Metrics:
     """Answers metric queries with one value a minute. A minute without data has no value: a gap is no zero."""
 
-    def __init__(self, traffic: Traffic, store: Store, scope: Scope, location: str) -> None:
+    def __init__(self, traffic: Traffic, samples: Samples, store: Store, scope: Scope, location: str) -> None:
         self._traffic = traffic
+        self._samples = samples
         self._store = store
         self._scope = scope
         self._location = location
@@ -117,25 +128,22 @@ class Metrics:
                 raise bad_request(
                     f"Failed to find metric configuration for {metric}. Valid metrics: {', '.join(known)}."
                 )
-        requests = list(self._traffic.requests(start, end, name))
+        requests = [] if deployment else list(self._traffic.requests(start, end, name))
         answers: list[dict[str, Any]] = []
         for metric in (lookup[metric.lower()] for metric in wanted):
             unit, default, dimensions = known[metric]
             chosen = [part.strip().lower() for part in (query.get("aggregation") or default).split(",")]
             if unknown := [part for part in chosen if part not in _AGGREGATIONS]:
                 raise bad_request(f"The aggregation must be among {', '.join(_AGGREGATIONS)}, not {unknown[0]}.")
+            filters = parse_filter(conditions, dimensions)
             if deployment:
-                capacity = self._store.get("deployment", f"{name}/{deployment}")
-                count = capacity["resource"]["sku"]["capacity"] if capacity else 0
-                horizon = min(end, self._traffic.horizon)
-                series: dict[tuple[str, ...], dict[datetime.datetime, Point]] = {
-                    (): {minute: _point([count]) for minute in _minutes(start, horizon)}
-                }
-                names: tuple[str, ...] = ()
+                series = self._of_deployment(metric, name, deployment, filters, start, end)
+            elif metric in CONNECTIONS:
+                minutes = _minutes(start, min(end, self._traffic.horizon))
+                seen = {minute: self._samples.connections(metric, minute) for minute in minutes}
+                series = {(): {minute: _point(values) for minute, values in seen.items() if values}}
             else:
-                filters = parse_filter(conditions, dimensions)
-                names = tuple(filters)
-                series = _series(metric, requests, filters)
+                series = _of_requests(metric, requests, filters)
             answers.append(
                 {
                     "id": f"{resource}/providers/Microsoft.Insights/metrics/{metric}",
@@ -148,7 +156,7 @@ class Metrics:
                         {
                             "metadatavalues": [
                                 {"name": {"value": key, "localizedValue": key}, "value": value}
-                                for key, value in zip(names, labels, strict=True)
+                                for key, value in zip(filters, labels, strict=True)
                             ],
                             "data": [
                                 {"timeStamp": iso(minute), **{key: points[minute][key] for key in chosen}}
@@ -162,6 +170,28 @@ class Metrics:
                 }
             )
         return answers
+
+    def _of_deployment(
+        self,
+        metric: str,
+        endpoint: str,
+        deployment: str,
+        filters: dict[str, set[str]],
+        start: datetime.datetime,
+        end: datetime.datetime,
+    ) -> Series:
+        minutes = _minutes(start, min(end, self._traffic.horizon))
+        if metric == "DeploymentCapacity":
+            document = self._store.get("deployment", f"{endpoint}/{deployment}")
+            count = document["resource"]["sku"]["capacity"] if document else 0
+            return {(): {minute: _point([count]) for minute in minutes}}
+        found: dict[tuple[str, ...], dict[datetime.datetime, list[float]]] = {}
+        for minute in minutes:
+            for instance, values in self._samples.use(metric, endpoint, deployment, minute).items():
+                labels = (instance,) if filters else ()
+                if _wanted(labels, filters):
+                    found.setdefault(labels, {}).setdefault(minute, []).extend(values)
+        return {labels: {minute: _point(values) for minute, values in seen.items()} for labels, seen in found.items()}
 
     def _resource(self, resource: str) -> tuple[str, str]:
         """The endpoint's and the deployment's name, lower-cased; the latter empty for an endpoint. Raises ArmError."""
@@ -233,20 +263,23 @@ def percentile(ordered: list[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def _series(
-    metric: str, requests: list[Request], filters: dict[str, set[str]]
-) -> dict[tuple[str, ...], dict[datetime.datetime, Point]]:
+def _of_requests(metric: str, requests: list[Request], filters: dict[str, set[str]]) -> Series:
     grouped: dict[tuple[str, ...], dict[datetime.datetime, list[Request]]] = {}
     for request in requests:
         labels = tuple(_dimension(request, name) for name in filters)
-        wanted = zip(labels, filters.values(), strict=True)
-        if all("*" in values or label.lower() in {value.lower() for value in values} for label, values in wanted):
+        if _wanted(labels, filters):
             minute = request.time.replace(second=0, microsecond=0)
             grouped.setdefault(labels, collections.defaultdict(list))[minute].append(request)
     return {
         labels: {minute: _measure(metric, found) for minute, found in minutes.items()}
         for labels, minutes in grouped.items()
     }
+
+
+def _wanted(labels: tuple[str, ...], filters: dict[str, set[str]]) -> bool:
+    """Whether the filters take the series with these values of their dimensions."""
+    pairs = zip(labels, filters.values(), strict=True)
+    return all("*" in values or label.lower() in {value.lower() for value in values} for label, values in pairs)
 
 
 def _measure(metric: str, requests: list[Request]) -> Point:

@@ -58,6 +58,11 @@ class Process:
         """The command's exit code; None while it runs."""
         return self._leashed.returncode
 
+    @property
+    def pid(self) -> int:
+        """Of the leash; the command and all that it starts are its descendants."""
+        return self._leashed.pid
+
     async def wait(self) -> int:
         """Wait for the command to end; returns its exit code."""
         return await self._leashed.wait()

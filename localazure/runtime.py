@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from localazure import xds
@@ -11,7 +11,7 @@ from localazure.autoscaler import Autoscaler, Scaling
 from localazure.clock import Clock
 from localazure.fleets import Fleet
 from localazure.gateway import Gateway
-from localazure.instances import Setup
+from localazure.instances import Instance, Setup
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,12 @@ class Runtime:
         """How many instances of the deployment serve."""
         running = self._running.get((endpoint.lower(), deployment.lower()))
         return sum(not instance.draining for instance in running.fleet.instances) if running else 0
+
+    def members(self) -> Iterator[tuple[tuple[str, str], Instance]]:
+        """All instances, with their endpoint and deployment in lower case."""
+        for key, running in self._running.items():
+            for instance in running.fleet.members:
+                yield key, instance
 
     async def shape(
         self, endpoint: str, deployment: str, setup: Setup, count: int, limits: Limits, scaling: Scaling | None = None

@@ -13,7 +13,7 @@ import secrets
 import signal
 import socket
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,7 @@ from localazure.quota import Quota
 from localazure.recorder import Recorder
 from localazure.revisions import Revisions
 from localazure.runtime import Runtime
+from localazure.samples import Samples
 from localazure.store import Store
 from localazure.traffic import Traffic
 from localazure.web import Connections, Web
@@ -169,7 +170,8 @@ async def _serve_locked(
         )
 
         traffic = Traffic(gateway.access_log, options.ingestion_delay_s)
-        metrics = Metrics(traffic, store, scope, LOCATION)
+        samples = Samples(gateway, runtime, disk, state, clock)
+        metrics = Metrics(traffic, samples, store, scope, LOCATION)
         logs = Logs(traffic, identity, scope)
 
         def wanted(running: dict[str, dict[str, xds.Target]]) -> list[xds.Endpoint]:
@@ -223,6 +225,7 @@ async def _serve_locked(
                 await serving
                 raise StartFailed("the web server did not start")
             await clock.sleep(0.01)
+        await stack.enter_async_context(_meanwhile(samples.follow()))
         environment = {
             "ARM_CLOUD_METADATA_URL": f"{base_url}{METADATA_PATH}?api-version=2022-09-01",
             "REQUESTS_CA_BUNDLE": str(tls.bundle),
@@ -247,6 +250,18 @@ async def _serve_locked(
         log.info("stopping")
         web.should_exit = True
         await serving
+
+
+@contextlib.asynccontextmanager
+async def _meanwhile(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Let these go on during the block; they end only with it."""
+    tasks = [asyncio.create_task(work) for work in works]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _listen(host: Host, port: int, last: int) -> socket.socket:

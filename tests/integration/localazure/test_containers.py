@@ -140,6 +140,18 @@ def test_its_output_is_in_the_logs(arm: Arm, endpoint: str) -> None:
     assert "serving" in logs
 
 
+def test_only_the_disk_of_a_container_is_measured(arm: Arm, endpoint: str) -> None:
+    """What the engine's processes use of the machine has no value rather than a wrong one."""
+    path = f"onlineEndpoints/{endpoint}/deployments/blue/providers/Microsoft.Insights/metrics"
+
+    def measured() -> set[str]:
+        names = "CpuUtilizationPercentage,CpuMemoryUtilizationPercentage,DiskUtilization"
+        found = arm.http.get(f"{arm.workspace}/{path}", params={"metricnames": names}).json()["value"]
+        return {metric["name"]["value"] for metric in found if metric["timeseries"]}
+
+    assert wait_for(measured) == {"DiskUtilization"}
+
+
 def test_a_container_that_dies_is_replaced(arm: Arm, endpoint: str, azure: LocalAzure) -> None:
     """By itself or with its node; a new one serves, and nothing is left of the old."""
     root = arm.get(f"onlineEndpoints/{endpoint}")["properties"]["scoringUri"].removesuffix("/v1/models/scale:predict")
