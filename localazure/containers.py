@@ -9,7 +9,8 @@ from pathlib import Path
 from localazure.clock import Clock
 from localazure.engine import Engine
 from localazure.images import Image, Route
-from localazure.instances import POLL_S, STOP_GRACE_S, Address, Started
+from localazure.instances import STOP_GRACE_S, Address, Started
+from localazure.probes import POLL_S
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from localazure.arm import bad_request, not_implemented
@@ -63,22 +64,29 @@ def conda_of(environment: Document) -> str | dict[str, Any] | None:
     own_server = any(route and route.get("path") != _SERVER[name].path for name, route in routes.items())
     if properties.get("build") or own_server:
         return None
-    conda: str | dict[str, Any] | None = properties.get("condaFile") or minimal(str(properties.get("image")))
+    conda: str | dict[str, Any] | None = properties.get("condaFile") or minimal(properties.get("image") or "")
     return conda
 
 
 def image_of(environment: Document, model_type: str | None) -> Image:
     """The image of an environment version that `conda_of` gives nothing for.
 
-    Raises ArmError: 501 for an inferenceConfig that leaves out a route, 400 for a route that is none.
+    Raises ArmError: 501 for a conda file beside it and for an inferenceConfig that leaves out a route, 400 for a route
+    that is none, a Dockerfile outside of its context, and where there is nothing to run.
     """
     properties: dict[str, Any] = environment["properties"]
     triton = model_type == TRITON_MODEL
     routes = _routes(properties.get("inferenceConfig") or {}, _TRITON if triton else _SERVER)
-    source: str | Context = str(properties.get("image"))
+    if properties.get("condaFile"):
+        raise not_implemented("a conda file on top of an image with its own server: install it in a Dockerfile")
     if build := properties.get("build"):
-        source = Context(build["contextUri"], build.get("dockerfilePath") or "Dockerfile")
-    return Image(source, triton, *routes)
+        dockerfile = PurePosixPath(build.get("dockerfilePath") or "Dockerfile")
+        if dockerfile.is_absolute() or ".." in dockerfile.parts:
+            raise bad_request(f"build.dockerfilePath must be a path in the build context, not '{dockerfile}'.")
+        return Image(Context(build["contextUri"], str(dockerfile)), triton, *routes)
+    if not properties.get("image"):
+        raise bad_request("The environment has neither an image, nor a build context, nor a conda file.")
+    return Image(properties["image"], triton, *routes)
 
 
 def _routes(given: dict[str, Any], default: dict[str, Route]) -> list[Route]:

@@ -10,13 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import httpx
-
 from localazure.clock import Clock
 from localazure.probes import Probe
 from localazure.processes import Process
 
-POLL_S = 0.1
 STOP_GRACE_S = 10
 
 
@@ -164,13 +161,4 @@ class Instance:
 
     async def _probe(self) -> None:
         address = self._address = await self._locate()
-        async with httpx.AsyncClient(trust_env=False, timeout=self.setup.readiness.patience_s) as client:
-            while True:
-                try:
-                    # The socket listens before the server runs, so the first probe waits in its queue and is answered
-                    # the moment the server is up.
-                    if (await client.get(address.readiness)).status_code == 200:
-                        return
-                except httpx.HTTPError:
-                    pass
-                await self._clock.sleep(POLL_S)
+        await self.setup.readiness.pass_once(address.readiness, self._clock)

@@ -11,6 +11,8 @@ import httpx
 from localazure.clock import Clock
 from localazure.rules import duration_s
 
+POLL_S = 0.1
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -38,18 +40,25 @@ class Probe:
         """How long an instance may take to become well for the first time."""
         return self.initial_delay_s + self.period_s * self.failure_threshold
 
+    async def pass_once(self, url: str, clock: Clock) -> None:
+        """Ask until the instance is well for the first time."""
+        async with self._client() as client:
+            while not await _passes(client, url):
+                await clock.sleep(POLL_S)
+
     async def changes(self, url: str, clock: Clock) -> AsyncIterator[bool]:
         """Ask for ever; yields False when the instance, which is well now, has become unwell, True when well again."""
         well, against = True, 0
-        async with httpx.AsyncClient(
-            trust_env=False, timeout=self.timeout_s, headers={"Connection": "close"}
-        ) as client:
+        async with self._client() as client:
             while True:
                 await clock.sleep(self.period_s)
                 against = 0 if await _passes(client, url) == well else against + 1
                 if against >= (self.failure_threshold if well else self.success_threshold):
                     well, against = not well, 0
                     yield well
+
+    def _client(self) -> httpx.AsyncClient:
+        return httpx.AsyncClient(trust_env=False, timeout=self.timeout_s, headers={"Connection": "close"})
 
 
 async def _passes(client: httpx.AsyncClient, url: str) -> bool:

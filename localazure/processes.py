@@ -69,8 +69,12 @@ class Process:
 
     async def read(self) -> bytes:
         """The output, where it was asked for as a pipe, and the end of the command."""
-        output, _ = await self._leashed.communicate()
-        return output or b""
+        if self._leashed.stdout is None:
+            raise RuntimeError("the output is not a pipe")
+        # not communicate(), which closes the leash's stdin from Python 3.12 on
+        output = await self._leashed.stdout.read()
+        await self._leashed.wait()
+        return output
 
     def kill(self) -> None:
         """Kill the command and its descendants, as the kernel does when memory runs out; the leash stays and tells."""

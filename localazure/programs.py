@@ -13,7 +13,7 @@ from localazure.arm import ArmError, bad_request, not_implemented
 from localazure.assets import Assets
 from localazure.conda import BuildFailed, of_mlflow_model, parse
 from localazure.containers import Container
-from localazure.engine import Engine
+from localazure.engine import Engine, unpassable
 from localazure.environments import Environments
 from localazure.files import Files, Storage
 from localazure.images import TRITON, TRITON_MODEL, Context, Image, conda_of, image_of
@@ -50,6 +50,8 @@ class Programs:
             )
         if isinstance(image.source, Context):
             self._assets.location(image.source.uri)
+        if names := unpassable(_variables(properties)):
+            raise not_implemented(f"line breaks, or 10,000 characters, in a container's variable {names[0]}")
 
     def _image(self, properties: dict[str, Any]) -> Image | None:
         """The image that is run as it is; None for Azure ML's own server. Raises ArmError, as `require`."""
@@ -145,6 +147,8 @@ class Programs:
         except BuildFailed as error:
             raise _failed("ImageBuildFailure", f"The image build failed: {error}", tell) from error
         try:
+            if not await self._engine.answers():
+                raise BuildFailed("'docker' does not answer")
             return await self._engine.pull(image.source, tell)
         except BuildFailed as error:
             raise _failed("BadArgument", f"Unable to download the user container image: {error}", tell) from error
@@ -178,7 +182,8 @@ def _environ(python: Path, files: Files, properties: dict[str, Any]) -> dict[str
 
 def _triton_repository(model_dir: Path) -> Path:
     """The folder that has Triton's models: the model's own, or `triton` in it, as Azure's examples have it."""
-    (folder,) = model_dir.iterdir()
+    entries = list(model_dir.iterdir())
+    folder = entries[0] if len(entries) == 1 else model_dir
     return folder / "triton" if (folder / "triton").is_dir() else folder
 
 

@@ -161,12 +161,12 @@ async def _serve_locked(
         workspace = Workspace(base_url, scope, LOCATION, known["tenant_id"], blobs)
         storage = Storage(assets, blobs, disk)
         engine = Engine(state)
-        await engine.sweep()
+        await engine.answers()
         programs = Programs(assets, storage, Environments(clock), engine)
         revisions = Revisions(state / "deployments", storage, programs)
         online_endpoints = endpoints.Endpoints(store, operations, runtime, revisions, identity, scope, LOCATION)
         online_deployments = deployments.Deployments(
-            store, operations, runtime, assets, programs, revisions, options.quota, scope, LOCATION
+            store, operations, runtime, assets, programs, revisions, options.quota, scope, LOCATION, clock
         )
 
         traffic = Traffic(gateway.access_log, options.ingestion_delay_s)
@@ -185,6 +185,8 @@ async def _serve_locked(
         await runtime.publish()
         online_endpoints.resume()
         online_deployments.restore()
+        keeper = asyncio.create_task(online_deployments.keep(), name="keeper of deployments")
+        stack.callback(keeper.cancel)
         operations.end_interrupted()
         faults = Faults(clock, disk, connections.cut)
         administration = admin.Admin(known["admin_token"], faults, identity, runtime, scope, clock)

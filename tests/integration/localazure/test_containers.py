@@ -1,7 +1,9 @@
 """Custom containers and Triton, with a real container engine."""
 
+import contextlib
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -129,9 +131,12 @@ def test_environment_variables_arrive_and_are_told_to_no_other_user(arm: Arm, en
     assert environment["API_KEY"] == "se cr\net"
     assert environment["DOCKER_HOST"] == "for the container"
     assert "AZURE_CLIENT_SECRET" not in environment
-    arguments = [path.read_text() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    arguments = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # it has ended meanwhile
+            arguments.append(path.read_text())
     assert any("docker\0run" in words for words in arguments)
-    assert not any("se cr" in words for words in arguments)
+    assert not any(words in "".join(arguments) for words in ("se cr", "for the container"))
 
 
 def test_its_output_is_in_the_logs(arm: Arm, endpoint: str) -> None:
@@ -169,11 +174,11 @@ def test_a_container_that_dies_is_replaced(arm: Arm, endpoint: str, azure: Local
 def test_it_is_updated_scaled_and_mounted_elsewhere(arm: Arm, client: MLClient, image: str, endpoint: str) -> None:
     """`model_mount_path` moves the model; code is mounted beside it; one container for each instance."""
     code = CodeConfiguration(code=str(HERE / "project/code"), scoring_script="score.py")
-    changed = deployment("blue", image, model_mount_path="/var/models", code_configuration=code)
+    changed = deployment("blue", image, model_mount_path="/var/my,models", code_configuration=code)
     changed.instance_count = 2
     client.online_deployments.begin_create_or_update(changed).result()
     environment = arm.score(endpoint, {"x": 1}).json()["environment"]
-    assert environment["AZUREML_MODEL_DIR"] == "/var/models/boxed/1"
+    assert environment["AZUREML_MODEL_DIR"] == "/var/my,models/boxed/1"
     assert environment["AML_APP_ROOT"].startswith("/var/azureml-app/")
     assert environment["AZUREML_ENTRY_SCRIPT"] == "score.py"
     assert len(containers()) == 2
@@ -187,10 +192,35 @@ def test_a_dockerfile_is_built(client: MLClient, arm: Arm, image: str, endpoint:
     client.online_deployments.begin_create_or_update(deployment("green", image, environment=built)).result()
     assert arm.score(endpoint, {"x": 1}, "green").json()["environment"]["GREETING"] == "built"
     (tmp_path / "Dockerfile").write_text(f"FROM {image}\nCOPY missing /missing\n")
-    broken = client.environments.create_or_update(
-        Environment(name="broken", build=BuildContext(path=tmp_path), inference_config=ROUTES)
+    broken = build(client, tmp_path, "1")
+    assert failure(arm, "red", environmentId=broken)["code"] == "ImageBuildFailure"
+
+
+def test_an_update_that_fails_leaves_the_image_that_was_built_before(
+    client: MLClient, arm: Arm, image: str, endpoint: str, azure: LocalAzure, tmp_path: Path
+) -> None:
+    """Its instances go on, and one that dies is replaced by one of the same image, not of the newer."""
+    (tmp_path / "Dockerfile").write_text(f"FROM {image}\nENV GREETING=before\n")
+    environment = Environment(name="before", build=BuildContext(path=tmp_path), inference_config=ROUTES)
+    client.online_deployments.begin_create_or_update(deployment("green", image, environment=environment)).result()
+    (tmp_path / "Dockerfile").write_text(f'FROM {image}\nENV GREETING=after\nCMD ["python3", "-c", "1/0"]\n')
+    newer = build(client, tmp_path, "2")
+    assert "ZeroDivisionError" in failure(arm, "green", environmentId=newer)["message"]
+    before = arm.score(endpoint, {"x": 1}, "green").json()["environment"]
+    azure.chaos.kill_instance(endpoint, "green")
+    wait_for(lambda: arm.score(endpoint, {"x": 1}, "green").status_code, lambda status: status != 200)
+    again = wait_for(lambda: arm.score(endpoint, {"x": 1}, "green"), lambda answer: answer.status_code == 200)
+    environment = again.json()["environment"]
+    assert environment["HOSTNAME"] != before["HOSTNAME"]
+    assert environment["GREETING"] == "before"
+
+
+def build(client: MLClient, context: Path, version: str) -> str:
+    """Register the environment; returns its id."""
+    environment = Environment(
+        name="rebuilt", version=version, build=BuildContext(path=context), inference_config=ROUTES
     )
-    assert failure(arm, "red", environmentId=broken.id)["code"] == "ImageBuildFailure"
+    return str(client.environments.create_or_update(environment).id)
 
 
 @pytest.mark.usefixtures("endpoint")
@@ -223,6 +253,34 @@ def test_a_mount_path_is_for_containers(arm: Arm) -> None:
         assert (answer.status_code, "modelMountPath" in answer.text) == (400, True)
 
 
+@pytest.mark.usefixtures("endpoint")
+@pytest.mark.parametrize(
+    ("environment", "changes", "status", "word"),
+    [
+        ({"condaFile": "dependencies: [python=3.11]"}, {}, 501, "conda file"),
+        ({"image": None}, {}, 400, "neither an image"),
+        ({"build": {"contextUri": "CODE", "dockerfilePath": "../Dockerfile"}}, {}, 400, "dockerfilePath"),
+        ({}, {"environmentVariables": {"DOCKER_HOST": "two\nlines"}}, 501, "DOCKER_HOST"),
+        ({}, {"modelMountPath": "var/models"}, 400, "modelMountPath"),
+    ],
+    ids=["a conda file for an image", "no image", "a Dockerfile elsewhere", "lines in a variable", "a relative mount"],
+)
+def test_what_no_container_can_be_made_of_is_refused(
+    arm: Arm, image: str, environment: dict[str, Any], changes: dict[str, Any], status: int, word: str
+) -> None:
+    """When the deployment is created, with the reason."""
+    routes = {f"{name.removesuffix('_route')}Route": route for name, route in ROUTES.items()}
+    path = f"environments/odd-{abs(hash(word))}/versions/1"
+    properties = {"image": image, "inferenceConfig": routes, **environment}
+    assert arm.call("PUT", path, {"properties": properties}).status_code == 201
+    model = f"{arm.workspace}/models/boxed/versions/1"
+    body = arm.deployment(Assets(code="", environment="", models=[model]), codeConfiguration=None)
+    body["properties"] |= {"environmentId": f"{arm.workspace}/{path}", **changes}
+    answer = arm.call("PUT", "onlineEndpoints/boxes/deployments/odd", body)
+    assert (answer.status_code, word in answer.text) == (status, True), answer.text
+    assert arm.call("GET", "onlineEndpoints/boxes/deployments/odd").status_code == 404
+
+
 def failure(arm: Arm, name: str, **changes: Any) -> dict[str, Any]:
     """Why the creation failed."""
     model = f"{arm.workspace}/models/boxed/versions/1"
@@ -247,6 +305,46 @@ def test_containers_die_with_local_azure_and_come_back_with_it(tmp_path: Path, i
     with LocalAzure(tmp_path, timing="instant") as again, Arm(again.environ) as arm:
         wait_for(lambda: arm.score("boxes", {"x": 1}, "blue"), lambda answer: answer.status_code == 200)
     assert set(containers()) == before
+
+
+def test_containers_come_back_with_their_engine(tmp_path: Path, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it does not answer when local Azure starts, their deployments are Failed until it does."""
+    with (
+        LocalAzure(tmp_path / "state", timing="instant") as before,
+        Arm(before.environ) as arm,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        client = sdk_client(before.environ, patch)
+        arm.endpoint("boxes")
+        client.online_deployments.begin_create_or_update(deployment("blue", image)).result()
+    here = Path(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://"))
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")
+    with LocalAzure(tmp_path / "state", timing="instant") as again, Arm(again.environ) as arm:
+        wait_for(lambda: state(arm), lambda seen: seen == "Failed")
+        assert arm.score("boxes", {"x": 1}, "blue").status_code != 200
+        (tmp_path / "socket").symlink_to(here)
+        wait_for(lambda: state(arm), lambda seen: seen == "Succeeded")
+        assert arm.score("boxes", {"x": 1}, "blue").status_code == 200
+
+
+def state(arm: Arm) -> str:
+    """Of the deployment."""
+    return str(arm.get("onlineEndpoints/boxes/deployments/blue")["properties"]["provisioningState"])
+
+
+def test_an_engine_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Local Azure starts, and refuses containers as it does without an engine."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "socket"))
+        silent.listen()
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")
+        with LocalAzure(timing="instant") as hanging, Arm(hanging.environ) as arm:
+            arm.endpoint("boxes")
+            arm.call("PUT", "environments/box/versions/1", {"properties": {"image": "box:1"}})
+            body = arm.deployment(Assets(code="", environment="", models=[""]), codeConfiguration=None)
+            body["properties"] |= {"environmentId": f"{arm.workspace}/environments/box/versions/1"}
+            answer = arm.call("PUT", "onlineEndpoints/boxes/deployments/blue", body)
+            assert (answer.status_code, "does not answer" in answer.text) == (501, True)
 
 
 def test_triton_serves_its_models_without_code(client: MLClient, arm: Arm, endpoint: str, tmp_path: Path) -> None:
