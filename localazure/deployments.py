@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import logging
 from typing import Any
 
@@ -15,13 +14,13 @@ from localazure import endpoints, rules, settings, shapes
 from localazure.arm import ArmError, Scope, bad_request, json_object, not_found, system_data
 from localazure.assets import Assets
 from localazure.autoscaler import Scaling
-from localazure.clock import Change, Clock
-from localazure.fleets import RESTART_DELAYS_S
+from localazure.clock import Change
 from localazure.instances import InstanceFailed, Setup
 from localazure.operations import Operations
 from localazure.paging import page
 from localazure.programs import Programs
 from localazure.quota import Quota
+from localazure.returns import NOT_READY, Returns
 from localazure.revisions import SERVER_LOG, STORAGE_LOG, Revisions
 from localazure.runtime import Limits, Runtime
 from localazure.store import Document, Store
@@ -29,8 +28,6 @@ from localazure.store import Document, Store
 KIND = "deployment"
 
 log = logging.getLogger(__name__)
-
-_NOT_READY = "ResourceNotReady"
 
 _LOGS = {"inferenceserver": SERVER_LOG, "storageinitializer": STORAGE_LOG}
 _DEFAULT_TAIL = 500
@@ -46,14 +43,15 @@ class Deployments:
     """The deployment operations.
 
     A document holds the resource under `resource`, under `registered` when its assets were, and under `serving` the
-    properties, assets and instance count that last became ready: a failed update leaves those running.
-    `was` is the state before it failed to come back.
+    properties, assets and instance count that last became ready: a failed update leaves those running. `was` is the
+    state before it failed to come back.
     """
 
     def __init__(
         self,
         store: Store,
         operations: Operations,
+        returns: Returns,
         runtime: Runtime,
         assets: Assets,
         programs: Programs,
@@ -61,7 +59,6 @@ class Deployments:
         quota: Quota,
         scope: Scope,
         location: str,
-        clock: Clock,
     ) -> None:
         self._store = store
         self._operations = operations
@@ -72,9 +69,7 @@ class Deployments:
         self._quota = quota
         self._scope = scope
         self._location = location
-        self._clock = clock
-        self._absent: set[str] = set()
-        """The keys of what served before, and is not back yet."""
+        self._returns = returns
 
     def routes(self, root: str) -> list[Route]:
         """The operations under the workspace's path."""
@@ -99,16 +94,9 @@ class Deployments:
             elif state in _CHANGES:
                 self._apply(endpoint, name, _CHANGES[state])
             elif document.get("serving"):
-                self._absent.add(key)
-        self._bring_back()
-
-    async def keep(self) -> None:
-        """Try again to bring back what `restore` could not for want of a container engine, of network or of space."""
-        for delay_s in itertools.chain(RESTART_DELAYS_S, itertools.repeat(RESTART_DELAYS_S[-1])):
-            if not self._absent:
-                return
-            await self._clock.sleep(delay_s)
-            self._bring_back()
+                work = functools.partial(self._run, endpoint, name, document["serving"])
+                settle, needed = functools.partial(self._restored, key), functools.partial(self._is_away, key)
+                self._returns.expect(_resource(endpoint, name), work, settle, needed)
 
     async def _list(self, request: Request) -> Response:
         endpoint = request.path_params["endpoint"]
@@ -262,7 +250,7 @@ class Deployments:
         except InstanceFailed as error:
             raise ArmError(
                 400,
-                _NOT_READY,
+                NOT_READY,
                 f"The user container of the deployment '{name}' has crashed or did not become ready: {error}. See the"
                 f" deployment's logs.{setup.program.hint}",
             ) from error
@@ -318,29 +306,21 @@ class Deployments:
             document["resource"]["properties"]["provisioningState"] = "Failed" if reason else "Succeeded"
             self._store.put(KIND, _key(endpoint, name), document)
 
-    def _bring_back(self) -> None:
-        for key in list(self._absent):
-            endpoint, _, name = key.partition("/")
-            parent, document = self._store.get(endpoints.KIND, endpoint), self._store.get(KIND, key)
-            if parent is None or document is None or self._runtime.runs(endpoint, name):  # somebody has changed it
-                self._absent.discard(key)
-            elif not endpoints.is_deleting(parent) and not self._operations.busy(_resource(endpoint, name)):
-                work = functools.partial(self._run, endpoint, name, document["serving"])
-                settle = functools.partial(self._restored, endpoint, name)
-                self._operations.start(_resource(endpoint, name), work, settle)
+    def _is_away(self, key: str) -> bool:
+        """Whether the deployment, which has served, does not; nobody has deleted it, or begun to."""
+        endpoint, _, name = key.partition("/")
+        parent, document = self._store.get(endpoints.KIND, endpoint), self._store.get(KIND, key)
+        there = parent is not None and not endpoints.is_deleting(parent) and document is not None
+        return there and not self._runtime.runs(endpoint, name)
 
-    def _restored(self, endpoint: str, name: str, reason: ArmError | None) -> None:
+    def _restored(self, key: str, reason: ArmError | None) -> None:
         """A deployment that is back is in the state that it was in; until then it is Failed."""
-        if reason is None or reason.code == _NOT_READY:  # such a container would only crash again
-            self._absent.discard(_key(endpoint, name))
-        document = self._store.get(KIND, _key(endpoint, name))
-        if reason:
-            log.warning("the deployment %s of %s does not come back: %s", name, endpoint, reason)
+        document = self._store.get(KIND, key)
         if document and (reason or "was" in document):
             properties = document["resource"]["properties"]
             was = document.pop("was", properties["provisioningState"])
             properties["provisioningState"] = "Failed" if reason else was
-            self._store.put(KIND, _key(endpoint, name), {**document, "was": was} if reason else document)
+            self._store.put(KIND, key, {**document, "was": was} if reason else document)
 
 
 def _key(endpoint: str, name: str) -> str:

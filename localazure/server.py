@@ -40,6 +40,7 @@ from localazure.page import Page
 from localazure.programs import Programs
 from localazure.quota import Quota
 from localazure.recorder import Recorder
+from localazure.returns import Returns
 from localazure.revisions import Revisions
 from localazure.runtime import Runtime
 from localazure.samples import Samples
@@ -165,8 +166,9 @@ async def _serve_locked(
         programs = Programs(assets, storage, Environments(clock), engine)
         revisions = Revisions(state / "deployments", storage, programs)
         online_endpoints = endpoints.Endpoints(store, operations, runtime, revisions, identity, scope, LOCATION)
+        returns = Returns(operations, clock)
         online_deployments = deployments.Deployments(
-            store, operations, runtime, assets, programs, revisions, options.quota, scope, LOCATION, clock
+            store, operations, returns, runtime, assets, programs, revisions, options.quota, scope, LOCATION
         )
 
         traffic = Traffic(gateway.access_log, options.ingestion_delay_s)
@@ -185,8 +187,8 @@ async def _serve_locked(
         await runtime.publish()
         online_endpoints.resume()
         online_deployments.restore()
-        keeper = asyncio.create_task(online_deployments.keep(), name="keeper of deployments")
-        stack.callback(keeper.cancel)
+        keeping = asyncio.create_task(returns.keep(), name="keeper of what is to return")
+        stack.callback(keeping.cancel)
         operations.end_interrupted()
         faults = Faults(clock, disk, connections.cut)
         administration = admin.Admin(known["admin_token"], faults, identity, runtime, scope, clock)
