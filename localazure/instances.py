@@ -16,6 +16,9 @@ from localazure.processes import Process
 
 STOP_GRACE_S = 10
 
+_WRAPPED = r"[\w.]*UserScript\w*(Exception|Error)"
+"""What the inference server makes of a script's own exception, which stands before it in the log."""
+
 
 class InstanceFailed(Exception):
     """It did not start, ended, or did not become ready; the message says what its log says."""
@@ -154,7 +157,7 @@ class Instance:
         telling = [
             line.strip()
             for line in lines
-            if re.match(r"[\w.]*(Error|Exception|Exit|Interrupt)\b", line) and "UserScriptException" not in line
+            if re.match(r"[\w.]*(Error|Exception|Exit|Interrupt)\b", line) and not re.match(_WRAPPED, line)
         ]
         written = [line.strip() for line in lines if line.strip()]
         return (telling or written or ["(empty log)"])[-1]
