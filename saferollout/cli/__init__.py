@@ -1,12 +1,18 @@
 """The command line."""
 
+import os
 import sys
 
 from saferollout.errors import ConfigError, SaferolloutError
 
+_SERVER_TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
+_UNREACHABLE = ("Failed to reach API", "ephemeral Prefect API server")
+"""How Prefect says that its server, or the temporary one that it starts, does not answer."""
+
 
 def main() -> None:
     """Run a command; every failure on purpose becomes one clear message and its exit code."""
+    os.environ.setdefault(_SERVER_TIMEOUT, "120")  # 20 s are too few on a machine that is busy
     from saferollout.cli.commands import app
 
     try:
@@ -31,5 +37,5 @@ def _code_of_prefect(error: Exception) -> int | None:
 
     if isinstance(error, httpx.HTTPStatusError):
         return 1 if error.response.is_client_error else 3
-    unreachable = isinstance(error, RuntimeError) and "Failed to reach API" in str(error)
+    unreachable = isinstance(error, RuntimeError) and any(words in str(error) for words in _UNREACHABLE)
     return 3 if unreachable or isinstance(error, httpx.HTTPError) else None

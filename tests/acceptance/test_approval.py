@@ -78,3 +78,14 @@ def test_no_prefect_server_is_told_in_one_line(stack: Stack, command: str) -> No
 
     assert told.startswith("error: Prefect's server: ")
     assert len(told.splitlines()) == 1
+
+
+def test_a_temporary_prefect_server_that_is_late_is_told_in_one_line(stack: Stack) -> None:
+    """Where no server is configured, Prefect starts one and waits so long; the failure has no traceback."""
+    late = {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true", "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"}
+    env = {name: value for name, value in stack.env.items() if name != "PREFECT_API_URL"} | late
+
+    told = Stack(stack.directory, env).cli("approve", "00000000-0000-0000-0000-000000000000", code=3)
+
+    assert "error: Prefect's server: Timed out" in told
+    assert "Traceback" not in told
