@@ -168,13 +168,13 @@ class Endpoint:
 
     def config(self, deployment: str = "green-deployment.yml", **changes: Any) -> Path:
         """A rollout's config with quick stages, patient with good candidates: the machine may be busy."""
-        limit_ms = 300 if deployment.endswith("slow.yml") else 5000
+        limit = 300 if deployment.endswith("slow.yml") else 5000
         content = {
             "endpoint": "endpoint.yml",
             "deployment": str(self.deployment(deployment)),
             "live": {"instance_count": 2},
             "smoke_test": {
-                "requests": str(DIABETES / "requests.jsonl"), "sample": 20, "max_latency_ms": limit_ms, "tolerance": 160,
+                "requests": str(DIABETES / "requests.jsonl"), "sample": 20, "max_latency_ms": limit, "tolerance": 160,
             },
             "stages": self.stages(),
         } | changes  # fmt: skip
