@@ -21,6 +21,7 @@ from localazure.certificates import Certificates
 from localazure.clock import Clock
 from localazure.host import Host
 from localazure.processes import Process
+from localazure.traffic import MAX_LOG_BYTES, predecessor
 
 READY_TIMEOUT_S = 30
 APPLY_TIMEOUT_S = 20
@@ -150,6 +151,16 @@ class Gateway:
         active, total = (_stat(state, f"downstream_cx_{what}") for what in ("active", "total"))
         return int(active or 0), int(total or 0)
 
+    async def rotate_log(self) -> None:
+        """Begin a new access log where the last has grown long; that one takes the place of the one before it.
+
+        Raises OSError.
+        """
+        if _moved_away(self.access_log):
+            # If Envoy is just being started again, it opens a new log anyway; otherwise the next call asks once more.
+            with contextlib.suppress(httpx.HTTPError):
+                await self._require_admin().post("/reopen_logs")
+
     async def _route(self, name: str, wanted: xds.Resource) -> None:
         self._write(f"{name}.json", wanted)
         stat = f"rds.{name}.version_text"
@@ -234,6 +245,17 @@ class Gateway:
                 log.error("Envoy did not take %s: %s", what, _tail(self._log_file))
                 raise GatewayError(f"Envoy did not take {what} within {APPLY_TIMEOUT_S} s: see {self._log_file.name}")
             await self._clock.sleep(POLL_S)
+
+
+def _moved_away(path: Path) -> bool:
+    """Whether there is no log at `path` now; one that is long has been moved away."""
+    try:
+        if path.stat().st_size < MAX_LOG_BYTES:
+            return False
+        path.replace(predecessor(path))
+    except FileNotFoundError:
+        pass
+    return True
 
 
 def _has(state: dict[str, Any], targets: dict[str, xds.Target]) -> bool:

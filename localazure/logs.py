@@ -75,6 +75,7 @@ class Logs:
             start, end = span(str(timespan))
         else:
             start, end = datetime.datetime.fromtimestamp(0, datetime.UTC), now
+        await self._traffic.recalled()
         rows = (self._row(found) for found in self._traffic.requests(start, end))
         try:
             columns, found = kql.run(str(body.get("query") or ""), TABLE, COLUMNS, rows, now)

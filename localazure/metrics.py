@@ -75,6 +75,7 @@ class Metrics:
     async def _one(self, request: HttpRequest) -> Response:
         query = request.query_params
         start, end = span(query.get("timespan"))
+        await self._traffic.recalled()
         resource = request.url.path.split("/providers/Microsoft.Insights", maxsplit=1)[0]
         values = self._values(resource, dict(query), query.get("$filter"), start, end)
         body = {"timespan": f"{iso(start)}/{iso(end)}", "cost": 0, "interval": "PT1M"}
@@ -88,6 +89,7 @@ class Metrics:
             raise bad_request(f"resourceids must be a list of 1 to {MAX_RESOURCES} resource ids.")
         given = "/".join(query[key] for key in ("starttime", "endtime") if key in query)
         start, end = span(given if "/" in given else f"{given}/{iso(utc_now())}" if given else None)
+        await self._traffic.recalled()
         answers = []
         for resource in map(str, resources):
             namespace = _namespace(resource)

@@ -229,7 +229,7 @@ async def _serve_locked(
                 await serving
                 raise StartFailed("the web server did not start")
             await clock.sleep(0.01)
-        await stack.enter_async_context(_meanwhile(samples.follow()))
+        await stack.enter_async_context(_meanwhile(samples.follow(), traffic.follow(gateway.rotate_log, clock)))
         environment = {
             "ARM_CLOUD_METADATA_URL": f"{base_url}{METADATA_PATH}?api-version=2022-09-01",
             "REQUESTS_CA_BUNDLE": str(tls.bundle),

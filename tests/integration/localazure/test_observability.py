@@ -1,5 +1,6 @@
 """What was served, as Microsoft's own clients for Azure Monitor and Log Analytics read it."""
 
+import asyncio
 import datetime
 import os
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from azure.monitor.query import LogsQueryClient
 from azure.monitor.querymetrics import MetricsClient, MetricsQueryResult
 
 from localazure.testing import LocalAzure
-from localazure.traffic import Traffic
+from localazure.traffic import Request, Traffic
 from tests.integration.localazure.arm import Arm, Assets, wait_for
 
 LOG = "AmlOnlineEndpointTrafficLog"
@@ -146,8 +147,14 @@ def test_a_request_shows_after_the_ingestion_delay(azure: LocalAzure, arm: Arm, 
     """Not before: as on Azure, where it takes minutes."""
     log: Path = azure.state_dir / "traffic.jsonl"
     now = datetime.datetime.now(datetime.UTC)
-    wait_for(lambda: list(Traffic(log).requests(now - HOUR, now + HOUR, "observed")), timeout_s=20)
-    assert list(Traffic(log, delay_s=3600).requests(now - HOUR, now + HOUR, "observed")) == []
+
+    def visible(delay_s: float) -> list[Request]:
+        traffic = Traffic(log, delay_s)
+        asyncio.run(traffic.recall())
+        return list(traffic.requests(now - HOUR, now + HOUR, "observed"))
+
+    wait_for(lambda: visible(0), timeout_s=20)
+    assert visible(3600) == []
 
 
 def test_observability_needs_a_token(arm: Arm) -> None:

@@ -1,5 +1,7 @@
 """SIGKILL in the middle of changes, and `up` again on the same directory: every change ends as it would have."""
 
+import datetime
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ import psutil
 import pytest
 
 from localazure.testing import LocalAzure
+from localazure.traffic import MAX_LOG_BYTES
 from tests.integration.localazure.arm import Arm, wait_for
 from tests.integration.localazure.conftest import register
 
@@ -145,3 +148,43 @@ def test_what_was_ended_in_order_goes_on_as_well(tmp_path: Path) -> None:
         arm.http.headers["Authorization"] = token
         wait_for(lambda: arm.http.get(operation).json()["status"], lambda seen: seen == "Succeeded", 10)
         assert state(arm, "onlineEndpoints/created") == "Succeeded"
+
+
+def logged(when: datetime.datetime, request_id: str) -> str:
+    """A line of the traffic log."""
+    row = {
+        "time": when.isoformat(), "endpoint": "busy", "deployment": "blue", "method": "POST",
+        "path": "/endpoints/busy/score", "protocol": "HTTP/1.1", "response_code": 200, "model_status_code": None,
+        "request_bytes": 2, "response_bytes": 2, "received_ms": 1, "duration_ms": 5, "model_ms": "3",
+        "request_delay_ms": None, "response_delay_ms": None, "request_id": request_id, "client_request_id": None,
+        "mirrored": False,
+    }  # fmt: skip
+    return json.dumps(row) + "\n"
+
+
+def requests(arm: Arm, endpoint: str) -> int:
+    """How many there are of the endpoint in the table of Log Analytics."""
+    query = f"AmlOnlineEndpointTrafficLog | where EndpointName == '{endpoint}' | count"
+    url = f"/v1/workspaces/{arm.environ['AZURE_LOG_ANALYTICS_WORKSPACE_ID']}/query"
+    (table,) = arm.http.post(url, json={"query": query}).raise_for_status().json()["tables"]
+    return int(table["rows"][0][0])
+
+
+def test_the_traffic_log_is_bounded_and_its_last_hours_outlive_a_restart(tmp_path: Path) -> None:
+    """A long one is put aside, one such is kept; the first query already sees what was recent in it."""
+    now = datetime.datetime.now(datetime.UTC)
+    log, before = tmp_path / "traffic.jsonl", tmp_path / "traffic.1.jsonl"
+    before.write_text(logged(now - datetime.timedelta(hours=9), "of a log that is dropped"))
+    old = logged(now - datetime.timedelta(hours=8), "old")
+    with log.open("w") as file:
+        file.writelines([old] * (MAX_LOG_BYTES // len(old) + 1))
+        file.writelines(logged(now, str(n)) for n in range(1000))
+    with LocalAzure(tmp_path, timing="instant") as azure, Arm(azure.environ) as arm:
+        assert requests(arm, "busy") == 1000
+        arm.endpoint("busy")
+        wait_for(lambda: not log.exists())  # Envoy begins the new one with the next request
+        assert arm.score("busy", {}).status_code == 404
+        wait_for(lambda: requests(arm, "busy"), lambda seen: seen == 1001)
+        assert "of a log that is dropped" not in before.read_text()
+    with LocalAzure(tmp_path, timing="instant") as azure, Arm(azure.environ) as arm:
+        assert requests(arm, "busy") == 1001
