@@ -51,6 +51,8 @@ class Admin:
             self._route(ROOT + "/tokens", self._tokens, "POST"),
             self._route(endpoint + "/traffic", self._traffic, "POST"),
             self._route(endpoint + "/keys", self._keys, "POST"),
+            self._route(endpoint + "/outage", self._outage, "POST"),
+            self._route(endpoint + "/outage", self._end_outage, "DELETE"),
             self._route(endpoint + "/deployments/{deployment}/kill", self._kill, "POST"),
         ]
 
@@ -80,6 +82,7 @@ class Admin:
     async def _clear(self, _request: Request) -> Response:
         for fault in self._faults:
             self._faults.remove(fault.id)
+        await self._runtime.recover()
         return Response(status_code=204)
 
     async def _one(self, request: Request) -> Response:
@@ -126,6 +129,18 @@ class Admin:
         body = await json_object(request)
         async with self._somebody_else() as http:
             return await self._follow(http, await http.post(f"{self._path(request)}/regenerateKeys", json=body))
+
+    async def _outage(self, request: Request) -> Response:
+        async with self._somebody_else() as http:
+            found = (await http.get(self._path(request))).json()
+        if "error" in found:
+            raise not_found(found["error"]["message"])
+        await self._runtime.fail(request.path_params["endpoint"])
+        return Response(status_code=204)
+
+    async def _end_outage(self, request: Request) -> Response:
+        await self._runtime.recover(request.path_params["endpoint"])
+        return Response(status_code=204)
 
     async def _kill(self, request: Request) -> Response:
         count = (await json_object(request)).get("count", 1)

@@ -8,8 +8,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
@@ -136,8 +137,17 @@ class Chaos:
         """Leave no space for uploads and for the files of new deployments."""
         return self._add("disk-full", {"times": None})
 
+    @contextlib.contextmanager
+    def outage(self, endpoint: str) -> Iterator[None]:
+        """Let every scoring request to the endpoint be answered 500 while the block lasts: Azure's own part fails."""
+        self.ask("POST", f"/endpoints/{endpoint}/outage")
+        try:
+            yield
+        finally:
+            self.ask("DELETE", f"/endpoints/{endpoint}/outage")
+
     def clear(self) -> None:
-        """End all faults."""
+        """End all faults and outages."""
         self.ask("DELETE", "/faults")
 
     def expire_tokens(self, life_s: int = 3600) -> None:

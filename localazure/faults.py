@@ -72,8 +72,8 @@ class Spec(BaseModel):
         """A fault that never strikes would look like one that was got over."""
         if path.lower().startswith(SCORING):
             raise ValueError(
-                f"faults act on the management port, and {path} is scored through the gateway: for scoring, kill an"
-                " instance, move the traffic, rotate the key, or deploy code that fails"
+                f"faults act on the management port, and {path} is scored through the gateway: for scoring, make an"
+                " outage, kill an instance, move the traffic, rotate the key, or deploy code that fails"
             )
         if path == "/" or path.lower().startswith(EXEMPT):
             raise ValueError(f"no fault acts on {path}: the admin API, the page and the metrics always answer")

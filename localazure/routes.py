@@ -114,6 +114,8 @@ def _endpoint_routes(endpoint: Endpoint) -> list[Resource]:
             "The key or token in the Authorization header is missing or not valid for this endpoint.",
         ),
     ]
+    if endpoint.failing:
+        rules.append(_answer({"prefix": prefix}, 500, "InternalServerError", "The infrastructure is failing."))
     routed = {name: target for name, target in endpoint.deployments.items() if target.routed}
     for name, target in routed.items():
         pinned = _header(DEPLOYMENT_HEADER, {"exact": name, "ignore_case": True})

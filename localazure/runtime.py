@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from localazure import xds
 from localazure.autoscaler import Autoscaler, Scaling
@@ -53,6 +53,7 @@ class Runtime:
         self._gateway = gateway
         self._clock = clock
         self._running: dict[tuple[str, str], _Running] = {}
+        self._failing: set[str] = set()
         self.endpoints: Callable[[dict[str, dict[str, xds.Target]]], list[xds.Endpoint]] = lambda _: []
 
     def address(self, endpoint: str) -> str:
@@ -123,6 +124,16 @@ class Runtime:
         running = self._running.get((endpoint.lower(), deployment.lower()))
         return running.fleet.kill(count) if running else 0
 
+    async def fail(self, endpoint: str) -> None:
+        """Let every request to the endpoint be answered 500, until `recover`."""
+        self._failing.add(endpoint.lower())
+        await self.publish()
+
+    async def recover(self, endpoint: str | None = None) -> None:
+        """Let the endpoint, or all, answer again."""
+        self._failing -= {endpoint.lower()} if endpoint else self._failing.copy()
+        await self.publish()
+
     async def publish(self) -> None:
         """Make the gateway do what the fleets and the endpoints say now."""
         await self._gateway.apply(self._wanted)
@@ -150,4 +161,5 @@ class Runtime:
                 targets.setdefault(endpoint, {})[running.name] = xds.Target(
                     running.fleet.instances, limits.request_timeout_ms, limits.max_pending, running.routed
                 )
-        return self.endpoints(targets)
+        wanted = self.endpoints(targets)
+        return [replace(endpoint, failing=endpoint.name.lower() in self._failing) for endpoint in wanted]

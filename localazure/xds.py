@@ -50,6 +50,8 @@ class Endpoint:
     """In requests, answers and copies of both together; more is delayed. Not of a Kubernetes endpoint, either."""
     kubernetes: bool = False
     """Whether its answers have the status codes of a Kubernetes endpoint."""
+    failing: bool = False
+    """Whether every request is answered 500, as when Azure's own part of it fails."""
 
 
 def cluster_name(endpoint: str, deployment: str) -> str:

@@ -161,6 +161,31 @@ def test_another_writer_changes_traffic_and_keys(chaos: Chaos, arm: Arm, assets:
         chaos.kill_instance("faulty", "green")
 
 
+def test_an_outage_of_scoring_is_500(chaos: Chaos, arm: Arm, assets: Assets) -> None:
+    """For all who may score, pinned or not, as when Azure's own infrastructure fails; other endpoints go on."""
+    arm.endpoint("spared")
+    for name in ("faulty", "spared"):
+        arm.deploy(name, "blue", assets)
+        arm.endpoint(name, traffic={"blue": 100})
+    uri = arm.get(ENDPOINT)["properties"]["scoringUri"]
+    with chaos.outage("faulty"):
+        for pin in (None, "blue"):
+            answer = arm.score("faulty", {}, pin)
+            assert (answer.status_code, answer.json()["error"]["code"]) == (500, "InternalServerError")
+            assert "ms-azureml-model-error-statuscode" not in answer.headers
+        assert arm.scoring.post(uri, json={}).status_code == 401
+        assert arm.score("spared", {}).status_code == 200
+    assert arm.score("faulty", {}).status_code == 200
+    chaos.ask("POST", "/endpoints/faulty/outage")
+    chaos.clear()
+    assert arm.score("faulty", {}).status_code == 200
+    with pytest.raises(AdminError, match="nowhere"), chaos.outage("nowhere"):
+        pass
+    arm.run("DELETE", "onlineEndpoints/spared")
+    arm.endpoint("faulty", traffic={})
+    arm.run("DELETE", f"{ENDPOINT}/deployments/blue")
+
+
 def test_a_full_disk(chaos: Chaos, arm: Arm, assets: Assets, client: MLClient, tmp_path: Path) -> None:
     """Uploads are refused at once, deployments fail with what is wrong; afterwards both work."""
     file = tmp_path / "model.json"

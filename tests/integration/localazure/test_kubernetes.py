@@ -9,6 +9,7 @@ import pytest
 from azure.ai.ml import MLClient, load_online_deployment, load_online_endpoint
 from azure.ai.ml.entities import KubernetesOnlineDeployment, KubernetesOnlineEndpoint
 
+from localazure.testing import LocalAzure
 from tests.integration.localazure.arm import Arm, Assets, wait_for
 
 ENDPOINT = """
@@ -105,6 +106,30 @@ def test_too_many_requests_at_once_are_503(arm: Arm, endpoint: str) -> None:
         seen = list(pool.map(lambda _: arm.score(endpoint, {"sleep_s": 0.2}).status_code, range(8)))
     assert 503 in seen
     assert set(seen) <= {200, 503, 504}
+
+
+def test_another_operation_under_way_is_409(
+    azure: LocalAzure, arm: Arm, assets: Assets, endpoint: str, cluster: str
+) -> None:
+    """Neither the deployment nor its endpoint takes another change until the one has ended."""
+    path = f"onlineEndpoints/{endpoint}/deployments/locked"
+    body = arm.deployment(assets, endpointComputeType="Kubernetes")
+    started = arm.call("PUT", path, body)
+    assert started.status_code == 201
+    refused = [arm.call("PUT", path, body), arm.call("DELETE", path), arm.call("DELETE", f"onlineEndpoints/{endpoint}")]
+    assert [(answer.status_code, answer.json()["error"]["code"]) for answer in refused] == [(409, "Conflict")] * 3
+    _await(arm, started.headers["Azure-AsyncOperation"])
+    properties = {"authMode": "Key", "compute": cluster, "traffic": {"blue": 100}}
+    with azure.chaos.hang(method="PUT", path=f"onlineEndpoints/{endpoint}") as hanging:
+        updating = arm.call("PUT", f"onlineEndpoints/{endpoint}", {"location": "local", "properties": properties})
+        hanging.wait()
+        assert arm.call("DELETE", f"onlineEndpoints/{endpoint}").status_code == 409
+    _await(arm, updating.headers["Azure-AsyncOperation"])
+    assert arm.run("DELETE", path)["status"] == "Succeeded"
+
+
+def _await(arm: Arm, operation: str) -> None:
+    wait_for(lambda: arm.http.get(operation).json()["status"], lambda status: status == "Succeeded")
 
 
 def test_a_deployment_follows_its_load(arm: Arm, assets: Assets, endpoint: str) -> None:

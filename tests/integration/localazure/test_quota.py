@@ -105,6 +105,25 @@ def test_more_bytes_a_second_than_the_quota_are_delayed(small: LocalAzure) -> No
     assert sum(int(row["request_delay_ms"] or 0) for row in seen) > 0
 
 
+@pytest.mark.usefixtures("environment")
+def test_a_kubernetes_endpoint_is_not_held_to_requests_and_bytes(small: LocalAzure) -> None:
+    """What a managed one takes twelve seconds for takes no longer than it takes."""
+    with Arm(small.environ) as arm:
+        compute = f"{arm.workspace}/computes/my-cluster"
+        arm.endpoint("cluster", compute=compute)
+        like = arm.get("onlineEndpoints/scale/deployments/blue")["properties"]
+        properties = {key: like[key] for key in ("model", "codeConfiguration", "environmentId")}
+        body = {"location": "local", "properties": {**properties, "endpointComputeType": "Kubernetes"}}
+        assert arm.run("PUT", "onlineEndpoints/cluster/deployments/blue", body)["status"] == "Succeeded"
+        uri = arm.endpoint("cluster", compute=compute, traffic={"blue": 100})
+        headers = {"Authorization": f"Bearer {arm.key('cluster')}"}
+        started = time.monotonic()
+        for _ in range(12):
+            assert arm.scoring.post(uri, json={"pad": "a" * 1_000_000}, headers=headers).status_code == 200
+        assert time.monotonic() - started < 8
+        assert arm.run("DELETE", "onlineEndpoints/cluster")["status"] == "Succeeded"
+
+
 def test_more_connections_than_the_quota_are_closed(small: LocalAzure) -> None:
     """Before anything is said; when others have ended, new ones are taken again."""
     with Arm(small.environ) as arm:

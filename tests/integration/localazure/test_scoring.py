@@ -163,3 +163,27 @@ def test_mirrored_requests_reach_the_other_deployment_and_their_answers_are_drop
 
     assert 5 <= wait_for(copies, lambda count: count >= 5) <= 35
     arm.run("DELETE", "onlineEndpoints/mirror")
+
+
+def test_requests_that_are_pinned_are_not_mirrored(azure: LocalAzure, arm: Arm, assets: Assets) -> None:
+    """A copy has its original's id, and those that green gets are of requests that follow the traffic."""
+    arm.endpoint("pinning")
+    for name in ("blue", "green"):
+        arm.deploy("pinning", name, assets)
+    arm.endpoint("pinning", traffic={"blue": 100}, mirrorTraffic={"green": 50})
+
+    def copied() -> set[str]:
+        rows = [json.loads(line) for line in (azure.state_dir / "traffic.jsonl").read_text().splitlines()]
+        return {row["request_id"] for row in rows if row["endpoint"] == "pinning" and row["deployment"] == "green"}
+
+    pinned = {arm.score("pinning", {}, "blue").headers["x-request-id"] for _ in range(30)}
+    following: set[str] = set()
+
+    def score() -> set[str]:
+        following.add(arm.score("pinning", {}).headers["x-request-id"])
+        return copied()
+
+    seen = wait_for(score, lambda ids: len(ids) >= 10)
+    assert seen <= following
+    assert not seen & pinned
+    arm.run("DELETE", "onlineEndpoints/pinning")
