@@ -110,7 +110,8 @@ def test_an_operation_that_does_not_end(chaos: Chaos, arm: Arm) -> None:
 def test_stale_reads(chaos: Chaos, arm: Arm) -> None:
     """GET, of one and of all, lags behind by some seconds; then it catches up."""
     arm.endpoint("faulty")
-    with chaos.stale(2, path="onlineEndpoints**") as fault:
+    with chaos.stale(3, path="onlineEndpoints**") as fault:
+        wait_for(lambda: arm.call("GET", ENDPOINT).json().get("tags"), lambda seen: seen == {}, 10)  # it may be new
         arm.call("PUT", ENDPOINT, {**BODY, "tags": {"new": "1"}})
         arm.call("PUT", "onlineEndpoints/unseen", BODY)
         assert arm.get(ENDPOINT)["tags"] == {}
