@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -56,10 +57,27 @@ class Admin:
             self._route(endpoint + "/deployments/{deployment}/kill", self._kill, "POST"),
         ]
 
+    def shown_here(self, routes: list[Route]) -> list[Route]:
+        """`routes`, for clients on loopback; others need the admin API's token. Without it they get 403."""
+
+        def guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+            async def answer(request: Request) -> Response:
+                near = request.client and ipaddress.ip_address(request.client.host).is_loopback
+                if not near and not self._admits(request):
+                    raise ArmError(403, "Forbidden", "From elsewhere this page needs LOCALAZURE_ADMIN_TOKEN as Bearer.")
+                return await endpoint(request)
+
+            return answer
+
+        return [Route(route.path, guarded(route.endpoint), methods=sorted(route.methods or [])) for route in routes]
+
+    def _admits(self, request: Request) -> bool:
+        given = request.headers.get("authorization", "")
+        return secrets.compare_digest(given.encode(), f"Bearer {self._token}".encode())
+
     def _route(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> Route:
         async def guarded(request: Request) -> Response:
-            given = request.headers.get("authorization", "")
-            if not secrets.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+            if not self._admits(request):
                 raise ArmError(401, "Unauthorized", "The admin API needs its own token: see LOCALAZURE_ADMIN_TOKEN.")
             return await endpoint(request)
 

@@ -58,7 +58,7 @@ class Monitoring(Collector):
         traffic.heard = self._hear
 
     def routes(self) -> list[Route]:
-        """The page; it needs no token, as it tells no secret."""
+        """The page."""
         return [Route(PATH, self._page, methods=["GET"])]
 
     def wrap(self, app: ASGIApp) -> ASGIApp:

@@ -203,8 +203,7 @@ async def _serve_locked(
                 *blobs.routes(),
                 *logs.open_routes(),
                 *administration.routes(),
-                *page.routes(),
-                *monitoring.routes(),
+                *administration.shown_here([*page.routes(), *monitoring.routes()]),
             ],
             guarded_routes=[
                 *operations.routes(),

@@ -1,6 +1,8 @@
 """A local Azure that listens elsewhere than on 127.0.0.1."""
 
+import contextlib
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -37,7 +39,6 @@ def test_it_is_where_it_is_told_to_be(host: str, tmp_path: Path) -> None:
         given = [value for value in azure.environ.values() if value.startswith("https://")]
         assert {httpx.URL(value).host for value in given} == {host}
         assert "127.0.0.1" not in arm.http.get(azure.environ["ARM_CLOUD_METADATA_URL"]).text
-        assert arm.http.get("/").status_code == 200
         assert arm.score("hosted", {}, "blue", **{"x-request-id": "mine"}).headers["x-request-id"] != "mine"
         by_port = listening(azure)
         assert {by_port.pop(httpx.URL(address).port) for address in (uri, arm.url)} == {host}
@@ -58,6 +59,29 @@ def test_it_is_where_it_is_told_to_be(host: str, tmp_path: Path) -> None:
         arm.deploy("hosted", "green", assets, model=2)
         arm.deploy("hosted", "blue", assets, model=2)
         assert [arm.score("hosted", {"x": 1}, name).json()["y"] for name in ("blue", "green")] == [3, 3]
+
+
+@pytest.mark.parametrize("host", [OTHER_LOOPBACK, *_OF_THE_MACHINE[:1]])
+@pytest.mark.parametrize("path", ["/", "/?part=now", "/metrics"])
+def test_what_needs_no_token_is_for_loopback(path: str, host: str, azure_at: dict[str, Arm]) -> None:
+    """Whoever does not come over it needs the admin API's, whatever a header says; that of the management is none."""
+    arm = azure_at[host]
+    bare = httpx.get(arm.url + path, verify=arm.tls, headers={"X-Forwarded-For": "127.0.0.1"})
+    assert bare.status_code == (200 if host == OTHER_LOOPBACK else 403)
+    assert arm.http.get(path).status_code == bare.status_code
+    token = {"Authorization": f"Bearer {arm.environ['LOCALAZURE_ADMIN_TOKEN']}"}
+    assert arm.http.get(path, headers=token).status_code == 200
+
+
+@pytest.fixture(scope="module")
+def azure_at() -> Iterator[dict[str, Arm]]:
+    """A local Azure on each address."""
+    with contextlib.ExitStack() as running:
+        found = {}
+        for host in (OTHER_LOOPBACK, *_OF_THE_MACHINE[:1]):
+            azure = running.enter_context(LocalAzure(None, "--host", host, timing="instant"))
+            found[host] = running.enter_context(Arm(azure.environ))
+        yield found
 
 
 def listening(azure: LocalAzure) -> dict[int | None, str]:
