@@ -131,8 +131,10 @@ class Fleet:
     async def _add(self, setup: Setup, count: int) -> None:
         if count <= 0:
             return
-        started = [await Instance.start(setup, self._clock) for _ in range(count)]
+        started: list[Instance] = []
         try:
+            while len(started) < count:
+                started.append(await Instance.start(setup, self._clock))
             await asyncio.gather(*(instance.ready() for instance in started))
         except BaseException:
             await asyncio.gather(*(instance.stop() for instance in started))

@@ -1,0 +1,55 @@
+"""Instances that do not come to be."""
+
+import asyncio
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+import pytest
+
+from localazure.clock import Clock
+from localazure.fleets import Fleet
+from localazure.instances import Address, Setup, Started
+from localazure.probes import Probe
+from localazure.processes import Process
+
+
+@dataclass(frozen=True)
+class Short:
+    """A program of which this machine can bear one instance."""
+
+    scored_at: str = "/"
+    running: list[Process] = field(default_factory=list, compare=False)
+
+    async def start(self, log: Path, clock: Clock) -> Started:  # noqa: ARG002 - it is never ready
+        """Start the first; refuse the second."""
+        if self.running:
+            raise OSError("no more")
+        argv = [sys.executable, "-c", "import time; time.sleep(600)"]
+        self.running.append(await Process.start(argv, output=asyncio.subprocess.DEVNULL, grace_s=0.1))
+
+        async def address() -> Address:
+            return Address(1, "http://127.0.0.1:1/", "http://127.0.0.1:1/")
+
+        return Started(self.running[0], address)
+
+
+async def test_an_instance_that_cannot_be_started_leaves_no_other_behind(tmp_path: Path) -> None:
+    """Those that were started before it are stopped."""
+
+    async def nothing() -> None:
+        """There is no gateway."""
+
+    async def idle(_port: int) -> int:
+        return 0
+
+    program, probe = Short(), Probe()
+    fleet = Fleet("shop/blue", nothing, idle, Clock())
+    try:
+        with pytest.raises(OSError, match="no more"):
+            await fleet.shape(Setup(program, tmp_path, tmp_path / "log", probe, probe), 2, 1)
+        assert program.running[0].returncode is not None
+        assert not psutil.pid_exists(program.running[0].pid)
+    finally:
+        await program.running[0].stop()
