@@ -207,9 +207,9 @@ class Endpoints:
 
     async def _regenerate_keys(self, request: Request) -> Response:
         name = request.path_params["endpoint"]
+        body = await json_object(request)  # first, for others may change the endpoint until it is there
         document = self._document(name)
         credentials.require_mode(document, "Key", "it has no keys")
-        body = await json_object(request)
         shapes.check(body, shapes.REGENERATE_KEYS)
         which = {"primary": 0, "secondary": 1}.get(str(body.get("keyType", "")).lower())
         if which is None:

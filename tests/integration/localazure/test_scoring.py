@@ -57,6 +57,23 @@ def test_both_keys_are_good_and_others_are_not(arm: Arm, endpoint: str) -> None:
     assert status(f"Bearer {renewed['secondaryKey']}") == 200
 
 
+def test_a_request_for_a_new_key_that_takes_its_time_undoes_no_other_change(arm: Arm, endpoint: str) -> None:
+    """What was changed between its first byte and its last one stays so."""
+    old = arm.key(endpoint)
+
+    def slowly() -> Iterator[bytes]:
+        yield b'{"keyType": '
+        ended = arm.run("PATCH", f"onlineEndpoints/{endpoint}", {"tags": {"changed": "meanwhile"}})
+        assert ended["status"] == "Succeeded"
+        yield b'"Primary"}'
+
+    url = f"{arm.workspace}/onlineEndpoints/{endpoint}/regenerateKeys"
+    assert arm.http.post(url, content=slowly(), params={"api-version": "2025-12-01"}).status_code == 202
+    wait_for(lambda: arm.key(endpoint), lambda key: key != old)
+    assert arm.get(f"onlineEndpoints/{endpoint}")["tags"] == {"changed": "meanwhile"}
+    wait_for(lambda: arm.get(f"onlineEndpoints/{endpoint}")["properties"]["provisioningState"] == "Succeeded")
+
+
 def test_a_pin_to_an_unknown_deployment_is_404(arm: Arm, endpoint: str) -> None:
     """Not answered by another deployment instead."""
     answer = arm.score(endpoint, {}, "purple")
