@@ -97,7 +97,8 @@ def _managed(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kubernetes(given: dict[str, Any]) -> dict[str, Any]:
-    for which, amounts in _present(given.get("containerResourceRequirements")).items():
+    resources = _present(given.get("containerResourceRequirements"))
+    for which, amounts in resources.items():
         for name, amount in _present(amounts).items():
             if not re.fullmatch(r"\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?", str(amount)):
                 raise bad_request(f"{which}.{name} must be an amount as Kubernetes writes it, not '{amount}'.")
@@ -111,7 +112,9 @@ def _kubernetes(given: dict[str, Any]) -> dict[str, Any]:
         scale["minInstances"] = max(1, scale["minInstances"])
     elif scale.get("scaleType") != "Default":
         raise bad_request("The scale type must be Default or TargetUtilization.")
-    return {"scaleSettings": scale}
+    # The SDK cannot read a deployment without them.
+    resources = {"containerResourceLimits": None, "containerResourceRequests": None} | resources
+    return {"scaleSettings": scale, "containerResourceRequirements": resources}
 
 
 def _collector(given: dict[str, Any]) -> dict[str, Any]:

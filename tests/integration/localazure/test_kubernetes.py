@@ -83,6 +83,16 @@ def test_the_yaml_of_a_kubernetes_deployment_runs(client: MLClient, arm: Arm, pr
     client.online_endpoints.begin_delete("cluster").result()
 
 
+def test_a_deployment_without_resources_can_be_read_and_written(client: MLClient, endpoint: str) -> None:
+    """By the SDK, which wants to be told that there are none."""
+    found = client.online_deployments.get("blue", endpoint)
+    assert isinstance(found, KubernetesOnlineDeployment)
+    assert (found.resources.requests, found.resources.limits) == (None, None)
+    found.request_settings.request_timeout_ms = 500  # the SDK reads back whole seconds
+    found.request_settings.max_queue_wait_ms = 500
+    assert client.online_deployments.begin_create_or_update(found).result().provisioning_state == "Succeeded"
+
+
 def test_the_status_codes_are_those_of_kubernetes(arm: Arm, endpoint: str) -> None:
     """502: `run()` raised, or the container ended; 503: no instance; 504: the time-out. No 424, no 408."""
     assert arm.score(endpoint, {"x": 1}).json()["y"] == 2
