@@ -4,14 +4,21 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from azure.ai.ml import MLClient
-from azure.ai.ml.entities import CodeConfiguration, ManagedOnlineDeployment, ManagedOnlineEndpoint
+from azure.ai.ml.entities import (
+    CodeConfiguration,
+    KubernetesOnlineDeployment,
+    KubernetesOnlineEndpoint,
+    ManagedOnlineDeployment,
+    ManagedOnlineEndpoint,
+)
 from azure.ai.ml.exceptions import ValidationException
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
 from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient, models
 
 from tests.integration.localazure.arm import Assets
-from tests.integration.localazure.reference import Outcome
+from tests.integration.localazure.reference import KUBERNETES, Outcome
 
+COMPUTE = "my-cluster"
 PLACE = {"resource_group_name": "local", "workspace_name": "local"}
 
 
@@ -51,12 +58,15 @@ class Ml:
             endpoint = self._client.online_endpoints.get(name)
         except ResourceNotFoundError:
             endpoint = ManagedOnlineEndpoint(name=name, auth_mode="key")
+            if name == KUBERNETES:
+                endpoint = KubernetesOnlineEndpoint(name=name, auth_mode="key", compute=f"azureml:{COMPUTE}")
         for key, value in change.items():
             setattr(endpoint, {"mirror": "mirror_traffic"}.get(key, key), value)
         self._client.online_endpoints.begin_create_or_update(endpoint).result()
 
     def set_deployment(self, endpoint: str, name: str, model: int, count: int) -> None:
-        deployment = ManagedOnlineDeployment(
+        kind = KubernetesOnlineDeployment if endpoint == KUBERNETES else ManagedOnlineDeployment
+        deployment = kind(
             name=name,
             endpoint_name=endpoint,
             model=self._assets.models[model - 1],
@@ -106,7 +116,9 @@ class Management:
         try:
             endpoint = self._client.online_endpoints.get(**here)
         except ResourceNotFoundError:
-            properties = models.OnlineEndpointProperties(auth_mode="Key")
+            workspace = self._assets.code.partition("/codes/")[0]
+            compute = f"{workspace}/computes/{COMPUTE}" if name == KUBERNETES else None
+            properties = models.OnlineEndpointProperties(auth_mode="Key", compute=compute)
             endpoint = models.OnlineEndpoint(location="local", tags={}, properties=properties)
         if "tags" in change:
             endpoint.tags = change["tags"]
@@ -116,10 +128,11 @@ class Management:
         self._client.online_endpoints.begin_create_or_update(**here, body=endpoint).result()
 
     def set_deployment(self, endpoint: str, name: str, model: int, count: int) -> None:
+        kind = models.KubernetesOnlineDeployment if endpoint == KUBERNETES else models.ManagedOnlineDeployment
         body = models.OnlineDeployment(
             location="local",
             sku=models.Sku(name="Default", capacity=count),
-            properties=models.ManagedOnlineDeployment(
+            properties=kind(
                 model=self._assets.models[model - 1],
                 code_configuration=models.CodeConfiguration(code_id=self._assets.code, scoring_script="score.py"),
                 environment_id=self._assets.environment,

@@ -10,6 +10,9 @@ Fate = Literal["fail-before", "fail-after"] | None
 
 Share = dict[str, int]
 
+KUBERNETES = "kube"
+"""The endpoint of this name is one of Kubernetes, all others are managed."""
+
 
 @dataclass
 class Deployment:
@@ -44,7 +47,7 @@ class Reference:
         """Create the endpoint, or change its `traffic`, `mirror` or `tags`."""
         old = self.endpoints.get(name)
         new = Endpoint(**{**(vars(old) if old else {}), **change, "state": "Succeeded"})
-        if not self._may_split(new):
+        if not self._may_split(new) or (name == KUBERNETES and new.mirror):
             return 400
         if fate:
             new.state = "Failed"
@@ -57,7 +60,7 @@ class Reference:
         """Create or change a deployment."""
         if endpoint not in self.endpoints:
             return 404
-        if count > self.MAX_COUNT:
+        if count < 1 or (count > self.MAX_COUNT and endpoint != KUBERNETES):
             return 400
         deployments = self.endpoints[endpoint].deployments
         old = deployments.get(name)
