@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable
@@ -58,14 +60,15 @@ class Admin:
         ]
 
     def shown_here(self, routes: list[Route]) -> list[Route]:
-        """`routes`, for clients on loopback; others need the admin API's token. Without it they get 403."""
+        """`routes`, for clients on loopback; others need the admin API's token, also as a browser's password."""
 
         def guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
             async def answer(request: Request) -> Response:
                 near = request.client and ipaddress.ip_address(request.client.host).is_loopback
-                if not near and not self._admits(request):
-                    raise ArmError(403, "Forbidden", "From elsewhere this page needs LOCALAZURE_ADMIN_TOKEN as Bearer.")
-                return await endpoint(request)
+                if near or self._admits(request) or self._admits_person(request):
+                    return await endpoint(request)
+                error = ArmError(401, "Unauthorized", "From elsewhere the password is needed: LOCALAZURE_ADMIN_TOKEN.")
+                return JSONResponse({"error": error.body()}, 401, {"WWW-Authenticate": 'Basic realm="Local Azure"'})
 
             return answer
 
@@ -74,6 +77,13 @@ class Admin:
     def _admits(self, request: Request) -> bool:
         given = request.headers.get("authorization", "")
         return secrets.compare_digest(given.encode(), f"Bearer {self._token}".encode())
+
+    def _admits_person(self, request: Request) -> bool:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        with contextlib.suppress(ValueError):
+            _, _, password = base64.b64decode(given).partition(b":")
+            return scheme.lower() == "basic" and secrets.compare_digest(password, self._token.encode())
+        return False
 
     def _route(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> Route:
         async def guarded(request: Request) -> Response:

@@ -178,7 +178,11 @@ class Fleet:
         await self._publish_safely()
         for delay_s in itertools.chain(RESTART_DELAYS_S, itertools.repeat(RESTART_DELAYS_S[-1])):
             await self._clock.sleep(delay_s)
-            replacement = await Instance.start(instance.setup, self._clock)
+            try:
+                replacement = await Instance.start(instance.setup, self._clock)
+            except OSError as error:  # no memory, no files left
+                log.warning("a new instance of %s does not start: %s", self.name, error)
+                continue
             try:
                 await replacement.ready()
             except InstanceFailed as error:

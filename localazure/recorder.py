@@ -111,7 +111,7 @@ class _Body:
         try:
             return masked(json.loads(text))
         except ValueError:
-            return _pairs(text) if re.fullmatch(r"[\w.-]+=[^\s]*", text) else masked(text)
+            return _pairs(text) if re.fullmatch(r"[\w.-]+=[^\s]*", text) else {"bytes": self._size}
 
 
 def masked(value: Any) -> Any:

@@ -67,10 +67,13 @@ def test_what_needs_no_token_is_for_loopback(path: str, host: str, azure_at: dic
     """Whoever does not come over it needs the admin API's, whatever a header says; that of the management is none."""
     arm = azure_at[host]
     bare = httpx.get(arm.url + path, verify=arm.tls, headers={"X-Forwarded-For": "127.0.0.1"})
-    assert bare.status_code == (200 if host == OTHER_LOOPBACK else 403)
+    assert bare.status_code == (200 if host == OTHER_LOOPBACK else 401)
     assert arm.http.get(path).status_code == bare.status_code
-    token = {"Authorization": f"Bearer {arm.environ['LOCALAZURE_ADMIN_TOKEN']}"}
-    assert arm.http.get(path, headers=token).status_code == 200
+    token = arm.environ["LOCALAZURE_ADMIN_TOKEN"]
+    assert arm.http.get(path, headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    assert httpx.get(arm.url + path, verify=arm.tls, auth=("whoever", token)).status_code == 200
+    for wrong in ("", f"{token}1", "ö"):
+        assert httpx.get(arm.url + path, verify=arm.tls, auth=("whoever", wrong)).status_code == bare.status_code
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Instances that do not come to be."""
+"""Instances that do not come to be, at least at first."""
 
 import asyncio
 import sys
@@ -53,3 +53,58 @@ async def test_an_instance_that_cannot_be_started_leaves_no_other_behind(tmp_pat
         assert not psutil.pid_exists(program.running[0].pid)
     finally:
         await program.running[0].stop()
+
+
+_SERVER = """
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+server = HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler)
+print(server.server_port, flush=True)
+server.serve_forever()
+"""
+
+
+@dataclass(frozen=True)
+class Faltering:
+    """A program whose second instance this machine cannot bear, and whose third it can."""
+
+    scored_at: str = "/"
+    asked: list[Path] = field(default_factory=list, compare=False)
+
+    async def start(self, log: Path, clock: Clock) -> Started:
+        """Start a server, or not."""
+        port_file = log.with_suffix(f".{len(self.asked)}")
+        self.asked.append(port_file)
+        if len(self.asked) == 2:
+            raise OSError("not now")
+        with port_file.open("wb") as output:
+            process = await Process.start([sys.executable, "-c", _SERVER], output=output, cwd=log.parent, grace_s=0.1)
+
+        async def address() -> Address:
+            while not (port := port_file.read_text().partition("\n")[0]):
+                await clock.sleep(0.05)
+            return Address(int(port), f"http://127.0.0.1:{port}/", f"http://127.0.0.1:{port}/")
+
+        return Started(process, address)
+
+
+async def test_an_instance_that_cannot_be_started_at_once_is_started_later(tmp_path: Path) -> None:
+    """One that died is replaced, even where the first attempt does not get as far as a process."""
+
+    async def nothing() -> None:
+        """There is no gateway."""
+
+    async def idle(_port: int) -> int:
+        return 0
+
+    program, probe, clock = Faltering(), Probe(), Clock()
+    fleet = Fleet("shop/blue", nothing, idle, clock)
+    try:
+        await fleet.shape(Setup(program, tmp_path, tmp_path / "log", probe, probe), 1, 1)
+        (first,) = fleet.instances
+        assert fleet.kill(1) == 1
+        async with asyncio.timeout(30):
+            while first in fleet.instances or not fleet.instances:
+                await clock.sleep(0.05)
+        assert len(program.asked) == 3
+    finally:
+        await fleet.stop()
