@@ -18,6 +18,8 @@ class Check(Value):
     candidate: str
     live: str
     limit: str
+    note: str = ""
+    """What it means, in a sentence; too long for a table."""
 
 
 class Picture(Value):
@@ -61,8 +63,10 @@ class Evidence(Value):
         ]  # fmt: skip
 
     def markdown(self) -> str:
-        """The finding and its table."""
-        return f"**{self.gate}: {self.verdict}** — {self.summary}\n\n{markdown_table(self.table())}"
+        """The finding, its table, and what its lines mean."""
+        notes = "".join(f"- {check.check}: {_plain(check.note)}\n" for check in self.checks if check.note)
+        table = markdown_table(self.table()) + ("\n" + notes if notes else "")
+        return f"**{self.gate}: {self.verdict}** — {self.summary}\n\n{table}"
 
 
 def markdown_table(rows: list[dict[str, str]]) -> str:
@@ -74,4 +78,8 @@ def markdown_table(rows: list[dict[str, str]]) -> str:
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())
+    return _plain(text.replace("\\", "\\\\").replace("|", "\\|"))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

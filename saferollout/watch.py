@@ -149,7 +149,7 @@ def _findings(judge: Judge) -> list[Check]:
         return []
     return [
         Check(check=f"{finding.test.replace('_', ' ')} (e-value)", passed=finding.e_value < finding.alarm,
-              candidate=f"{finding.e_value:.3g}: {finding.words}", live="", limit=f"< {finding.alarm:.0f}")
+              candidate=f"{finding.e_value:.3g}", live="", limit=f"< {finding.alarm:.0f}", note=finding.words)
         for finding in judge.findings
     ]  # fmt: skip
 

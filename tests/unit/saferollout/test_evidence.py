@@ -15,7 +15,7 @@ EVIDENCE = Evidence(
     checks=[
         Check(check="failed requests", passed=True, candidate="0 of 4", live="0 of 4", limit="≤ 0"),
         Check(check="wrong answers", passed=False, candidate="2 of 4", live="0 of 4", limit="≤ 0"),
-        Check(check="difference to live", passed=None, candidate="2 on average", live="", limit=""),
+        Check(check="difference to live", passed=None, candidate="2 on average", live="", limit="", note="new\nmodel"),
     ],
     duration_s=1.5,
     state={"n": [1.5, 2], "deep": {"a": None}},
@@ -28,7 +28,7 @@ def cells(line: str) -> list[str]:
 
 
 def test_a_finding_is_a_sentence_and_a_table() -> None:
-    """Passed, failed and merely told are marks in front of each line."""
+    """Passed, failed and merely told are marks in front of each line; what needs a sentence stands below."""
     assert EVIDENCE.markdown() == (
         "**smoke test: failed** — wrong answers: 2 of 4\n\n"
         "|  | check | candidate | live | limit |\n"
@@ -36,6 +36,7 @@ def test_a_finding_is_a_sentence_and_a_table() -> None:
         "| ✅ | failed requests | 0 of 4 | 0 of 4 | ≤ 0 |\n"
         "| ❌ | wrong answers | 2 of 4 | 0 of 4 | ≤ 0 |\n"
         "| · | difference to live | 2 on average |  |  |\n"
+        "\n- difference to live: new model\n"
     )
 
 
