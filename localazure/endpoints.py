@@ -310,7 +310,7 @@ def is_deleting(document: Document) -> bool:
 
 def wanted_routes(document: Document, targets: dict[str, xds.Target], quota: Quota) -> xds.Endpoint | None:
     """What the gateway shall do for the endpoint, given the deployments that run; None before it is created."""
-    if not document.get("effective", True):
+    if "previous" in document and not document["effective"]:
         document = document["previous"]
         if document is None:
             return None

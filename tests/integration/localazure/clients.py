@@ -33,17 +33,17 @@ class Client(Protocol):
     def observe(self) -> dict[str, Any]: ...
 
 
-def outcome(call: Callable[[], None]) -> Outcome:
-    """How it ended."""
+def outcome(call: Callable[[], None]) -> tuple[Outcome, Exception | None]:
+    """How it ended, and the error that said so."""
     try:
         call()
-    except ValidationException:
-        return 400  # the client knows the rule as well
+    except ValidationException as error:
+        return 400, error  # the client knows the rule as well
     except HttpResponseError as error:
         # The fault's own code. Where Azure-AsyncOperation is followed, the answer that tells of it has a good status.
         failed = error.error is not None and error.error.code == "InternalServerError"
-        return "failed" if failed or error.status_code is None else error.status_code
-    return "ok"
+        return "failed" if failed or error.status_code is None else error.status_code, error
+    return "ok", None
 
 
 class Ml:

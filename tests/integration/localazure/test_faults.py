@@ -96,6 +96,19 @@ def test_an_operation_that_fails_for_the_sdk(chaos: Chaos, client: MLClient, arm
     assert state(arm) == "Succeeded"
 
 
+def test_an_endpoint_whose_creation_failed_is_there_and_disturbs_no_other(chaos: Chaos, arm: Arm) -> None:
+    """Failed, as on Azure; it can be created again, or deleted."""
+    path = "onlineEndpoints/stillborn"
+    with chaos.fail(method="PUT", path=path, times=2):
+        for _ in range(2):
+            assert arm.run("PUT", path, BODY)["status"] == "Failed"
+            assert arm.get(path)["properties"]["provisioningState"] == "Failed"
+            arm.endpoint("faulty")
+    assert arm.score("stillborn", {}).status_code == 404
+    assert arm.run("PUT", path, BODY)["status"] == "Succeeded"
+    assert arm.run("DELETE", path)["status"] == "Succeeded"
+
+
 def test_an_operation_that_does_not_end(chaos: Chaos, arm: Arm) -> None:
     """Others are refused meanwhile; with the fault gone it goes on."""
     with chaos.hang(method="PUT", path=ENDPOINT) as fault:

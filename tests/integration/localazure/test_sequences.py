@@ -15,7 +15,7 @@ from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from localazure.chaos import Chaos, Fault
+from localazure.chaos import Fault
 from localazure.testing import LocalAzure
 from tests.integration.localazure.arm import Arm, wait_for
 from tests.integration.localazure.clients import Client, Management, Ml, outcome
@@ -48,9 +48,10 @@ mirrors = st.dictionaries(deployment_names, st.sampled_from([10, 50, 51]), max_s
 class World:
     """The local Azure that all sequences happen on."""
 
-    def __init__(self, arm: Arm, chaos: Chaos, clients: dict[str, Client]) -> None:
+    def __init__(self, azure: LocalAzure, arm: Arm, clients: dict[str, Client]) -> None:
+        self.azure = azure
         self.arm = arm
-        self.chaos = chaos
+        self.chaos = azure.chaos
         self.clients = clients
         self.steps = 0
 
@@ -77,9 +78,9 @@ class Sequences(RuleBasedStateMachine):
         expected = getattr(self.reference, action)(*arguments, fate=known)
         method = "DELETE" if action.startswith("delete") else "PUT"
         with self.fault(fate, method) as fault:
-            seen = outcome(lambda: getattr(self.world.clients[client], action)(*arguments))
+            seen, error = outcome(lambda: getattr(self.world.clients[client], action)(*arguments))
         what = f"{client} {action}{arguments} with {fate}"
-        assert seen == expected, f"{what}: {seen}, not {expected}"
+        assert seen == expected, f"{what}: {seen}, not {expected}; {error!r}\n{self.world.azure.log()}"
         if fault and (known or expected == "ok"):  # of what is refused, the client may know it before it asks
             patched = client == "management" and action == "scale"
             assert fault.hits == (expected == "failed" if known else not patched), f"{what}: {fault.hits} hits"
@@ -172,7 +173,8 @@ class Sequences(RuleBasedStateMachine):
             for name, endpoint in self.reference.endpoints.items()
         }
         client = "ml" if self.world.steps % 2 else "management"
-        assert self.world.clients[client].observe() == wanted
+        seen = self.world.clients[client].observe()
+        assert seen == wanted, f"{seen}, not {wanted}\n{self.world.azure.log()}"
 
 
 @pytest.mark.timeout(4 * 3600)
@@ -187,7 +189,7 @@ def test_random_sequences_end_as_the_reference_says(monkeypatch: pytest.MonkeyPa
             base_url=arm.url,
             credential_scopes=[f"{arm.url}/.default"],
         )
-        Sequences.world = World(arm, azure.chaos, {"ml": Ml(ml, assets), "management": Management(management, assets)})
+        Sequences.world = World(azure, arm, {"ml": Ml(ml, assets), "management": Management(management, assets)})
         with management:
             if "LOCALAZURE_STEPS" not in os.environ:
                 run(1, derandomize=True)
