@@ -156,7 +156,7 @@ class Assets:
         properties = _with_addresses(body.get("properties") or {}, self._stored)
         for key in ("codeUri", "modelUri"):
             uri = properties.get(key)
-            if old and uri and old["properties"].get(key) != uri:
+            if old and uri and self._stored(old["properties"].get(key) or "") != uri:
                 raise bad_request("Asset paths cannot be updated.", "UserError")  # the words that the SDK looks for
             if uri and not self._blobs.names(*self.location(self._current(uri))):
                 raise bad_request(f"There are no files at '{uri}'.", "UserError")

@@ -93,9 +93,9 @@ class Deployments:
                 self._remove(endpoint, name)
             elif state in _CHANGES:
                 self._apply(endpoint, name, _CHANGES[state])
-            elif document.get("serving"):
-                work = functools.partial(self._run, endpoint, name, document["serving"])
-                settle, needed = functools.partial(self._restored, key), functools.partial(self._is_away, key)
+            if (serving := document.get("serving")) and state != "Deleting":
+                work = functools.partial(self._run, endpoint, name, serving)
+                settle, needed = functools.partial(self._restored, key), functools.partial(self._is_away, key, serving)
                 self._returns.expect(_resource(endpoint, name), work, settle, needed)
 
     async def _list(self, request: Request) -> Response:
@@ -177,6 +177,7 @@ class Deployments:
             properties["provisioningState"] = "Scaling" if scaled else "Updating"
         resource = {**resource, "properties": properties}
         document = {**new, "resource": resource, "serving": old.get("serving") if old else None}
+        document.pop("was", None)
         with self._store.transaction():
             self._store.put(KIND, _key(endpoint, name), document)
             headers = self._apply(endpoint, name, _CHANGES[properties["provisioningState"]])
@@ -306,12 +307,13 @@ class Deployments:
             document["resource"]["properties"]["provisioningState"] = "Failed" if reason else "Succeeded"
             self._store.put(KIND, _key(endpoint, name), document)
 
-    def _is_away(self, key: str) -> bool:
-        """Whether the deployment, which has served, does not; nobody has deleted it, or begun to."""
+    def _is_away(self, key: str, serving: Document) -> bool:
+        """Whether the deployment served so before and does not serve now; nobody has deleted it, or begun to."""
         endpoint, _, name = key.partition("/")
         parent, document = self._store.get(endpoints.KIND, endpoint), self._store.get(KIND, key)
-        there = parent is not None and not endpoints.is_deleting(parent) and document is not None
-        return there and not self._runtime.runs(endpoint, name)
+        if parent is None or endpoints.is_deleting(parent) or document is None:
+            return False
+        return document["serving"] == serving and not self._runtime.runs(endpoint, name)
 
     def _restored(self, key: str, reason: ArmError | None) -> None:
         """A deployment that is back is in the state that it was in; until then it is Failed."""

@@ -176,7 +176,7 @@ class Endpoints:
                 for deployment in self._deployments(name):
                     self._store.delete("deployment", f"{name}/{deployment}".lower())
                 self._store.delete(KIND, name.lower())
-            await self._runtime.publish()
+            await self._runtime.recover(name)
 
         return self._operations.start(
             _resource(name), work, functools.partial(self._settle, name), Change.ENDPOINT_DELETE

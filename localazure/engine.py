@@ -35,6 +35,8 @@ class Engine:
 
     def __init__(self, owner: Path) -> None:
         self._label = f"{_LABEL}={hashlib.sha256(str(owner.resolve()).encode()).hexdigest()[:16]}"
+        self._names = f"localazure-{uuid.uuid4().hex[:12]}-"
+        """What the names of our own containers begin with."""
         self._swept = False
 
     async def answers(self) -> bool:
@@ -44,23 +46,26 @@ class Engine:
         """
         if shutil.which("docker") is None:
             return False
-        code, lines = await self._docker("ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={self._label}")
+        code, lines = await self._docker("ps", "--all", "--format={{.Names}}", "--filter", f"label={self._label}")
         if code:
             return False
         if not self._swept:
-            self._swept = True
-            if left := [line for line in lines if re.fullmatch(r"[0-9a-f]{64}", line)]:
+            left = [line for line in lines if line.startswith("localazure-") and not line.startswith(self._names)]
+            if left:
                 code, lines = await self._docker("rm", "--force", *left)
             if code:
                 log.warning("containers that an earlier local Azure left are still there: %s", " ".join(lines))
+            self._swept = not code
         return True
 
     async def pull(self, reference: str, tell: Callable[[str], None]) -> str:
-        """Have the image here; returns how to name it. Raises BuildFailed."""
-        code, _ = await self._docker("image", "inspect", "--format", "{{.Id}}", reference)
-        if code:
+        """Have the image here; returns its id, for the reference may name another one later. Raises BuildFailed."""
+        if (found := await self._id(reference)) is None:
             await self._told(tell, "pull", "--quiet", reference)
-        return reference
+            found = await self._id(reference)
+        if found is None:
+            raise BuildFailed(f"{reference} has been pulled, and cannot be found")
+        return found
 
     async def build(self, context: Path, dockerfile: str, tell: Callable[[str], None]) -> str:
         """Build the image, layers that were built before aside; returns its id. Raises BuildFailed."""
@@ -94,7 +99,7 @@ class Engine:
 
         The variables of `environment` must be such that `unpassable` names none.
         """
-        name = f"localazure-{uuid.uuid4().hex[:12]}"
+        name = self._names + uuid.uuid4().hex[:12]
         argv = ["docker", "run", "--rm", "--name", name, "--label", self._label, "--pull", "never"]
         for port in ports:
             argv += ["--publish", f"127.0.0.1::{port}"]
@@ -116,6 +121,10 @@ class Engine:
                 farewell=["docker", "rm", "--force", name],
             )
         return name, process
+
+    async def _id(self, reference: str) -> str | None:
+        code, lines = await self._docker("image", "inspect", "--format={{.Id}}", reference)
+        return next((line for line in lines if not code and re.fullmatch(r"(sha256:)?[0-9a-f]{64}", line)), None)
 
     async def _docker(self, *argv: str, timeout_s: float | None = TIMEOUT_S) -> tuple[int, list[str]]:
         """The exit code, and the lines of the output."""

@@ -8,9 +8,9 @@ import enum
 import itertools
 import re
 from collections.abc import Callable
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,9 +19,9 @@ from localazure.arm import ArmError
 from localazure.clock import Clock
 from localazure.disk import Disk
 
-EXEMPT = ("/localazure/", "/metrics")
+EXEMPT = ("/localazure", "/metrics")
 """Paths that no fault touches: whoever makes faults must be able to end them."""
-SCORING = "/endpoints/"
+SCORING = "/endpoints"
 """What scoring addresses begin with, which belong to the gateway."""
 
 
@@ -70,14 +70,23 @@ class Spec(BaseModel):
     @classmethod
     def _can_strike(cls, path: str) -> str:
         """A fault that never strikes would look like one that was got over."""
-        if path.lower().startswith(SCORING):
+        beginning = path.lower().partition("*")[0]
+        if beginning.startswith(SCORING):
             raise ValueError(
                 f"faults act on the management port, and {path} is scored through the gateway: for scoring, make an"
                 " outage, kill an instance, move the traffic, rotate the key, or deploy code that fails"
             )
-        if path == "/" or path.lower().startswith(EXEMPT):
+        if path == "/" or beginning.startswith(EXEMPT):
             raise ValueError(f"no fault acts on {path}: the admin API, the page and the metrics always answer")
         return path
+
+    @model_validator(mode="after")
+    def _has_a_method_to_strike(self) -> Self:
+        if self.kind is Kind.STALE and self.method not in ("*", "GET"):
+            raise ValueError(f"stale is for GET, not for {self.method}")
+        if self.kind in (Kind.FAIL, Kind.HANG) and self.method == "GET":
+            raise ValueError(f"{self.kind} is for operations, which GET starts none of")
+        return self
 
 
 class Fault:

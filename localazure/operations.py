@@ -66,14 +66,15 @@ class Operations:
         """Begin `work` on `resource` (any key that names it); returns the headers by which clients follow it.
 
         `settle` writes down how it ended, with the reason if it failed, in the transaction that ends the operation;
-        `change` tells how long it takes; `result` tells what it made, for clients that follow Location and expect the
-        resource there. Raises ArmError (409) where another operation on the resource is under way.
+        `change` tells how long it takes, None that nobody has asked for it: then it is not remembered. `result` tells
+        what it made, for clients that follow Location and expect the resource there. Raises ArmError (409) where
+        another operation on the resource is under way.
         """
         key = resource.lower()
         self.require_idle(resource, f"The resource '{resource}'")
         resumed = self._interrupted.pop(key, None)
         identifier = resumed or str(uuid.uuid4())
-        if not resumed:
+        if change and not resumed:
             document = {"status": "InProgress", "startTime": now(), "change": change, "resource": key}
             self._store.put("operation", identifier, document)
         end = fate()
@@ -94,7 +95,8 @@ class Operations:
                 self._running.pop(key, None)
             with self._store.transaction():
                 settle(reason)
-                self._end(identifier, reason, result() if result and not reason else None)
+                if change or resumed:
+                    self._end(identifier, reason, result() if result and not reason else None)
 
         self._running[key] = asyncio.create_task(run(), name=f"operation on {resource}")
         return {

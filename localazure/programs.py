@@ -138,6 +138,8 @@ class Programs:
         return Container(self._engine, reference, command, image, environment | _variables(properties), mounts)
 
     async def _provide(self, image: Image, files: Files, tell: Callable[[str], None]) -> str:
+        if not await self._engine.answers():
+            raise _failed("BadArgument", "Unable to get the user container image: 'docker' does not answer", tell)
         try:
             if isinstance(image.source, Context):
                 target = files.folder / "context"
@@ -147,8 +149,6 @@ class Programs:
         except BuildFailed as error:
             raise _failed("ImageBuildFailure", f"The image build failed: {error}", tell) from error
         try:
-            if not await self._engine.answers():
-                raise BuildFailed("'docker' does not answer")
             return await self._engine.pull(image.source, tell)
         except BuildFailed as error:
             raise _failed("BadArgument", f"Unable to download the user container image: {error}", tell) from error

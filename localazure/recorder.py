@@ -27,7 +27,10 @@ _SECRET_KEYS = re.compile(
     r"|(access|refresh|id|sas|auth)_?token$|password|assertion$|sas_?uri$|^sig$"
 )
 _VARIABLES = re.compile(r"(?i)^environment_?variables$")
-_SECRETS_IN_TEXT = re.compile(r"(?i)((?:\bsig=|\bBearer\s+|\bclient_secret=))[^&\s\"']+")
+_SECRETS_IN_TEXT = re.compile(
+    r"(?i)(\bsig=|\bBearer\s+|\bclient_secret=)[^&\s\"']+"
+    r"|(://[^/\s:@]*:)[^/\s@]+(?=@)"  # as in the address of a package index
+)
 
 
 class Recorder:
@@ -71,8 +74,9 @@ class Recorder:
         try:
             await app(scope, hear, say)
         finally:
-            # Blobs are files of users, not messages.
+            # Blobs and logs are what users wrote, and may hold anything.
             with_bodies = not scope["path"].startswith(f"/{ACCOUNT_PATH}.")
+            with_answer = with_bodies and not scope["path"].lower().endswith("/getlogs")
             line = {
                 "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds"),
                 "duration_ms": round((self._clock.monotonic() - started) * 1000, 1),
@@ -81,7 +85,7 @@ class Recorder:
                 "query": _pairs(scope["query_string"].decode()),
                 "headers": _headers(scope["headers"]),
                 "body": asked.shown(with_bodies),
-                "answer": {**answer, "body": answered.shown(with_bodies)} if answer else None,
+                "answer": {**answer, "body": answered.shown(with_answer)} if answer else None,
             }
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
@@ -127,7 +131,7 @@ def masked(value: Any) -> Any:
         case list():
             return [masked(found) for found in value]
         case str():
-            return _SECRETS_IN_TEXT.sub(rf"\1{MASK}", value)
+            return _SECRETS_IN_TEXT.sub(lambda found: (found[1] or found[2]) + MASK, value)
     return value
 
 

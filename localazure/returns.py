@@ -13,7 +13,7 @@ from localazure.fleets import RESTART_DELAYS_S
 from localazure.operations import Operations
 
 NOT_READY = "ResourceNotReady"
-"""The code of a failure that is the container's own: it would only crash again."""
+"""The code of a failure that is the container's own."""
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +60,6 @@ class Returns:
     def _ended(self, resource: str, settle: Callable[[ArmError | None], None], reason: ArmError | None) -> None:
         if reason:
             log.warning("%s does not come back: %s", resource, reason)
-        if reason is None or reason.code == NOT_READY:
+        if reason is None or reason.code == NOT_READY or reason.status == 404:  # it would be so again
             self._expected.pop(resource, None)
         settle(reason)

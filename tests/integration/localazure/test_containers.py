@@ -215,6 +215,31 @@ def test_an_update_that_fails_leaves_the_image_that_was_built_before(
     assert environment["GREETING"] == "before"
 
 
+def test_a_tag_that_has_moved_changes_nothing_until_the_next_update(
+    client: MLClient, arm: Arm, image: str, endpoint: str, azure: LocalAzure, tmp_path: Path
+) -> None:
+    """An instance that dies is replaced by one of the same image; all instances are of the new one after an update."""
+
+    def tag(greeting: str) -> None:
+        (tmp_path / "Dockerfile").write_text(f"FROM {image}\nENV GREETING={greeting}\n")
+        docker("build", "--quiet", "--tag", "localazure-test/moving", tmp_path)
+
+    tag("one")
+    moving = deployment(
+        "green", image, environment=Environment(image="localazure-test/moving", inference_config=ROUTES)
+    )
+    client.online_deployments.begin_create_or_update(moving).result()
+    tag("two")
+    before = hostname(arm, "green")
+    azure.chaos.kill_instance(endpoint, "green")
+    wait_for(lambda: arm.score(endpoint, {"x": 1}, "green").status_code, lambda status: status != 200)
+    wait_for(lambda: arm.score(endpoint, {"x": 1}, "green").status_code, lambda status: status == 200)
+    assert hostname(arm, "green") != before
+    assert arm.score(endpoint, {"x": 1}, "green").json()["environment"]["GREETING"] == "one"
+    client.online_deployments.begin_create_or_update(moving).result()
+    assert arm.score(endpoint, {"x": 1}, "green").json()["environment"]["GREETING"] == "two"
+
+
 def build(client: MLClient, context: Path, version: str) -> str:
     """Register the environment; returns its id."""
     environment = Environment(
@@ -308,28 +333,56 @@ def test_containers_die_with_local_azure_and_come_back_with_it(tmp_path: Path, i
 
 
 def test_containers_come_back_with_their_engine(tmp_path: Path, image: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where it does not answer when local Azure starts, their deployments are Failed until it does."""
+    """Where it does not answer when local Azure starts, what served serves again as soon as it does.
+
+    What was being changed, and what is changed meanwhile, has failed and serves as before.
+    """
+    (tmp_path / "context").mkdir()
+    (tmp_path / "context" / "Dockerfile").write_text(f"FROM {image}\n")
+    built = Environment(name="plain", build=BuildContext(path=tmp_path / "context"), inference_config=ROUTES)
     with (
-        LocalAzure(tmp_path / "state", timing="instant") as before,
-        Arm(before.environ) as arm,
+        LocalAzure(tmp_path / "state", timing="instant") as killed,
+        Arm(killed.environ) as arm,
         pytest.MonkeyPatch.context() as patch,
     ):
-        client = sdk_client(before.environ, patch)
+        client = sdk_client(killed.environ, patch)
         arm.endpoint("boxes")
-        client.online_deployments.begin_create_or_update(deployment("blue", image)).result()
+        client.online_deployments.begin_create_or_update(deployment("blue", image, environment=built)).result()
+        for name in ("green", "red"):
+            client.online_deployments.begin_create_or_update(deployment(name, image)).result()
+        hang = killed.chaos.hang(method="PUT")
+        changed = arm.get("onlineEndpoints/boxes/deployments/green")
+        changed["properties"]["environmentVariables"] = {"NEVER_READY": "1"}
+        assert arm.call("PUT", "onlineEndpoints/boxes/deployments/green", changed).status_code == 200
+        hang.wait()
+        os.kill(killed.pid, signal.SIGKILL)
     here = Path(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://"))
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")
+    names = ("blue", "green", "red")
     with LocalAzure(tmp_path / "state", timing="instant") as again, Arm(again.environ) as arm:
-        wait_for(lambda: state(arm), lambda seen: seen == "Failed")
-        assert arm.score("boxes", {"x": 1}, "blue").status_code != 200
+        for name in names:
+            wait_for(lambda name=name: state(arm, name), lambda seen: seen == "Failed")
+            assert arm.score("boxes", {"x": 1}, name).status_code != 200
+        more = {"sku": {"name": "Default", "capacity": 2}}
+        assert arm.run("PATCH", "onlineEndpoints/boxes/deployments/red", more)["status"] == "Failed"
         (tmp_path / "socket").symlink_to(here)
-        wait_for(lambda: state(arm), lambda seen: seen == "Succeeded")
-        assert arm.score("boxes", {"x": 1}, "blue").status_code == 200
+        for name in names:
+            wait_for(lambda name=name: arm.score("boxes", {"x": 1}, name), lambda answer: answer.status_code == 200)
+        wait_for(lambda: state(arm, "blue"), lambda seen: seen == "Succeeded")
+        assert [state(arm, name) for name in names] == ["Succeeded", "Failed", "Failed"]
+        first = hostname(arm, "blue")
+        assert arm.run("PATCH", "onlineEndpoints/boxes/deployments/red", more)["status"] == "Succeeded"
+        assert hostname(arm, "blue") == first
 
 
-def state(arm: Arm) -> str:
+def state(arm: Arm, name: str) -> str:
     """Of the deployment."""
-    return str(arm.get("onlineEndpoints/boxes/deployments/blue")["properties"]["provisioningState"])
+    return str(arm.get(f"onlineEndpoints/boxes/deployments/{name}")["properties"]["provisioningState"])
+
+
+def hostname(arm: Arm, name: str) -> str:
+    """Of the container that answers."""
+    return str(arm.score("boxes", {"x": 1}, name).json()["environment"]["HOSTNAME"])
 
 
 def test_an_engine_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,6 +181,8 @@ def test_names_against_the_rules_are_refused(arm: Arm, assets: Assets, name: str
         ({"endpointComputeType": "Kubernetes"}, 400, "BadRequest"),
         ({"endpointComputeType": "AzureMLCompute"}, 501, "NotImplemented"),
         ({"instanceType": "big"}, 400, "BadRequest"),
+        ({"environmentVariables": {"A=B": "1"}}, 400, "BadRequest"),
+        ({"environmentVariables": {"": "1"}}, 400, "BadRequest"),
         ({"containerResourceRequirements": {"containerResourceLimits": {"cpu": "1"}}}, 400, "BadRequest"),
         ({"livenessProbe": {"period": "PT0S"}}, 400, "BadRequest"),
         ({"readinessProbe": {"failureThreshold": 0}}, 400, "BadRequest"),

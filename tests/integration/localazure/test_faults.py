@@ -195,6 +195,10 @@ def test_an_outage_of_scoring_is_500(chaos: Chaos, arm: Arm, assets: Assets) -> 
     assert arm.score("faulty", {}).status_code == 200
     with pytest.raises(AdminError, match="nowhere"), chaos.outage("nowhere"):
         pass
+    chaos.ask("POST", "/endpoints/spared/outage")
+    arm.run("DELETE", "onlineEndpoints/spared")
+    arm.endpoint("spared")
+    assert arm.score("spared", {}).status_code == 404
     arm.run("DELETE", "onlineEndpoints/spared")
     arm.endpoint("faulty", traffic={})
     arm.run("DELETE", f"{ENDPOINT}/deployments/blue")
@@ -236,8 +240,13 @@ def test_what_is_no_fault_is_refused(chaos: Chaos) -> None:
         chaos.ask("POST", "/faults", {"kind": "flood"})
     with pytest.raises(AdminError, match=r"management port.*kill an instance"):
         chaos.answer(500, path="/endpoints/faulty/score")
-    for path in ("/Endpoints/**", "/localazure/faults", "/metrics", "/"):
+    for path in ("/Endpoints/**", "/endpoints**", "/localazure/faults", "/localazure**", "/metrics", "/"):
         with pytest.raises(AdminError, match="path"):
             chaos.delay(1, path=path)
+    with pytest.raises(AdminError, match="for GET, not for PUT"):
+        chaos.stale(1, method="PUT")
+    for operation in (chaos.hang, chaos.fail):
+        with pytest.raises(AdminError, match="GET starts none"):
+            operation(method="GET")
     with chaos.reset(path="nowhere") as fault, pytest.raises(NotHit, match="0 times"):
         fault.wait(timeout_s=0.1)

@@ -121,6 +121,9 @@ def test_a_kubernetes_endpoint_is_not_held_to_requests_and_bytes(small: LocalAzu
         for _ in range(12):
             assert arm.scoring.post(uri, json={"pad": "a" * 1_000_000}, headers=headers).status_code == 200
         assert time.monotonic() - started < 8
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            answers = list(pool.map(lambda _: arm.scoring.post(uri, json={}, headers=headers), range(40)))
+        assert "RateLimitExceeded" not in {answer.json().get("error", {}).get("code") for answer in answers}
         assert arm.run("DELETE", "onlineEndpoints/cluster")["status"] == "Succeeded"
 
 

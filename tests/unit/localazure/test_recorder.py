@@ -27,6 +27,8 @@ def test_secrets_in_texts_are_masked() -> None:
     """A signature in an address, a token in a header; what is around them stays."""
     assert masked({"uri": "https://a/b?se=1&sig=abc%3D&sp=r"}) == {"uri": f"https://a/b?se=1&sig={MASK}&sp=r"}
     assert masked("curl -H 'Authorization: Bearer abc.def' x") == f"curl -H 'Authorization: Bearer {MASK}' x"
+    assert masked("--extra-index-url https://me:hush@a:8/b") == f"--extra-index-url https://me:{MASK}@a:8/b"
+    assert masked("https://a:8/b?c=d@e") == "https://a:8/b?c=d@e"
 
 
 def test_what_is_no_secret_stays() -> None:
