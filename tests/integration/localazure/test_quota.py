@@ -75,7 +75,7 @@ def test_more_requests_a_second_than_the_quota_are_429(small: LocalAzure) -> Non
         def score(_: int = 0) -> httpx.Response:
             return arm.scoring.post(endpoint, json={}, headers=headers)
 
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(score, range(40)))
         refused = [answer for answer in answers if answer.status_code == 429]
         assert "RateLimitExceeded" in {answer.json()["error"]["code"] for answer in refused}
@@ -121,7 +121,7 @@ def test_a_kubernetes_endpoint_is_not_held_to_requests_and_bytes(small: LocalAzu
         for _ in range(12):
             assert arm.scoring.post(uri, json={"pad": "a" * 1_000_000}, headers=headers).status_code == 200
         assert time.monotonic() - started < 8
-        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda _: arm.scoring.post(uri, json={}, headers=headers), range(40)))
         assert "RateLimitExceeded" not in {answer.json().get("error", {}).get("code") for answer in answers}
         assert arm.run("DELETE", "onlineEndpoints/cluster")["status"] == "Succeeded"
