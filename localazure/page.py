@@ -85,7 +85,8 @@ class Page:
         unrouted = rows.get((key, ""))
         refused = f"<p class=dim>{sum(unrouted.requests)} requests reached no deployment</p>" if unrouted else ""
         return (
-            f"<section><h2>{escape(resource['name'])} {_badge(properties['provisioningState'])}</h2>"
+            f"<section><h2>{escape(resource['name'])} {_badge(properties['provisioningState'])}"
+            f"{_badge('Outage') if self._runtime.fails(key) else ''}</h2>"
             f"<div class=bar>{segments or '<i>no traffic</i>'}</div>"
             "<table><tr><th>deployment<th>state<th>model<th class=n>instances<th class=n>traffic<th class=n>mirror"
             "<th class=n>requests/s<th class=n>errors<th class=n>p50<th class=n>p95<th>last 5 minutes</tr>"
@@ -141,7 +142,7 @@ def _operation(document: Document) -> str:
     error: dict[str, Any] = document.get("error") or {}
     told = f"{error['code']}: {error['message']}" if error else ""
     return (
-        f"<tr><td>{began.astimezone():%H:%M:%S}<td>{escape(document.get('change') or 'bring back')}"
+        f"<tr><td>{began.astimezone():%H:%M:%S}<td>{escape(document.get('change') or '')}"
         f"<td>{escape(document.get('resource', '').replace('onlineendpoints/', '').replace('/deployments/', ' / '))}"
         f"<td>{_badge(document['status'])}<td class=n>{took.total_seconds():.1f} s"
         f"<td class=told title='{escape(told)}'>{escape(told[:200])}</tr>"
@@ -149,7 +150,7 @@ def _operation(document: Document) -> str:
 
 
 def _badge(state: str) -> str:
-    kind = {"Succeeded": "ok", "Failed": "bad", "Canceled": "bad"}.get(state, "busy")
+    kind = {"Succeeded": "ok", "Failed": "bad", "Canceled": "bad", "Outage": "bad"}.get(state, "busy")
     return f"<span class='badge {kind}'>{escape(state)}</span>"
 
 

@@ -124,6 +124,10 @@ class Runtime:
         running = self._running.get((endpoint.lower(), deployment.lower()))
         return running.fleet.kill(count) if running else 0
 
+    def fails(self, endpoint: str) -> bool:
+        """Whether every request to the endpoint is answered 500."""
+        return endpoint.lower() in self._failing
+
     async def fail(self, endpoint: str) -> None:
         """Let every request to the endpoint be answered 500, until `recover`."""
         self._failing.add(endpoint.lower())
@@ -162,4 +166,4 @@ class Runtime:
                     running.fleet.instances, limits.request_timeout_ms, limits.max_pending, running.routed
                 )
         wanted = self.endpoints(targets)
-        return [replace(endpoint, failing=endpoint.name.lower() in self._failing) for endpoint in wanted]
+        return [replace(endpoint, failing=self.fails(endpoint.name)) for endpoint in wanted]

@@ -60,6 +60,9 @@ def test_faults_in_force_are_shown(azure: LocalAzure, looked_at: Arm) -> None:
     with azure.chaos.delay(1, path="<b>bold</b>"):
         assert "&lt;b&gt;bold&lt;/b&gt;" in page(looked_at).text
     assert "Faults in force" not in page(looked_at).text
+    with azure.chaos.outage("looked-at"):
+        assert "Outage" in page(looked_at).text
+    assert "Outage" not in page(looked_at).text
 
 
 def test_prometheus_reads_its_page(looked_at: Arm) -> None:
