@@ -44,7 +44,7 @@ def complete(given: dict[str, Any], compute: str) -> dict[str, Any]:
     if bool(code.get("codeId")) != bool(code.get("scoringScript")):
         raise bad_request("codeConfiguration must have both codeId and scoringScript, or be left out.")
     for name, value in (given.get("environmentVariables") or {}).items():
-        if not re.fullmatch(r"[^=\s\0]+", name) or "\0" in str(value):
+        if not re.fullmatch(r"[^=\s\0#][^=\s\0]*", name) or "\0" in str(value):
             raise bad_request(f"environmentVariables: {name!r} must be a variable's name, and have a value of text.")
     properties = {
         "model": None,
