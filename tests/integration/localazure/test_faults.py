@@ -122,19 +122,21 @@ def test_an_operation_that_does_not_end(chaos: Chaos, arm: Arm) -> None:
 
 def test_stale_reads(chaos: Chaos, arm: Arm) -> None:
     """GET, of one and of all, lags behind by some seconds; then it catches up."""
-    arm.endpoint("faulty")
+    lagging, unseen = "onlineEndpoints/lagging", "onlineEndpoints/unseen"
+    arm.endpoint("lagging")  # one whose past has no other tags
     with chaos.stale(3, path="onlineEndpoints**") as fault:
-        wait_for(lambda: arm.call("GET", ENDPOINT).json().get("tags"), lambda seen: seen == {}, 10)  # it may be new
-        arm.call("PUT", ENDPOINT, {**BODY, "tags": {"new": "1"}})
-        arm.call("PUT", "onlineEndpoints/unseen", BODY)
-        assert arm.get(ENDPOINT)["tags"] == {}
-        assert arm.call("GET", "onlineEndpoints/unseen").status_code == 404
-        wait_for(lambda: arm.get(ENDPOINT)["tags"], lambda seen: seen == {"new": "1"}, 10)
-        wait_for(lambda: arm.call("GET", "onlineEndpoints/unseen").status_code, lambda seen: seen == 200, 10)
-        arm.call("DELETE", "onlineEndpoints/unseen")
+        wait_for(lambda: arm.call("GET", lagging).status_code, lambda seen: seen == 200, 10)
+        arm.call("PUT", lagging, {**BODY, "tags": {"new": "1"}})
+        arm.call("PUT", unseen, BODY)
+        assert arm.get(lagging)["tags"] == {}
+        assert arm.call("GET", unseen).status_code == 404
+        wait_for(lambda: arm.get(lagging)["tags"], lambda seen: seen == {"new": "1"}, 10)
+        wait_for(lambda: arm.call("GET", unseen).status_code, lambda seen: seen == 200, 10)
+        arm.call("DELETE", unseen)
         assert "unseen" in [found["name"] for found in arm.get("onlineEndpoints")["value"]]
     assert fault.hits > 3
-    wait_for(lambda: arm.call("GET", "onlineEndpoints/unseen").status_code, lambda seen: seen == 404, 10)
+    wait_for(lambda: arm.call("GET", unseen).status_code, lambda seen: seen == 404, 10)
+    arm.run("DELETE", lagging)
 
 
 def test_tokens_that_expire(chaos: Chaos, arm: Arm, client: MLClient) -> None:
