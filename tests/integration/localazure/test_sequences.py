@@ -178,6 +178,7 @@ class Sequences(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(4 * 3600)
+@pytest.mark.filterwarnings("ignore:.*SSLSocket:pytest.PytestUnraisableExceptionWarning")  # azure-ai-ml closes none
 def test_random_sequences_end_as_the_reference_says(monkeypatch: pytest.MonkeyPatch) -> None:
     """Create, update, shift, mirror, scale, delete, invoke, with faults; by azure-ai-ml and the management client."""
     with LocalAzure(timing="instant") as azure, Arm(azure.environ) as arm:
