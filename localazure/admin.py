@@ -144,13 +144,10 @@ class Admin:
         """Another writer sets `traffic` or `mirrorTraffic`, or both, and `tags`."""
         body = await json_object(request)
         async with self._somebody_else() as http:
-            path = self._path(request)
-            found = (await http.get(path)).json()
-            if "error" in found:
-                raise not_found(found["error"]["message"])
+            found = await self._endpoint(http, request)
             found["properties"] |= {key: body[key] for key in ("traffic", "mirrorTraffic") if key in body}
             found["tags"] = body.get("tags", found["tags"])
-            return await self._follow(http, await http.put(path, json=found))
+            return await self._follow(http, await http.put(self._path(request), json=found))
 
     async def _keys(self, request: Request) -> Response:
         """Another writer regenerates the `keyType` key."""
@@ -160,9 +157,7 @@ class Admin:
 
     async def _outage(self, request: Request) -> Response:
         async with self._somebody_else() as http:
-            found = (await http.get(self._path(request))).json()
-        if "error" in found:
-            raise not_found(found["error"]["message"])
+            await self._endpoint(http, request)
         await self._runtime.fail(request.path_params["endpoint"])
         return Response(status_code=204)
 
@@ -179,6 +174,13 @@ class Admin:
         if not killed:
             raise conflict(f"The deployment '{deployment}' of '{endpoint}' has no instance that serves.")
         return JSONResponse({"killed": killed})
+
+    async def _endpoint(self, http: httpx.AsyncClient, request: Request) -> dict[str, Any]:
+        """The endpoint as it is. Raises ArmError (404)."""
+        found: dict[str, Any] = (await http.get(self._path(request))).json()
+        if "error" in found:
+            raise not_found(found["error"]["message"])
+        return found
 
     def _path(self, request: Request) -> str:
         return f"{self._scope.id}/onlineEndpoints/{request.path_params['endpoint']}"

@@ -160,7 +160,7 @@ class Deployments:
             before = resource["sku"]["capacity"]
             given = settings.capacity({"capacity": before, **sku}, resource["properties"])
             resource["sku"] = {**resource["sku"], "capacity": given}
-        return self._begin(endpoint, name, old, {**old, "resource": resource}, 202)
+        return self._begin(endpoint, name, old, {"resource": resource, "registered": old.get("registered")}, 202)
 
     def _begin(self, endpoint: str, name: str, old: Document | None, new: Document, status: int) -> Response:
         resource = new["resource"]
@@ -177,7 +177,6 @@ class Deployments:
             properties["provisioningState"] = "Scaling" if scaled else "Updating"
         resource = {**resource, "properties": properties}
         document = {**new, "resource": resource, "serving": old.get("serving") if old else None}
-        document.pop("was", None)
         with self._store.transaction():
             self._store.put(KIND, _key(endpoint, name), document)
             headers = self._apply(endpoint, name, _CHANGES[properties["provisioningState"]])

@@ -187,8 +187,6 @@ async def _serve_locked(
         await runtime.publish()
         online_endpoints.resume()
         online_deployments.restore()
-        keeping = asyncio.create_task(returns.keep(), name="keeper of what is to return")
-        stack.callback(keeping.cancel)
         operations.end_interrupted()
         faults = Faults(clock, disk, connections.cut)
         administration = admin.Admin(known["admin_token"], faults, identity, runtime, scope, clock)
@@ -228,7 +226,9 @@ async def _serve_locked(
                 await serving
                 raise StartFailed("the web server did not start")
             await clock.sleep(0.01)
-        await stack.enter_async_context(_meanwhile(samples.follow(), traffic.follow(gateway.rotate_log, clock)))
+        await stack.enter_async_context(
+            _meanwhile(returns.keep(), samples.follow(), traffic.follow(gateway.rotate_log, clock))
+        )
         environment = {
             "ARM_CLOUD_METADATA_URL": f"{base_url}{METADATA_PATH}?api-version=2022-09-01",
             "REQUESTS_CA_BUNDLE": str(tls.bundle),

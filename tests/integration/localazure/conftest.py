@@ -58,6 +58,13 @@ def sdk_client(environ: dict[str, str], patch: pytest.MonkeyPatch) -> MLClient:
 
 
 @pytest.fixture
+def credential(environment: None) -> Iterator[EnvironmentCredential]:  # noqa: ARG001 - it needs the variables
+    """As in any program."""
+    with EnvironmentCredential(disable_instance_discovery=True) as found:
+        yield found
+
+
+@pytest.fixture
 def client(azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> MLClient:
     """The unchanged SDK."""
     return sdk_client(azure.environ, monkeypatch)

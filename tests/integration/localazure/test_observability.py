@@ -22,13 +22,6 @@ HOUR = datetime.timedelta(hours=1)
 NAMESPACE = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"
 
 
-@pytest.fixture
-def credential(environment: None) -> Iterator[EnvironmentCredential]:  # noqa: ARG001 - it needs the variables
-    """As in any program."""
-    with EnvironmentCredential(disable_instance_discovery=True) as found:
-        yield found
-
-
 @pytest.fixture(scope="module")
 def served(arm: Arm, assets: Assets) -> Iterator[str]:
     """The ARM id of an endpoint whose blue has answered four requests, one of them pinned to nobody."""

@@ -18,13 +18,10 @@ NAMESPACE = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"
 
 
 @pytest.fixture
-def metrics(environment: None) -> Iterator[MetricsClient]:  # noqa: ARG001 - it needs the variables
+def metrics(credential: EnvironmentCredential) -> Iterator[MetricsClient]:
     """As in any program."""
     here = os.environ["AZURE_MONITOR_ENDPOINT"]
-    with (
-        EnvironmentCredential(disable_instance_discovery=True) as credential,
-        MetricsClient(here, credential, audience=here) as client,
-    ):
+    with MetricsClient(here, credential, audience=here) as client:
         yield client
 
 

@@ -15,6 +15,15 @@ from localazure.probes import Probe
 from localazure.processes import Process
 
 
+async def nothing() -> None:
+    """There is no gateway."""
+
+
+async def idle(_port: int) -> int:
+    """No request is under way."""
+    return 0
+
+
 @dataclass(frozen=True)
 class Short:
     """A program of which this machine can bear one instance."""
@@ -37,13 +46,6 @@ class Short:
 
 async def test_an_instance_that_cannot_be_started_leaves_no_other_behind(tmp_path: Path) -> None:
     """Those that were started before it are stopped."""
-
-    async def nothing() -> None:
-        """There is no gateway."""
-
-    async def idle(_port: int) -> int:
-        return 0
-
     program, probe = Short(), Probe()
     fleet = Fleet("shop/blue", nothing, idle, Clock())
     try:
@@ -89,13 +91,6 @@ class Faltering:
 
 async def test_an_instance_that_cannot_be_started_at_once_is_started_later(tmp_path: Path) -> None:
     """One that died is replaced, even where the first attempt does not get as far as a process."""
-
-    async def nothing() -> None:
-        """There is no gateway."""
-
-    async def idle(_port: int) -> int:
-        return 0
-
     program, probe, clock = Faltering(), Probe(), Clock()
     fleet = Fleet("shop/blue", nothing, idle, clock)
     try:
