@@ -57,7 +57,14 @@ class SmokeTestConfig(Section):
     tolerance: float = Field(
         1e-6, ge=0, description="How far a number may be from the file's expected answer (absolute)."
     )
-    max_wrong: int = Field(0, ge=0, description="How many answers may miss the expected one.")
+    max_wrong: int | None = Field(
+        None,
+        ge=0,
+        description="How many answers may miss the expected one; default: as many as the live deployment's.",
+    )
+    ignore: tuple[str, ...] = Field(
+        (), description="Keys that differ at each call or version, e.g. request_id: left out of comparisons."
+    )
     max_error_increase: float = Field(
         0.25, ge=0, description="The mean error on expected numbers may exceed the live one's by this share."
     )

@@ -47,6 +47,9 @@ class AnswerConfig(Section):
     scale: float | None = Field(
         None, gt=0, description="The difference of two numbers that is full disagreement, in the answer's unit."
     )
+    ignore: tuple[str, ...] = Field(
+        (), description="Keys that differ at each call or version, e.g. request_id: left out of the comparison."
+    )
 
     @model_validator(mode="after")
     def _scale_of_numbers(self) -> Self:
@@ -210,6 +213,17 @@ class JudgeConfig(Section):
             if source.delay_s + STRETCH_S[source.kind] > self.max_duration_s:
                 msg = f"{source.kind} tells nothing before max_duration_s is over; make that longer than its delay"
                 raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _answers_come_from_probes(self) -> Self:
+        comparing = {"prediction_drift": self.prediction_drift, "output_drift": self.output_drift,
+                     "quality": self.quality}  # fmt: skip
+        if all(source.kind is not SourceKind.PROBES for source in self.sources):
+            for name, section in comparing.items():
+                if section is not None:
+                    msg = f"{name} compares answers, which only probes have; add kind: probes to sources"
+                    raise ValueError(msg)
         return self
 
     @model_validator(mode="after")

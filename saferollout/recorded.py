@@ -3,12 +3,13 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from saferollout import yamlfile
 from saferollout.errors import ConfigError, Problem
+from saferollout.json_text import read_json_text
 
 
 class RecordedRequest(BaseModel):
@@ -18,7 +19,7 @@ class RecordedRequest(BaseModel):
 
     id: str = ""
     request: Any = Field(description="The JSON body, as the scoring script expects it.")
-    answer: Any = None
+    answer: Annotated[Any, AfterValidator(read_json_text)] = None
 
 
 def read_requests(path: Path) -> list[RecordedRequest]:

@@ -8,6 +8,7 @@ from typing import Any, Self
 import httpx
 
 from saferollout.domain import Value
+from saferollout.json_text import read_json_text
 
 PIN = "azureml-model-deployment"
 OWN_REQUESTS = "saferollout-"
@@ -22,16 +23,16 @@ class Answer(Value):
     """The HTTP status; 0 when no answer came at all."""
     latency_ms: float
     body: Any = None
-    """The answer's JSON; its text where it is none."""
+    """The answer's JSON, also where it is JSON text within JSON; its text where it is not JSON."""
     error: str = ""
-    """Why there is no answer, in one line; empty for status 200."""
+    """Why there is no answer, or why the answer is an error in spite of status 200, in one line; else empty."""
     deployment: str = ""
     """Who answered, where the gateway tells (Azure does not)."""
 
     @property
     def ok(self) -> bool:
-        """Whether the request was answered with 200."""
-        return self.status == 200
+        """Whether the request was answered with 200, and not with an error inside."""
+        return self.status == 200 and not self.error
 
 
 class Scorer:
@@ -64,7 +65,7 @@ class Scorer:
         except httpx.HTTPError as error:
             return Answer(status=0, latency_ms=_ms_since(begun), error=f"{type(error).__name__}: {error}".strip(": "))
         try:
-            body = response.json()
+            body = read_json_text(response.json())
         except ValueError:
             body = response.text
         return Answer(

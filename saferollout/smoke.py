@@ -4,14 +4,16 @@ import asyncio
 import math
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
-import jsonschema
 import numpy as np
 
+from saferollout.answer_shape import AnswerCheck
 from saferollout.config import SmokeTestConfig
 from saferollout.evidence import Check, Evidence
+from saferollout.json_text import comparable
 from saferollout.judge import cut_points_ms
+from saferollout.judge.disagreement import is_number, same
 from saferollout.recorded import RecordedRequest
 from saferollout.scoring import Answer, Scorer
 
@@ -33,7 +35,10 @@ async def run(
     live: str,
     answer_schema: dict[str, Any] | None = None,
 ) -> Evidence:
-    """Send every request to both deployments, pinned, and check the candidate's answers."""
+    """Send every request to both deployments, pinned, and check the candidate's answers.
+
+    A first deployment, which has none to compare with, is both ``candidate`` and ``live``.
+    """
     begun = time.monotonic()
     pairs: list[_Pair] = []
     for request in requests:
@@ -45,7 +50,7 @@ async def run(
         _answered(pairs, config),
         _shape(pairs, answer_schema),
         _latency(pairs, config),
-        *_expected(pairs, config),
+        *_expected(pairs, config, is_first=candidate == live),
         *_side_by_side(pairs, config),
     ]
     failed = [check for check in checks if check.passed is False]
@@ -72,20 +77,24 @@ def _answered(pairs: Sequence[_Pair], config: SmokeTestConfig) -> Check:
 
 
 def _shape(pairs: Sequence[_Pair], schema: dict[str, Any] | None) -> Check:
+    check = AnswerCheck(schema)
+    for request, _, live in pairs:
+        check.learn(request.request, [live.body] if live.ok else [])
     if schema is not None:
-        validator = jsonschema.validators.validator_for(schema)(schema)
         answers = [answer.body for _, answer, _ in pairs if answer.ok]
-        wrong = [error.message for answer in answers for error in validator.iter_errors(answer)]
+        wrong = [problem for answer in answers if (problem := check.problem(None, answer, []))]
         found = f"{len(wrong)} violations, e.g. {wrong[0][:120]}" if wrong else "valid" if answers else "no answer"
         return Check(check="answer schema", passed=bool(answers) and not wrong, candidate=found, live="",
                      limit="answer_schema")  # fmt: skip
-    both = [(shape(answer.body), shape(live.body)) for _, answer, live in pairs if answer.ok and live.ok]
-    other = [(candidate, live) for candidate, live in both if candidate != live]
-    candidate, live = other[0] if other else both[0] if both else ("no answer", "no answer")
+    both = [pair for pair in pairs if pair.candidate.ok and pair.live.ok]
     if not both and any(answer.ok for _, answer, _ in pairs):  # the live deployment is broken, not the candidate
         return Check(check="answer shape", passed=None, candidate="not comparable", live="no answer", limit="")
-    return Check(check="answer shape", passed=bool(both) and not other, candidate=candidate, live=live,
-                 limit="as the live one's")  # fmt: skip
+    problems = [check.problem(request.request, answer.body, [live.body]) for request, answer, live in both]
+    broken = [pair for pair, problem in zip(both, problems, strict=True) if problem]
+    shapes = [(shape(pair.candidate.body), shape(pair.live.body)) for pair in (broken or both)[:1]]
+    found, usual = shapes[0] if shapes else ("no answer", "no answer")
+    return Check(check="answer shape", passed=bool(both) and not any(problems), candidate=found, live=usual,
+                 limit="as the live one's", note=next(filter(None, problems), ""))  # fmt: skip
 
 
 def _latency(pairs: Sequence[_Pair], config: SmokeTestConfig) -> Check:
@@ -95,32 +104,59 @@ def _latency(pairs: Sequence[_Pair], config: SmokeTestConfig) -> Check:
                  live=f"{live_ms:.0f} ms", limit=f"≤ {config.max_latency_ms:.0f} ms")  # fmt: skip
 
 
-def _expected(pairs: Sequence[_Pair], config: SmokeTestConfig) -> list[Check]:
+def _expected(pairs: Sequence[_Pair], config: SmokeTestConfig, *, is_first: bool) -> list[Check]:
     known = [pair for pair in pairs if pair.request.answer is not None]
     if not known:
         return []
 
-    def wrong(answer_of: Callable[[_Pair], Answer]) -> int:
+    def misses(answer_of: Callable[[_Pair], Answer]) -> list[float]:
+        """How far those answers are from the expected ones that miss them."""
         answers = [(answer_of(pair), pair.request.answer) for pair in known]
-        return sum(answer.ok and distance(answer.body, truth) > config.tolerance for answer, truth in answers)
+        apart = [_apart(answer, truth, config) for answer, truth in answers if answer.ok]
+        return [miss for miss in apart if miss > config.tolerance]
 
-    candidate, live = wrong(lambda pair: pair.candidate), wrong(lambda pair: pair.live)
-    return [Check(check="wrong answers", passed=candidate <= config.max_wrong, candidate=f"{candidate} of {len(known)}",
-                  live=f"{live} of {len(known)}",
-                  limit=f"≤ {config.max_wrong}, within {config.tolerance:g} of the expected")]  # fmt: skip
+    candidate, live = misses(lambda pair: pair.candidate), misses(lambda pair: pair.live)
+    within = f"within {config.tolerance:g} of the expected"
+    line = Check(check="wrong answers", passed=None, candidate=f"{len(candidate)} of {len(known)}",
+                 live=f"{len(live)} of {len(known)}", limit="")  # fmt: skip
+    if config.max_wrong is not None:
+        changes = {"passed": len(candidate) <= config.max_wrong, "limit": f"≤ {config.max_wrong}, {within}"}
+    elif shapes := _other_shapes(known, config):
+        changes = {"passed": False, "candidate": shapes[0], "live": "", "limit": f"as the expected ones: {shapes[1]}"}
+    elif is_first:  # there is no live deployment to compare with
+        changes = {"passed": candidate.count(math.inf) < len(known), "limit": f"not all of them, {within}"}
+    else:
+        # where live fails, no answer can be worse; no number at all is worse than one that is far off
+        unanswered = sum(not pair.live.ok for pair in known)
+        limit, limit_inf = len(live) + unanswered, live.count(math.inf) + unanswered
+        passed = len(candidate) <= limit and candidate.count(math.inf) <= limit_inf
+        changes = {"passed": passed, "limit": f"≤ {limit}, as live, {within}"}
+        if len(candidate) <= limit and not passed:
+            changes |= {"candidate": f"{candidate.count(math.inf)} of {len(known)} not comparable",
+                        "limit": f"≤ {limit_inf}, as live"}  # fmt: skip
+    return [line.model_copy(update=changes)]
+
+
+def _other_shapes(known: Sequence[_Pair], config: SmokeTestConfig) -> tuple[str, str] | None:
+    """The shapes of an answer and of its expected one, if no answer of either deployment is comparable with its own."""
+    answered = [(answer.body, request.answer) for request, *answers in known for answer in answers if answer.ok]
+    shapes = [tuple(shape(comparable(value, config.ignore)) for value in pair) for pair in answered]
+    if not shapes or any(found == expected for found, expected in shapes):
+        return None
+    return shapes[0][0], shapes[0][1]
 
 
 def _side_by_side(pairs: Sequence[_Pair], config: SmokeTestConfig) -> list[Check]:
     both = [pair for pair in pairs if pair.candidate.ok and pair.live.ok]
     if not both:
         return []
-    apart = np.array([distance(candidate.body, live.body) for _, candidate, live in both])
+    apart = np.array([_apart(candidate, live.body, config) for _, candidate, live in both])
     numeric = apart[np.isfinite(apart)]
     checks = [
         Check(check="difference to live", passed=None, limit="", live="",
               candidate=f"{numeric.mean():.4g} on average" if len(numeric) else "not comparable")
     ]  # fmt: skip
-    truths = [(distance(candidate.body, request.answer), distance(live.body, request.answer))
+    truths = [(_apart(candidate, request.answer, config), _apart(live, request.answer, config))
               for request, candidate, live in both if request.answer is not None]  # fmt: skip
     if truths and np.isfinite(truths).all():
         candidate_error, live_error = np.mean(truths, axis=0)
@@ -131,6 +167,10 @@ def _side_by_side(pairs: Sequence[_Pair], config: SmokeTestConfig) -> list[Check
                   live=f"{live_error:.4g}", limit=f"≤ {limit:.4g}")
         )  # fmt: skip
     return checks
+
+
+def _apart(answer: Answer, other: Any, config: SmokeTestConfig) -> float:
+    return distance(comparable(answer.body, config.ignore), comparable(other, config.ignore))
 
 
 def shape(value: object) -> str:
@@ -151,18 +191,12 @@ def distance(answer: object, other: object) -> float:
         return max((distance(answer[key], other[key]) for key in answer), default=0.0)
     if isinstance(answer, list) and isinstance(other, list) and len(answer) == len(other):
         return max(map(distance, answer, other), default=0.0)
-    if _is_number(answer) and _is_number(other):
-        return _apart(answer, other)
-    return 0.0 if type(answer) is type(other) and answer == other else math.inf
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _apart(number: float, other: float) -> float:
-    if number == other or (number != number and other != other):  # two NaN
+    if same(answer, other):
         return 0.0
+    return _difference(answer, other) if is_number(answer) and is_number(other) else math.inf
+
+
+def _difference(number: float, other: float) -> float:
     try:
         apart = abs(float(number) - float(other))
     except OverflowError:  # JSON's integers have no end

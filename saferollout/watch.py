@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from saferollout.answers import Answers
 from saferollout.evidence import Check, Evidence
 from saferollout.judge import Judge, Latency, RateRatio, Settings, Verdict
 from saferollout.judge_config import JudgeConfig, WhenUndecided
@@ -49,14 +50,15 @@ async def watch(
 ) -> Evidence:
     """Judge until harm is shown, or health after the minimum time, or the maximum time or every source is over.
 
-    Health is no verdict before each source that can tell has told something.
+    Health is no verdict before each source that can tell has told something, and each configured comparison of answers
+    has compared some.
 
     It goes on from an ``earlier`` gate's evidence; ``progress`` hears how much of the time is over (0 to 1)
     and the finding so far.
     """
     cut_points_ms = earlier.cut_points_ms if earlier else []
     judge = _resumed(settings_of(config, cut_points_ms), earlier.state if earlier else {})
-    example = ""
+    example, lacking = "", Answers(config).lacking
     begun = last_at = time.monotonic()
     limit_s = config.max_duration_s * (MAX_EXTENSIONS if config.when_undecided is WhenUndecided.EXTEND else 1)
     async with Following(sources, retry_delays_s) as following:
@@ -67,12 +69,14 @@ async def watch(
                 # sources overlap in time: what counts is how long it took until this one was heard
                 judge.update(replace(seen.batch, duration_s=now - last_at))
                 last_at, example = now, seen.example or example
-            enough = following.complete and judge.verdict is Verdict.HEALTHY and now - begun >= config.min_duration_s
+                lacking = lacking if seen.lacking is None else seen.lacking
+            is_healthy = judge.verdict is Verdict.HEALTHY and following.complete and not lacking
+            enough = is_healthy and now - begun >= config.min_duration_s
             if judge.verdict is Verdict.HARMFUL or enough or now - begun >= limit_s:
                 break
-            await progress(min(1.0, (now - begun) / limit_s), judge.words)
+            await progress(min(1.0, (now - begun) / limit_s), "; ".join([judge.words, *lacking]))
         return _evidence(
-            judge, gate, example, following, cut_points_ms=cut_points_ms, duration_s=time.monotonic() - begun
+            judge, gate, example, following, lacking, cut_points_ms=cut_points_ms, duration_s=time.monotonic() - begun
         )
 
 
@@ -89,13 +93,19 @@ def _resumed(settings: Settings, state: dict[str, Any]) -> Judge:
 
 
 def _evidence(
-    judge: Judge, gate: str, example: str, following: Following, *, cut_points_ms: list[float], duration_s: float
+    judge: Judge, gate: str, example: str, following: Following, lacking: Sequence[str], *,
+    cut_points_ms: list[float], duration_s: float,
 ) -> Evidence:  # fmt: skip
-    """What was found; where nothing was told any more, what was known before is no verdict on this stage."""
+    """What was found; where nothing was told any more, what was known before is no verdict on this stage.
+
+    Nor is health one where a configured comparison of answers has compared nothing.
+    """
     alpha, verdict, words, troubles = judge.settings.alpha, judge.verdict, judge.words, following.troubles
     silent = following.over or not any(following.heard.values())
     if silent and verdict is not Verdict.HARMFUL:
         verdict, words = Verdict.UNDECIDED, "nothing can be told of the candidate now: undecided"
+    elif lacking and verdict is Verdict.HEALTHY:
+        verdict, words = Verdict.UNDECIDED, "not all that was to be compared could be: undecided"
     harm = Check(
         check="evidence of harm (e-value)", passed=verdict is not Verdict.HARMFUL,
         candidate=f"{judge.e_value:.3g}", live="", limit=f"< {1 / alpha:.0f}",
@@ -109,7 +119,12 @@ def _evidence(
               candidate=f"cannot tell: {troubles[name]}" if name in troubles else f"{requests:,.0f} requests")
         for name, requests in following.heard.items()
     ]  # fmt: skip
-    parts = [words, *(f"{name}: {why}" for name, why in troubles.items()), *([f"e.g. {example}"] if example else [])]
+    parts = [
+        words,
+        *lacking,
+        *(f"{name}: {why}" for name, why in troubles.items()),
+        *([f"e.g. {example}"] if example else []),
+    ]
     return Evidence(
         gate=gate,
         verdict=verdict.value,

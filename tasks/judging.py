@@ -26,7 +26,7 @@ async def judged(
     progress = Progress(f"{plan.endpoint}-{gate}")
     sources = chosen(
         config, state, requests, lambda: scorer_of(plan, plan.endpoint),
-        candidate=plan.candidate, live=plan.live, mirrored=mirrored,
+        candidate=plan.candidate, live=plan.live, mirrored=mirrored, answer_schema=plan.project.answer_schema,
     )  # fmt: skip
     found = await watch(sources, config, gate, earlier=earlier, progress=progress.show)
     await progress.show(1.0, found.summary)

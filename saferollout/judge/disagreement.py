@@ -1,17 +1,33 @@
 """How much two answers to the same request disagree: a number D in [0, 1] for each pair.
 
 0 is the same answer, 1 as different as can be. An answer that cannot be compared with the other (missing, not a number,
-another shape) disagrees fully. All functions are symmetric.
+another shape) disagrees fully; `same` says what counts as equal everywhere. All functions are symmetric.
 """
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+
+
+def same(a: object, b: object) -> bool:
+    """Return whether two JSON values are the same answer: NaN is NaN and 1 is 1.0, but true is not 1."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple) and isinstance(b, list | tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if is_number(a) and is_number(b):
+        return a == b or (a != a and b != b)
+    return type(a) is type(b) and a == b
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Return whether a JSON value is a number; true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def labels(live: Sequence[object], candidate: Sequence[object]) -> Array:
@@ -20,7 +36,7 @@ def labels(live: Sequence[object], candidate: Sequence[object]) -> Array:
     Raises:
         ValueError: The lengths differ.
     """
-    return np.array([0.0 if a == b else 1.0 for a, b in zip(live, candidate, strict=True)], dtype=np.float64)
+    return np.array([0.0 if same(a, b) else 1.0 for a, b in zip(live, candidate, strict=True)], dtype=np.float64)
 
 
 def numbers(live: ArrayLike, candidate: ArrayLike, scale: float) -> Array:
@@ -38,7 +54,8 @@ def numbers(live: ArrayLike, candidate: ArrayLike, scale: float) -> Array:
     if not scale > 0:
         msg = f"scale must be > 0, not {scale!r}"
         raise ValueError(msg)
-    return _at_most_one(np.abs(a - b) / scale)
+    equal = _equal(a, b)
+    return _at_most_one(np.abs(np.where(equal, 0.0, a) - np.where(equal, 0.0, b)) / scale)
 
 
 def vectors(live: ArrayLike, candidate: ArrayLike) -> Array:
@@ -58,7 +75,9 @@ def vectors(live: ArrayLike, candidate: ArrayLike) -> Array:
     if a.ndim != 2:
         msg = f"vectors must be of shape (T, N), not {a.shape}"
         raise ValueError(msg)
-    bad = np.logical_not(np.isfinite(a + b).all(axis=1, keepdims=True))
+    equal = _equal(a, b) & ~np.isfinite(a)  # the same NaN or infinity on both sides is agreement there
+    a, b = np.where(equal, 0.0, a), np.where(equal, 0.0, b)
+    bad = np.logical_not((np.isfinite(a) & np.isfinite(b)).all(axis=1, keepdims=True))
     a, b = np.where(bad, 0.0, a), np.where(bad, 0.0, b)
     norm_a, norm_b = np.abs(a).sum(axis=1, keepdims=True), np.abs(b).sum(axis=1, keepdims=True)
     unit_a = np.divide(a, norm_a, out=np.zeros_like(a), where=norm_a > 0)
@@ -124,6 +143,11 @@ def _alike(live: ArrayLike, candidate: ArrayLike) -> tuple[Array, Array]:
     return a, b
 
 
+def _equal(a: Array, b: Array) -> NDArray[np.bool_]:
+    equal: NDArray[np.bool_] = (a == b) | (np.isnan(a) & np.isnan(b))
+    return equal
+
+
 def _at_most_one(distance: Array) -> Array:
     return np.where(np.isnan(distance), 1.0, np.minimum(distance, 1.0))
 
@@ -157,9 +181,12 @@ def _missing(value: object) -> tuple[float, int]:
 
 
 def _leaf(a: object, b: object, scale: float | None) -> float:
-    if isinstance(a, bool) or isinstance(b, bool) or not isinstance(a, int | float) or not isinstance(b, int | float):
-        return 0.0 if type(a) is type(b) and a == b else 1.0
-    if a == b:
+    if same(a, b):
         return 0.0
-    distance = abs(a - b) / (scale if scale else max(abs(a), abs(b)))
+    if not is_number(a) or not is_number(b):
+        return 1.0
+    try:
+        distance = abs(a - b) / (scale if scale else max(abs(a), abs(b)))
+    except OverflowError:  # JSON's integers have no end
+        return 1.0
     return min(distance, 1.0) if math.isfinite(distance) else 1.0

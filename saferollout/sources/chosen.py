@@ -1,6 +1,7 @@
 """The sources that a stage's config names, connected to the endpoint."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 from saferollout.domain import EndpointState
 from saferollout.judge_config import STRETCH_S, JudgeConfig, SourceConfig, SourceKind
@@ -24,6 +25,7 @@ def chosen(
     candidate: str,
     live: str,
     mirrored: bool = False,
+    answer_schema: dict[str, Any] | None = None,
 ) -> list[Source]:
     """Each of the config's sources; ``mirrored`` says that the candidate's requests are copies of live ones."""
     ledger = Ledger()
@@ -35,7 +37,8 @@ def chosen(
             case SourceKind.PROBES:
                 instances = min(endpoint.deployments[name].instance_count for name in (candidate, live))
                 return Probes(
-                    connect, requests, config, candidate=candidate, live=live, instances=instances, ledger=ledger
+                    connect, requests, config, candidate=candidate, live=live, instances=instances, ledger=ledger,
+                    answer_schema=answer_schema,
                 )  # fmt: skip
             case SourceKind.AZURE_METRICS:
                 return AzureMetrics(endpoint, stretches, ledger, candidate=candidate, live=live)

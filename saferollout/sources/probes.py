@@ -2,10 +2,12 @@
 
 import asyncio
 import itertools
+import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from saferollout.answer_shape import ENOUGH, AnswerCheck
 from saferollout.answers import Answers
 from saferollout.errors import AzureFailed
 from saferollout.judge import Batch
@@ -47,11 +49,18 @@ class Probes:
         live: str,
         instances: int = 1,
         ledger: Ledger | None = None,
+        answer_schema: dict[str, Any] | None = None,
     ) -> None:
-        """``instances`` is the smaller deployment's number; ``ledger`` notes what was sent, for those who count all."""
+        """``instances`` is the smaller deployment's number; ``ledger`` notes what was sent, for those who count all.
+
+        An answer that does not fit ``answer_schema`` is an error; without a schema, one that is not like live's.
+        """
         self._connect = connect
         self._requests = requests
         self._answers = Answers(config)
+        self._check = AnswerCheck(answer_schema, enough=min(ENOUGH, len(requests)))
+        self._held: list[Pair] = []
+        """Pairs with what looks like an error, until it is known what is usual."""
         self._candidate = candidate
         self._live = live
         self._interval_s = 1 / config.requests_per_s
@@ -125,17 +134,40 @@ class Probes:
         if pairs and not reached:
             msg = f"the endpoint cannot be reached: {pairs[0].live.error}"
             raise AzureFailed(msg, retryable=True)
-        errors = [pair.candidate.error for pair in reached if not pair.candidate.ok]
+        judged = self._judged(reached)
+        errors = [pair.candidate.error for pair in judged if not pair.candidate.ok]
         # of an error only that it is one counts, not how long it took or what it says
-        both = [pair for pair in reached if pair.candidate.ok and pair.live.ok]
+        both = [pair for pair in judged if pair.candidate.ok and pair.live.ok]
         batch = Batch(
-            candidate_requests=len(reached),
+            candidate_requests=len(judged),
             candidate_errors=len(errors),
-            live_requests=len(reached),
-            live_errors=sum(not pair.live.ok for pair in reached),
+            live_requests=len(judged),
+            live_errors=sum(not pair.live.ok for pair in judged),
             candidate_latencies_ms=[pair.candidate.latency_ms for pair in both],
             live_latencies_ms=[pair.live.latency_ms for pair in both],
             duration_s=BATCH_S,
             **self._answers.compared((pair.request.answer, pair.candidate.body, pair.live.body) for pair in both),
         )
-        return Seen(batch, example=errors[0] if errors else "")
+        return Seen(batch, example=errors[0] if errors else "", lacking=self._answers.lacking)
+
+    def _judged(self, pairs: Sequence[Pair]) -> list[Pair]:
+        """The pairs in which an answer that is an error in spite of its status says so, as soon as that is known."""
+        for request, _, live in pairs:
+            self._check.learn(request.request, [live.body] if live.ok else [])
+        waiting = [*self._held, *pairs]
+        checked = [self._checked(pair) for pair in waiting]
+        if self._check.is_ready:
+            self._held = []
+            return checked
+        self._held = [pair for pair, found in zip(waiting, checked, strict=True) if found != pair]
+        return [pair for pair, found in zip(waiting, checked, strict=True) if found == pair]
+
+    def _checked(self, pair: Pair) -> Pair:
+        def checked(answer: Answer, other: Answer) -> Answer:
+            if not answer.ok:
+                return answer
+            problem = self._check.problem(pair.request.request, answer.body, [other.body] if other.ok else [])
+            said = f"200, but {problem[:120]}: {json.dumps(answer.body)[:80]}"
+            return answer.model_copy(update={"error": said}) if problem else answer
+
+        return Pair(pair.request, checked(pair.candidate, pair.live), checked(pair.live, pair.candidate))

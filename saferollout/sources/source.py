@@ -14,6 +14,9 @@ class Seen:
     batch: Batch
     example: str = ""
     """One of the candidate's errors, in one line."""
+    lacking: tuple[str, ...] | None = None
+    """The configured comparisons of answers that this source had nothing for so far, each with the reason; None from a
+    source that has no answers."""
 
 
 class Source(Protocol):

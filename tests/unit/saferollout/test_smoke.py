@@ -237,7 +237,7 @@ async def test_all_failures_are_in_the_summary(smoke_test: SmokeTest) -> None:
 
     assert evidence.summary == (
         "answer shape: 2 × number (limit as the live one's); "
-        "wrong answers: 4 of 4 (limit ≤ 0, within 1e-06 of the expected)"
+        "wrong answers: 4 of 4 (limit ≤ 0, as live, within 1e-06 of the expected)"
     )
 
 
