@@ -1,11 +1,12 @@
 """Errors that are answered with status 200: answers that break the schema, or the shape of the live answers.
 
 The live answers to the recorded requests teach the shape. Where they vary, other answers may vary, too; what they
-always do, other answers must do. So the length of a list counts where live always gives the same one, or always one
-that a list in the request has (a row each); an unknown key where live's keys are always the same; null where live
-never gives it. What fewer than a fifth of the live answers do, as when live itself fails now and then, is not usual:
-an answer that differs in this from the other deployment's answer to the same request is an error, live's as well as
-the candidate's. Where both give the same shape, neither is one.
+always do, other answers must do. So a list's length counts where live always gives the same one, or always one that a
+list in the request has (a row each); a missing key where live always has it; an unknown key where live's keys are
+always the same; null where live never gives it. A kind of value or of object that fewer than a fifth of the live
+answers have, as when live itself fails now and then, is not usual: an answer that differs in this from the other
+deployment's answer to the same request is an error, live's as well as the candidate's. Where both give the same shape,
+neither is one.
 """
 
 from collections import Counter
@@ -19,6 +20,8 @@ UNUSUAL = 0.2
 ENOUGH = 20
 """So many live answers teach what is usual; before, nothing that looks like an error is counted as one."""
 ERROR_KEYS = frozenset({"error", "errors", "exception", "traceback"})
+ERROR_STATES = frozenset({"error", "exception", "failed", "failure"})
+"""What the key ``status`` says of an error."""
 
 
 def kind_of(value: object) -> str:
@@ -30,10 +33,14 @@ def kind_of(value: object) -> str:
 
 
 def says_error(answer: object) -> bool:
-    """Whether an answer reports an error by its key, as ``{"error": "no such column"}`` does; a number is none."""
-    return isinstance(answer, dict) and any(
-        str(key).lower() in ERROR_KEYS and (value is True or (isinstance(value, str | list | dict) and bool(value)))
-        for key, value in answer.items()
+    """Whether an answer reports an error, as ``{"error": "no such column"}`` does; ``{"error": 0.1}`` is a number."""
+    if not isinstance(answer, dict):
+        return False
+    told = {str(key).lower(): value for key, value in answer.items()}
+    return str(told.get("status")).lower() in ERROR_STATES or any(
+        value is True or (isinstance(value, str | list | dict) and bool(value))
+        for key, value in told.items()
+        if key in ERROR_KEYS
     )
 
 
@@ -116,9 +123,12 @@ class Usual:
         if "object" not in shape.kinds or not self._objects:
             return
         usual = {key for key, count in self._always.items() if count >= (1 - UNUSUAL) * self._objects}
+        required = usual
+        if usual & shape.always:  # the same kind of object, so that what live sometimes leaves out may be left out
+            required = {key for key in usual if self._always[key] == self._objects}
         if beside and "object" in beside.kinds:
-            usual &= beside.always  # what the other answer lacks, too, is not missing
-        yield from (f"no {key!r}{where}" for key in sorted(usual - shape.always))
+            required = required & beside.always  # what the other answer lacks, too, is not missing
+        yield from (f"no {key!r}{where}" for key in sorted(required - shape.always))
         if all(self._always[key] == self._objects for key in self._keys):
             new = shape.keys.keys() - self._keys.keys() - (beside.keys.keys() if beside else set())
             yield from (f"{key!r}{where}, which live answers do not have" for key in sorted(new))

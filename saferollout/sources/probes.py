@@ -152,15 +152,23 @@ class Probes:
 
     def _judged(self, pairs: Sequence[Pair]) -> list[Pair]:
         """The pairs in which an answer that is an error in spite of its status says so, as soon as that is known."""
-        for request, _, live in pairs:
-            self._check.learn(request.request, [live.body] if live.ok else [])
+        if self._check.is_ready:  # both answers are checked before live's teaches, so that neither has an advantage
+            return [self._checked_and_learned(pair) for pair in pairs]
+        for pair in pairs:
+            self._learn(pair)
         waiting = [*self._held, *pairs]
         checked = [self._checked(pair) for pair in waiting]
-        if self._check.is_ready:
-            self._held = []
-            return checked
-        self._held = [pair for pair, found in zip(waiting, checked, strict=True) if found != pair]
-        return [pair for pair, found in zip(waiting, checked, strict=True) if found == pair]
+        sure = [self._check.is_ready or found == pair for pair, found in zip(waiting, checked, strict=True)]
+        self._held = [pair for pair, is_sure in zip(waiting, sure, strict=True) if not is_sure]
+        return [found for found, is_sure in zip(checked, sure, strict=True) if is_sure]
+
+    def _learn(self, pair: Pair) -> None:
+        self._check.learn(pair.request.request, [pair.live.body] if pair.live.ok else [])
+
+    def _checked_and_learned(self, pair: Pair) -> Pair:
+        checked = self._checked(pair)
+        self._learn(pair)
+        return checked
 
     def _checked(self, pair: Pair) -> Pair:
         def checked(answer: Answer, other: Answer) -> Answer:
