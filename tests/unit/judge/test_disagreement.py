@@ -1,5 +1,6 @@
 """How much two answers disagree."""
 
+import json
 import math
 
 import numpy as np
@@ -63,6 +64,40 @@ def test_vectors_disagree_by_total_variation() -> None:
 def test_json_disagrees_by_its_leaves(live: object, candidate: object, expected: float) -> None:
     """The share of leaves that differ; a leaf without counterpart or of another type counts as one."""
     assert disagreement.json_values(live, candidate) == pytest.approx(expected)
+
+
+NAN, INF = math.nan, math.inf
+HUGE = 10**400  # JSON's integers have no end
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF, [NAN, 1], {"a": [INF]}, None, [None], HUGE, True, "x"])
+def test_the_same_answer_is_agreement_in_every_measure(value: object) -> None:
+    """NaN equals nothing, but the same NaN on both sides is the same answer; so are infinities and null."""
+    again = json.loads(json.dumps(value))
+
+    assert disagreement.same(value, again)
+    assert disagreement.labels([value], [again]).tolist() == [0]
+    assert disagreement.json_values(value, again) == 0
+    assert disagreement.json_values(value, again, scale=0.5) == 0
+
+
+@pytest.mark.parametrize(
+    ("a", "b"), [(NAN, 1), (NAN, INF), (INF, -INF), (NAN, None), (True, 1), ([NAN], [1]), (HUGE, 1.5), (HUGE, INF)]
+)
+def test_different_values_disagree_fully_in_every_measure(a: object, b: object) -> None:
+    """NaN is not null, true is not 1, and a number beyond all floats is no failure of the judge."""
+    assert not disagreement.same(a, b)
+    assert disagreement.labels([a], [b]).tolist() == [1]
+    assert disagreement.json_values(a, b) == 1
+    assert disagreement.json_values(a, b, scale=0.5) == 1
+
+
+def test_arrays_agree_where_both_have_the_same_nan_or_infinity() -> None:
+    """The other positions of a vector decide then; NaN on one side only is full disagreement."""
+    assert disagreement.numbers([NAN, INF, INF, NAN], [NAN, INF, -INF, 1], 10).tolist() == [0, 0, 1, 1]
+    live = [[NAN, 0.5, 0.5], [NAN, 1, 0], [INF, -INF, 1], [NAN, NAN, NAN], [NAN, 1, 0]]
+    candidate = [[NAN, 0.5, 0.5], [NAN, 0, 1], [INF, -INF, 1], [NAN, NAN, NAN], [0, 1, 0]]
+    assert disagreement.vectors(live, candidate).tolist() == [0, 1, 0, 0, 1]
 
 
 def test_numbers_in_json_may_have_a_scale() -> None:

@@ -252,6 +252,9 @@ MISTAKES = [
             "stages: [{traffic: 100, judge: {max_duration_s: 200, sources: [{kind: azure_metrics}]}}]\n",
             "stages[0].judge", "azure_metrics tells nothing before max_duration_s is over",
             "make that longer than its delay")),
+    Mistake("answers without probes", *_config(
+            "stages: [{traffic: 100, judge: {output_drift: {labels: [a]}, sources: [{kind: azure_metrics}]}}]\n",
+            "stages[0].judge", "output_drift compares answers, which only probes have", "add kind: probes to sources")),
     Mistake("mirrored too much", *_config("shadow: {mirror: 60}\n", "shadow.mirror", "60 does not fit",
             "write 50 or less")),
     Mistake("mirror on Kubernetes", {

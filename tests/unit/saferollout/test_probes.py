@@ -1,6 +1,8 @@
 """Probes against a real endpoint: their pace, their counts, and that they end when nobody listens."""
 
 import asyncio
+import itertools
+import json
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
@@ -39,9 +41,11 @@ def connect(endpoint: Any) -> Connect:
     return connecting(endpoint)
 
 
-def probes(connect: Connect, rate: float = RATE, instances: int = MAX_IN_FLIGHT, share: float = 1) -> Probes:
+def probes(
+    connect: Connect, rate: float = RATE, instances: int = MAX_IN_FLIGHT, share: float = 1, **more: Any
+) -> Probes:
     config = JudgeConfig(requests_per_s=rate, capacity_share=share)
-    return Probes(connect, REQUESTS, config, candidate="green", live="blue", instances=instances)
+    return Probes(connect, REQUESTS, config, candidate="green", live="blue", instances=instances, **more)
 
 
 async def first(source: Probes) -> Seen:
@@ -82,6 +86,61 @@ async def test_errors_are_counted_for_each_deployment(connect: Connect, endpoint
     assert batch.candidate_errors == pytest.approx(batch.candidate_requests / 2, abs=5)
     assert batch.live_errors == pytest.approx(batch.live_requests / 4, abs=5)
     assert seen.example == "500 division by zero"
+
+
+ERRORS = ["no such column", {"error": "no such column"}, [], None, json.dumps(json.dumps({"error": "no such column"}))]
+
+
+@pytest.mark.parametrize("error", ERRORS)
+async def test_an_error_with_status_200_is_an_error(connect: Connect, endpoint: Any, error: Any) -> None:
+    """A script that catches its exceptions answers 200: each answer that is not like live's counts, and one is shown.
+
+    The same holds for live's answers, and neither is wrong where both answer alike.
+    """
+    fails = {"green": {1, 3, 4, 5, 6}, "blue": {2, 3}}
+    for name, numbers in fails.items():
+        endpoint.deployments[name] = lambda request, numbers=numbers: endpoint.reply(
+            200, error if request["data"] in numbers else [1]
+        )
+    config = JudgeConfig(requests_per_s=RATE, capacity_share=1)
+    twenty = [RecordedRequest(request={"data": number}) for number in range(20)]
+
+    seen = await first(Probes(connect, twenty, config, candidate="green", live="blue", instances=MAX_IN_FLIGHT))
+    batch = seen.batch
+
+    assert batch.candidate_requests >= 20
+    assert batch.candidate_errors == pytest.approx(batch.candidate_requests / 5, abs=3)
+    assert batch.live_errors == pytest.approx(batch.live_requests / 20, abs=1)
+    assert batch.live_errors > 0
+    assert seen.example.startswith("200, but ")
+    assert len(batch.candidate_latencies_ms) == batch.candidate_requests - batch.candidate_errors - batch.live_errors
+
+
+async def test_a_schema_says_what_an_error_is(connect: Connect, endpoint: Any) -> None:
+    """With a schema an answer is measured by that alone, live's too."""
+    endpoint.deployments["green"] = lambda request: endpoint.reply(200, [request["data"], "more"])
+    endpoint.deployments["blue"] = lambda request: endpoint.reply(200, {"old": request["data"]})
+    schema = {"type": "array", "prefixItems": [{"maximum": 2}]}
+
+    batch = (await first(probes(connect, answer_schema=schema))).batch
+
+    assert batch.candidate_errors == pytest.approx(batch.candidate_requests / 4, abs=3)
+    assert batch.live_errors == batch.live_requests > 20
+
+
+async def test_what_looks_like_an_error_waits_until_live_has_taught_what_is_usual(
+    connect: Connect, endpoint: Any
+) -> None:
+    """Live fails at the first request only: no right answer of the candidate's is an error because of that."""
+    answered = itertools.count()
+    endpoint.deployments["blue"] = lambda _: endpoint.reply(200, [1] if next(answered) else "just starting")
+
+    async with aclosing(probes(connect, rate=10, instances=1).batches()) as batches:
+        seen = [await anext(batches), await anext(batches)]
+
+    assert sum(found.batch.candidate_errors for found in seen) == 0
+    assert sum(found.batch.live_errors for found in seen) == 1
+    assert sum(found.batch.candidate_requests for found in seen) == pytest.approx(20, abs=3)
 
 
 async def test_batches_go_on_without_a_gap(connect: Connect, endpoint: Any) -> None:

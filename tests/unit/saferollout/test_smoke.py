@@ -1,5 +1,7 @@
 """The smoke test, against a real endpoint: what it sends, and what each check lets pass."""
 
+import itertools
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -184,6 +186,132 @@ async def test_wrong_answers_are_counted(
     line = check(await smoke_test(candidate, **config), "wrong answers")
 
     assert (line.candidate, line.live, line.passed) == (f"{wrong} of 4", "0 of 4", passed)
+
+
+LABELS = [RecordedRequest(request={"data": number}, answer="spam") for number in range(20)]
+
+
+def wrong_below(limit: int, other: Any = "ham") -> Callable[[float], Any]:
+    """A classifier that is wrong on so many of the twenty."""
+    return lambda number: other if number < limit else "spam"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "live", "config", "passed", "limit"),
+    [
+        (1, 8, {}, True, "≤ 8, as live, within 1e-06 of the expected"),
+        (8, 8, {}, True, "≤ 8, as live, within 1e-06 of the expected"),
+        (9, 8, {}, False, "≤ 8, as live, within 1e-06 of the expected"),
+        (1, 8, {"max_wrong": 0}, False, "≤ 0, within 1e-06 of the expected"),
+        (9, 8, {"max_wrong": 9}, True, "≤ 9, within 1e-06 of the expected"),
+    ],
+)
+async def test_a_candidate_may_be_as_wrong_as_live(
+    smoke_test: SmokeTest, candidate: int, live: int, config: dict[str, Any], passed: bool, limit: str
+) -> None:
+    """No classifier is always right: the live one is the measure, unless the config says how many."""
+    evidence = await smoke_test(wrong_below(candidate), wrong_below(live), requests=LABELS, **config)
+
+    line = check(evidence, "wrong answers")
+    assert (line.passed, line.candidate, line.live, line.limit) == (
+        passed,
+        f"{candidate} of 20",
+        f"{live} of 20",
+        limit,
+    )
+    assert evidence.verdict == ("passed" if passed else "failed")
+
+
+async def test_an_answer_where_live_has_none_is_not_held_against_the_candidate(
+    smoke_test: SmokeTest, endpoint: Any
+) -> None:
+    """A request that live answers with an error cannot be answered worse."""
+    live = wrong_below(3, other=endpoint.reply(500, "down"))
+
+    assert check(await smoke_test(wrong_below(3), live, requests=LABELS), "wrong answers").passed is True
+    assert check(await smoke_test(wrong_below(4), live, requests=LABELS), "wrong answers").passed is False
+
+
+@pytest.mark.parametrize("answer", [[float("nan")], [float("inf")]])
+async def test_a_number_that_is_none_is_worse_than_one_that_is_far_off(smoke_test: SmokeTest, answer: Any) -> None:
+    """Live is never exact, so that all its answers are wrong: NaN is nevertheless no match for them."""
+    evidence = await smoke_test(lambda _: answer, lambda number: [number + 1])
+
+    line = check(evidence, "wrong answers")
+    assert (line.passed, line.candidate, line.limit) == (False, "4 of 4 not comparable", "≤ 0, as live")
+
+
+async def test_expected_answers_of_another_shape_are_no_measure(smoke_test: SmokeTest) -> None:
+    """Where not one answer could match, as the file has bare labels and the answers are objects, it is said."""
+    evidence = await smoke_test(lambda _: {"label": "spam"}, lambda _: {"label": "spam"}, requests=LABELS)
+
+    line = check(evidence, "wrong answers")
+    assert (line.passed, line.candidate, line.limit) == (False, "{label: text}", "as the expected ones: text")
+
+
+@pytest.mark.parametrize(("wrong", "passed"), [(8, True), (20, False)])
+async def test_the_first_deployment_must_be_right_now_and_then(endpoint: Any, wrong: int, passed: bool) -> None:
+    """With no live deployment to compare with, some wrong answers are no reason to have none; only wrong ones are."""
+    endpoint.deployments = {
+        "blue": lambda request: endpoint.reply(200, json.dumps(wrong_below(wrong)(request["data"])))
+    }
+    async with Scorer(endpoint.uri, "secret") as scorer:
+        evidence = await smoke.run(scorer, LABELS, SmokeTestConfig(), candidate="blue", live="blue")
+
+    assert (check(evidence, "wrong answers").passed, evidence.verdict) == (passed, "passed" if passed else "failed")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_json_text_is_what_it_holds(smoke_test: SmokeTest, endpoint: Any, times: int) -> None:
+    """`return json.dumps(…)` in a script: compared with expected answers, live ones and the schema as any other."""
+
+    def encoded(number: float) -> Any:
+        text: Any = {"y": [number]}
+        for _ in range(times + 1):
+            text = json.dumps(text)
+        return endpoint.reply(200, text)
+
+    requests = [RecordedRequest(request=request.request, answer={"y": request.answer}) for request in REQUESTS]
+    evidence = await smoke_test(encoded, encoded, requests=requests)
+
+    assert (evidence.verdict, check(evidence, "wrong answers").candidate) == ("passed", "0 of 4")
+    assert check(evidence, "answer shape").candidate == "{y: 1 × number}"
+    for schema, passed in (({"type": "object"}, True), ({"type": "array"}, False)):
+        evidence = await smoke_test(encoded, encoded, requests=requests, schema=schema)
+        assert check(evidence, "answer schema").passed is passed
+    recorded = [RecordedRequest(request=request.request, answer=json.dumps(request.answer)) for request in REQUESTS]
+    assert check(await smoke_test(requests=recorded), "wrong answers").candidate == "0 of 4"
+
+
+async def test_lengths_may_vary_where_lives_do(smoke_test: SmokeTest) -> None:
+    """A detector finds more objects than live at some requests: no other shape, if live's number varies."""
+
+    def found(more: int) -> Callable[[float], Any]:
+        return lambda number: {"boxes": [{"x": 0.5, "label": "cat"}] * (int(number) % 3 + more)}
+
+    evidence = await smoke_test(found(1), found(0), requests=UNANSWERED)
+    assert (evidence.verdict, check(evidence, "answer shape").passed) == ("passed", True)
+
+    evidence = await smoke_test(lambda _: {"boxes": [{"x": 0.5}]}, found(1), requests=UNANSWERED)
+    line = check(evidence, "answer shape")
+    assert (line.passed, line.note) == (False, "no 'label' in 'boxes.*'")
+
+
+async def test_keys_that_always_differ_can_be_ignored(smoke_test: SmokeTest) -> None:
+    """An id and the model's version are in each answer: they are no part of what is right."""
+    ids = itertools.count()
+
+    def body(number: float) -> Any:
+        return {"y": [number], "meta": {"request_id": f"id {next(ids)}"}}
+
+    requests = [RecordedRequest(request=request.request, answer=body(request.request["data"])) for request in REQUESTS]
+    strict, lenient = [
+        await smoke_test(body, body, requests=requests, ignore=keys, max_wrong=0) for keys in ((), ("meta",))
+    ]
+
+    assert (check(strict, "wrong answers").candidate, check(lenient, "wrong answers").candidate) == ("4 of 4", "0 of 4")
+    assert check(lenient, "difference to live").candidate == "0 on average"
+    assert (failed(strict), failed(lenient)) == (["wrong answers"], [])
 
 
 @pytest.mark.parametrize(("factor", "passed"), [(1.0, True), (1.2, True), (1.3, False), (0.5, True)])

@@ -63,9 +63,12 @@ async def watched(*sources: Any, earlier: Evidence | None = None, told: Told | N
     )
 
 
-async def probed(endpoint: Any, candidate: Any, earlier: Evidence | None = None, **config: Any) -> Evidence:
+async def probed(
+    endpoint: Any, candidate: Any, earlier: Evidence | None = None, live: Any = None, told: Told | None = None,
+    **config: Any,
+) -> Evidence:  # fmt: skip
     """Watch a candidate on a real endpoint beside a live deployment that always answers."""
-    endpoint.deployments = {"green": candidate, "blue": lambda _: endpoint.reply(200, [1])}
+    endpoint.deployments = {"green": candidate, "blue": live or (lambda _: endpoint.reply(200, [1]))}
     config = {"requests_per_s": 50, "capacity_share": 1, "min_duration_s": 0} | config
     before = asyncio.all_tasks()
 
@@ -73,7 +76,7 @@ async def probed(endpoint: Any, candidate: Any, earlier: Evidence | None = None,
         return Scorer(endpoint.uri, "secret")
 
     probes = Probes(connect, REQUESTS, JudgeConfig.model_validate(config), candidate="green", live="blue")
-    evidence = await watched(probes, earlier=earlier, **config)
+    evidence = await watched(probes, earlier=earlier, told=told, **config)
     assert asyncio.all_tasks() - before == set()
     return evidence
 
@@ -287,6 +290,62 @@ async def test_what_no_user_feels_is_no_harm(endpoint: Any) -> None:
     evidence = await probed(endpoint, slower, earlier=BEFORE, min_duration_s=3, **LENIENT)
 
     assert evidence.verdict == "healthy"
+
+
+LABEL = {"kind": "labels", "path": "predictions.0.label", "tolerance": 0.1}
+
+
+async def test_a_comparison_without_data_is_not_health(endpoint: Any) -> None:
+    """Live answers lack the part that is to be compared: undecided with the reason, however good all else looks."""
+    told = Told()
+
+    evidence = await probed(
+        endpoint, lambda _: endpoint.reply(200, [1]), prediction_drift=LABEL, max_duration_s=3, told=told, **LENIENT
+    )
+
+    why = "prediction drift: no pair could be compared: live answers have no 'predictions.0.label'"
+    assert evidence.verdict == "undecided"
+    assert why in evidence.summary
+    assert why in told.findings[-1]
+    assert 3 <= evidence.duration_s < 6
+
+
+async def test_a_comparison_of_which_nothing_was_heard_is_not_health() -> None:
+    """The source that has answers cannot tell, another one says that all is well: still undecided, with the reason."""
+    evidence = await watched(Broken(100, THROTTLED), Script(), prediction_drift=LABEL, max_duration_s=0.5, **LENIENT)
+
+    assert evidence.verdict == "undecided"
+    assert "prediction drift: no recorded request was answered by both deployments" in evidence.summary
+
+
+@pytest.mark.parametrize("drift", [{"kind": "json"}, {"kind": "labels"}, {"kind": "vectors", "path": "0"}])
+async def test_the_same_nan_on_both_sides_is_no_drift(endpoint: Any, drift: dict[str, Any]) -> None:
+    """Python's JSON has NaN: a pair of answers with the same one agrees."""
+    body = [[float("nan"), 1.0]]
+
+    evidence = await probed(
+        endpoint,
+        lambda _: endpoint.reply(200, body),
+        live=lambda _: endpoint.reply(200, body),
+        prediction_drift={"tolerance": 0.1} | drift,
+        min_duration_s=2,
+        **LENIENT,
+    )
+
+    assert evidence.verdict == "healthy"
+    assert "the answers differ by 0.0%" in next(check.note for check in evidence.checks if "drift" in check.check)
+
+
+@pytest.mark.parametrize("error", ["no such column", {"error": "no such column"}])
+async def test_errors_with_status_200_are_harm(endpoint: Any, error: Any) -> None:
+    """Half of the answers are what a script returns that catches its exceptions; the evidence shows one of them."""
+    evidence = await probed(
+        endpoint, lambda number: endpoint.reply(200, error if number % 2 else [1]), min_duration_s=20
+    )
+
+    assert evidence.verdict == "harmful"
+    assert evidence.duration_s < 5
+    assert "no such column" in evidence.summary
 
 
 async def test_worse_answers_are_harm(endpoint: Any) -> None:
