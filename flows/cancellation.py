@@ -28,6 +28,8 @@ async def undo_this_run() -> None:
 
 async def undo(flow: Any, flow_run: FlowRun, state: State[Any] | None) -> None:  # noqa: ARG001  # Prefect names the parameters
     """Roll back what a cancelled run began; Prefect calls this in a fresh process once the run's own is gone."""
-    labels = {name.removeprefix(PREFIX): str(value) for name, value in flow_run.labels.items() if PREFIX in name}
+    labels = {
+        name.removeprefix(PREFIX): str(value) for name, value in flow_run.labels.items() if name.startswith(PREFIX)
+    }
     if endpoint := labels.pop("endpoint", None):
-        await roll_back_own.fn(WorkspaceConfig.model_validate(labels), endpoint, str(flow_run.id))
+        await roll_back_own(WorkspaceConfig.model_validate(labels), endpoint, str(flow_run.id))

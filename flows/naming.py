@@ -2,10 +2,11 @@
 
 from prefect import get_client
 
+from tasks.artifacts import show
 from tasks.this_run import run_id
 
 
 async def name_run(name: str) -> None:
     """Rename the current flow run."""
     async with get_client() as client:
-        await client.update_flow_run(run_id(), name=name)
+        await show(client.update_flow_run(run_id(), name=name))

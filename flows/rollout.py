@@ -1,18 +1,17 @@
 """The rollout: the order of all its steps."""
 
 import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Failed
+from prefect.states import Cancelled, Failed
 
 from flows.cancellation import mark_run, undo, undo_this_run
 from flows.naming import name_run
 from saferollout.config import ModelVersion, StageConfig
 from saferollout.domain import Decision
-from saferollout.errors import Drifted, GateFailed, Lost, NotRestored, Rejected, SaferolloutError
+from saferollout.errors import Drifted, GateFailed, Lost, NotRestored, Rejected, SaferolloutError, Stopped
 from saferollout.evidence import Evidence
 from saferollout.judge import Verdict
 from saferollout.outcome import Outcome
@@ -30,7 +29,7 @@ from tasks.rollback import roll_back_own
 from tasks.scale import scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
-from tasks.this_run import run_id
+from tasks.this_run import ThisRun, run_id
 from tasks.verify import verify_traffic
 
 
@@ -55,18 +54,19 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
         plan = await take_baseline(project)
         if plan is None:
             return await already_live(project)
+        run = ThisRun(project.config.orchestrator_grace_s)
         await name_run(f"rollout {plan.endpoint} {plan.candidate} ← {plan.project.label}")
-        await _both(scale_live(plan), create_candidate(plan))
-        await verify_traffic(plan)
-        evidence.append(await smoke_test(plan))
+        await run.step(_both(plan))
+        await run.step(verify_traffic(plan))
+        evidence.append(await run.step(smoke_test(plan)))
         if shadow := project.config.shadow:
-            evidence.append(await mirror(plan, shadow, evidence[-1]))
+            evidence.append(await run.step(mirror(plan, shadow, evidence[-1])))
         for stage in project.config.stages:
-            decision = await _approval(plan, stage, evidence)
+            decision = await run.step(_approval(plan, stage, evidence))
             decisions += [decision] if decision else []
-            await shift_traffic(plan, stage, decision)
-            evidence.append(await judge(plan, stage, evidence[-1]))
-        await _last_doubt(plan, stage, evidence, decisions)
+            await run.step(shift_traffic(plan, stage, decision))
+            evidence.append(await judge(plan, stage, evidence[-1]))  # at once, though nobody minds the run
+        await run.step(_last_doubt(plan, stage, evidence, decisions))
     except Lost:
         raise  # somebody undid this rollout: the endpoint is not ours any more
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
@@ -75,9 +75,9 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
     return await report(plan, "promoted", reason, decisions, evidence)
 
 
-async def _both(*steps: Coroutine[Any, Any, None]) -> None:
-    """Run steps at once and wait for all: a rollback must not overtake one that is still changing something."""
-    for result in await asyncio.gather(*steps, return_exceptions=True):
+async def _both(plan: Plan) -> None:
+    """Do both at once and wait for both: a rollback must not overtake one that is still changing something."""
+    for result in await asyncio.gather(scale_live(plan), create_candidate(plan), return_exceptions=True):
         if result is not None:
             raise result
 
@@ -128,4 +128,7 @@ async def _back(
     if undone is None:
         raise failure  # nothing was begun, or somebody has undone it already
     outcome = await report(plan or Plan.of(project, undone), "rolled_back", reason, decisions, evidence)
-    return Failed(message=f"rolled back: {reason}", data=outcome)
+    message = f"rolled back: {reason}"
+    if isinstance(failure, Stopped) and failure.cancelled:
+        return Cancelled(message=message, data=outcome)
+    return Failed(message=message, data=outcome)

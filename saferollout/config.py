@@ -144,6 +144,11 @@ class RolloutConfig(Section):
         StageConfig(traffic=10),
         StageConfig(traffic=100),
     )
+    orchestrator_grace_s: float = Field(
+        120,
+        ge=0,
+        description="Go back when Prefect's server was out of reach for this long; nothing goes forward without it.",
+    )
     rollback: RollbackConfig = RollbackConfig()
     retire: RetireConfig = RetireConfig()
 

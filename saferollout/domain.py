@@ -75,6 +75,10 @@ class Decision(Value):
     at: datetime
     evidence: str
     """Digest of the evidence that was shown."""
+    rollout: str = ""
+    """The rollout that it was asked for; empty in a record of an earlier version, which counts for nothing."""
+    flow_run: str = ""
+    """The flow run that asked: Prefect keeps the answer among its inputs."""
 
 
 def drift(endpoint: str, shown: dict[str, int], left: dict[str, int]) -> str:

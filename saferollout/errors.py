@@ -7,6 +7,7 @@ SaferolloutError
 ├── GateFailed         1  a gate said no; the rollout goes back to the baseline
 │   ├── Rejected          a person said no, or nobody answered in time
 │   ├── Drifted           somebody else changed the traffic meanwhile
+│   ├── Stopped           somebody ended the run in Prefect, or Prefect could not be reached for too long
 │   └── DeploymentFailed  Azure could not bring the candidate up
 ├── AzureFailed        3  Azure or the network failed
 └── NotRestored        3  a rollback failed; the endpoint needs a person
@@ -79,6 +80,17 @@ class Rejected(GateFailed):
 
 class Drifted(GateFailed):
     """The traffic is not what the rollout set: somebody else changed it."""
+
+
+class Stopped(GateFailed):
+    """The run is not to go on: somebody ended it in Prefect, or Prefect could not be reached for too long.
+
+    ``cancelled`` says that it was cancelled.
+    """
+
+    def __init__(self, message: str, *, cancelled: bool = False) -> None:
+        super().__init__(message)
+        self.cancelled = cancelled
 
 
 class DeploymentFailed(GateFailed):

@@ -4,10 +4,13 @@ Azure allows 50 tags of 256 characters; the record takes a dozen short ones and 
 """
 
 import getpass
+import hashlib
 import os
 import socket
+import sys
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Self
 
 import psutil
@@ -20,7 +23,6 @@ from saferollout.errors import Refused
 PREFIX = "saferollout."
 MAX_TAGS = 50
 MAX_TAG_LENGTH = 256
-CLOCK_S = 2
 
 
 class Phase(StrEnum):
@@ -38,7 +40,7 @@ class Owner(Value):
     name: str
     flow_run: str
     process: str = ""
-    """``pid@start`` of the process that the run lives and dies with; empty for a deployed run."""
+    """``pid@start@place`` of the process that the run lives and dies with; empty for a deployed run."""
 
     @classmethod
     def here(cls, flow_run: str, *, in_process: bool) -> Self:
@@ -46,18 +48,29 @@ class Owner(Value):
         return cls(name=f"{getpass.getuser()}@{socket.gethostname()}", flow_run=flow_run,
                    process=_process() if in_process else "")  # fmt: skip
 
+    def is_here(self) -> bool:
+        """Whether the owner is a process whose end can be seen from here: same host name, boot and pid namespace."""
+        _, _, place = self._identity()
+        return bool(place) and place == _place() and self.name.rpartition("@")[2] == socket.gethostname()
+
     def is_gone(self) -> bool:
         """Whether the owner's process has surely ended; False where one cannot tell from here."""
-        if not self.process or self.name.rpartition("@")[2] != socket.gethostname():
+        pid, start, _ = self._identity()
+        if not self.is_here() or not pid.isdecimal() or not start.isdecimal():
             return False
-        pid, _, start = self.process.partition("@")
-        try:
-            # the system reckons the start from a clock that may be set; a process that got the pid anew is further off
-            return abs(_start(int(pid)) - int(start)) > CLOCK_S
-        except psutil.NoSuchProcess:
+        if not psutil.pid_exists(int(pid)):
             return True
-        except ValueError:
+        try:
+            return _start(int(pid)) != int(start)  # a process that got the pid anew
+        except psutil.NoSuchProcess:
+            return not psutil.pid_exists(int(pid))  # else it is there, but another user's and hidden
+        except (psutil.Error, OSError):
             return False
+
+    def _identity(self) -> tuple[str, str, str]:
+        """Pid, start and place of its process; a record of an earlier version has no place."""
+        pid, start, place, *_ = [*self.process.split("@"), "", "", ""]
+        return pid, start, place
 
 
 class Record(Value):
@@ -107,7 +120,7 @@ class Record(Value):
             "stage": str(self.stage),
             "keep-until": self.keep_until.isoformat(timespec="seconds") if self.keep_until else "",
             "on-rollback": self.left_candidate.value,
-        } | {f"approval-{stage}": _fitting(decision) for stage, decision in self.approvals.items()}
+        } | {f"approval-{stage}": fitted(decision).model_dump_json() for stage, decision in self.approvals.items()}
         tags = {PREFIX + name: value for name, value in fields.items() if value}
         if too_long := [name for name, value in tags.items() if len(value) > MAX_TAG_LENGTH]:
             msg = f"the value of tag {too_long[0]} is longer than Azure's {MAX_TAG_LENGTH} characters"
@@ -153,13 +166,13 @@ def without_record(tags: dict[str, str]) -> dict[str, str]:
     return {name: value for name, value in tags.items() if not name.startswith(PREFIX)}
 
 
-def _fitting(decision: Decision) -> str:
-    """The decision as JSON, its comment and, if need be, its approver cut to what a tag holds."""
+def fitted(decision: Decision) -> Decision:
+    """The decision as a tag holds it: its comment and, if need be, its approver cut."""
     for field in ("comment", "approver"):
         if (excess := len(decision.model_dump_json()) - MAX_TAG_LENGTH) > 0:
             text = getattr(decision, field)
             decision = decision.model_copy(update={field: text[: max(0, len(text) - excess - 1)] + "…"})
-    return decision.model_dump_json()
+    return decision
 
 
 def now() -> datetime:
@@ -168,8 +181,26 @@ def now() -> datetime:
 
 
 def _process() -> str:
-    return f"{os.getpid()}@{_start(os.getpid())}"
+    return f"{os.getpid()}@{_start(os.getpid())}@{_place()}"
 
 
 def _start(pid: int) -> int:
-    return round(psutil.Process(pid).create_time())
+    """When the process started, in ticks since the boot, which no setting of the clock moves; elsewhere in seconds."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return round(psutil.Process(pid).create_time())
+    return int(stat.read_text().rpartition(")")[2].split()[19])
+
+
+def _place() -> str:
+    """Where a pid means this very process: the running system and the pid namespace; a host name proves neither."""
+    boot, own, namespace = map(Path, ("/proc/sys/kernel/random/boot_id", "/proc/self", "/proc/self/ns/pid"))
+    if boot.exists() and namespace.is_symlink():
+        if own.readlink().name != str(os.getpid()):
+            return ""  # /proc shows another namespace: what it says of a pid is about another process
+        where = f"{boot.read_text()} {namespace.readlink()}"
+    elif sys.platform == "darwin":  # no containers share a system here; its boot's time is the boot's name
+        where = f"{socket.gethostname()} {psutil.boot_time():.0f}"
+    else:
+        return ""
+    return hashlib.sha256(where.encode()).hexdigest()[:8]

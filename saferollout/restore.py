@@ -7,7 +7,9 @@ import tenacity
 
 from saferollout.azure import Workspace
 from saferollout.config import LeftCandidate
-from saferollout.errors import AzureFailed, DeploymentFailed, Refused
+from saferollout.domain import EndpointState
+from saferollout.errors import AzureFailed, DeploymentFailed, Drifted, Refused
+from saferollout.plan import Plan
 from saferollout.record import Owner, Phase, Record, without_record
 
 GIVE_UP_S = 45 * 60.0
@@ -62,15 +64,14 @@ def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, 
         if live not in state.deployments or state.deployments[live].provisioning_state == "Deleting":
             msg = f"deployment {live} is gone: rollout {record.rollout} cannot be undone"
             raise Refused(msg)
-        workspace.update_endpoint(
-            endpoint,
-            traffic=record.baseline.traffic,
-            expected_traffic=None if force else record.traffic(),
-            mirror=state.mirror_without(record.candidate),
-            tags=lambda tags: (
-                without_record(tags) | to_undo(tags).model_copy(update={"phase": Phase.UNDOING, "stage": 0}).to_tags()
-            ),
-        )
+        try:
+            _put_traffic_back(workspace, state, record, to_undo, force=force)
+        except Drifted:
+            if not _is_overtaken(workspace, endpoint, record):
+                raise
+            undoing = record
+            msg = f"another rollback of {endpoint} is under way"
+            raise AzureFailed(msg, retryable=True) from None
         undoing = record
         workspace.scale(endpoint, live, record.baseline.instance_count)
         if record.left_candidate is LeftCandidate.DELETE:
@@ -79,6 +80,37 @@ def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, 
         return record
 
     return attempt()
+
+
+def put_traffic_back(workspace: Workspace, plan: Plan) -> None:
+    """The first part of ``restore`` alone, for the rollout at work: the users are back, all else is left to do.
+
+    Raises Lost if the rollout is not this run's any longer.
+    """
+    state = workspace.existing(plan.endpoint)
+    _put_traffic_back(workspace, state, plan.own_record(state.tags), plan.own_record, force=False)
+
+
+def _put_traffic_back(
+    workspace: Workspace, state: EndpointState, record: Record, own: Callable[[dict[str, str]], Record], *, force: bool
+) -> None:  # fmt: skip
+    workspace.update_endpoint(
+        state.name,
+        traffic=record.baseline.traffic,
+        expected_traffic=None if force else record.traffic(),
+        mirror=state.mirror_without(record.candidate),
+        tags=lambda tags: (
+            without_record(tags) | own(tags).model_copy(update={"phase": Phase.UNDOING, "stage": 0}).to_tags()
+        ),
+    )
+
+
+def _is_overtaken(workspace: Workspace, endpoint: str, record: Record) -> bool:
+    """Whether what seemed somebody else's change is another rollback of the same rollout."""
+    state = workspace.existing(endpoint)
+    there = Record.from_tags(state.tags)
+    same = there is None or (there.rollout == record.rollout and there.phase is Phase.UNDOING)
+    return same and state.traffic == record.baseline.traffic
 
 
 def restore_own(workspace: Workspace, endpoint: str, is_own: Callable[[Owner], bool]) -> Record | None:

@@ -1,7 +1,7 @@
 """A watch: the judge looks at its sources during a stage until it knows, or until the stage's time is up."""
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,7 +45,7 @@ async def watch(
     gate: str,
     *,
     earlier: Evidence | None = None,
-    progress: Callable[[float, str], Awaitable[None]],
+    report: Callable[[float, str], None],
     retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
 ) -> Evidence:
     """Judge until harm is shown, or health after the minimum time, or the maximum time or every source is over.
@@ -53,13 +53,17 @@ async def watch(
     Health is no verdict before each source that can tell has told something, and each configured comparison of answers
     has compared some.
 
-    It goes on from an ``earlier`` gate's evidence; ``progress`` hears how much of the time is over (0 to 1)
-    and the finding so far.
+    The minimum time is one of watching: while nothing was told, as when this process stood still, none of it passes;
+    and health is a verdict only on data as fresh as the moment.
+
+    It goes on from an ``earlier`` gate's evidence; ``report`` is told how much of the time is over (0 to 1)
+    and the finding so far, and must not block.
     """
     cut_points_ms = earlier.cut_points_ms if earlier else []
     judge = _resumed(settings_of(config, cut_points_ms), earlier.state if earlier else {})
     example, lacking = "", Answers(config).lacking
     begun = last_at = time.monotonic()
+    watched_s = 0.0
     limit_s = config.max_duration_s * (MAX_EXTENSIONS if config.when_undecided is WhenUndecided.EXTEND else 1)
     async with Following(sources, retry_delays_s) as following:
         while not following.over:
@@ -68,13 +72,14 @@ async def watch(
             if seen:
                 # sources overlap in time: what counts is how long it took until this one was heard
                 judge.update(replace(seen.batch, duration_s=now - last_at))
+                watched_s += min(now - last_at, following.patience_s)
                 last_at, example = now, seen.example or example
                 lacking = lacking if seen.lacking is None else seen.lacking
             is_healthy = judge.verdict is Verdict.HEALTHY and following.complete and not lacking
-            enough = is_healthy and now - begun >= config.min_duration_s
+            enough = is_healthy and following.fresh and watched_s >= config.min_duration_s
             if judge.verdict is Verdict.HARMFUL or enough or now - begun >= limit_s:
                 break
-            await progress(min(1.0, (now - begun) / limit_s), "; ".join([judge.words, *lacking]))
+            report(min(1.0, (now - begun) / limit_s), "; ".join([judge.words, *lacking]))
         return _evidence(
             judge, gate, example, following, lacking, cut_points_ms=cut_points_ms, duration_s=time.monotonic() - begun
         )

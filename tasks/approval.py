@@ -4,10 +4,12 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Any, Literal
+from uuid import UUID
 
 from prefect import get_client, runtime, task
 from prefect.flow_runs import apause_flow_run, asuspend_flow_run
-from prefect.input import RunInput
+from prefect.input import RunInput, aread_flow_run_input
+from prefect.logging import get_run_logger
 from prefect.states import Running
 from pydantic import ConfigDict, Field, create_model
 
@@ -17,12 +19,15 @@ from saferollout.errors import Rejected
 from saferollout.evidence import Evidence, markdown_table
 from saferollout.outcome import seconds
 from saferollout.plan import Plan
-from saferollout.record import now
+from saferollout.record import fitted, now
 from tasks.access import in_workspace
+from tasks.artifacts import show
 from tasks.policy import STEP
-from tasks.this_run import run_id
+from tasks.this_run import ThisRun, run_id
 
 POLL_S = 2
+ANSWER = ("decision", "approver", "comment", "evidence")
+UNKNOWN = "The tag saferollout.approval-{} claims an approval that Prefect does not know; asked again."
 GRACE_S = 86400
 """The server's own end of a pause comes that much later: it would fail the run before this one could roll back."""
 
@@ -49,37 +54,64 @@ async def ask(
 
     Where the run is deployed it is suspended: no process waits, and the flow starts again from its top when the
     answer is there. Elsewhere the process waits. The answer belongs to this rollout, stage and evidence: a later
-    question is a new one whose form takes no answer to this one, the same question is not asked again. ``again`` asks
-    although the stage was approved before.
+    question is a new one whose form takes no answer to this one, the same question is not asked again. What a tag says
+    of an approval counts only where Prefect's record of the answer agrees; else that is reported, and asked again.
+    ``again`` asks although the stage was approved before.
     """
-    if not again and (given := plan.approvals.get(stage.traffic)):
+    name = hashlib.sha256(f"{question} {plan.rollout} {plan.revision}".encode()).hexdigest()[:12]
+    claim = None if again else plan.approvals.get(stage.traffic)
+    if claim and (given := await _recorded(plan, stage, claim, f"{name}-{stage.traffic}-{claim.evidence}")):
         return given
     shown = f"# {question}\n\n{await changes(plan)}\n\n" + "\n\n".join(item.markdown() for item in evidence)
     digest = hashlib.sha256(f"{plan.rollout}{plan.revision}{shown}".encode()).hexdigest()[:12]
     shown += f"\n\nEvidence `{digest}`"
+    if claim:
+        shown = shown.replace("\n\n", f"\n\n**⚠️ {UNKNOWN.format(stage.traffic)}**\n\n", 1)
+        get_run_logger().warning(UNKNOWN.format(stage.traffic))
     form = _form(digest).with_initial_data(description=shown)
-    key = f"{hashlib.sha256(question.encode()).hexdigest()[:6]}-{stage.traffic}-{digest}"
+    key = f"{name}-{stage.traffic}-{digest}"
     timeout_s = int(stage.approval_timeout_s)
     if runtime.deployment.id:
         answer = await asuspend_flow_run(wait_for_input=form, timeout=timeout_s, key=key)
     else:
         try:
             async with asyncio.timeout(timeout_s):
-                answer = await apause_flow_run(
-                    wait_for_input=form, timeout=timeout_s + GRACE_S, poll_interval=POLL_S, key=key
-                )
+                pause = apause_flow_run(wait_for_input=form, timeout=timeout_s + GRACE_S, poll_interval=POLL_S, key=key)
+                answer = await ThisRun(plan.project.config.orchestrator_grace_s).unless_stopped(pause)
         except TimeoutError:
             await _close_question()
             msg = f"nobody approved {stage.traffic}% within {seconds(timeout_s)}"
             raise Rejected(msg) from None
     decision = Decision(
         stage=stage.traffic, decision=answer.decision, approver=answer.approver, comment=answer.comment, at=now(),
-        evidence=digest,
+        evidence=digest, rollout=plan.rollout, flow_run=str(run_id()),
     )  # fmt: skip
     if decision.decision == "reject":
         msg = f"{decision.approver} rejected {stage.traffic}%" + (f": {decision.comment}" if decision.comment else "")
         raise Rejected(msg, decision)
     return decision
+
+
+async def _recorded(plan: Plan, stage: StageConfig, claim: Decision, key: str) -> Decision | None:
+    """The approval that a tag claims, whole, as Prefect keeps it; None if Prefect's record does not agree.
+
+    Prefect names an answer after the question, the rollout, the revision, the share and the evidence, so that none of
+    another one is found. A tag never holds an approval of a share that was not reached: both are set in one change.
+    """
+    if plan.stage < stage.traffic or (claim.rollout, claim.stage) != (plan.rollout, stage.traffic):
+        return None
+    if not claim.evidence.isalnum():
+        return None  # it becomes part of an address
+    try:
+        asked_by = UUID(claim.flow_run)
+    except ValueError:
+        return None
+    for waited in ("paused", "suspended"):
+        found: Any = await aread_flow_run_input(f"{waited}-{key}-response", asked_by)
+        if isinstance(found, dict):
+            decision = claim.model_copy(update={name: found.get(name, "") for name in ANSWER})
+            return decision if decision.decision == "approve" and fitted(decision) == claim else None
+    return None
 
 
 def _form(evidence: str) -> Any:
@@ -91,7 +123,7 @@ def _form(evidence: str) -> Any:
 async def _close_question() -> None:
     """Go on as running: whoever answers too late is told so."""
     async with get_client() as client:
-        await client.set_flow_run_state(run_id(), Running(), force=True)
+        await show(client.set_flow_run_state(run_id(), Running(), force=True))
 
 
 def brief(version: str) -> str:

@@ -1,17 +1,24 @@
-"""Artifacts: what a step shows in Prefect's UI; one that cannot be shown is no failure of the step."""
+"""Artifacts: what a step shows in Prefect's UI; one that cannot be shown, or not in time, is no failure of the step."""
 
+import asyncio
 from collections.abc import Awaitable
-from typing import TypeVar
+from typing import Any
 
 from prefect.logging import get_run_logger
 
-T = TypeVar("T")
+LIMIT_S = 10.0
+"""How long showing may keep a step: without a server the client would try for more than a minute."""
 
 
-async def shown(artifact: Awaitable[T]) -> T | None:
-    """What Prefect makes of the artifact; None, and a warning in the log, where its server does not take it."""
+async def show(*artifacts: Awaitable[Any], limit_s: float = LIMIT_S) -> list[Any]:
+    """What Prefect makes of the artifacts, all at once; None, and a warning in the log, for one that is not taken."""
+    return await asyncio.gather(*(_show(artifact, limit_s) for artifact in artifacts))
+
+
+async def _show(artifact: Awaitable[Any], limit_s: float) -> Any:
     try:
-        return await artifact
+        async with asyncio.timeout(limit_s):
+            return await artifact
     except Exception as error:  # noqa: BLE001  # whatever it is, users' traffic matters more than a picture
-        get_run_logger().warning("not shown: %s", error or type(error).__name__)
+        get_run_logger().warning("not shown: %s", error or f"Prefect took longer than {limit_s:.0f} s")
         return None

@@ -31,7 +31,7 @@ async def take_baseline(project: Project) -> Plan | None:
         found = project.with_model(await in_workspace(workspace, lambda azure: azure.resolve(wanted)))
     else:
         found = project
-    gone = record.owner if record and await _is_gone(record.owner) else None
+    gone = record.owner if record and await _is_gone(record.owner, owner) else None
     before = await _begun_before()
     return await in_workspace(
         workspace, lambda azure: planning.begin(azure, found, owner, gone=gone, begun_before=before)
@@ -49,10 +49,14 @@ async def _begun_before() -> bool:
     )
 
 
-async def _is_gone(owner: Owner) -> bool:
-    """Whether nobody works on the other's rollout any more, as far as its process and Prefect tell."""
-    if owner.is_gone():
-        return True
+async def _is_gone(owner: Owner, here: Owner) -> bool:
+    """Whether nobody works on the other's rollout any more, as far as its process and Prefect tell.
+
+    Where the process can be seen it alone decides: anybody can set the state of a run whose process lives. A run that
+    this Prefect server does not know is not gone: it may be another server's, or one from before a reset.
+    """
+    if owner.is_here() and owner.process != here.process:
+        return owner.is_gone()
     async with get_client() as client:
         try:
             run = await client.read_flow_run(UUID(owner.flow_run))

@@ -11,10 +11,9 @@ from tasks.policy import GATE
 
 @task(task_run_name="judge {plan.candidate} at {stage.traffic}%", **GATE)
 async def judge(plan: Plan, stage: StageConfig, earlier: Evidence | None) -> Evidence:
-    """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed."""
-    gate = f"judge at {stage.traffic}%"
-    if plan.stage > stage.traffic:
-        return Evidence(gate=gate, verdict="passed", summary="judged before this run took the rollout over",
-                        state=earlier.state if earlier else {}, cut_points_ms=earlier.cut_points_ms if earlier else [],
-                        )  # fmt: skip
-    return await judged(plan, stage.judge, gate, f"judge-{stage.traffic}", earlier)
+    """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed.
+
+    A rollout that another run brought further is judged here once more, at the share that its candidate has by now:
+    that a stage is past stands in a tag, which anybody may have written.
+    """
+    return await judged(plan, stage.judge, f"judge at {stage.traffic}%", f"judge-{stage.traffic}", earlier)

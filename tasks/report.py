@@ -21,7 +21,7 @@ from saferollout.plan import Plan
 from saferollout.project import Project
 from saferollout.record import now
 from tasks.access import in_workspace
-from tasks.artifacts import shown
+from tasks.artifacts import show
 from tasks.policy import STEP
 from tasks.this_run import run_id
 
@@ -37,8 +37,8 @@ async def report(
     """Read the endpoint and the steps back, write the report and return it."""
     state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
     async with get_client() as client:
-        steps = await _steps(client, run_id())
-        duration_s, waiting_s = await _durations(client, run_id())
+        steps, durations = await show(_steps(client, run_id()), _durations(client, run_id()))
+    duration_s, waiting_s = durations or (0.0, 0.0)
     candidate = state.deployments.get(plan.candidate)
     result = Outcome(
         outcome=outcome,
@@ -52,11 +52,11 @@ async def report(
         instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
         decisions=list(decisions),
         verdicts=[evidence.for_programs() for evidence in verdicts],
-        steps=steps,
+        steps=steps or [],
         duration_s=duration_s,
         waiting_s=waiting_s,
     )
-    await shown(
+    await show(
         acreate_markdown_artifact(
             markdown=f"{result.report}\n\n{gallery(verdicts)}",
             key=f"{plan.endpoint.lower()}-report",

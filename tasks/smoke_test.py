@@ -10,7 +10,7 @@ from saferollout.errors import GateFailed
 from saferollout.evidence import Evidence
 from saferollout.plan import Plan
 from tasks.access import scorer_of
-from tasks.artifacts import shown
+from tasks.artifacts import show
 from tasks.policy import GATE
 
 
@@ -28,7 +28,7 @@ async def smoke_test(plan: Plan) -> Evidence:
             live=plan.live,
             answer_schema=project.answer_schema,
         )
-    await shown(
+    await show(
         acreate_table_artifact(
             table=evidence.table(), key=f"{plan.endpoint.lower()}-smoke-test", description=evidence.summary
         )

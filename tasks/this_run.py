@@ -1,10 +1,104 @@
-"""The flow run that asks."""
+"""The flow run that does the work, and whether Prefect still wants it to go on."""
 
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 from uuid import UUID
 
-from prefect import runtime
+import httpx
+from prefect import get_client, runtime
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
+
+from saferollout.errors import Stopped
+from saferollout.outcome import seconds
+
+T = TypeVar("T")
+
+LOOK_S = 5.0
+"""How long one look may take: the client's own retries would go on for more than a minute."""
+POLL_S = 2.0
 
 
 def run_id() -> UUID:
-    """Its id."""
+    """The id of the flow run."""
     return UUID(str(runtime.flow_run.id))
+
+
+class ThisRun:
+    """The run as Prefect's server shows it; nothing goes forward without a server, or in a run that was ended.
+
+    Raises Stopped when the run was cancelled, ended or deleted, or when no server could be reached for ``grace_s``
+    seconds.
+    """
+
+    def __init__(self, grace_s: float) -> None:
+        self._grace_s = grace_s
+        self._reached_at = time.monotonic()
+
+    async def step(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work if the run is to go on; wait for Prefect's server where it does not answer at once."""
+        try:
+            await self._check()
+        except BaseException:
+            work.close()
+            raise
+        return await work
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work, and give it up as soon as the run is not to go on."""
+        working, watching = asyncio.create_task(work), asyncio.create_task(self._watch())
+        try:
+            await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
+            if watching.done() and not working.done():
+                await watching
+            return await working
+        finally:
+            for task in (working, watching):
+                task.cancel()
+            await asyncio.gather(working, watching, return_exceptions=True)
+
+    async def _check(self) -> None:
+        """Return once the server shows that the run is to go on."""
+        self._reached_at = time.monotonic()
+        async with get_client() as client:
+            while not await self._look(client):  # noqa: ASYNC110  # the server is another process: it sets no event
+                await asyncio.sleep(POLL_S)
+
+    async def _watch(self) -> None:
+        """Look again and again, without end while the run is to go on."""
+        self._reached_at = time.monotonic()
+        async with get_client() as client:
+            while True:
+                await self._look(client)
+                await asyncio.sleep(POLL_S)
+
+    async def _look(self, client: PrefectClient) -> bool:
+        """Whether the server was reached."""
+        try:
+            async with asyncio.timeout(LOOK_S):
+                state = (await client.read_flow_run(run_id())).state
+        except ObjectNotFound:
+            msg = "the run was deleted in Prefect"
+            raise Stopped(msg) from None
+        except (httpx.HTTPError, TimeoutError) as error:
+            away_s = time.monotonic() - self._reached_at
+            if away_s < self._grace_s:
+                return False
+            msg = f"Prefect's server could not be reached for {seconds(away_s)} ({error or type(error).__name__})"
+            raise Stopped(msg) from None
+        self._reached_at = time.monotonic()
+        _raise_if_ended(state)
+        return True
+
+
+def _raise_if_ended(state: State[Any] | None) -> None:
+    # a deployed run that is being cancelled is ended by its worker, which has it rolled back
+    ending = state is not None and state.is_cancelling() and not runtime.deployment.id
+    if state is None or not (state.is_final() or ending):
+        return
+    cancelled = state.is_cancelling() or state.is_cancelled()
+    msg = "the run was cancelled in Prefect" if cancelled else f"the run was set to {state.name} in Prefect"
+    raise Stopped(msg, cancelled=cancelled)

@@ -2,7 +2,12 @@
 
 import asyncio
 import contextlib
+import functools
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -18,6 +23,8 @@ from saferollout.project import Project
 from saferollout.record import Owner
 
 DEPLOYMENT = "rollout/rollout"
+TELL_S = 20.0
+"""How long Prefect's server may take to hear of the end of a run."""
 
 
 def flow_here(flow: Any, **parameters: Any) -> Any:
@@ -36,28 +43,55 @@ def flow_here(flow: Any, **parameters: Any) -> Any:
 def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outcome:
     """Run a rollout in this process, with its approvals answered as the user chose.
 
-    An interrupt (Ctrl-C) rolls back before the command ends, a second one ends it at once.
+    An interrupt (Ctrl-C), SIGTERM or SIGHUP rolls back before the command ends, a second one ends it at once. The
+    outcome is returned although Prefect's server does not hear of it.
     """
-    found = project.load(config, model)  # before Prefect is even started: mistakes are told at once
-    with _stdout_for_results():
+    found = project.load(config, model)  # before Prefect is even started: mistakes are reported at once
+    attended = _Attended(config, model, how)
+    with _stdout_for_results(), interrupts():
         try:
-            outcome = _result(asyncio.run(_attended(config, model, how)))
+            outcome = _result(attended.result())
         except KeyboardInterrupt:
-            raise _undone(found) from None
+            raise _undone(found, attended) from None
     if not isinstance(outcome, Outcome):
         msg = f"the rollout ended without a result: {outcome!r}"
         raise SaferolloutError(msg)
     return outcome
 
 
-def _undone(found: Project) -> Refused:
+@contextlib.contextmanager
+def interrupts() -> Iterator[None]:
+    """Let SIGTERM (a job is cancelled) and SIGHUP (the terminal is lost) interrupt like Ctrl-C, where not ignored."""
+
+    def interrupt(_signal: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    found = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGHUP)}
+    for name, handler in found.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(name, interrupt)
+    try:
+        yield
+    finally:
+        for name, handler in found.items():
+            signal.signal(name, handler)
+
+
+def _say(text: str) -> None:
+    """Write to stderr, which may be gone with the terminal."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def _undone(found: Project, attended: "_Attended") -> Refused:
     """Roll back what an interrupted rollout of this process began, never anybody else's, and say so."""
     from saferollout.azure import Workspace
     from saferollout.restore import restore_own
 
     here = Owner.here("", in_process=True)
-    print("interrupted: rolling back what was begun, after the step under way; Ctrl-C again leaves it", file=sys.stderr)
+    _say("interrupted: rolling back what was begun, after the step under way; Ctrl-C again leaves it")
     try:
+        attended.stop()
         daemon.join(daemon.STEP)
         undone = restore_own(
             Workspace(found.config.workspace),
@@ -99,35 +133,96 @@ async def link_to(run_id: UUID) -> str:
         return f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{run_id}"
 
 
-async def _attended(config: Path, model: ModelVersion | None, how: Approve) -> Any:
-    from flows.rollout import rollout
-    from saferollout.cli.approvals import asker, attend
+class _Attended:
+    """A rollout in a thread of its own, and somebody who answers its questions.
 
-    begun: asyncio.Future[UUID] = asyncio.get_running_loop().create_future()
+    Not in the main thread: there Prefect would put its own handlers of signals in the place of the command's.
+    """
 
-    def note(_flow: Any, flow_run: Any, _state: Any) -> None:
-        if not begun.done():
-            begun.set_result(flow_run.id)
+    def __init__(self, config: Path, model: ModelVersion | None, how: Approve) -> None:
+        self._parameters = {"config": str(config), "model": model}
+        self._how = how
+        self._ended: Future[Any] = Future()
+        self._loop = asyncio.new_event_loop()
+        self._body: asyncio.Task[Any] | None = None
+        self._body_over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="rollout", daemon=True)
 
-    hook: Any = note  # Prefect's type of a hook names parameters that this one ignores
+    def result(self) -> Any:
+        """Run it and return what it ends with, or the exception; though no Prefect server takes it."""
+        self._thread.start()
+        return self._ended.result()
 
-    async def answer() -> None:
-        run_id = await begun
-        link, command = await link_to(run_id), f"saferollout approve {run_id}"
+    def stop(self) -> None:
+        """Let no further step begin; the one under way goes on."""
+        if self._body is not None and not self._body_over.is_set():
+            self._loop.call_soon_threadsafe(self._body.cancel)
+            self._body_over.wait()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
         try:
-            await attend(run_id, asker(how, Console(stderr=True), link, command))
-        except Exception as error:  # noqa: BLE001  # whatever it is, the rollout itself goes on and waits
-            print(
-                f"no answer can be given here ({error or type(error).__name__}): answer at {link} or with `{command}`",
-                file=sys.stderr,
-            )
+            self._end(self._loop.run_until_complete(self._attend()))
+        except BaseException as error:  # noqa: BLE001  # the main thread, which waits for it, raises it
+            self._end(error)
+        finally:
+            self._loop.close()
 
-    answering = asyncio.create_task(answer())
-    try:
-        parameters = {"config": str(config), "model": model}
-        return await _state_of(rollout.with_options(on_running=[hook]), parameters)
-    finally:
-        answering.cancel()
+    def _end(self, result: Any) -> None:
+        if not self._ended.done():
+            self._ended.set_result(result)
+
+    def _keep(self, body: Any) -> Any:
+        """The flow's body, whose end is known a while later at the latest."""
+
+        @functools.wraps(body)
+        async def keep(*arguments: Any, **named: Any) -> Any:
+            self._body = asyncio.current_task()
+            result: Any = None
+            try:
+                returned = await body(*arguments, **named)
+                result = getattr(returned, "data", returned)
+            except Exception as error:
+                result = error
+                raise
+            finally:
+                self._body_over.set()
+                timer = threading.Timer(TELL_S, self._end, (result,))
+                timer.daemon = True
+                timer.start()
+            return returned
+
+        return keep
+
+    async def _attend(self) -> Any:
+        from flows.rollout import rollout
+        from saferollout.cli.approvals import asker, attend
+
+        begun: asyncio.Future[UUID] = asyncio.get_running_loop().create_future()
+
+        def note(_flow: Any, flow_run: Any, _state: Any) -> None:
+            if not begun.done():
+                begun.set_result(flow_run.id)
+
+        hook: Any = note  # Prefect's type of a hook names parameters that this one ignores
+
+        async def answer() -> None:
+            run_id = await begun
+            link, command = await link_to(run_id), f"saferollout approve {run_id}"
+            console = Console(stderr=True)
+            try:
+                await attend(run_id, asker(self._how, console, link, command), console.print)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the rollout itself goes on and waits
+                why = error or type(error).__name__
+                _say(f"no answer can be given here ({why}): answer at {link} or with `{command}`")
+
+        answering = asyncio.create_task(answer())
+        flow = rollout.with_options(on_running=[hook])
+        flow.fn = self._keep(flow.fn)
+        try:
+            return await _state_of(flow, self._parameters)
+        finally:
+            answering.cancel()
 
 
 async def _state_of(flow: Any, parameters: dict[str, Any]) -> Any:

@@ -8,10 +8,10 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
 import yaml
@@ -21,8 +21,10 @@ from rich.markdown import Markdown
 from saferollout.cli.choices import Approve, Candidate
 from saferollout.demo import processes
 from saferollout.demo.screen import Screen, Shown
-from saferollout.errors import ConfigError, Problem
+from saferollout.errors import AzureFailed, ConfigError, Problem
 from saferollout.outcome import Outcome, StepRun, once
+
+T = TypeVar("T")
 
 HOME = Path(__file__).parents[2]
 FIRST = "configs/diabetes/blue-deployment.yml"
@@ -85,12 +87,12 @@ class _Demo:
             env |= exports | {"SAFEROLLOUT_HOME": str(HOME)}
             server.wait_until(processes.healthy(env["PREFECT_API_URL"]), START_TIMEOUT_S)
             self._screen.status("putting the flows on the server")
-            stack.enter_context(processes.prefect_worker(self._directory, env, HOME))
+            worker = stack.enter_context(processes.prefect_worker(self._directory, env, HOME))
             for name in [name for name in os.environ if name.startswith("PREFECT_")]:
                 del os.environ[name]
             os.environ.update(env)  # before Prefect and Azure's client are imported here
             config = self._config()
-            outcome = asyncio.run(self._roll_out(stack, config, env))
+            outcome = asyncio.run(self._roll_out(stack, config, env, [server, azure, worker]))
         self._shown.status = ""
         result = outcome.model_dump(mode="json") | {
             "requests": {"total": self._users["total"], "failed": self._users["failed"]},
@@ -98,8 +100,9 @@ class _Demo:
         }
         return result, outcome.report
 
-    async def _roll_out(self, stack: contextlib.ExitStack, config: Path, env: dict[str, str]) -> Outcome:
-        from prefect import get_client
+    async def _roll_out(
+        self, stack: contextlib.ExitStack, config: Path, env: dict[str, str], parts: list[processes.Process]
+    ) -> Outcome:
         from prefect.deployments import arun_deployment
 
         from saferollout.azure import Workspace
@@ -108,7 +111,9 @@ class _Demo:
 
         self._screen.status("bootstrapping blue with model v1")
         first = {"config": str(config), "deployment": str(HOME / FIRST)}
-        run = await arun_deployment("bootstrap/bootstrap", parameters=first, poll_interval=1)
+        run = await _first_of(
+            arun_deployment("bootstrap/bootstrap", parameters=first, poll_interval=1), _missing(parts)
+        )
         if run.state is None or not run.state.is_completed():
             raise processes.DemoFailed(f"bootstrap failed: {run.state and run.state.message}")
         found = load(config)
@@ -128,50 +133,56 @@ class _Demo:
         self._screen.status("rolling out")
         run = await arun_deployment("rollout/rollout", parameters={"config": str(config)}, timeout=0)
         self._shown.link = f"{env['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run.id}"
-        watching = asyncio.create_task(self._watch(run.id, workspace, found.endpoint))
-        try:
-            command = f"PREFECT_API_URL={env['PREFECT_API_URL']} {sys.argv[0]} approve {run.id}"
-            ask = self._asking(asker(self._options.approve, self._console, self._shown.link, command))
-            run = await attend(run.id, ask)
-        finally:
-            watching.cancel()
-        if not users.running():
-            raise users.failed("ended before the rollout did")
+        command = f"PREFECT_API_URL={env['PREFECT_API_URL']} {sys.argv[0]} approve {run.id}"
+        ask = self._asking(asker(self._options.approve, self._console, self._shown.link, command))
+        run = await _first_of(
+            attend(run.id, ask, self._console.print),
+            self._watch(run.id, workspace, found.endpoint),
+            _missing([*parts, users]),
+        )
         users.stop()
         counting.join(timeout=30)
-        async with get_client() as client:
-            run = await client.read_flow_run(run.id)
         result = await run.state.aresult(raise_on_failure=False) if run.state else None
         if not isinstance(result, Outcome):
             raise processes.DemoFailed(f"the rollout ended {run.state_name}: {run.state and run.state.message}")
         return result
 
-    async def _watch(self, run_id: UUID, workspace: Any, endpoint: str) -> None:
-        """Keep the screen current."""
+    async def _watch(self, run_id: UUID, workspace: Any, endpoint: str) -> NoReturn:
+        """Keep the screen current; what passes only leaves it as it is for a while."""
+        import httpx
         from prefect import get_client
+
+        from saferollout.cli.approvals import passing
+
+        async with get_client() as client:
+            while True:
+                try:
+                    await self._look(client, run_id, workspace, endpoint)
+                except (httpx.HTTPError, AzureFailed) as error:
+                    if not (error.retryable if isinstance(error, AzureFailed) else passing(error)):
+                        raise
+                self._screen.update()
+                await asyncio.sleep(1)
+
+    async def _look(self, client: Any, run_id: UUID, workspace: Any, endpoint: str) -> None:
+        """Take in how the rollout stands."""
         from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
         from prefect.client.schemas.sorting import TaskRunSort
 
         of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
-        async with get_client() as client:
-            while True:
-                runs = await client.read_task_runs(flow_run_filter=of_run, sort=TaskRunSort.EXPECTED_START_TIME_ASC)
-                self._shown.steps = once(
-                    StepRun(name=run.name, state=run.state_name or "", attempts=run.run_count,
-                            duration_s=run.estimated_run_time.total_seconds())
-                    for run in runs
-                )  # fmt: skip
-                state = await asyncio.to_thread(workspace.existing, endpoint)
-                self._shown.traffic = state.traffic
-                self._shown.instances = {
-                    name: deployment.instance_count for name, deployment in state.deployments.items()
-                }
-                run = await client.read_flow_run(run_id)
-                self._shown.status = {"Suspended": "waiting for a decision", "Running": ""}.get(
-                    run.state_name or "", "the worker is starting the run"
-                )
-                self._screen.update()
-                await asyncio.sleep(1)
+        runs = await client.read_task_runs(flow_run_filter=of_run, sort=TaskRunSort.EXPECTED_START_TIME_ASC)
+        self._shown.steps = once(
+            StepRun(name=run.name, state=run.state_name or "", attempts=run.run_count,
+                    duration_s=run.estimated_run_time.total_seconds())
+            for run in runs
+        )  # fmt: skip
+        state = await asyncio.to_thread(workspace.existing, endpoint)
+        self._shown.traffic = state.traffic
+        self._shown.instances = {name: deployment.instance_count for name, deployment in state.deployments.items()}
+        run = await client.read_flow_run(run_id)
+        self._shown.status = {"Suspended": "waiting for a decision", "Running": ""}.get(
+            run.state_name or "", "the worker is starting the run"
+        )
 
     def _asking(self, ask: Any) -> Any:
         """Ask with the live display out of the way."""
@@ -206,6 +217,27 @@ class _Demo:
         path = self._directory / "rollout.yaml"
         path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         return path
+
+
+async def _first_of(*parts: Coroutine[Any, Any, T]) -> T:
+    """Run all parts at once and return what the first to end returns, or raise its failure; the others end with it."""
+    tasks = [asyncio.create_task(part) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return next(task for task in tasks if task in done).result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _missing(parts: Sequence[processes.Process]) -> NoReturn:
+    """DemoFailed as soon as a part of the demo has ended: without it nobody would take up the work, or answer."""
+    while True:
+        for part in parts:
+            if not part.running():
+                raise part.failed("ended before the rollout did")
+        await asyncio.sleep(1)
 
 
 @contextlib.contextmanager

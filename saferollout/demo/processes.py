@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -74,6 +75,10 @@ class Process:
         for pipe in (self._popen.stdin, self._popen.stdout):
             if pipe:
                 pipe.close()
+
+    def kill(self) -> None:
+        """End it at once, with all that it started."""
+        os.killpg(self._popen.pid, signal.SIGKILL)
 
     def stop(self) -> None:
         """Let go of the leash and wait for the end."""

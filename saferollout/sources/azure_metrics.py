@@ -10,6 +10,7 @@ from azure.monitor.querymetrics import MetricsClient
 
 from saferollout.azure_access import credential, translated
 from saferollout.domain import EndpointState
+from saferollout.judge_config import STRETCH_S, SourceKind
 from saferollout.sources.counts import Counts, Ledger, batch_of, failed
 from saferollout.sources.source import Seen
 from saferollout.sources.stretches import Stretches
@@ -25,6 +26,7 @@ class AzureMetrics:
     """
 
     name = "azure_metrics"
+    interval_s = float(STRETCH_S[SourceKind.AZURE_METRICS])
 
     def __init__(
         self, endpoint: EndpointState, stretches: Stretches, ledger: Ledger, *, candidate: str, live: str

@@ -1,6 +1,8 @@
 """Following: several sources read at once, each tried again by itself when it fails."""
 
 import asyncio
+import math
+import time
 from collections.abc import Sequence
 from contextlib import aclosing
 from types import TracebackType
@@ -10,6 +12,8 @@ from saferollout.errors import AzureFailed
 from saferollout.sources.source import Seen, Source
 
 RETRY_DELAYS_S = (1.0, 2.0, 4.0, 8.0, 16.0)
+SLACK_S = 5.0
+"""How late a source may be on a busy machine."""
 
 
 class Following:
@@ -22,7 +26,9 @@ class Following:
     def __init__(self, sources: Sequence[Source], retry_delays_s: Sequence[float] = RETRY_DELAYS_S) -> None:
         self._sources = sources
         self._delays_s = retry_delays_s
-        self._queue: asyncio.Queue[Seen] = asyncio.Queue(maxsize=1)
+        self._queue: asyncio.Queue[tuple[str, Seen]] = asyncio.Queue(maxsize=1)
+        self._batch_at = {source.name: -math.inf for source in sources}
+        self._requests_at = dict(self._batch_at)
         self._tasks: list[asyncio.Task[None]] = []
         self.heard = {source.name: 0.0 for source in sources}
         """How many of the candidate's requests each source has told of."""
@@ -47,6 +53,20 @@ class Following:
         return len(waiting) < len(self.heard) and all(name in self.troubles for name in waiting)
 
     @property
+    def patience_s(self) -> float:
+        """How long nothing may be told, in seconds, while sources are as quick as they are when all is well."""
+        return min((source.interval_s for source in self._sources), default=0.0) + SLACK_S
+
+    @property
+    def fresh(self) -> bool:
+        """Whether each source that is not in trouble has told of the last moments, and one at least of requests."""
+        now = time.monotonic()
+        since = {source.name: now - source.interval_s - SLACK_S for source in self._sources}
+        return any(self._requests_at[name] >= moment for name, moment in since.items()) and all(
+            name in self.troubles or self._batch_at[name] >= moment for name, moment in since.items()
+        )
+
+    @property
     def over(self) -> bool:
         """Whether every source has been given up, and all that they told was read."""
         return self._queue.empty() and all(task.done() for task in self._tasks)
@@ -60,9 +80,15 @@ class Following:
             for task in self._tasks:
                 if task.done():
                     task.result()  # a source's bug is no trouble of Azure's: raised
-            return coming.result() if coming.done() else None
+            return self._note(*coming.result()) if coming.done() else None
         finally:
             coming.cancel()
+
+    def _note(self, name: str, seen: Seen) -> Seen:
+        self._batch_at[name] = seen.at
+        if seen.batch.candidate_requests or seen.batch.alone_requests:
+            self._requests_at[name] = seen.at
+        return seen
 
     async def _follow(self, source: Source) -> None:
         failures = 0
@@ -75,7 +101,7 @@ class Following:
                             failures = 0
                             self.troubles.pop(source.name, None)
                         self.heard[source.name] += told
-                        await self._queue.put(seen)
+                        await self._queue.put((source.name, seen))
                 return
             except AzureFailed as error:
                 self.troubles[source.name] = str(error)

@@ -38,6 +38,7 @@ class Probes:
     """
 
     name = "probes"
+    interval_s = BATCH_S
 
     def __init__(
         self,

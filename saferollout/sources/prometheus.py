@@ -7,7 +7,7 @@ from datetime import datetime
 import httpx
 
 from saferollout.errors import AzureFailed
-from saferollout.judge_config import SourceConfig
+from saferollout.judge_config import STRETCH_S, SourceConfig, SourceKind
 from saferollout.sources.counts import Counts, Ledger, batch_of
 from saferollout.sources.source import Seen
 from saferollout.sources.stretches import Stretches
@@ -23,6 +23,7 @@ class Prometheus:
     """
 
     name = "prometheus"
+    interval_s = float(STRETCH_S[SourceKind.PROMETHEUS])
 
     def __init__(
         self, config: SourceConfig, stretches: Stretches, ledger: Ledger, *, candidate: str, live: str

@@ -1,7 +1,8 @@
 """A source tells what both deployments did, the same seconds of each."""
 
+import time
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from saferollout.judge import Batch
@@ -17,6 +18,8 @@ class Seen:
     lacking: tuple[str, ...] | None = None
     """The configured comparisons of answers that this source had nothing for so far, each with the reason; None from a
     source that has no answers."""
+    at: float = field(default_factory=time.monotonic)
+    """When it was seen, on the monotonic clock, in seconds."""
 
 
 class Source(Protocol):
@@ -25,6 +28,11 @@ class Source(Protocol):
     @property
     def name(self) -> str:
         """What to call it."""
+        ...
+
+    @property
+    def interval_s(self) -> float:
+        """How far apart its batches are while it works, in seconds."""
         ...
 
     def batches(self) -> AsyncGenerator[Seen, None]:

@@ -11,6 +11,7 @@ from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 from saferollout.azure_access import credential, translated
 from saferollout.errors import AzureFailed
 from saferollout.judge import Batch
+from saferollout.judge_config import STRETCH_S, SourceKind
 from saferollout.scoring import OWN_REQUESTS
 from saferollout.sources.counts import Counts, batch_of, failed
 from saferollout.sources.source import Seen
@@ -34,6 +35,7 @@ class TrafficLog:
     """
 
     name = "traffic_log"
+    interval_s = float(STRETCH_S[SourceKind.TRAFFIC_LOG])
 
     def __init__(
         self, endpoint: str, workspace_id: str, stretches: Stretches, *, candidate: str, live: str,

@@ -29,7 +29,7 @@ class Told:
         self.parts: list[float] = []
         self.findings: list[str] = []
 
-    async def __call__(self, part: float, finding: str) -> None:
+    def __call__(self, part: float, finding: str) -> None:
         self.parts.append(part)
         self.findings.append(finding)
 
@@ -38,6 +38,7 @@ class Script:
     """A source that gives the same batch again and again."""
 
     name = "script"
+    interval_s = 1.0
 
     def __init__(self, requests: int = 10, errors: int = 0, interval_s: float = 0.02) -> None:
         batch = Batch(candidate_requests=requests, candidate_errors=errors, live_requests=requests)
@@ -59,7 +60,7 @@ class Script:
 async def watched(*sources: Any, earlier: Evidence | None = None, told: Told | None = None, **config: Any) -> Evidence:
     judge = JudgeConfig.model_validate({"min_duration_s": 0, "max_duration_s": 30} | config)
     return await watch(
-        sources, judge, "judge at 10%", earlier=earlier, progress=told or Told(), retry_delays_s=(0.1, 0.1)
+        sources, judge, "judge at 10%", earlier=earlier, report=told or Told(), retry_delays_s=(0.1, 0.1)
     )
 
 
@@ -163,6 +164,7 @@ class Broken(Script):
     """A source that fails after each batch, as long as it shall."""
 
     name = "broken"
+    interval_s = 1.0
 
     def __init__(self, failures: int, error: AzureFailed, **batch: Any) -> None:
         super().__init__(**batch)
@@ -221,6 +223,7 @@ async def test_health_waits_for_every_source() -> None:
 
     class Late(Script):
         name = "late"
+        interval_s = 1.0
 
     healthy = await watched(Script(), Late(interval_s=1.5), **LENIENT)
     harmful = await watched(Script(errors=10), Late(interval_s=30), **LENIENT)
@@ -410,3 +413,26 @@ async def test_evidence_of_another_version_begins_anew() -> None:
     unknown = Evidence(gate="judge at 10%", verdict="undecided", summary="", state={"settings": {"beta": 1}})
 
     assert (await watched(Script(), earlier=unknown, **LENIENT)).verdict == "healthy"
+
+
+class Sleepy:
+    """A source that tells a while of a healthy candidate, and then nothing for longer than is excused."""
+
+    name = "sleepy"
+    interval_s = -4.9  # with the slack, a tenth of a second
+
+    async def batches(self) -> AsyncGenerator[Seen, None]:
+        """Twenty batches at once, then three that are half a second apart."""
+        for number in range(23):
+            await asyncio.sleep(0.5 if number >= 20 else 0.001)
+            yield Seen(Batch(candidate_requests=100, live_requests=100))
+        await asyncio.sleep(60)
+
+
+async def test_time_in_which_nothing_was_seen_is_no_watching() -> None:
+    """The minimum time passes while something is told; what stands still for longer proves nothing by waiting."""
+    config = JudgeConfig.model_validate(LENIENT | {"min_duration_s": 1, "max_duration_s": 2.5})
+
+    found = await watch([Sleepy()], config, "judge at 10%", report=Told())
+
+    assert found.duration_s >= 2.5  # 1.5 s went by before the last batch, but only 0.3 s of it were watched

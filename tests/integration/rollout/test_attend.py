@@ -1,0 +1,309 @@
+"""Whoever answers approvals, at a real Prefect server that is late, busy, locked, away, or loses its replies."""
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import UUID
+
+import httpx
+import pytest
+import uvicorn
+from prefect import flow, get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.input import keyset_from_paused_state
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.states import Completed, Paused, Running
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from saferollout.cli.approvals import Answer, answer, attend, passing, stored, waiting_question
+from saferollout.cli.approvals import Question as Asked
+from saferollout.demo import processes
+from saferollout.errors import Refused
+from tasks.approval import _form
+from tests.stack import REPOSITORY, wait_for
+
+DIGEST = "0123456789ab"
+YES = Answer(decision="approve", approver="Ann", comment="fine")
+
+
+class Server:
+    """A Prefect server that can be killed and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        self.env = processes.prefect_env(directory) | {"PREFECT_SERVER_DATABASE_TIMEOUT": "0.5"}
+        self.url = self.env["PREFECT_API_URL"]
+        self.database = directory / "prefect" / "prefect.db"
+        self._directory = directory
+        self._process: processes.Process | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        self._process = processes.prefect_server(self._directory, self.env, REPOSITORY)
+        self._process.wait_until(processes.healthy(self.url), 120)
+
+    def stop(self) -> None:
+        """Stop it."""
+        if self._process:
+            with self._process:
+                self._process.stop()
+
+    def set_state(self, run: UUID, kind: str) -> None:
+        """Set the run's state as any program can."""
+        body = {"state": {"type": kind}, "force": True}
+        httpx.post(f"{self.url}/flow_runs/{run}/set_state", json=body, timeout=30).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of this module's own."""
+    made = Server(tmp_path_factory.mktemp("server"))
+    made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+async def client(server: Server) -> AsyncIterator[PrefectClient]:
+    """A client that says at once what fails."""
+    with temporary_settings({PREFECT_API_URL: server.url, PREFECT_CLIENT_MAX_RETRIES: 0}):
+        async with get_client() as made:
+            yield made
+
+
+@flow
+async def waiting() -> None:
+    """What the runs here are runs of."""
+
+
+async def paused(client: PrefectClient, *, written: bool = True) -> FlowRun:
+    """A run that waits for an answer, in the states and with the inputs that Prefect gives it."""
+    run = await client.create_flow_run(waiting)
+    await client.set_flow_run_state(run.id, Running())
+    state = Paused(timeout_seconds=600, pause_key=f"{DIGEST}-10")
+    state.state_details.run_input_keyset = dict(keyset_from_paused_state(state))
+    await client.set_flow_run_state(run.id, state)
+    if written:
+        await write(client, run)
+    return await client.read_flow_run(run.id)
+
+
+async def write(client: PrefectClient, run: FlowRun) -> None:
+    """Write the run's question, as it does a moment after it paused."""
+    keys = keyset_from_paused_state(Paused(pause_key=f"{DIGEST}-10"))
+    await client.create_flow_run_input(run.id, keys["schema"], json.dumps(_form(DIGEST).model_json_schema()))
+    await client.create_flow_run_input(run.id, keys["description"], json.dumps("# Give green 10%?"))
+
+
+class Asker:
+    """Answers what it is asked, and counts."""
+
+    def __init__(self) -> None:
+        self.asked: list[Asked] = []
+
+    async def __call__(self, question: Asked) -> Answer:
+        """Say yes."""
+        self.asked.append(question)
+        return YES
+
+
+@contextlib.asynccontextmanager
+async def attended(run: FlowRun, reports: list[str]) -> AsyncIterator[tuple[asyncio.Task[FlowRun], Asker]]:
+    """Somebody who attends the run while the block lasts."""
+    asker = Asker()
+    task = asyncio.create_task(attend(run.id, asker, reports.append))
+    try:
+        yield task, asker
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def until_running(server: Server, run: FlowRun) -> None:
+    """Wait until the answer was taken, and end the run."""
+
+    def look() -> bool | None:
+        shown = httpx.get(f"{server.url}/flow_runs/{run.id}", timeout=30).json()
+        return shown["state_type"] == "RUNNING" or None
+
+    await asyncio.to_thread(wait_for, "the answer", look)
+    server.set_state(run.id, "COMPLETED")
+
+
+async def test_a_question_is_read_when_it_is_written(client: PrefectClient) -> None:
+    """A run pauses first and writes its form and its question a moment later: until then it asks nothing."""
+    run = await paused(client, written=False)
+    assert await waiting_question(client, run) is None
+    with pytest.raises(httpx.HTTPStatusError, match="404"):  # what Prefect's client raises of an input not yet there
+        await client.read_flow_run_input(run.id, "paused-x-description")
+
+    keys = keyset_from_paused_state(Paused(pause_key=f"{DIGEST}-10"))
+    await client.create_flow_run_input(run.id, keys["schema"], "{}")
+    assert await waiting_question(client, run) is None
+    await client.delete_flow_run_input(run.id, keys["schema"])
+    await write(client, run)
+
+    question = await waiting_question(client, run)
+    assert question is not None
+    assert (question.title, question.evidence) == ("Give green 10%?", DIGEST)
+
+
+async def test_an_answer_waits_for_the_question(client: PrefectClient) -> None:
+    """Who approves in the very moment between the pause and its question is not sent away."""
+    run = await paused(client, written=False)
+    answering = asyncio.create_task(answer(run.id, YES))
+    done, _ = await asyncio.wait([answering], timeout=0.5)
+    assert not done
+    await write(client, run)
+
+    assert (await answering).title == "Give green 10%?"
+    assert (await client.read_flow_run(run.id)).state_name == "Running"
+
+
+async def test_only_one_of_two_answers_is_taken(client: PrefectClient) -> None:
+    """Whose answer came second hears it, though Prefect's own client takes the server's ABORT for a success."""
+    run = await paused(client)
+    others = Answer(decision="reject", approver="Bob")
+
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):  # SQLite answers 503 to one of two writers
+        taken = await asyncio.gather(answer(run.id, YES), answer(run.id, others), return_exceptions=True)
+
+    refusals = [result for result in taken if isinstance(result, Refused)]
+    assert len(refusals) == 1, taken
+    keys = keyset_from_paused_state(Paused(pause_key=f"{DIGEST}-10"))
+    kept = await stored(client, run.id, keys["response"])
+    assert kept["approver"] == ("Bob" if taken[0] in refusals else "Ann")
+
+
+async def test_a_run_that_nobody_knows_is_refused(client: PrefectClient) -> None:
+    """A mistyped id, and a run that asks nothing, are told apart."""
+    with pytest.raises(Refused, match="there is no flow run"):
+        await answer(UUID(int=1), YES)
+    run = await client.create_flow_run(waiting, state=Completed())
+    with pytest.raises(Refused, match="is Completed and waits for no approval"):
+        await answer(run.id, YES)
+
+
+async def test_attending_outlives_a_server_that_restarts(server: Server, client: PrefectClient) -> None:
+    """Refused connections are reported once; when the server is back the question is answered and asked once."""
+    run = await paused(client, written=False)
+    reports: list[str] = []
+    async with attended(run, reports) as (task, asker):
+        server.stop()
+        await asyncio.to_thread(wait_for, "a report", lambda: reports or None)
+        assert not task.done()
+        await asyncio.to_thread(server.start)
+        await write(client, run)
+        await until_running(server, run)
+        ended = await asyncio.wait_for(task, 60)
+
+    assert ended.state_name == "Completed"
+    assert len(asker.asked) == 1
+    assert reports[0].startswith("Prefect's server fails (")
+    assert reports[1:] == ["Prefect's server answers again"]
+
+
+async def test_attending_outlives_a_locked_database(server: Server, client: PrefectClient) -> None:
+    """SQLite answers writers with 503 while somebody else writes: the same answer is given again until it is taken."""
+    run = await paused(client)
+    reports: list[str] = []
+    with contextlib.closing(sqlite3.connect(server.database, isolation_level=None)) as database:
+        database.execute("BEGIN IMMEDIATE")
+        async with attended(run, reports) as (task, asker):
+            await asyncio.to_thread(wait_for, "a report", lambda: reports or None)
+            database.execute("ROLLBACK")
+            await until_running(server, run)
+            await asyncio.wait_for(task, 60)
+
+    assert "503" in reports[0]
+    assert len(asker.asked) == 1
+
+
+class Proxy:
+    """Stands before the server, as Prefect Cloud's edge does, and answers some requests itself."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self.throttled = 0
+        """How many requests are answered 429 from now on."""
+        self.lost = 0
+        """How many answers to a resume are lost on their way back."""
+
+    async def hand_on(self, request: Request) -> Response:
+        """Hand the request on, or answer it."""
+        if self.throttled:
+            self.throttled -= 1
+            return Response(status_code=429)
+        url = f"{self._server.url}{request.url.path.removeprefix('/api')}?{request.url.query}"
+        async with httpx.AsyncClient() as http:
+            body = await request.body()
+            answered = await http.request(
+                request.method, url, content=body, headers={"content-type": "application/json"}
+            )
+        if self.lost and request.url.path.endswith("/resume"):
+            self.lost -= 1
+            return Response(status_code=502)
+        return Response(answered.content, answered.status_code, media_type=answered.headers.get("content-type"))
+
+
+@pytest.fixture
+async def proxy(server: Server, client: PrefectClient) -> AsyncIterator[Proxy]:  # noqa: ARG001  # its settings first
+    """A proxy through which the clients made from now on go."""
+    made, port = Proxy(server), processes.free_port()
+    methods = ["GET", "POST", "PATCH", "DELETE"]
+    app = Starlette(routes=[Route("/{path:path}", made.hand_on, methods=methods)])
+    listener = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="off", ws="none"))
+    serving = asyncio.create_task(listener.serve())
+    while not listener.started:  # noqa: ASYNC110  # uvicorn has no event for it
+        await asyncio.sleep(0.01)
+    with temporary_settings({PREFECT_API_URL: f"http://127.0.0.1:{port}/api"}):
+        yield made
+    listener.should_exit = True
+    await serving
+
+
+async def test_attending_outlives_throttling_and_a_lost_reply(
+    server: Server, client: PrefectClient, proxy: Proxy
+) -> None:
+    """A throttled request is asked again; an answer that was taken, though nobody heard so, is not refused."""
+    run = await paused(client)
+    proxy.throttled, proxy.lost = 3, 1
+    reports: list[str] = []
+    async with attended(run, reports) as (task, asker):
+        await until_running(server, run)
+        await asyncio.wait_for(task, 60)
+
+    assert (proxy.throttled, proxy.lost) == (0, 0)
+    assert "429" in reports[0]
+    assert len(asker.asked) == 1
+
+
+async def test_an_answer_whose_reply_was_lost_is_told_as_taken(
+    server: Server, client: PrefectClient, proxy: Proxy
+) -> None:
+    """Prefect's client sends it again by itself, and the server refuses the second one: it is the same answer."""
+    run = await paused(client)
+    proxy.lost = 1
+
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
+        assert (await answer(run.id, YES)).evidence == DIGEST
+
+    assert proxy.lost == 0
+    server.set_state(run.id, "COMPLETED")
+
+
+@pytest.mark.parametrize(("status", "passes"), [(408, True), (429, True), (500, True), (503, True), (401, False),
+                                                (404, False), (422, False)])  # fmt: skip
+def test_what_the_server_refuses_does_not_pass(status: int, passes: bool) -> None:
+    """Failures are waited out; a refusal is none that time cures."""
+    request = httpx.Request("GET", "http://nowhere")
+    error = httpx.HTTPStatusError("", request=request, response=httpx.Response(status, request=request))
+
+    assert passing(error) is passes
+    assert passing(httpx.ConnectError("refused"))
