@@ -14,9 +14,9 @@ from typing import Annotated
 import typer
 
 from localazure import server
-from localazure.clock import Timing
-from localazure.host import LOOPBACK, Host
-from localazure.quota import Quota
+from localazure.core.clock import Timing
+from localazure.core.host import LOOPBACK, Host
+from localazure.resources.quota import Quota
 
 app = typer.Typer(
     help="Azure Machine Learning online endpoints on this machine.",

@@ -18,36 +18,39 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from localazure import admin, certificates, deployments, endpoints, listener, xds
-from localazure.app import WORKSPACE_PATH, build
-from localazure.arm import Scope
-from localazure.assets import Assets
-from localazure.blobs import Blobs
-from localazure.clock import Clock, Timing
-from localazure.disk import Disk
-from localazure.engine import Engine
-from localazure.environments import Environments
-from localazure.faults import Faults
-from localazure.files import Storage
-from localazure.gateway import Gateway, GatewayError
-from localazure.host import Host
-from localazure.identity import Identity, new_key
-from localazure.logs import Logs, workspace_id
-from localazure.metrics import Metrics
-from localazure.monitoring import Monitoring
-from localazure.operations import Operations
-from localazure.page import Page
-from localazure.programs import Programs
-from localazure.quota import Quota
-from localazure.recorder import Recorder
-from localazure.returns import Returns
-from localazure.revisions import Revisions
-from localazure.runtime import Runtime
-from localazure.samples import Samples
-from localazure.store import Store
-from localazure.traffic import Traffic
-from localazure.web import Connections, Web
-from localazure.workspace import METADATA_PATH, Workspace
+from localazure.arm.app import WORKSPACE_PATH, build
+from localazure.arm.errors import Scope
+from localazure.arm.faults import Faults
+from localazure.arm.identity import Identity, new_key
+from localazure.arm.operations import Operations
+from localazure.compute.engine import Engine
+from localazure.compute.environments import Environments
+from localazure.compute.programs import Programs
+from localazure.compute.revisions import Revisions
+from localazure.compute.runtime import Runtime
+from localazure.core import certificates
+from localazure.core.clock import Clock, Timing
+from localazure.core.disk import Disk
+from localazure.core.host import Host
+from localazure.core.store import Store
+from localazure.core.web import Connections, Web
+from localazure.extras import admin
+from localazure.extras.page import Page
+from localazure.extras.prometheus import Monitoring
+from localazure.extras.recorder import Recorder
+from localazure.gateway import listener, xds
+from localazure.gateway.envoy import Gateway, GatewayError
+from localazure.monitor.log_analytics import Logs, workspace_id
+from localazure.monitor.metrics import Metrics
+from localazure.monitor.samples import Samples
+from localazure.monitor.traffic import Traffic
+from localazure.resources import deployments, endpoints
+from localazure.resources.quota import Quota
+from localazure.resources.restarts import Returns
+from localazure.resources.workspace import METADATA_PATH, Workspace
+from localazure.storage.assets import Assets
+from localazure.storage.blobs import Blobs
+from localazure.storage.downloads import Storage
 
 LOCATION = "local"
 RESOURCE_GROUP = "local"

@@ -14,9 +14,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from localazure import leash
 from localazure.chaos import Chaos
-from localazure.clock import Timing
+from localazure.core import leash
+from localazure.core.clock import Timing
 
 READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20

@@ -14,7 +14,7 @@ from typing import IO, Any, Self
 
 import httpx
 
-from localazure import leash
+from localazure.core import leash
 from saferollout.errors import SaferolloutError
 
 POLL_S = 0.2

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from localazure import leash
+from localazure.core import leash
 from tests.integration.localazure.arm import wait_for
 
 TRITON = ("nvidia-pytriton==0.7.0", "numpy==1.26.4")

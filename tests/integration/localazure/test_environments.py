@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from localazure.clock import Clock
-from localazure.conda import BuildFailed, parse
-from localazure.environments import Environments
+from localazure.compute.conda import BuildFailed, parse
+from localazure.compute.environments import Environments
+from localazure.core.clock import Clock
 
 
 async def test_an_environment_is_built_once_even_by_two_at_once(tmp_path: Path) -> None:

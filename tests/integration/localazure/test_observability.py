@@ -13,8 +13,8 @@ from azure.mgmt.monitor import MonitorManagementClient
 from azure.monitor.query import LogsQueryClient
 from azure.monitor.querymetrics import MetricsClient, MetricsQueryResult
 
+from localazure.monitor.traffic import Request, Traffic
 from localazure.testing import LocalAzure
-from localazure.traffic import Request, Traffic
 from tests.integration.localazure.arm import Arm, Assets, wait_for
 
 LOG = "AmlOnlineEndpointTrafficLog"

@@ -9,8 +9,8 @@ from typing import Any
 import psutil
 import pytest
 
+from localazure.monitor.traffic import MAX_LOG_BYTES
 from localazure.testing import LocalAzure
-from localazure.traffic import MAX_LOG_BYTES
 from tests.integration.localazure.arm import Arm, wait_for
 from tests.integration.localazure.conftest import register
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from localazure.autoscaler import Scaling
+from localazure.compute.autoscaler import Scaling
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import certifi
 import pytest
 from cryptography import x509
 
-from localazure import certificates
+from localazure.core import certificates
 
 
 def test_the_bundle_trusts_what_was_trusted_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

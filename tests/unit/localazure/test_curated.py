@@ -2,7 +2,7 @@
 
 import pytest
 
-from localazure.curated import minimal
+from localazure.storage.curated import minimal
 
 
 @pytest.mark.parametrize(

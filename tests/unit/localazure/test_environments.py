@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from localazure.conda import BuildFailed, Wanted, of_mlflow_model, parse
+from localazure.compute.conda import BuildFailed, Wanted, of_mlflow_model, parse
 
 SERVER = "azureml-inference-server-http"
 

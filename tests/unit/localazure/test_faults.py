@@ -2,7 +2,7 @@
 
 import pytest
 
-from localazure.faults import Fault, Spec
+from localazure.arm.faults import Fault, Spec
 
 ROOT = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/w"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from localazure.clock import Clock
-from localazure.fleets import Fleet
-from localazure.instances import Address, Setup, Started
-from localazure.probes import Probe
-from localazure.processes import Process
+from localazure.compute.fleets import Fleet
+from localazure.compute.instances import Address, Setup, Started
+from localazure.compute.probes import Probe
+from localazure.core.clock import Clock
+from localazure.core.processes import Process
 
 
 async def nothing() -> None:

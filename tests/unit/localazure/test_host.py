@@ -2,7 +2,7 @@
 
 import pytest
 
-from localazure.host import Host
+from localazure.core.host import Host
 
 
 def test_an_address_is_its_own_name() -> None:

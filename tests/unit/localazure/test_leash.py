@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from localazure import leash
+from localazure.core import leash
 
 # A command with a child in its group, a grandchild in a session of its own, and no regard for SIGTERM.
 STUBBORN = """

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from localazure.arm import ArmError
-from localazure.quota import Quota, cores, cores_of
+from localazure.arm.errors import ArmError
+from localazure.resources.quota import Quota, cores, cores_of
 
 
 def deployment(count: int, instance_type: str = "Standard_DS3_v2", compute: str = "Managed") -> dict[str, Any]:

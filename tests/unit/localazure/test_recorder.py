@@ -2,7 +2,7 @@
 
 import pytest
 
-from localazure.recorder import MASK, masked
+from localazure.extras.recorder import MASK, masked
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from localazure import rules
-from localazure.arm import ArmError
+from localazure.arm.errors import ArmError
+from localazure.resources import rules
 
 
 @pytest.mark.parametrize("name", ["abc", "a1-b2", "A" * 32, "blue", "a-b-c"])

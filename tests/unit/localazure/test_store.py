@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localazure.store import Store, read_as_of
+from localazure.core.store import Store, read_as_of
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from localazure.traffic import Traffic, predecessor
+from localazure.monitor.traffic import Traffic, predecessor
 
 NOW = datetime.datetime.now(datetime.UTC)
 ROW: dict[str, Any] = {

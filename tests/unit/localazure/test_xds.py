@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from localazure import routes, xds
+from localazure.gateway import envoy_routes, xds
 
 BLUE = xds.Target((xds.Instance(1001), xds.Instance(1002, draining=True)), request_timeout_ms=1500, max_pending=4)
 GREEN = xds.Target((xds.Instance(1003),))
@@ -12,7 +12,7 @@ ENDPOINT = xds.Endpoint("shop", ("key1", "key2"), {"blue": 70, "green": 30}, {},
 
 def rules(endpoint: xds.Endpoint) -> list[xds.Resource]:
     """The endpoint's routes, in order."""
-    found: list[xds.Resource] = routes.live([endpoint])["resources"][0]["virtual_hosts"][0]["routes"]
+    found: list[xds.Resource] = envoy_routes.live([endpoint])["resources"][0]["virtual_hosts"][0]["routes"]
     return found
 
 
@@ -58,12 +58,12 @@ def test_pinned_requests_are_not_mirrored() -> None:
 def test_everything_of_an_endpoint_shares_its_bandwidth() -> None:
     """Copies as well; a Kubernetes endpoint has no such limit."""
     for endpoint, expected in ((ENDPOINT, {"shop"}), (dataclasses.replace(ENDPOINT, kubernetes=True), set())):
-        hosts = routes.mirrors([endpoint])["resources"][0]["virtual_hosts"]
+        hosts = envoy_routes.mirrors([endpoint])["resources"][0]["virtual_hosts"]
         found = [*rules(endpoint), *(route for host in hosts for route in host["routes"])]
         limits = [rule["typed_per_filter_config"] for rule in found if "route" in rule]
         assert len(limits) == 6
         buckets = {
-            limit[routes.BANDWIDTH][which]["bucket_id"]
+            limit[envoy_routes.BANDWIDTH][which]["bucket_id"]
             for limit in limits
             if limit
             for which in ("request_limit", "response_limit")
@@ -75,8 +75,8 @@ def test_the_version_changes_exactly_when_the_routes_do() -> None:
     """It is how the gateway is seen to have taken them."""
     same = xds.Endpoint("shop", ("key1", "key2"), {"blue": 70, "green": 30}, {}, {"blue": BLUE, "green": GREEN})
     other = xds.Endpoint("shop", ("key1", "key2"), {"blue": 69, "green": 31}, {}, {"blue": BLUE, "green": GREEN})
-    assert routes.live([ENDPOINT])["version_info"] == routes.live([same])["version_info"]
-    assert routes.live([ENDPOINT])["version_info"] != routes.live([other])["version_info"]
+    assert envoy_routes.live([ENDPOINT])["version_info"] == envoy_routes.live([same])["version_info"]
+    assert envoy_routes.live([ENDPOINT])["version_info"] != envoy_routes.live([other])["version_info"]
 
 
 def forwards(endpoint: xds.Endpoint) -> list[xds.Resource]:

@@ -1,0 +1,1 @@
+"""How any resource answers: errors, ids, bodies, tokens, pages, operations, faults."""

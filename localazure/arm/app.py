@@ -1,0 +1,117 @@
+"""The HTTP surface: every route, and what all of them share."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from localazure.arm import errors
+from localazure.arm.identity import Identity
+
+log = logging.getLogger(__name__)
+
+WORKSPACE_PATH = (
+    "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices"
+    "/workspaces/{workspace}"
+)
+
+
+def build(scope: errors.Scope, identity: Identity, open_routes: list[Route], guarded_routes: list[Route]) -> Starlette:
+    """The application. `guarded_routes` need a token, and their path must name this local Azure's workspace."""
+
+    async def answer_arm_error(_request: Request, error: Exception) -> Response:
+        if not isinstance(error, errors.ArmError):
+            raise error
+        return error.response()
+
+    async def answer_http_error(request: Request, error: Exception) -> Response:
+        if not isinstance(error, HTTPException):
+            raise error
+        what = f"{request.method} {request.url.path}"
+        if error.status_code in (404, 405):
+            return errors.not_implemented(what).response()  # never a silent success, and never a 404 that means "gone"
+        return errors.ArmError(error.status_code, "RequestFailed", f"{what}: {error.detail}").response()
+
+    async def answer_failure(_request: Request, error: Exception) -> Response:
+        return errors.ArmError(
+            500, "InternalServerError", f"Local Azure failed: {type(error).__name__}: {error}"
+        ).response()
+
+    guard = _guard(scope, identity)
+    guarded = [
+        Route(route.path, _guarded(route, guard), methods=sorted(route.methods or [])) for route in guarded_routes
+    ]
+    return Starlette(
+        routes=[*open_routes, *guarded],
+        middleware=[Middleware(_Answers)],
+        exception_handlers={
+            errors.ArmError: answer_arm_error,
+            HTTPException: answer_http_error,
+            Exception: answer_failure,
+        },
+    )
+
+
+def _guard(scope: errors.Scope, identity: Identity) -> Callable[[Request], None]:
+    def check(request: Request) -> None:
+        identity.check(request)
+        path = request.path_params
+        if path.get("subscription", "").lower() != scope.subscription_id.lower():
+            raise errors.not_found(
+                f"The subscription '{path.get('subscription')}' could not be found.", "SubscriptionNotFound"
+            )
+        if path.get("group", scope.resource_group).lower() != scope.resource_group.lower():
+            raise errors.not_found(f"Resource group '{path['group']}' could not be found.", "ResourceGroupNotFound")
+        if path.get("workspace", scope.workspace).lower() != scope.workspace.lower():
+            raise errors.not_found(
+                f"The Resource 'Microsoft.MachineLearningServices/workspaces/{path['workspace']}' under resource group"
+                f" '{path['group']}' was not found."
+            )
+
+    return check
+
+
+def _guarded(route: Route, guard: Callable[[Request], None]) -> Callable[[Request], object]:
+    endpoint = route.endpoint
+
+    async def handle(request: Request) -> Response:
+        guard(request)
+        response: Response = await endpoint(request)
+        return response
+
+    return handle
+
+
+class _Answers:
+    """Adds ARM's request ids to every answer, and writes a line per request to the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.monotonic()
+        headers = errors.request_headers(Request(scope))
+
+        async def send_with_ids(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message["headers"],
+                    *((name.encode(), value.encode()) for name, value in headers.items()),
+                ]
+                elapsed_ms = (time.monotonic() - started) * 1000
+                log.info("%s %s %s %.0f ms", scope["method"], scope["path"], message["status"], elapsed_ms)
+            await send(message)
+
+        await self._app(scope, receive, send_with_ids)

@@ -1,0 +1,164 @@
+"""Microsoft Entra, as far as a service principal needs it: discovery, tokens for a client secret, their check."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+import urllib.parse
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from localazure.arm.errors import ArmError, content
+
+TOKEN_LIFE_S = 3600
+_MAX_FORM_BYTES = 64 * 1024
+
+
+class Identity:
+    """One tenant with one application. Tokens are signed by `key` (see `new_key`), so that they outlive the process."""
+
+    def __init__(self, base_url: str, tenant_id: str, client_id: str, client_secret: str, key: str) -> None:
+        self.base_url = base_url
+        self.tenant_id = tenant_id
+        self.client_id = client_id
+        self._client_secret = client_secret
+        self._key = _private_key(key)
+        self._key_id = hashlib.sha256(self._key.public_key().public_bytes(_DER, _PUBLIC)).hexdigest()[:32]
+        self._generation = 0
+        self.token_life_s = TOKEN_LIFE_S
+        """How long the tokens live that are issued from now on."""
+
+    def expire_tokens(self) -> None:
+        """Make every token that has been issued one that has expired."""
+        self._generation += 1
+
+    def issue(self, audience: str, life_s: int | None = None) -> str:
+        """A token for the application, valid for `life_s` seconds; for `token_life_s` unless told."""
+        moment = int(time.time())
+        claims = {
+            "aud": audience,
+            "iss": self.issuer,
+            "tid": self.tenant_id,
+            "appid": self.client_id,
+            "oid": self.client_id,
+            "sub": self.client_id,
+            "ver": "2.0",
+            "iat": moment,
+            "nbf": moment,
+            "exp": moment + (self.token_life_s if life_s is None else life_s),
+            "generation": self._generation,
+        }
+        return jwt.encode(claims, self._key, algorithm="ES256", headers={"kid": self._key_id})
+
+    @property
+    def issuer(self) -> str:
+        """Who the tokens say has issued them."""
+        return f"{self.base_url}/{self.tenant_id}/v2.0"
+
+    @property
+    def public_keys(self) -> dict[str, Any]:
+        """The JSON Web Key Set that tokens are checked with."""
+        key: dict[str, Any] = jwt.algorithms.ECAlgorithm.to_jwk(self._key.public_key(), as_dict=True)
+        return {"keys": [{**key, "kid": self._key_id, "use": "sig"}]}
+
+    def check(self, request: Request) -> None:
+        """Raise ArmError (401) unless the request carries a token that this tenant issued and that is still valid."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token:
+            raise _unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+        try:
+            claims = jwt.decode(token, self._key.public_key(), algorithms=["ES256"], options={"verify_aud": False})
+            if claims["generation"] != self._generation:
+                raise jwt.ExpiredSignatureError
+        except jwt.ExpiredSignatureError as error:
+            raise _unauthorized(
+                "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than now."
+            ) from error
+        except jwt.InvalidTokenError as error:
+            raise _unauthorized("InvalidAuthenticationToken", "The access token is invalid.") from error
+
+    def routes(self) -> list[Route]:
+        """The pages that MSAL asks for. `{tenant}` is checked where it matters: when a token is asked for."""
+        return [
+            Route("/{tenant}/v2.0/.well-known/openid-configuration", self._configuration, methods=["GET"]),
+            Route("/{tenant}/discovery/v2.0/keys", self._keys, methods=["GET"]),
+            Route("/{tenant}/oauth2/v2.0/token", self._token, methods=["POST"]),
+        ]
+
+    async def _configuration(self, request: Request) -> Response:
+        tenant = request.path_params["tenant"]
+        here = f"{self.base_url}/{tenant}"
+        return JSONResponse(
+            {
+                "issuer": f"{here}/v2.0",
+                "token_endpoint": f"{here}/oauth2/v2.0/token",
+                "authorization_endpoint": f"{here}/oauth2/v2.0/authorize",
+                "device_authorization_endpoint": f"{here}/oauth2/v2.0/devicecode",
+                "jwks_uri": f"{here}/discovery/v2.0/keys",
+                "response_types_supported": ["code", "id_token", "token"],
+                "subject_types_supported": ["pairwise"],
+                "id_token_signing_alg_values_supported": ["ES256"],
+                "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+            }
+        )
+
+    async def _keys(self, _request: Request) -> Response:
+        return JSONResponse(self.public_keys)
+
+    async def _token(self, request: Request) -> Response:
+        form = dict(urllib.parse.parse_qsl((await content(request, _MAX_FORM_BYTES)).decode()))
+        if request.path_params["tenant"] != self.tenant_id:
+            return _refused("invalid_request", f"AADSTS90002: Tenant '{request.path_params['tenant']}' not found.")
+        if form.get("grant_type") != "client_credentials":
+            return _refused(
+                "unsupported_grant_type", "AADSTS70003: Only client_credentials is supported by local Azure."
+            )
+        if form.get("client_id") != self.client_id:
+            return _refused(
+                "unauthorized_client", f"AADSTS700016: Application '{form.get('client_id')}' was not found."
+            )
+        if not secrets.compare_digest(form.get("client_secret", "").encode(), self._client_secret.encode()):
+            return _refused("invalid_client", "AADSTS7000215: Invalid client secret provided.", status=401)
+        audience = form.get("scope", "").removesuffix("/.default")
+        return JSONResponse(
+            {
+                "token_type": "Bearer",
+                "expires_in": self.token_life_s,
+                "ext_expires_in": self.token_life_s,
+                "access_token": self.issue(audience),
+            }
+        )
+
+
+def new_key() -> str:
+    """A private key for signing tokens, in PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    plain = serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode()
+
+
+_DER, _PUBLIC = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+
+
+def _private_key(pem: str) -> ec.EllipticCurvePrivateKey:
+    key = serialization.load_pem_private_key(pem.encode(), password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise TypeError("tokens are signed by elliptic curve keys only")
+    return key
+
+
+def _refused(error: str, description: str, status: int = 400) -> Response:
+    return JSONResponse({"error": error, "error_description": description}, status)
+
+
+def _unauthorized(code: str, message: str) -> ArmError:
+    return ArmError(
+        401, code, message, {"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{message}"'}
+    )

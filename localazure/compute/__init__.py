@@ -1,0 +1,1 @@
+"""What runs models: instances, their programs and environments, fleets that keep and scale them."""

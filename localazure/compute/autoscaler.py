@@ -1,0 +1,93 @@
+"""Scale settings that take effect: a Kubernetes deployment follows its load."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from dataclasses import dataclass
+from typing import Any, Self
+
+from localazure.compute.fleets import Fleet
+from localazure.compute.instances import InstanceFailed
+from localazure.core.clock import Clock
+from localazure.resources.rules import duration_s
+
+LOOKS_BEFORE_SCALING_IN = 3
+"""Load that falls must stay low for so many looks; load that rises is answered at once."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Between how many instances, and how busy each shall be."""
+
+    least: int
+    most: int
+    period_s: float
+    requests_per_instance: float
+    """How many requests an instance works on when it is as busy as it shall be."""
+
+    @classmethod
+    def parse(cls, properties: dict[str, Any]) -> Self | None:
+        """From a deployment's properties, which have been checked; None where the number of instances is fixed."""
+        scale = properties["scaleSettings"]
+        if scale["scaleType"] != "TargetUtilization":
+            return None
+        concurrent = properties["requestSettings"]["maxConcurrentRequestsPerInstance"]
+        return cls(
+            least=scale["minInstances"],
+            most=scale["maxInstances"],
+            period_s=duration_s(scale["pollingInterval"]),
+            requests_per_instance=concurrent * scale["targetUtilizationPercentage"] / 100,
+        )
+
+    def within(self, count: int) -> int:
+        """The allowed number of instances that is nearest to `count`."""
+        return min(self.most, max(self.least, count))
+
+    def wanted(self, requests: int) -> int:
+        """How many instances `requests` at once ask for."""
+        return self.within(math.ceil(requests / self.requests_per_instance))
+
+
+class Autoscaler:
+    """Resizes a fleet for as long as it is started."""
+
+    def __init__(self, fleet: Fleet, scaling: Scaling, clock: Clock) -> None:
+        self.scaling = scaling
+        self._fleet = fleet
+        self._clock = clock
+        self._quiet = 0
+        self._resizing = asyncio.Lock()
+        self._task = asyncio.create_task(self._run(), name=f"autoscaler of {fleet.name}")
+
+    async def stop(self) -> None:
+        """Stop; a change of size that is under way is finished first."""
+        async with self._resizing:
+            self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    def cancel(self) -> None:
+        """Stop at once, whatever is under way: the fleet is going to be stopped, too."""
+        self._task.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            await self._clock.sleep(self.scaling.period_s)
+            try:
+                await self._look()
+            except InstanceFailed as error:
+                log.warning("%s stays at %s instances: %s", self._fleet.name, self._fleet.count, error)
+            except Exception:  # it must not die of a gateway that is being restarted
+                log.exception("%s could not be scaled", self._fleet.name)
+
+    async def _look(self) -> None:
+        wanted = self.scaling.wanted(await self._fleet.requests_under_way())
+        self._quiet = self._quiet + 1 if wanted < self._fleet.count else 0
+        if wanted > self._fleet.count or self._quiet >= LOOKS_BEFORE_SCALING_IN:
+            self._quiet = 0
+            log.info("%s goes from %s to %s instances", self._fleet.name, self._fleet.count, wanted)
+            async with self._resizing:
+                await self._fleet.resize(wanted)

@@ -1,0 +1,163 @@
+"""The container engine that the `docker` command reaches, if there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import hashlib
+import io
+import logging
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from localazure.compute.conda import BuildFailed
+from localazure.core.processes import Process
+
+TIMEOUT_S = 10
+_LABEL = "localazure.owner"
+
+_CLIENT = re.compile(
+    r"PATH|HOME|(DOCKER|BUILDKIT|BUILDX|CONTAINERS?|XDG|SSH|LD)_.*|(HTTPS?|NO|ALL)_PROXY", re.IGNORECASE
+)
+"""The environment variables that the command itself goes by."""
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Runs containers that die with local Azure. `owner` tells its containers from those of another one."""
+
+    def __init__(self, owner: Path) -> None:
+        self._label = f"{_LABEL}={hashlib.sha256(str(owner.resolve()).encode()).hexdigest()[:16]}"
+        self._names = f"localazure-{uuid.uuid4().hex[:12]}-"
+        """What the names of our own containers begin with."""
+        self._swept = False
+
+    async def answers(self) -> bool:
+        """Whether there is a `docker` command, and an engine behind it.
+
+        The first time that there is, the containers are removed that an earlier process left, because its machine died.
+        """
+        if shutil.which("docker") is None:
+            return False
+        code, lines = await self._docker("ps", "--all", "--format={{.Names}}", "--filter", f"label={self._label}")
+        if code:
+            return False
+        if not self._swept:
+            left = [line for line in lines if line.startswith("localazure-") and not line.startswith(self._names)]
+            if left:
+                code, lines = await self._docker("rm", "--force", *left)
+            if code:
+                log.warning("containers that an earlier local Azure left are still there: %s", " ".join(lines))
+            self._swept = not code
+        return True
+
+    async def pull(self, reference: str, tell: Callable[[str], None]) -> str:
+        """Have the image here; returns its id, for the reference may name another one later. Raises BuildFailed."""
+        if (found := await self._id(reference)) is None:
+            await self._told(tell, "pull", "--quiet", reference)
+            found = await self._id(reference)
+        if found is None:
+            raise BuildFailed(f"{reference} has been pulled, and cannot be found")
+        return found
+
+    async def build(self, context: Path, dockerfile: str, tell: Callable[[str], None]) -> str:
+        """Build the image, layers that were built before aside; returns its id. Raises BuildFailed."""
+        with tempfile.TemporaryDirectory() as directory:
+            identifier = Path(directory) / "id"
+            await self._told(
+                tell,
+                *("build", "--iidfile", str(identifier), "--label", self._label),
+                *("--file", str(context / dockerfile), str(context)),
+            )
+            return identifier.read_text().strip()
+
+    async def ports(self, name: str) -> dict[int, int]:
+        """On which ports of this machine's loopback the container's ports are reached, once it runs."""
+        code, lines = await self._docker("port", name)
+        pairs = (re.fullmatch(r"(\d+)/tcp -> .*:(\d+)", line.strip()) for line in lines if not code)
+        return {int(pair[1]): int(pair[2]) for pair in pairs if pair}
+
+    async def run(
+        self,
+        image: str,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        mounts: Mapping[str, Path],
+        ports: Sequence[int],
+        output: int,
+        grace_s: float,
+    ) -> tuple[str, Process]:
+        """Start a container, its ports published on loopback; returns its name, and the process that it dies with.
+
+        The variables of `environment` must be such that `unpassable` names none.
+        """
+        name = self._names + uuid.uuid4().hex[:12]
+        argv = ["docker", "run", "--rm", "--name", name, "--label", self._label, "--pull", "never"]
+        for port in ports:
+            argv += ["--publish", f"127.0.0.1::{port}"]
+        for target, source in mounts.items():
+            argv += ["--mount", _csv("type=bind", f"source={source}", f"target={target}", "readonly")]
+        # Values may be secrets, and other users see a command's arguments.
+        by_name = {key: value for key, value in environment.items() if not _fits_a_line(value)}
+        for key in by_name:
+            argv += ["--env", key]
+        with tempfile.TemporaryFile() as file:
+            file.writelines(f"{key}={value}\n".encode() for key, value in environment.items() if key not in by_name)
+            file.seek(0)
+            process = await Process.start(
+                [*argv, "--env-file", f"/dev/fd/{file.fileno()}", image, *command],
+                output=output,
+                env={**os.environ, **by_name},
+                pass_fds=[file.fileno()],
+                grace_s=grace_s,
+                farewell=["docker", "rm", "--force", name],
+            )
+        return name, process
+
+    async def _id(self, reference: str) -> str | None:
+        code, lines = await self._docker("image", "inspect", "--format={{.Id}}", reference)
+        return next((line for line in lines if not code and re.fullmatch(r"(sha256:)?[0-9a-f]{64}", line)), None)
+
+    async def _docker(self, *argv: str, timeout_s: float | None = TIMEOUT_S) -> tuple[int, list[str]]:
+        """The exit code, and the lines of the output."""
+        process = await Process.start(["docker", *argv], output=subprocess.PIPE, grace_s=1)
+        try:
+            async with asyncio.timeout(timeout_s):
+                output = await process.read()
+        except TimeoutError:
+            await process.stop()
+            return 1, [f"docker {argv[0]} did not answer within {timeout_s:g} s"]
+        except asyncio.CancelledError:
+            await process.stop()
+            raise
+        return await process.wait(), output.decode(errors="replace").splitlines()
+
+    async def _told(self, tell: Callable[[str], None], *argv: str) -> None:
+        code, lines = await self._docker(*argv, timeout_s=None)
+        for line in lines:
+            tell(line)
+        if code:
+            raise BuildFailed(" ".join(line.strip() for line in lines[-8:]) or f"docker {argv[0]} ended with {code}")
+
+
+def unpassable(environment: Mapping[str, str]) -> list[str]:
+    """The variables that cannot be given to a container: the command takes such values from its own variables only."""
+    return [name for name, value in environment.items() if _CLIENT.fullmatch(name) and not _fits_a_line(value)]
+
+
+def _fits_a_line(value: str) -> bool:
+    return len(value) < 10_000 and not any(end in value for end in "\r\n")
+
+
+def _csv(*fields: str) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="").writerow(fields)
+    return line.getvalue()

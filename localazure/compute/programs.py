@@ -1,0 +1,193 @@
+"""What a deployment runs: Azure ML's inference server with the user's code, or the user's own image."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from localazure.arm.errors import ArmError, bad_request, not_implemented
+from localazure.compute.conda import BuildFailed, of_mlflow_model, parse
+from localazure.compute.containers import Container
+from localazure.compute.engine import Engine, unpassable
+from localazure.compute.environment_specs import TRITON, TRITON_MODEL, Context, Image, conda_of, image_of
+from localazure.compute.environments import Environments
+from localazure.compute.inference_server import InferenceServer
+from localazure.compute.instances import Program
+from localazure.storage.assets import Assets
+from localazure.storage.downloads import Files, Storage
+
+_MLFLOW_MODEL = "mlflow_model"
+_MLFLOW_SCRIPT = Path(__file__).with_name("mlflow_score.py")
+"""The code of an MLflow model that comes without any."""
+
+_APP = "/var/azureml-app"
+_PASSED_ON = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_PASSED_ON_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_")
+
+
+class Programs:
+    """Makes programs from deployments' properties."""
+
+    def __init__(self, assets: Assets, storage: Storage, environments: Environments, engine: Engine) -> None:
+        self._assets = assets
+        self._storage = storage
+        self._environments = environments
+        self._engine = engine
+
+    async def require(self, properties: dict[str, Any]) -> None:
+        """Raise ArmError for assets that do not exist (404), do not go together (400), or cannot be run here (501)."""
+        image = self._image(properties)
+        if image is None:
+            return
+        if not await self._engine.answers():
+            raise not_implemented(
+                f"custom containers for want of a container engine ('docker' does not answer): {image} brings its own"
+                " server"
+            )
+        if isinstance(image.source, Context):
+            self._assets.location(image.source.uri)
+        if names := unpassable(_variables(properties)):
+            raise not_implemented(f"line breaks, or 10,000 characters, in a container's variable {names[0]}")
+
+    def _image(self, properties: dict[str, Any]) -> Image | None:
+        """The image that is run as it is; None for Azure ML's own server. Raises ArmError, as `require`."""
+        model_type, environment = None, None
+        if properties.get("model"):
+            _, _, model = self._assets.get("models", properties["model"])
+            self._assets.location(model["properties"]["modelUri"])
+            model_type = model["properties"]["modelType"]
+        if properties.get("environmentId"):
+            _, _, environment = self._assets.get("environments", properties["environmentId"])
+        code = properties["codeConfiguration"]
+        if code:
+            self._assets.get("codes", code["codeId"])
+        if properties.get("modelMountPath") and not (environment and environment["properties"].get("inferenceConfig")):
+            raise bad_request("modelMountPath is for custom containers: the environment must have an inferenceConfig.")
+        if environment and conda_of(environment) is None:
+            return image_of(environment, model_type)
+        if not environment and not code and model_type == TRITON_MODEL:
+            return TRITON
+        if not environment and (code or model_type != _MLFLOW_MODEL):
+            raise bad_request("A deployment needs an environment, unless its model is an MLflow model without code.")
+        if not code and model_type != _MLFLOW_MODEL:
+            raise not_implemented("this without code: give code_configuration, or a model of the type mlflow_model")
+        return None
+
+    async def prepare(self, files: Files, properties: dict[str, Any], tell: Callable[[str], None]) -> Program:
+        """Build or get what runs with these files. Raises ArmError: ImageBuildFailure, BadArgument."""
+        if image := self._image(properties):
+            return await self._container(files, properties, image, tell)
+        return await self._server(files, properties, tell)
+
+    async def _server(self, files: Files, properties: dict[str, Any], tell: Callable[[str], None]) -> Program:
+        app_root, script = files.code, PurePosixPath((properties["codeConfiguration"] or {}).get("scoringScript", ""))
+        if app_root is None:
+            app_root, script = files.folder / "mlflow", PurePosixPath(_MLFLOW_SCRIPT.name)
+            app_root.mkdir(exist_ok=True)
+            shutil.copy(_MLFLOW_SCRIPT, app_root)
+        entry = (app_root / script).resolve()
+        if not entry.is_relative_to(app_root.resolve()) or not entry.is_file():
+            found = ", ".join(sorted(path.name for path in app_root.iterdir())) or "nothing"
+            raise ArmError(
+                400, "BadArgument", f"The scoring script '{script}' is not in the code folder, which has: {found}."
+            )
+        python, hint = await self._build(properties.get("environmentId"), files.model_dir, tell)
+        return InferenceServer(python, app_root / script, app_root, _environ(python, files, properties), hint)
+
+    async def _build(
+        self, environment_id: str | None, model_dir: Path | None, tell: Callable[[str], None]
+    ) -> tuple[Path, str]:
+        what, hint = "model's own environment", ""
+        try:
+            if environment_id:
+                name, version, resource = self._assets.get("environments", environment_id)
+                what = f"environment '{name}:{version}'"
+                wanted = parse(conda_of(resource))
+            else:
+                wanted = of_mlflow_model(model_dir)
+            hint = wanted.hint
+            return await self._environments.build(wanted, tell), hint
+        except BuildFailed as error:
+            raise _failed("ImageBuildFailure", f"The image build of the {what} failed: {error}{hint}", tell) from error
+
+    async def _container(
+        self, files: Files, properties: dict[str, Any], image: Image, tell: Callable[[str], None]
+    ) -> Program:
+        models = properties.get("modelMountPath") or f"{_APP}/azureml-models"
+        mounts: dict[str, Path] = {}
+        environment: dict[str, str] = {}
+        command: tuple[str, ...] = ()
+        if files.model_dir and files.models:
+            mounts[models] = files.models
+            model_dir = PurePosixPath(models) / files.model_dir.relative_to(files.models)
+            environment["AZUREML_MODEL_DIR"] = str(model_dir)
+            if image.triton:
+                repository = model_dir / _triton_repository(files.model_dir).relative_to(files.model_dir)
+                command = ("tritonserver", f"--model-repository={repository}")
+        if files.code:
+            script = PurePosixPath(f"{_APP}/{files.code.name}") / properties["codeConfiguration"]["scoringScript"]
+            mounts[f"{_APP}/{files.code.name}"] = files.code
+            environment |= {"AML_APP_ROOT": str(script.parent), "AZUREML_ENTRY_SCRIPT": script.name}
+        for mounted in mounts.values():
+            _let_read(mounted)
+        reference = await self._provide(image, files, tell)
+        return Container(self._engine, reference, command, image, environment | _variables(properties), mounts)
+
+    async def _provide(self, image: Image, files: Files, tell: Callable[[str], None]) -> str:
+        if not await self._engine.answers():
+            raise _failed("BadArgument", "Unable to get the user container image: 'docker' does not answer", tell)
+        try:
+            if isinstance(image.source, Context):
+                target = files.folder / "context"
+                shutil.rmtree(target, ignore_errors=True)
+                context = await asyncio.to_thread(self._storage.fetch, image.source.uri, target, "build context", tell)
+                return await self._engine.build(context, image.source.dockerfile, tell)
+        except BuildFailed as error:
+            raise _failed("ImageBuildFailure", f"The image build failed: {error}", tell) from error
+        try:
+            return await self._engine.pull(image.source, tell)
+        except BuildFailed as error:
+            raise _failed("BadArgument", f"Unable to download the user container image: {error}", tell) from error
+
+
+def _failed(code: str, message: str, tell: Callable[[str], None]) -> ArmError:
+    tell(f"ERROR: {message}")
+    return ArmError(400, code, message)
+
+
+def _variables(properties: dict[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in (properties.get("environmentVariables") or {}).items()}
+
+
+def _environ(python: Path, files: Files, properties: dict[str, Any]) -> dict[str, str]:
+    """A server process's environment: none of this process's secrets, and threads as for a small machine."""
+    environ = {
+        name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+    }
+    environ.setdefault("OMP_NUM_THREADS", "1")
+    environ |= {
+        "PATH": f"{python.parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
+        "HOME": str(files.home),
+        "PYTHONUNBUFFERED": "1",
+        **_variables(properties),
+    }
+    if files.model_dir:
+        environ["AZUREML_MODEL_DIR"] = str(files.model_dir)
+    return environ
+
+
+def _triton_repository(model_dir: Path) -> Path:
+    """The folder that has Triton's models: the model's own, or `triton` in it, as Azure's examples have it."""
+    entries = list(model_dir.iterdir())
+    folder = entries[0] if len(entries) == 1 else model_dir
+    return folder / "triton" if (folder / "triton").is_dir() else folder
+
+
+def _let_read(folder: Path) -> None:
+    """A container's user may be another one than ours; nobody else gets as far as here, through the state directory."""
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)

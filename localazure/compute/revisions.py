@@ -1,0 +1,84 @@
+"""A deployment's revision: files and program, prepared on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from localazure.compute.instances import Setup
+from localazure.compute.probes import Probe
+from localazure.compute.programs import Programs
+from localazure.storage.downloads import Files, Storage
+
+SERVER_LOG = "inference-server.log"
+STORAGE_LOG = "storage-initializer.log"
+
+_HOME = "home"
+
+
+class Revisions:
+    """Prepares revisions below `directory`: one folder per deployment, one folder per revision in it."""
+
+    def __init__(self, directory: Path, storage: Storage, programs: Programs) -> None:
+        self._directory = directory
+        self._storage = storage
+        self._programs = programs
+
+    def folder(self, endpoint: str, deployment: str) -> Path:
+        """The deployment's folder: its logs, and its revisions. Names have been checked: they are no paths."""
+        return self._directory / endpoint.lower() / deployment.lower()
+
+    async def prepare(
+        self, endpoint: str, deployment: str, properties: dict[str, Any], registered: dict[str, Any]
+    ) -> Setup:
+        """Bring everything to disk and make the program; the same properties give an equal setup again.
+
+        `registered` tells when the assets were, by kind: that of another moment is another asset.
+
+        Raises ArmError: ImageBuildFailure, BadArgument, OutOfQuota.
+        """
+        folder = self.folder(endpoint, deployment)
+        (folder / _HOME).mkdir(parents=True, exist_ok=True)
+        code, model = (properties["codeConfiguration"] or {}).get("codeId"), properties.get("model")
+        target = folder / _digest(code, registered.get("codes"), model, registered.get("models"))
+        if not target.exists():
+            partial = target.with_suffix(".partial")
+            shutil.rmtree(partial, ignore_errors=True)
+            await asyncio.to_thread(self._storage.lay_out, partial, code, model, _writer(folder / STORAGE_LOG))
+            partial.rename(target)
+        log = folder / SERVER_LOG
+        program = await self._programs.prepare(Files(target, folder / _HOME), properties, _writer(log))
+        return Setup(
+            program=program,
+            folder=target,
+            log=log,
+            liveness=Probe.parse(properties["livenessProbe"]),
+            readiness=Probe.parse(properties["readinessProbe"]),
+        )
+
+    def tidy(self, endpoint: str, deployment: str, keep: Setup) -> None:
+        """Delete the deployment's other revisions."""
+        for path in self.folder(endpoint, deployment).iterdir():
+            if path.is_dir() and path.name not in (keep.folder.name, _HOME):
+                shutil.rmtree(path, ignore_errors=True)
+
+    def delete(self, endpoint: str, deployment: str) -> None:
+        """Delete the deployment's files, logs and all."""
+        shutil.rmtree(self.folder(endpoint, deployment), ignore_errors=True)
+
+
+def _digest(*assets: str | None) -> str:
+    return hashlib.sha256(json.dumps(assets).encode()).hexdigest()[:16]
+
+
+def _writer(path: Path) -> Callable[[str], None]:
+    def write(line: str) -> None:
+        with path.open("a") as file:
+            file.write(line + "\n")
+
+    return write

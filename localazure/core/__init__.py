@@ -1,0 +1,1 @@
+"""What any part may use: time, the store, processes, certificates, the disk."""

@@ -1,0 +1,90 @@
+"""Child processes that die with this one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO
+
+import psutil
+
+from localazure.core import leash
+
+
+class Process:
+    """A command on a leash (see `localazure.core.leash`): it dies when we do, even when we are killed."""
+
+    def __init__(self, leashed: asyncio.subprocess.Process) -> None:
+        self._leashed = leashed
+
+    @classmethod
+    async def start(
+        cls,
+        argv: Sequence[str | Path],
+        *,
+        output: IO[bytes] | int,
+        env: dict[str, str] | None = None,
+        cwd: Path | None = None,
+        pass_fds: Sequence[int] = (),
+        grace_s: float = 10,
+        farewell: Sequence[str] = (),
+    ) -> Process:
+        """Start `argv` with stdout and stderr to `output`; `grace_s` is how long it may take to stop when asked.
+
+        `farewell` is a command that ends what `argv` starts elsewhere: it is run when `argv` has ended, however.
+        """
+        environ = dict(os.environ if env is None else env)
+        environ[leash.GRACE_ENV] = str(grace_s)
+        environ[leash.FAREWELL_ENV] = json.dumps(farewell)
+        leashed = await asyncio.create_subprocess_exec(
+            *leash.command(*map(str, argv)),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=output,
+            stderr=asyncio.subprocess.STDOUT,
+            env=environ,
+            cwd=cwd,
+            pass_fds=pass_fds,
+            start_new_session=True,  # Ctrl-C in a terminal is for us to pass on, in our order
+        )
+        return cls(leashed)
+
+    @property
+    def returncode(self) -> int | None:
+        """The command's exit code; None while it runs."""
+        return self._leashed.returncode
+
+    @property
+    def pid(self) -> int:
+        """Of the leash; the command and all that it starts are its descendants."""
+        return self._leashed.pid
+
+    async def wait(self) -> int:
+        """Wait for the command to end; returns its exit code."""
+        return await self._leashed.wait()
+
+    async def read(self) -> bytes:
+        """The output, where it was asked for as a pipe, and the end of the command."""
+        if self._leashed.stdout is None:
+            raise RuntimeError("the output is not a pipe")
+        # not communicate(), which closes the leash's stdin from Python 3.12 on
+        output = await self._leashed.stdout.read()
+        await self._leashed.wait()
+        return output
+
+    def kill(self) -> None:
+        """Kill the command and its descendants, as the kernel does when memory runs out; the leash stays and tells."""
+        with contextlib.suppress(psutil.NoSuchProcess):
+            for process in psutil.Process(self._leashed.pid).children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.send_signal(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """Ask the command to end, then make it; returns when it and all its descendants are gone."""
+        with contextlib.suppress(ProcessLookupError):
+            self._leashed.terminate()
+        return await self._leashed.wait()

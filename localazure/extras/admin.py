@@ -1,0 +1,212 @@
+"""The admin API: faults, and what others than the client under test may do. It has a token of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import ipaddress
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+import pydantic
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from localazure.arm.errors import ArmError, Scope, bad_request, conflict, json_object, not_found
+from localazure.arm.faults import Fault, Faults, Spec
+from localazure.arm.identity import Identity
+from localazure.compute.runtime import Runtime
+from localazure.core.clock import Clock
+
+ROOT = "/localazure"
+MAX_WAIT_S = 60
+_POLL_S = 0.02
+
+
+class Admin:
+    """The pages below /localazure. `app`, once it is set, is what the other writer talks to."""
+
+    def __init__(
+        self, token: str, faults: Faults, identity: Identity, runtime: Runtime, scope: Scope, clock: Clock
+    ) -> None:
+        self._token = token
+        self._faults = faults
+        self._identity = identity
+        self._runtime = runtime
+        self._scope = scope
+        self._clock = clock
+        self.app: Starlette | None = None
+
+    def routes(self) -> list[Route]:
+        """All of them, guarded."""
+        endpoint = ROOT + "/endpoints/{endpoint}"
+        return [
+            self._route(ROOT + "/faults", self._list, "GET"),
+            self._route(ROOT + "/faults", self._add, "POST"),
+            self._route(ROOT + "/faults", self._clear, "DELETE"),
+            self._route(ROOT + "/faults/{id}", self._one, "GET"),
+            self._route(ROOT + "/faults/{id}", self._remove, "DELETE"),
+            self._route(ROOT + "/tokens", self._tokens, "POST"),
+            self._route(endpoint + "/traffic", self._traffic, "POST"),
+            self._route(endpoint + "/keys", self._keys, "POST"),
+            self._route(endpoint + "/outage", self._outage, "POST"),
+            self._route(endpoint + "/outage", self._end_outage, "DELETE"),
+            self._route(endpoint + "/deployments/{deployment}/kill", self._kill, "POST"),
+        ]
+
+    def shown_here(self, routes: list[Route]) -> list[Route]:
+        """`routes`, for clients on loopback; others need the admin API's token, also as a browser's password."""
+
+        def guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+            async def answer(request: Request) -> Response:
+                near = request.client and ipaddress.ip_address(request.client.host).is_loopback
+                if near or self._admits(request) or self._admits_person(request):
+                    return await endpoint(request)
+                error = ArmError(401, "Unauthorized", "From elsewhere the password is needed: LOCALAZURE_ADMIN_TOKEN.")
+                return JSONResponse({"error": error.body()}, 401, {"WWW-Authenticate": 'Basic realm="Local Azure"'})
+
+            return answer
+
+        return [Route(route.path, guarded(route.endpoint), methods=sorted(route.methods or [])) for route in routes]
+
+    def _admits(self, request: Request) -> bool:
+        given = request.headers.get("authorization", "")
+        return secrets.compare_digest(given.encode(), f"Bearer {self._token}".encode())
+
+    def _admits_person(self, request: Request) -> bool:
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        with contextlib.suppress(ValueError):
+            _, _, password = base64.b64decode(given).partition(b":")
+            return scheme.lower() == "basic" and secrets.compare_digest(password, self._token.encode())
+        return False
+
+    def _route(self, path: str, endpoint: Callable[[Request], Awaitable[Response]], method: str) -> Route:
+        async def guarded(request: Request) -> Response:
+            if not self._admits(request):
+                raise ArmError(401, "Unauthorized", "The admin API needs its own token: see LOCALAZURE_ADMIN_TOKEN.")
+            return await endpoint(request)
+
+        return Route(path, guarded, methods=[method])
+
+    async def _list(self, _request: Request) -> Response:
+        return JSONResponse({"value": [_render(fault) for fault in self._faults]})
+
+    async def _add(self, request: Request) -> Response:
+        try:
+            spec = Spec.model_validate(await json_object(request))
+        except pydantic.ValidationError as error:
+            told = "; ".join(
+                f"{'.'.join(map(str, part['loc']))}: {part['msg'].removeprefix('Value error, ')}"
+                for part in error.errors()
+            )
+            raise bad_request(f"This is no fault: {told}") from error
+        return JSONResponse(_render(self._faults.add(spec)), 201)
+
+    async def _clear(self, _request: Request) -> Response:
+        for fault in self._faults:
+            self._faults.remove(fault.id)
+        await self._runtime.recover()
+        return Response(status_code=204)
+
+    async def _one(self, request: Request) -> Response:
+        """The fault; with `hits`, once it has struck so often, or `timeout_s` is over."""
+        fault = self._faults.get(request.path_params["id"])
+        if fault is None:
+            raise not_found(f"There is no fault '{request.path_params['id']}' in force.", "FaultNotFound")
+        hits = int(request.query_params.get("hits", "0"))
+        timeout_s = min(float(request.query_params.get("timeout_s", "30")), MAX_WAIT_S)
+        try:
+            async with asyncio.timeout(timeout_s), fault.hit:
+                await fault.hit.wait_for(lambda: fault.hits >= hits)
+        except TimeoutError:
+            pass
+        return JSONResponse(_render(fault))
+
+    async def _remove(self, request: Request) -> Response:
+        self._faults.remove(request.path_params["id"])
+        return Response(status_code=204)
+
+    async def _tokens(self, request: Request) -> Response:
+        """Expire what was issued; `life_s` is how long later tokens live."""
+        life_s = (await json_object(request)).get("life_s", self._identity.token_life_s)
+        if isinstance(life_s, bool) or not isinstance(life_s, int) or life_s < 1:
+            raise bad_request(f"life_s must be a positive integer, not {life_s!r}.")
+        self._identity.token_life_s = life_s
+        self._identity.expire_tokens()
+        return Response(status_code=204)
+
+    async def _traffic(self, request: Request) -> Response:
+        """Another writer sets `traffic` or `mirrorTraffic`, or both, and `tags`."""
+        body = await json_object(request)
+        async with self._somebody_else() as http:
+            found = await self._endpoint(http, request)
+            found["properties"] |= {key: body[key] for key in ("traffic", "mirrorTraffic") if key in body}
+            found["tags"] = body.get("tags", found["tags"])
+            return await self._follow(http, await http.put(self._path(request), json=found))
+
+    async def _keys(self, request: Request) -> Response:
+        """Another writer regenerates the `keyType` key."""
+        body = await json_object(request)
+        async with self._somebody_else() as http:
+            return await self._follow(http, await http.post(f"{self._path(request)}/regenerateKeys", json=body))
+
+    async def _outage(self, request: Request) -> Response:
+        async with self._somebody_else() as http:
+            await self._endpoint(http, request)
+        await self._runtime.fail(request.path_params["endpoint"])
+        return Response(status_code=204)
+
+    async def _end_outage(self, request: Request) -> Response:
+        await self._runtime.recover(request.path_params["endpoint"])
+        return Response(status_code=204)
+
+    async def _kill(self, request: Request) -> Response:
+        count = (await json_object(request)).get("count", 1)
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise bad_request(f"count must be a positive integer, not {count!r}.")
+        endpoint, deployment = request.path_params["endpoint"], request.path_params["deployment"]
+        killed = self._runtime.kill(endpoint, deployment, count)
+        if not killed:
+            raise conflict(f"The deployment '{deployment}' of '{endpoint}' has no instance that serves.")
+        return JSONResponse({"killed": killed})
+
+    async def _endpoint(self, http: httpx.AsyncClient, request: Request) -> dict[str, Any]:
+        """The endpoint as it is. Raises ArmError (404)."""
+        found: dict[str, Any] = (await http.get(self._path(request))).json()
+        if "error" in found:
+            raise not_found(found["error"]["message"])
+        return found
+
+    def _path(self, request: Request) -> str:
+        return f"{self._scope.id}/onlineEndpoints/{request.path_params['endpoint']}"
+
+    def _somebody_else(self) -> httpx.AsyncClient:
+        """A client of the management plane whom no fault meets."""
+        if self.app is None:
+            raise conflict("Local Azure is still starting.")
+        return httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app),
+            base_url=self._identity.base_url,
+            headers={"Authorization": f"Bearer {self._identity.issue('admin')}"},
+        )
+
+    async def _follow(self, http: httpx.AsyncClient, answer: httpx.Response) -> Response:
+        """Wait until the operation has ended; returns how."""
+        if answer.is_error:
+            return Response(answer.content, answer.status_code, media_type="application/json")
+        url = answer.headers.get("Azure-AsyncOperation") or answer.headers["Location"]
+        url = url.replace("mfeOperationResults", "mfeOperationsStatus")
+        while (found := (await http.get(url)).json())["status"] == "InProgress":
+            await self._clock.sleep(_POLL_S)
+        if found["status"] == "Failed":
+            raise ArmError(409, found["error"]["code"], found["error"]["message"])
+        return Response(status_code=204)
+
+
+def _render(fault: Fault) -> dict[str, Any]:
+    return {"id": fault.id, "hits": fault.hits, **fault.spec.model_dump(mode="json")}

@@ -1,0 +1,1 @@
+"""Envoy, the way to every deployment: its configuration and its access log."""

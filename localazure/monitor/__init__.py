@@ -1,0 +1,1 @@
+"""What is known of traffic: metrics, samples, the log and its queries."""

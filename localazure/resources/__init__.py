@@ -1,0 +1,1 @@
+"""What clients manage: the workspace, endpoints, deployments, and the rules for them."""

@@ -1,0 +1,122 @@
+"""Azure ML's rules for names, traffic and settings, as far as they can be told from a request alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from localazure.arm.errors import bad_request
+
+MAX_REQUEST_TIMEOUT_MS = 180_000
+MAX_KUBERNETES_TIMEOUT_MS = 300_000
+KUBERNETES_NAMES = (6, 62)
+"""How long an endpoint's name and a deployment's name may be together."""
+MAX_TAGS = 50
+MAX_TAG_NAME = 512
+MAX_TAG_VALUE = 256
+MAX_MIRROR_PERCENT = 50
+
+_IDENTITIES = ("None", "SystemAssigned", "UserAssigned", "SystemAssigned,UserAssigned")
+
+
+def check_name(what: str, name: str) -> None:
+    """Raise ArmError (400) unless `name` may name an endpoint or a deployment."""
+    if not re.fullmatch(r"(?=.{3,32}$)[A-Za-z](?:[A-Za-z0-9]|-(?=[A-Za-z0-9]))*", name):
+        raise bad_request(
+            f"The {what} name '{name}' is not valid. It must have 3 to 32 characters, begin with a letter, end with a"
+            " letter or digit, and have only letters, digits and single dashes between."
+        )
+
+
+def check_names_together(endpoint: str, deployment: str) -> None:
+    """Raise ArmError (400) unless Kubernetes can make a name out of the two."""
+    shortest, longest = KUBERNETES_NAMES
+    if not shortest <= len(endpoint) + len(deployment) <= longest:
+        raise bad_request(
+            f"The names of the Kubernetes endpoint '{endpoint}' and its deployment '{deployment}' must have {shortest}"
+            f" to {longest} characters together."
+        )
+
+
+def check_tags(tags: Mapping[str, Any]) -> None:
+    """Raise ArmError (400) for more tags, or longer ones, than a resource can carry."""
+    if len(tags) > MAX_TAGS:
+        raise bad_request(f"A resource can have at most {MAX_TAGS} tags; {len(tags)} were given.", "InvalidTags")
+    for name, value in tags.items():
+        if len(name) > MAX_TAG_NAME or len(str(value)) > MAX_TAG_VALUE:
+            raise bad_request(
+                f"The tag '{name[:64]}' is too long: a name has at most {MAX_TAG_NAME} characters, a value"
+                f" {MAX_TAG_VALUE}.",
+                "InvalidTags",
+            )
+
+
+def check_traffic(traffic: Mapping[str, Any], mirror: Mapping[str, Any], deployments: Collection[str]) -> None:
+    """Raise ArmError (400) unless an endpoint whose `deployments` can take traffic may split it so."""
+    for name, share in [*traffic.items(), *mirror.items()]:
+        if isinstance(share, bool) or not isinstance(share, int) or not 0 <= share <= 100:
+            raise bad_request(f"The traffic of '{name}' must be an integer from 0 to 100, not {share!r}.")
+        if name.lower() not in deployments:
+            raise bad_request(f"The traffic names the deployment '{name}', which does not exist or was never ready.")
+    total = sum(traffic.values())
+    if total not in (0, 100):
+        raise bad_request(f"The traffic percentages must sum up to 0 or 100; their sum is {total}.")
+    mirrored = {name.lower(): share for name, share in mirror.items() if share}
+    if len(mirrored) > 1:
+        raise bad_request("Traffic can be mirrored to one deployment only.")
+    for name, share in mirrored.items():
+        if share > MAX_MIRROR_PERCENT:
+            raise bad_request(f"At most {MAX_MIRROR_PERCENT}% of the traffic can be mirrored, not {share}%.")
+        if any(live.lower() == name and live_share for live, live_share in traffic.items()):
+            raise bad_request(f"The deployment '{name}' cannot have live and mirrored traffic at the same time.")
+
+
+def choice(name: str, value: Any, choices: Sequence[str], default: str) -> str:
+    """The choice that `value` is, whatever its case; `default` where it says nothing. Raises ArmError (400)."""
+    if value is None:
+        return default
+    for known in choices:
+        if str(value).lower() == known.lower():
+            return known
+    raise bad_request(f"{name} must be {' or '.join(choices)}, not {value!r}.")
+
+
+def check_identity(identity: Mapping[str, Any] | None) -> None:
+    """Raise ArmError (400) for an identity that cannot be: of no known type, or the user's own without any."""
+    given = identity or {}
+    kind = choice("identity.type", str(given.get("type") or "None").replace(" ", ""), _IDENTITIES, "None")
+    if ("UserAssigned" in kind) != bool(given.get("userAssignedIdentities")):
+        raise bad_request("identity.userAssignedIdentities are for the type UserAssigned, which needs at least one.")
+
+
+def check_instance_count(count: Any) -> None:
+    """Raise ArmError (400) unless a deployment may have `count` instances."""
+    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+        raise bad_request(f"The instance count must be an integer of at least 1, not {count!r}.")
+
+
+def check_request_timeout(timeout_ms: float, limit_ms: float = MAX_REQUEST_TIMEOUT_MS) -> None:
+    """Raise ArmError (400) unless requests may be given `timeout_ms`."""
+    if not 0 < timeout_ms <= limit_ms:
+        raise bad_request(f"requestTimeout must be more than 0 and at most {limit_ms:g} ms, not {timeout_ms:g}.")
+
+
+def check_probe(name: str, settings: Mapping[str, Any]) -> None:
+    """Raise ArmError (400) unless the settings can be followed: durations of some length, thresholds of at least 1."""
+    for key in ("initialDelay", "period", "timeout"):
+        if duration_s(settings[key]) <= 0 and key != "initialDelay":
+            raise bad_request(f"{name}.{key} must be more than 0, not {settings[key]}.")
+    for key in ("successThreshold", "failureThreshold"):
+        count = settings[key]
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise bad_request(f"{name}.{key} must be an integer of at least 1, not {count!r}.")
+
+
+def duration_s(text: str) -> float:
+    """The seconds of an ISO 8601 duration of days and less, such as PT5S or P1DT2H. Raises ArmError (400)."""
+    match = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", text)
+    if not match or text in ("P", "PT"):
+        raise bad_request(f"'{text}' is not an ISO 8601 duration.")
+    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

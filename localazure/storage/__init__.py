@@ -1,0 +1,1 @@
+"""What clients upload: assets, their blobs, and the files that instances get of them."""
