@@ -11,8 +11,8 @@ import psutil
 import pytest
 
 from localazure.testing import LocalAzure, NotReady
-from tests.integration.localazure.arm import Arm, wait_for
-from tests.integration.localazure.conftest import PROJECT
+from tests.support.localazure.arm import Arm, wait_for
+from tests.support.localazure.sdk import PROJECT
 
 VARIABLES = [
     "ARM_CLOUD_METADATA_URL",

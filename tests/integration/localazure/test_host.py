@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from localazure.testing import LocalAzure
-from tests.integration.localazure.arm import Arm, wait_for
-from tests.integration.localazure.conftest import register
+from tests.support.localazure.arm import Arm, wait_for
+from tests.support.localazure.sdk import register
 
 OTHER_LOOPBACK = "127.0.0.2"
 _OF_THE_MACHINE = [

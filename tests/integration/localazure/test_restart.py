@@ -11,8 +11,8 @@ import pytest
 
 from localazure.monitor.traffic import MAX_LOG_BYTES
 from localazure.testing import LocalAzure
-from tests.integration.localazure.arm import Arm, wait_for
-from tests.integration.localazure.conftest import register
+from tests.support.localazure.arm import Arm, wait_for
+from tests.support.localazure.sdk import register
 
 pytestmark = pytest.mark.xdist_group("restart")  # the fixture takes its time
 

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from localazure.testing import LocalAzure
-from tests.integration.localazure.arm import Arm, Assets
+from tests.support.localazure.arm import Arm, Assets
 
 BODY = {"location": "local", "properties": {"authMode": "Key"}}
 

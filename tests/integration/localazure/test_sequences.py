@@ -17,10 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from localazure.chaos import Fault
 from localazure.testing import LocalAzure
-from tests.integration.localazure.arm import Arm, wait_for
-from tests.integration.localazure.clients import Client, Management, Ml, outcome
-from tests.integration.localazure.conftest import register, sdk_client
-from tests.integration.localazure.reference import KUBERNETES, Fate, Reference
+from tests.support.localazure.arm import Arm, wait_for
+from tests.support.localazure.clients import Client, Management, Ml, outcome
+from tests.support.localazure.reference import KUBERNETES, Fate, Reference
+from tests.support.localazure.sdk import register, sdk_client
 
 STEPS = int(os.environ.get("LOCALAZURE_STEPS", "20"))
 STEPS_PER_SEQUENCE = min(STEPS + 4, 40)

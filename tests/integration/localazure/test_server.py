@@ -10,7 +10,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import ClientSecretCredential
 
 from localazure.testing import LocalAzure
-from tests.integration.localazure.arm import Arm, Assets, wait_for
+from tests.support.localazure.arm import Arm, Assets, wait_for
 
 
 def test_a_request_without_a_valid_token_is_401(arm: Arm) -> None:

@@ -10,8 +10,8 @@ import yaml
 
 from saferollout.azure import Workspace
 from saferollout.project import resolve_workspace
-from tests.integration.localazure.arm import Arm
 from tests.stack import REPOSITORY, Stack
+from tests.support.localazure.arm import Arm
 
 PROJECT = REPOSITORY / "tests" / "integration" / "localazure" / "project"
 READER = "/subscriptions/s/resourcegroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/reader"

@@ -1,0 +1,147 @@
+"""A local Azure with little quota."""
+
+import concurrent.futures
+import contextlib
+import json
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from azure.ai.ml import load_online_deployment, load_online_endpoint
+from azure.core.exceptions import HttpResponseError
+
+from localazure.testing import LocalAzure
+from tests.support.localazure.arm import Arm, wait_for
+from tests.support.localazure.sdk import sdk_client
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("quota")]  # each test goes on where the last one ended
+
+
+@pytest.fixture(scope="module")
+def small() -> Iterator[LocalAzure]:
+    """Quota for two small deployments, and for few requests, bytes and connections."""
+    quota = ("deployments=2", "instances=3", "cores=16", "requests=5", "connections=12", "bandwidth=1")
+    with LocalAzure(None, "--timing", "instant", *(part for name in quota for part in ("--quota", name))) as running:
+        yield running
+
+
+def test_out_of_quota_is_refused_as_on_azure(small: LocalAzure, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`OutOfQuota` for deployments, instances, cores: two times one instance of 4 cores takes 16, with the reserve."""
+    client = sdk_client(small.environ, monkeypatch)
+    client.online_endpoints.begin_create_or_update(load_online_endpoint(project / "endpoint.yml")).result()
+    for name in ("blue", "green"):
+        client.online_deployments.begin_create_or_update(
+            load_online_deployment(project / f"{name}-deployment.yml")
+        ).result()
+
+    def refusal(name: str, count: int, instance_type: str = "Standard_DS3_v2") -> str:
+        deployment = load_online_deployment(project / "blue-deployment.yml")
+        deployment.name, deployment.instance_count, deployment.instance_type = name, count, instance_type
+        with pytest.raises(HttpResponseError) as caught:
+            client.online_deployments.begin_create_or_update(deployment).result()
+        assert caught.value.error is not None
+        assert (caught.value.status_code, caught.value.error.code) == (400, "OutOfQuota")
+        return str(caught.value.error.message)
+
+    assert "at most 2 deployments" in refusal("yellow", 1)
+    assert "limit of 3" in refusal("blue", 4)
+    assert "needs 12 cores" in refusal("blue", 2)
+    with Arm(small.environ) as arm:
+        patched = arm.call("PATCH", "onlineEndpoints/scale/deployments/blue", {"sku": {"capacity": 2}})
+        assert (patched.status_code, patched.json()["error"]["code"]) == (400, "OutOfQuota")
+        assert arm.get("onlineEndpoints/scale/deployments/blue")["sku"]["capacity"] == 1
+        skus = arm.get("onlineEndpoints/scale/deployments/blue/skus")["value"]
+        assert skus[0]["capacity"]["maximum"] == 3
+        smaller = arm.get("onlineEndpoints/scale/deployments/green")
+        smaller["properties"]["instanceType"] = "Standard_DS2_v2"
+        path = "onlineEndpoints/scale/deployments/green"
+        assert arm.run("PUT", path, smaller)["status"] == "Succeeded"
+        smaller["sku"]["capacity"] = 3
+        assert arm.run("PUT", path, smaller)["status"] == "Succeeded"
+
+
+@pytest.mark.usefixtures("environment")
+def test_more_requests_a_second_than_the_quota_are_429(small: LocalAzure) -> None:
+    """With a code of its own; a second later requests are answered again."""
+    with Arm(small.environ) as arm:
+        endpoint = arm.get("onlineEndpoints/scale")["properties"]["scoringUri"]
+        headers = {"Authorization": f"Bearer {arm.key('scale')}", "azureml-model-deployment": "blue"}
+
+        def score(_: int = 0) -> httpx.Response:
+            return arm.scoring.post(endpoint, json={}, headers=headers)
+
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(score, range(40)))
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert "RateLimitExceeded" in {answer.json()["error"]["code"] for answer in refused}
+        assert any(answer.status_code == 200 for answer in answers)
+        wait_for(lambda: score().status_code, lambda status: status == 200, timeout_s=20)
+
+
+@pytest.mark.usefixtures("environment")
+def test_more_bytes_a_second_than_the_quota_are_delayed(small: LocalAzure) -> None:
+    """Nothing is refused; copies for the mirror count as well, and the log tells how long was waited."""
+    with Arm(small.environ) as arm:
+        uri = arm.endpoint("scale", traffic={"blue": 100}, mirrorTraffic={"green": 50})
+        headers = {"Authorization": f"Bearer {arm.key('scale')}"}
+        log = small.state_dir / "traffic.jsonl"
+        known = len(log.read_text().splitlines())
+
+        def rows() -> list[dict[str, Any]]:
+            return [json.loads(line) for line in log.read_text().splitlines()[known:]]
+
+        started = time.monotonic()
+        while sum(row["mirrored"] for row in rows()) < 3:
+            assert arm.scoring.post(uri, json={"pad": "a" * 500_000}, headers=headers).status_code == 200
+        took_s, seen = time.monotonic() - started, rows()
+    megabytes = sum(row["request_bytes"] + row["response_bytes"] for row in seen) / 1e6
+    assert took_s > 0.9 * (megabytes - 1)  # a second's worth is there at first
+    assert {row["response_code"] for row in seen} == {200}
+    assert sum(int(row["request_delay_ms"] or 0) for row in seen) > 0
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_kubernetes_endpoint_is_not_held_to_requests_and_bytes(small: LocalAzure) -> None:
+    """What a managed one takes twelve seconds for takes no longer than it takes."""
+    with Arm(small.environ) as arm:
+        compute = f"{arm.workspace}/computes/my-cluster"
+        arm.endpoint("cluster", compute=compute)
+        like = arm.get("onlineEndpoints/scale/deployments/blue")["properties"]
+        properties = {key: like[key] for key in ("model", "codeConfiguration", "environmentId")}
+        body = {"location": "local", "properties": {**properties, "endpointComputeType": "Kubernetes"}}
+        assert arm.run("PUT", "onlineEndpoints/cluster/deployments/blue", body)["status"] == "Succeeded"
+        uri = arm.endpoint("cluster", compute=compute, traffic={"blue": 100})
+        headers = {"Authorization": f"Bearer {arm.key('cluster')}"}
+        started = time.monotonic()
+        for _ in range(12):
+            assert arm.scoring.post(uri, json={"pad": "a" * 1_000_000}, headers=headers).status_code == 200
+        assert time.monotonic() - started < 8
+        with concurrent.futures.ThreadPoolExecutor(4) as pool:
+            answers = list(pool.map(lambda _: arm.scoring.post(uri, json={}, headers=headers), range(40)))
+        assert "RateLimitExceeded" not in {answer.json().get("error", {}).get("code") for answer in answers}
+        assert arm.run("DELETE", "onlineEndpoints/cluster")["status"] == "Succeeded"
+
+
+def test_more_connections_than_the_quota_are_closed(small: LocalAzure) -> None:
+    """Before anything is said; when others have ended, new ones are taken again."""
+    with Arm(small.environ) as arm:
+        uri = httpx.URL(arm.endpoint("crowded"))
+
+        def connections() -> int:
+            """How many can be open at once."""
+            with contextlib.ExitStack() as stack:
+                for count in range(20):
+                    try:
+                        plain = stack.enter_context(socket.create_connection((uri.host, uri.port), timeout=10))
+                        stack.enter_context(arm.tls.wrap_socket(plain, server_hostname=uri.host))
+                    except (ssl.SSLEOFError, ConnectionError):
+                        return count
+            return 20
+
+        for _ in range(2):  # of the first time, and of other tests, some may not have ended yet
+            wait_for(connections, lambda count: count == 12, timeout_s=20)
