@@ -1,9 +1,14 @@
 """The command line."""
 
+import contextlib
 import os
 import sys
+import threading
 
 from saferollout.errors import ConfigError, SaferolloutError
+
+SEND_S = 20.0
+"""How long Prefect may go on sending what its server has not taken, in seconds."""
 
 _SERVER_TIMEOUT = "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"
 _UNREACHABLE = ("Failed to reach API", "ephemeral Prefect API server")
@@ -12,6 +17,24 @@ _UNREACHABLE = ("Failed to reach API", "ephemeral Prefect API server")
 
 def main() -> None:
     """Run a command; every failure on purpose becomes one clear message and its exit code."""
+    try:
+        _run()
+    except SystemExit as end:
+        _end_in_time(end.code if isinstance(end.code, int) else int(end.code is not None))
+        raise
+
+
+def _end_in_time(code: int) -> None:
+    """Let what Prefect has not sent to its server yet keep the process for a while, not for ever."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    timer = threading.Timer(SEND_S, os._exit, (code,))
+    timer.daemon = True
+    timer.start()
+
+
+def _run() -> None:
     os.environ.setdefault(_SERVER_TIMEOUT, "120")  # 20 s are too few on a machine that is busy
     from saferollout.cli.commands import app
 
