@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +17,8 @@ from saferollout.recorded import RecordedRequest
 from saferollout.scoring import Scorer
 from saferollout.sources.probes import Probes
 from saferollout.sources.source import Seen
-from tests.integration.localazure.arm import Arm, Assets
-from tests.integration.localazure.conftest import sdk_client
+from tests.support.localazure.arm import Arm, Assets
+from tests.support.localazure.sdk import SUPPORT, sdk_client
 
 JSON_DRIFT = {"kind": "json", "tolerance": 0.1}
 Connect = Callable[[], Awaitable[Scorer]]
@@ -29,7 +28,7 @@ Connect = Callable[[], Awaitable[Scorer]]
 def deployed(azure: LocalAzure, arm: Arm, assets: Assets) -> Iterator[str]:
     """An endpoint with two versions of one script."""
     with pytest.MonkeyPatch.context() as patch:
-        code = Code(name="answers-code", version="1", path=Path(__file__).parent / "answers")
+        code = Code(name="answers-code", version="1", path=SUPPORT / "answers")
         registered = sdk_client(azure.environ, patch)._code.create_or_update(code)  # noqa: SLF001 - the SDK registers code for its own use only
     arm.endpoint("answers")
     script = {"codeId": registered.id, "scoringScript": "score.py"}
