@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from localazure.arm.app import WORKSPACE_PATH, build
-from localazure.arm.errors import Scope
 from localazure.arm.faults import Faults
 from localazure.arm.identity import Identity, new_key
+from localazure.arm.ids import Scope
 from localazure.arm.operations import Operations
 from localazure.compute.engine import Engine
 from localazure.compute.environments import Environments

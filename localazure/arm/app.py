@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from localazure.arm import errors
+from localazure.arm import errors, ids
 from localazure.arm.identity import Identity
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ WORKSPACE_PATH = (
 )
 
 
-def build(scope: errors.Scope, identity: Identity, open_routes: list[Route], guarded_routes: list[Route]) -> Starlette:
+def build(scope: ids.Scope, identity: Identity, open_routes: list[Route], guarded_routes: list[Route]) -> Starlette:
     """The application. `guarded_routes` need a token, and their path must name this local Azure's workspace."""
 
     async def answer_arm_error(_request: Request, error: Exception) -> Response:
@@ -61,7 +61,7 @@ def build(scope: errors.Scope, identity: Identity, open_routes: list[Route], gua
     )
 
 
-def _guard(scope: errors.Scope, identity: Identity) -> Callable[[Request], None]:
+def _guard(scope: ids.Scope, identity: Identity) -> Callable[[Request], None]:
     def check(request: Request) -> None:
         identity.check(request)
         path = request.path_params
@@ -102,7 +102,7 @@ class _Answers:
             await self._app(scope, receive, send)
             return
         started = time.monotonic()
-        headers = errors.request_headers(Request(scope))
+        headers = ids.request_headers(Request(scope))
 
         async def send_with_ids(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -15,7 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm.errors import ArmError, content
+from localazure.arm.bodies import content
+from localazure.arm.errors import ArmError
 
 TOKEN_LIFE_S = 3600
 _MAX_FORM_BYTES = 64 * 1024

@@ -12,8 +12,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm.errors import ArmError, Scope, conflict, not_found, now
+from localazure.arm.errors import ArmError, conflict, not_found
 from localazure.arm.faults import fate
+from localazure.arm.ids import Scope, now
 from localazure.core.clock import Change, Clock
 from localazure.core.store import Document, Store
 

@@ -8,10 +8,10 @@ import math
 from dataclasses import dataclass
 from typing import Any, Self
 
+from localazure.arm.durations import duration_s
 from localazure.compute.fleets import Fleet
 from localazure.compute.instances import InstanceFailed
 from localazure.core.clock import Clock
-from localazure.resources.rules import duration_s
 
 LOOKS_BEFORE_SCALING_IN = 3
 """Load that falls must stay low for so many looks; load that rises is answered at once."""

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import httpx
 
+from localazure.arm.durations import duration_s
 from localazure.core.clock import Clock
-from localazure.resources.rules import duration_s
 
 POLL_S = 0.1
 

@@ -17,9 +17,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm.errors import ArmError, Scope, bad_request, conflict, json_object, not_found
+from localazure.arm.bodies import json_object
+from localazure.arm.errors import ArmError, bad_request, conflict, not_found
 from localazure.arm.faults import Fault, Faults, Spec
 from localazure.arm.identity import Identity
+from localazure.arm.ids import Scope
 from localazure.compute.runtime import Runtime
 from localazure.core.clock import Clock
 

@@ -12,8 +12,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from localazure.arm.errors import Scope
 from localazure.arm.faults import Faults
+from localazure.arm.ids import Scope
 from localazure.compute.runtime import Runtime
 from localazure.core.clock import Clock
 from localazure.core.store import Document, Store

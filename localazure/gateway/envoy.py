@@ -20,8 +20,7 @@ from localazure.core.certificates import Certificates
 from localazure.core.clock import Clock
 from localazure.core.host import Host
 from localazure.core.processes import Process
-from localazure.gateway import envoy_routes, listener, xds
-from localazure.monitor.traffic import MAX_LOG_BYTES, predecessor
+from localazure.gateway import access_log, envoy_routes, listener, xds
 
 READY_TIMEOUT_S = 30
 APPLY_TIMEOUT_S = 20
@@ -156,7 +155,7 @@ class Gateway:
 
         Raises OSError.
         """
-        if _moved_away(self.access_log):
+        if access_log.moved_away(self.access_log):
             # If Envoy is just being started again, it opens a new log anyway; otherwise the next call asks once more.
             with contextlib.suppress(httpx.HTTPError):
                 await self._require_admin().post("/reopen_logs")
@@ -245,17 +244,6 @@ class Gateway:
                 log.error("Envoy did not take %s: %s", what, _tail(self._log_file))
                 raise GatewayError(f"Envoy did not take {what} within {APPLY_TIMEOUT_S} s: see {self._log_file.name}")
             await self._clock.sleep(POLL_S)
-
-
-def _moved_away(path: Path) -> bool:
-    """Whether there is no log at `path` now; one that is long has been moved away."""
-    try:
-        if path.stat().st_size < MAX_LOG_BYTES:
-            return False
-        path.replace(predecessor(path))
-    except FileNotFoundError:
-        pass
-    return True
 
 
 def _has(state: dict[str, Any], targets: dict[str, xds.Target]) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from localazure.core.certificates import Certificates
+from localazure.gateway import access_log
 from localazure.gateway.envoy_routes import BANDWIDTH, CLAIMS, LIVE, MIRRORS, RATES, STATUS_CODES, TOKENS
 from localazure.gateway.xds import TYPE, Resource, source
 
@@ -29,7 +30,7 @@ def bootstrap(
     address: tuple[str, int],
     connections: int,
     certificates: Certificates,
-    access_log: Path,
+    log: Path,
     issuer: Issuer,
 ) -> Resource:
     """Envoy's start configuration: one TLS listener on `address`; everything else comes from files in `directory`."""
@@ -50,8 +51,8 @@ def bootstrap(
             },
         },
     ]
-    scoring = _manager(LIVE, directory, admission, access_log, mirrored=False) | strangers
-    copies = _manager(MIRRORS, directory, [], access_log, mirrored=True)
+    scoring = _manager(LIVE, directory, admission, log, mirrored=False) | strangers
+    copies = _manager(MIRRORS, directory, [], log, mirrored=True)
     tls = {
         "@type": TYPE + "extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         "common_tls_context": {
@@ -109,7 +110,7 @@ def bootstrap(
     }
 
 
-def _manager(routes: str, directory: Path, admission: list[Resource], access_log: Path, mirrored: bool) -> Resource:
+def _manager(routes: str, directory: Path, admission: list[Resource], log: Path, mirrored: bool) -> Resource:
     """What takes users' requests or, `mirrored`, copies of them; first those that `admission` lets pass."""
     return {
         "@type": TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -136,8 +137,8 @@ def _manager(routes: str, directory: Path, admission: list[Resource], access_log
                 "name": "traffic-log",
                 "typed_config": {
                     "@type": TYPE + "extensions.access_loggers.file.v3.FileAccessLog",
-                    "path": str(access_log),
-                    "log_format": {"json_format": {**_TRAFFIC_LOG, "mirrored": mirrored}},
+                    "path": str(log),
+                    "log_format": {"json_format": {**access_log.FORMAT, "mirrored": mirrored}},
                 },
             }
         ],
@@ -221,26 +222,3 @@ function envoy_on_response(handle)
   end
 end
 """
-
-_TRAFFIC_LOG = {
-    "time": "%START_TIME%",
-    "endpoint": "%METADATA(ROUTE:localazure:endpoint)%",
-    "deployment": "%METADATA(ROUTE:localazure:deployment)%",
-    "method": "%REQ(:METHOD)%",
-    "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
-    "protocol": "%PROTOCOL%",
-    "response_code": "%RESPONSE_CODE%",
-    "response_flags": "%RESPONSE_FLAGS%",
-    "model_status_code": "%RESP(MS-AZUREML-MODEL-ERROR-STATUSCODE)%",
-    "request_bytes": "%BYTES_RECEIVED%",
-    "response_bytes": "%BYTES_SENT%",
-    "received_ms": "%REQUEST_DURATION%",
-    "duration_ms": "%DURATION%",
-    "model_ms": "%RESP(MS-AZUREML-MODEL-TIME)%",
-    "request_delay_ms": "%TRAILER(MS-AZUREML-BANDWIDTH-REQUEST-DELAY-MS)%",
-    "response_delay_ms": "%TRAILER(MS-AZUREML-BANDWIDTH-RESPONSE-DELAY-MS)%",
-    "instance": "%UPSTREAM_HOST%",
-    "request_id": "%REQ(X-REQUEST-ID)%",
-    "client_request_id": "%REQ(X-MS-CLIENT-REQUEST-ID)%",
-    "pinned": "%REQ(AZUREML-MODEL-DEPLOYMENT)%",
-}

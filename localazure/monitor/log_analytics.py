@@ -10,8 +10,10 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm.errors import ArmError, Scope, json_object, not_found
+from localazure.arm.bodies import json_object
+from localazure.arm.errors import ArmError, not_found
 from localazure.arm.identity import Identity
+from localazure.arm.ids import Scope
 from localazure.monitor import kql
 from localazure.monitor.metrics import span
 from localazure.monitor.traffic import Request, Traffic, utc_now

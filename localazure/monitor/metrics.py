@@ -12,11 +12,13 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm.errors import Scope, bad_request, json_object, not_found
+from localazure.arm.bodies import json_object
+from localazure.arm.durations import duration_s
+from localazure.arm.errors import bad_request, not_found
+from localazure.arm.ids import Scope
 from localazure.core.store import Store
 from localazure.monitor.samples import CONNECTIONS, Samples
 from localazure.monitor.traffic import Request, Traffic, utc_now
-from localazure.resources import rules
 
 MINUTE = datetime.timedelta(minutes=1)
 MAX_MINUTES = 24 * 60
@@ -236,10 +238,10 @@ def span(text: str | None) -> tuple[datetime.datetime, datetime.datetime]:
         first, _, second = text.partition("/")
         if second.startswith("P"):
             start = moment(first)
-            end = start + datetime.timedelta(seconds=rules.duration_s(second))
+            end = start + datetime.timedelta(seconds=duration_s(second))
         elif not second:
             end = utc_now()
-            start = end - datetime.timedelta(seconds=rules.duration_s(first))
+            start = end - datetime.timedelta(seconds=duration_s(first))
         else:
             start, end = moment(first), moment(second)
     except (ValueError, OverflowError) as error:

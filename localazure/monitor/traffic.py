@@ -17,14 +17,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from localazure.core.clock import Clock
+from localazure.gateway.access_log import predecessor
 
 RETENTION = datetime.timedelta(hours=6)
 MAX_REQUESTS = 500_000
 """What is kept in memory at most; the oldest go first."""
 LONGEST = datetime.timedelta(minutes=3)
 """The longest that a request may take."""
-MAX_LOG_BYTES = 128 * 2**20
-"""Then a new log is begun. It takes some 220,000 requests until then, and its predecessor is kept."""
 PERIOD_S = 5
 """How often the log is looked at when nobody asks."""
 _RECALLED_AT_ONCE = 20_000
@@ -60,11 +59,6 @@ class Request:
 def utc_now() -> datetime.datetime:
     """This moment."""
     return datetime.datetime.now(datetime.UTC)
-
-
-def predecessor(log: Path) -> Path:
-    """Where the log is that was written before this one."""
-    return log.with_suffix(".1" + log.suffix)
 
 
 class Traffic:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from localazure.arm.durations import duration_s
 from localazure.arm.errors import bad_request, not_implemented
 from localazure.resources import rules
 from localazure.resources.quota import cores_of
@@ -66,8 +67,8 @@ def complete(given: dict[str, Any], compute: str) -> dict[str, Any]:
     }
     settings = properties["requestSettings"]
     limit_ms = rules.MAX_KUBERNETES_TIMEOUT_MS if kind == KUBERNETES else rules.MAX_REQUEST_TIMEOUT_MS
-    rules.check_request_timeout(rules.duration_s(settings["requestTimeout"]) * 1000, limit_ms)
-    rules.duration_s(settings["maxQueueWait"])
+    rules.check_request_timeout(duration_s(settings["requestTimeout"]) * 1000, limit_ms)
+    duration_s(settings["maxQueueWait"])
     _check_count("requestSettings.maxConcurrentRequestsPerInstance", settings["maxConcurrentRequestsPerInstance"], 1)
     for probe in ("livenessProbe", "readinessProbe"):
         rules.check_probe(probe, properties[probe])
@@ -111,7 +112,7 @@ def _kubernetes(given: dict[str, Any]) -> dict[str, Any]:
         _check_count("scaleSettings.minInstances", scale["minInstances"], 0)
         _check_count("scaleSettings.maxInstances", scale["maxInstances"], max(1, scale["minInstances"]))
         _check_count("scaleSettings.targetUtilizationPercentage", scale["targetUtilizationPercentage"], 1, 100)
-        rules.duration_s(scale["pollingInterval"])
+        duration_s(scale["pollingInterval"])
         scale["minInstances"] = max(1, scale["minInstances"])
     elif scale.get("scaleType") != "Default":
         raise bad_request("The scale type must be Default or TargetUtilization.")

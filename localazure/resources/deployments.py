@@ -11,7 +11,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localazure.arm import shapes
-from localazure.arm.errors import ArmError, Scope, bad_request, json_object, not_found, system_data
+from localazure.arm.bodies import json_object
+from localazure.arm.durations import duration_s
+from localazure.arm.errors import ArmError, bad_request, not_found
+from localazure.arm.ids import Scope, system_data
 from localazure.arm.operations import Operations
 from localazure.arm.paging import page
 from localazure.compute.autoscaler import Scaling
@@ -244,7 +247,7 @@ class Deployments:
         requests = properties["requestSettings"]
         scaling = Scaling.parse(properties)
         limits = Limits(
-            request_timeout_ms=round(rules.duration_s(requests["requestTimeout"]) * 1000),
+            request_timeout_ms=round(duration_s(requests["requestTimeout"]) * 1000),
             max_pending=2 * requests["maxConcurrentRequestsPerInstance"] * (scaling.most if scaling else capacity),
         )
         setup = await self._revisions.prepare(endpoint, name, properties, wanted.get("registered") or {})

@@ -12,8 +12,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localazure.arm import shapes
-from localazure.arm.errors import ArmError, Scope, bad_request, conflict, json_object, not_found, system_data
+from localazure.arm.bodies import json_object
+from localazure.arm.errors import ArmError, bad_request, conflict, not_found
 from localazure.arm.identity import Identity
+from localazure.arm.ids import Scope, system_data
 from localazure.arm.operations import Operations
 from localazure.arm.paging import page, pairs
 from localazure.compute.revisions import Revisions

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from localazure.arm.durations import duration_s
 from localazure.arm.errors import bad_request
 
 MAX_REQUEST_TIMEOUT_MS = 180_000
@@ -111,12 +112,3 @@ def check_probe(name: str, settings: Mapping[str, Any]) -> None:
         count = settings[key]
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise bad_request(f"{name}.{key} must be an integer of at least 1, not {count!r}.")
-
-
-def duration_s(text: str) -> float:
-    """The seconds of an ISO 8601 duration of days and less, such as PT5S or P1DT2H. Raises ArmError (400)."""
-    match = re.fullmatch(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?", text)
-    if not match or text in ("P", "PT"):
-        raise bad_request(f"'{text}' is not an ISO 8601 duration.")
-    days, hours, minutes, seconds = (float(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds

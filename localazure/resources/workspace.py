@@ -8,7 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm.errors import Scope, not_found, system_data
+from localazure.arm.errors import not_found
+from localazure.arm.ids import Scope, system_data
 from localazure.storage import assets
 from localazure.storage.blobs import ENDPOINT_SUFFIX, Blobs
 

@@ -13,7 +13,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localazure.arm import shapes
-from localazure.arm.errors import Scope, bad_request, json_object, not_found, not_implemented, system_data
+from localazure.arm.bodies import json_object
+from localazure.arm.errors import bad_request, not_found, not_implemented
+from localazure.arm.ids import Scope, system_data
 from localazure.arm.paging import page, pairs, view
 from localazure.core.store import Document, Store
 from localazure.storage.blobs import BLOBS_PATH, Blobs

@@ -21,7 +21,8 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
-from localazure.arm.errors import ArmError, content
+from localazure.arm.bodies import content
+from localazure.arm.errors import ArmError
 from localazure.core.disk import Disk, is_full
 from localazure.core.store import Store
 

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 import pytest
 
-from localazure.monitor.traffic import MAX_LOG_BYTES
+from localazure.gateway.access_log import MAX_BYTES
 from localazure.testing import LocalAzure
 from tests.support.localazure.arm import Arm, wait_for
 from tests.support.localazure.sdk import register
@@ -177,7 +177,7 @@ def test_the_traffic_log_is_bounded_and_its_last_hours_outlive_a_restart(tmp_pat
     before.write_text(logged(now - datetime.timedelta(hours=9), "of a log that is dropped"))
     old = logged(now - datetime.timedelta(hours=8), "old")
     with log.open("w") as file:
-        file.writelines([old] * (MAX_LOG_BYTES // len(old) + 1))
+        file.writelines([old] * (MAX_BYTES // len(old) + 1))
         file.writelines(logged(now, str(n)) for n in range(1000))
     with LocalAzure(tmp_path, timing="instant") as azure, Arm(azure.environ) as arm:
         assert requests(arm, "busy") == 1000

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from localazure.monitor.traffic import Traffic, predecessor
+from localazure.gateway.access_log import predecessor
+from localazure.monitor.traffic import Traffic
 
 NOW = datetime.datetime.now(datetime.UTC)
 ROW: dict[str, Any] = {

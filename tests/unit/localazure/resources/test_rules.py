@@ -58,18 +58,3 @@ def test_mirroring(traffic: dict[str, int], mirror: dict[str, int], good: bool) 
         return
     with pytest.raises(ArmError):
         rules.check_traffic(traffic, mirror, ["blue", "green", "red"])
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("PT5S", 5), ("PT0.5S", 0.5), ("PT3M", 180), ("PT1H30M", 5400), ("P1DT1S", 86401)]
-)
-def test_durations(text: str, seconds: float) -> None:
-    """ISO 8601, as the clients write them."""
-    assert rules.duration_s(text) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "P", "PT", "5", "5S", "PT5", "P1M", "PT-5S", "PT5S\n"])
-def test_what_is_no_duration(text: str) -> None:
-    """Months among it: they have no length."""
-    with pytest.raises(ArmError):
-        rules.duration_s(text)
