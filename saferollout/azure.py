@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from azure.ai.ml import MLClient
 from azure.ai.ml.exceptions import MlException
-from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.exceptions import AzureError, ResourceNotFoundError
 
 from saferollout.arm import Arm, Resource
 from saferollout.azure_access import credential, translated
@@ -217,7 +217,7 @@ class Workspace:
     def _last_words(self, endpoint: str, name: str) -> str:
         try:
             log = self._client.online_deployments.get_logs(name=name, endpoint_name=endpoint, lines=50)
-        except (HttpResponseError, MlException):
+        except (AzureError, MlException):
             return ""  # the log only explains; its absence must not hide the failure
         lines = [line.strip() for line in log.splitlines() if line.strip()]
         return f" | log: {lines[-1]}" if lines else ""

@@ -2,13 +2,14 @@
 
 import asyncio
 import hashlib
+import itertools
 from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
 from prefect import get_client, runtime, task
 from prefect.flow_runs import apause_flow_run, asuspend_flow_run
-from prefect.input import RunInput, aread_flow_run_input
+from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.states import Running
 from pydantic import ConfigDict, Field, create_model
@@ -106,8 +107,11 @@ async def _recorded(plan: Plan, stage: StageConfig, claim: Decision, key: str) -
         asked_by = UUID(claim.flow_run)
     except ValueError:
         return None
-    for waited in ("paused", "suspended"):
-        found: Any = await aread_flow_run_input(f"{waited}-{key}-response", asked_by)
+    keys = [f"{waited}-{key}-response" for waited in ("paused", "suspended")]
+    async with get_client() as client:  # Prefect's own helper leaves its connection open
+        kept = [await client.filter_flow_run_input(asked_by, key, limit=1, exclude_keys=set()) for key in keys]
+    for stored in itertools.chain(*kept):
+        found = stored.decoded_value
         if isinstance(found, dict):
             decision = claim.model_copy(update={name: found.get(name, "") for name in ANSWER})
             return decision if decision.decision == "approve" and fitted(decision) == claim else None

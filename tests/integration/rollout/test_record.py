@@ -11,7 +11,7 @@ from saferollout import planning, project, restore, retirement
 from saferollout.azure import Workspace
 from saferollout.config import WorkspaceConfig
 from saferollout.domain import Baseline
-from saferollout.errors import AzureFailed, GateFailed, Lost, Refused, SaferolloutError
+from saferollout.errors import AzureFailed, DeploymentFailed, Drifted, GateFailed, Lost, Refused, SaferolloutError
 from saferollout.plan import Plan
 from saferollout.record import Owner, Phase, Record, now
 from tasks.approval import changes
@@ -203,3 +203,28 @@ def test_rollback_insists_where_azure_fails(endpoint: Endpoint, stack: Stack) ->
     assert record.baseline == Baseline(live="blue", instance_count=1)
     assert record_of(endpoint) is None
     assert endpoint.state().deployments["blue"].instance_count == 1
+
+
+def test_a_stage_that_this_rollout_has_not_reached_is_drift(endpoint: Endpoint) -> None:
+    """A tag that says 100% moves nobody and lets no shift be skipped."""
+    plan = begin(endpoint)
+    endpoint.workspace().update_endpoint(endpoint.name, tags=lambda tags: plan.advanced(tags, stage=100))
+
+    with pytest.raises(Drifted, match="say that the rollout has reached 100%: somebody else changed them"):
+        asyncio.run(shift_traffic.fn(plan, plan.project.config.stages[0], None))
+
+    assert endpoint.state().traffic == {"blue": 100}
+
+
+def test_a_log_that_cannot_be_read_hides_no_failure(endpoint: Endpoint, stack: Stack) -> None:
+    """The connection for the log breaks, too: what is reported is why the deployment did not come up."""
+    path = endpoint.deployment("green-deployment.yml")
+    green = f"onlineEndpoints/{endpoint.name}/deployments/green"
+    with (
+        closing(Chaos(stack.env)) as chaos,
+        chaos.fail(method="PUT", path=green),
+        chaos.reset(method="POST", path=f"{green}/getLogs", times=None) as broken,
+    ):
+        with pytest.raises(DeploymentFailed, match="deployment green did not come up"):
+            endpoint.workspace().create_deployment(path, endpoint.name, "green", model=None, tags={})
+        assert broken.hits > 0

@@ -1,0 +1,109 @@
+"""What stands in an endpoint's tags, and what a rollout believes of it."""
+
+import json
+import subprocess
+from typing import Any
+
+from saferollout.record import PREFIX, Record
+from tests.stack import STAGE, Endpoint, Stack, started, wait_for
+
+
+def record_of(endpoint: Endpoint) -> Record:
+    """The record that the endpoint has now."""
+    record = Record.from_tags(endpoint.state().tags)
+    assert record is not None
+    return record
+
+
+def forge(endpoint: Endpoint, **tags: str) -> None:
+    """Write tags of the record as anybody can who may change the endpoint."""
+    forged = {f"{PREFIX}{name.replace('_', '-')}": value for name, value in tags.items()}
+    endpoint.workspace().update_endpoint(endpoint.name, tags=lambda there: there | forged)
+
+
+def test_a_forged_approval_is_reported_and_asked_again(stack: Stack, endpoint: Endpoint) -> None:
+    """Tags that hold an approval, or a rejection, of 100% spare nobody the question; Prefect's own record counts.
+
+    The answers that Prefect has taken are not asked for again, whatever the tags say of them.
+    """
+    run = endpoint.submit(endpoint.config(stages=endpoint.stages()))
+    stack.until(run, "Suspended")
+    decision = {
+        "stage": 100,
+        "decision": "reject",
+        "approver": "Eve",
+        "at": "2026-01-01T00:00:00Z",
+        "evidence": "0" * 12,
+    }
+    forge(
+        endpoint,
+        approval_10=json.dumps(decision | {"stage": 10, "decision": "approve"}),
+        approval_100=json.dumps(decision | {"rollout": record_of(endpoint).rollout, "flow_run": run}),
+    )
+    stack.cli("approve", run, "--by", "Ada")
+    waiting = wait_for("the next question", lambda: _question(stack, run, "100%"))
+
+    assert endpoint.state().traffic == {"blue": 90, "green": 10}
+    assert f"Give green 100% of the traffic of {endpoint.name}?" in waiting
+    assert "The tag saferollout.approval-100 claims an approval that Prefect does not know; asked again." in waiting
+    assert record_of(endpoint).approvals[10].approver == "Ada"
+    logs = stack.api("POST", "/logs/filter", json={"logs": {"flow_run_id": {"any_": [run]}}})
+    assert any("approval-100 claims" in log["message"] for log in logs)
+
+    stack.cli("reject", run, "--by", "Ada")
+    ended: dict[str, Any] = wait_for("the end", lambda: _ended(stack, run))
+    assert ended["state"]["message"] == "rolled back: Ada rejected 100%"
+    assert endpoint.state().traffic == {"blue": 100}
+
+
+def _question(stack: Stack, run: str, share: str) -> str | None:
+    """What the run asks, once that is about this share; fails at once when the run has ended."""
+    shown = stack.run(run)
+    assert shown["state_name"] not in ("Completed", "Failed", "Crashed"), shown["state"]["message"]
+    if shown["state_name"] != "Suspended":
+        return None
+    question = stack.question(run)
+    return question if share in question.splitlines()[0] else None
+
+
+def _ended(stack: Stack, run: str) -> dict[str, Any] | None:
+    shown = stack.run(run)
+    return shown if shown["state_name"] == "Failed" else None
+
+
+def test_a_second_container_of_one_host_name_is_refused(stack: Stack, endpoint: Endpoint) -> None:
+    """In a pid namespace of its own the same command neither takes the living rollout over nor skips its approval."""
+    config = str(endpoint.config())
+    with started(stack.command("run", config, "--approve", "ui"), stack.env) as first:
+        run = wait_for("a record", lambda: (found := Record.from_tags(endpoint.state().tags)) and found.owner.flow_run)
+        stack.until(run, "Paused")
+        second = subprocess.run(
+            ["unshare", "--pid", "--fork", "--mount-proc", *stack.command("run", config, "--approve", "auto")],
+            env=stack.env, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+        assert second.returncode == 1, second.stderr
+        assert "is unfinished: begun by" in second.stderr
+        assert endpoint.state().traffic == {"blue": 100}
+        assert record_of(endpoint).owner.flow_run == run
+        stack.cli("reject", run)
+        _, errors = first.communicate(timeout=120)
+    assert first.returncode == 1, errors
+    assert endpoint.state().traffic == {"blue": 100}
+    assert Record.from_tags(endpoint.state().tags) is None
+
+
+def test_a_stage_in_a_tag_skips_no_judge(stack: Stack, endpoint: Endpoint) -> None:
+    """Whoever takes a rollout over that stands at 100% judges every stage: that it was judged, only a tag says."""
+    stages = [{"traffic": share, "approval": False, "judge": STAGE} for share in (10, 100)]
+    config = endpoint.config(stages=stages)
+    with started(stack.command("run", str(config), "--approve", "auto"), stack.env):  # and killed
+        wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
+    forged = {f"{PREFIX}stage": "100"}
+    endpoint.workspace().update_endpoint(endpoint.name, traffic={"green": 100}, tags=lambda there: there | forged)
+
+    outcome = json.loads(stack.cli("run", str(config), "--approve", "ui", "--json"))
+
+    assert [(found["gate"], found["verdict"]) for found in outcome["verdicts"]] == [
+        ("smoke test", "passed"), ("judge at 10%", "healthy"), ("judge at 100%", "healthy"),
+    ]  # fmt: skip

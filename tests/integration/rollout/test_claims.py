@@ -1,0 +1,136 @@
+"""What a tag claims counts only where Prefect's own record agrees, or where this machine can see it."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from prefect import flow, get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, Failed, Running
+
+from saferollout import project
+from saferollout.config import StageConfig
+from saferollout.domain import Baseline, Decision
+from saferollout.plan import Plan
+from saferollout.record import Owner, Record, fitted, now
+from tasks.approval import _recorded
+from tasks.baseline import _is_gone
+from tests.stack import REPOSITORY, Stack
+
+DIGEST = "0123456789ab"
+KEY = f"fedcba987654-10-{DIGEST}"
+ANSWER = {"decision": "approve", "approver": "Ann", "comment": "a long word " * 40, "evidence": DIGEST}
+
+
+@flow
+async def asks() -> None:
+    """What the runs here are runs of."""
+
+
+async def look(plan: Plan, claim: Decision) -> Decision | None:
+    """Look an approval up, as a rollout does before it asks."""
+    return await _recorded(plan, StageConfig(traffic=10), claim, KEY.replace(DIGEST, claim.evidence))
+
+
+@pytest.fixture(autouse=True)
+def prefect(stack: Stack) -> Iterator[None]:
+    """The stack's Prefect server."""
+    with temporary_settings({PREFECT_API_URL: stack.env["PREFECT_API_URL"]}):
+        yield
+
+
+def plan(stage: int = 10) -> Plan:
+    """A rollout that has reached a stage."""
+    found = project.load(REPOSITORY / "configs" / "rollout.yaml")
+    record = Record(rollout="r-1", owner=Owner(name="ann@laptop", flow_run="run-1"), since=now(), candidate="green",
+                    revision=found.revision, baseline=Baseline(live="blue", instance_count=1), stage=stage)  # fmt: skip
+    return Plan.of(found, record)
+
+
+async def answered(**changes: Any) -> Decision:
+    """A run that was given an answer, and the decision that follows from it, as a tag holds it."""
+    async with get_client() as client:
+        run = await client.create_flow_run(asks, state=Completed())
+        given = json.dumps(ANSWER | changes)
+        await client.create_flow_run_input(run.id, f"suspended-{KEY}-response", given)
+    return fitted(Decision.model_validate(
+        ANSWER | {"stage": 10, "at": now(), "rollout": "r-1", "flow_run": str(run.id)}
+    ))  # fmt: skip
+
+
+async def test_an_approval_that_prefect_knows_counts_and_is_whole() -> None:
+    """The comment that a tag had no room for comes back with it."""
+    claim = await answered()
+    assert claim.comment.endswith("…")
+
+    found = await look(plan(), claim)
+
+    assert found == claim.model_copy(update={"comment": ANSWER["comment"]})
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"decision": "reject"}, {"rollout": "r-2"}, {"rollout": ""}, {"stage": 100}, {"evidence": "0" * 12},
+        {"evidence": f"../{DIGEST}"}, {"flow_run": "00000000-0000-0000-0000-000000000001"}, {"flow_run": "run"},
+        {"flow_run": ""}, {"approver": "Mallory"},
+    ],
+    ids=[
+        "a rejection", "another rollout", "earlier version", "another share", "other evidence", "no digest",
+        "unknown run", "no run", "no run named", "another person",
+    ],
+)  # fmt: skip
+async def test_an_approval_that_prefect_does_not_know_counts_for_nothing(forged: dict[str, Any]) -> None:
+    """Every part of what the tag says must be what Prefect keeps."""
+    claim = await answered()
+
+    assert await look(plan(), claim.model_copy(update=forged)) is None
+
+
+async def test_an_answer_that_was_no_counts_for_nothing() -> None:
+    """A tag that makes an approval of a rejection is found out."""
+    claim = await answered(decision="reject")
+
+    assert await look(plan(), claim) is None
+
+
+async def test_a_tag_never_approves_what_was_not_reached() -> None:
+    """A rollout writes an approval together with the traffic it is for: before, nobody has written it but a forger."""
+    claim = await answered()
+
+    assert await look(plan(stage=0), claim) is None
+
+
+async def test_a_process_that_is_seen_alive_is_not_gone() -> None:
+    """Somebody, or a heartbeat that came late, set the run to Failed: its process goes on all the same."""
+    program = (
+        "from saferollout.record import Owner; print(Owner.here('', in_process=True).process, flush=True); input()"
+    )
+    here = Owner.here("run-2", in_process=True)
+    async with get_client() as client:
+        run = await client.create_flow_run(asks, state=Failed())
+    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,  # noqa: ASYNC220  # quick to start
+                          text=True) as other:  # fmt: skip
+        assert other.stdout is not None
+        owner = here.model_copy(update={"process": other.stdout.readline().strip(), "flow_run": str(run.id)})
+        assert await _is_gone(owner, here) is False
+        other.kill()
+
+    assert await _is_gone(owner, here) is True
+
+
+async def test_a_process_that_is_not_seen_is_gone_when_prefect_says_so() -> None:
+    """On another machine only Prefect knows; a run that this server never heard of is nobody's to take over."""
+    here = Owner.here("run-2", in_process=True)
+    async with get_client() as client:
+        ended = await client.create_flow_run(asks, state=Failed())
+        going_on = await client.create_flow_run(asks, state=Running())
+    gone = [
+        await _is_gone(Owner(name="ann@elsewhere", flow_run=str(flow_run), process="1@1@00000000"), here)
+        for flow_run in (ended.id, going_on.id, "00000000-0000-0000-0000-000000000001", "run")
+    ]
+
+    assert gone == [True, False, False, False]
