@@ -13,7 +13,7 @@ from saferollout.project import resolve_workspace
 from tests.stack import REPOSITORY, Stack
 from tests.support.localazure.arm import Arm
 
-PROJECT = REPOSITORY / "tests" / "integration" / "localazure" / "project"
+PROJECT = REPOSITORY / "tests" / "support" / "localazure" / "project"
 READER = "/subscriptions/s/resourcegroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/reader"
 PROBE = {"initial_delay": 5, "period": 7, "timeout": 3, "success_threshold": 1, "failure_threshold": 9}
 

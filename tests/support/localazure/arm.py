@@ -66,8 +66,11 @@ class Arm:
         return answer
 
     def run(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """Start an operation that must be accepted, and wait for its end: {"status": …, "error": …}."""
-        answer = self.call(method, path, body)
+        """Start an operation that must be accepted, and wait for its end: {"status": …, "error": …}.
+
+        While local Azure itself is changing the resource, as when it tries instances again, that is waited for.
+        """
+        answer = wait_for(lambda: self.call(method, path, body), lambda found: "is being changed" not in found.text)
         assert answer.status_code in (200, 201, 202, 204), answer.text
         if answer.status_code == 204:
             return {"status": "Succeeded"}
