@@ -10,6 +10,7 @@ import yaml
 
 from saferollout.azure import Workspace
 from saferollout.project import resolve_workspace
+from saferollout.restore import insisting
 from tests.stack import REPOSITORY, Stack
 from tests.support.localazure.arm import Arm
 
@@ -78,7 +79,9 @@ def endpoint(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> It
     (project / "blue.yml").write_text(yaml.safe_dump(deployment | {"endpoint_name": endpoint["name"]}))
     workspace = Workspace(resolve_workspace(None))
     workspace.create_endpoint(project / "endpoint.yml")
-    workspace.create_deployment(project / "blue.yml", endpoint["name"], "blue", model=None, tags={})
+    insisting(workspace.create_deployment)(  # another test may be uploading the same model
+        project / "blue.yml", endpoint["name"], "blue", model=None, tags={}
+    )
     yield endpoint["name"]
     workspace.delete_endpoint(endpoint["name"])
 
