@@ -65,7 +65,7 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
             decision = await run.step(_approval(plan, stage, evidence))
             decisions += [decision] if decision else []
             await run.step(shift_traffic(plan, stage, decision))
-            evidence.append(await judge(plan, stage, evidence[-1]))  # at once, though nobody minds the run
+            evidence.append(await judge(plan, stage, evidence[-1]))  # also while Prefect is away
         await run.step(_last_doubt(plan, stage, evidence, decisions))
     except Lost:
         raise  # somebody undid this rollout: the endpoint is not ours any more

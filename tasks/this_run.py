@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 from uuid import UUID
 
 import httpx
@@ -14,6 +14,7 @@ from prefect.exceptions import ObjectNotFound
 
 from saferollout.errors import Stopped
 from saferollout.outcome import seconds
+from saferollout.race import first_of
 
 T = TypeVar("T")
 
@@ -49,16 +50,7 @@ class ThisRun:
 
     async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
         """Do the work, and give it up as soon as the run is not to go on."""
-        working, watching = asyncio.create_task(work), asyncio.create_task(self._watch())
-        try:
-            await asyncio.wait((working, watching), return_when=asyncio.FIRST_COMPLETED)
-            if watching.done() and not working.done():
-                await watching
-            return await working
-        finally:
-            for task in (working, watching):
-                task.cancel()
-            await asyncio.gather(working, watching, return_exceptions=True)
+        return await first_of(work, self._watch())
 
     async def _check(self) -> None:
         """Return once the server shows that the run is to go on."""
@@ -67,7 +59,7 @@ class ThisRun:
             while not await self._look(client):  # noqa: ASYNC110  # the server is another process: it sets no event
                 await asyncio.sleep(POLL_S)
 
-    async def _watch(self) -> None:
+    async def _watch(self) -> NoReturn:
         """Look again and again, without end while the run is to go on."""
         self._reached_at = time.monotonic()
         async with get_client() as client:

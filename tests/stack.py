@@ -45,8 +45,8 @@ def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240) ->
 
 @contextmanager
 def started(command: list[str], env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A command in the background, its errors in a pipe; whatever happens, it does not outlive the block."""
-    with subprocess.Popen(command, env=env, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    """A command in the background, its output in pipes; whatever happens, it does not outlive the block."""
+    with subprocess.Popen(command, env=env, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           text=True, start_new_session=True) as process:  # fmt: skip
         try:
             yield process

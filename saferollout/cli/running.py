@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -169,7 +169,7 @@ class _Attended:
             self._loop.close()
 
     def _end(self, result: Any) -> None:
-        if not self._ended.done():
+        with contextlib.suppress(InvalidStateError):  # the end is known already
             self._ended.set_result(result)
 
     def _keep(self, body: Any) -> Any:

@@ -8,10 +8,10 @@ import shutil
 import sys
 import tempfile
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 from uuid import UUID
 
 import yaml
@@ -23,8 +23,7 @@ from saferollout.demo import processes
 from saferollout.demo.screen import Screen, Shown
 from saferollout.errors import AzureFailed, ConfigError, Problem
 from saferollout.outcome import Outcome, StepRun, once
-
-T = TypeVar("T")
+from saferollout.race import first_of
 
 HOME = Path(__file__).parents[2]
 FIRST = "configs/diabetes/blue-deployment.yml"
@@ -111,9 +110,7 @@ class _Demo:
 
         self._screen.status("bootstrapping blue with model v1")
         first = {"config": str(config), "deployment": str(HOME / FIRST)}
-        run = await _first_of(
-            arun_deployment("bootstrap/bootstrap", parameters=first, poll_interval=1), _missing(parts)
-        )
+        run = await first_of(arun_deployment("bootstrap/bootstrap", parameters=first, poll_interval=1), _missing(parts))
         if run.state is None or not run.state.is_completed():
             raise processes.DemoFailed(f"bootstrap failed: {run.state and run.state.message}")
         found = load(config)
@@ -135,7 +132,7 @@ class _Demo:
         self._shown.link = f"{env['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run.id}"
         command = f"PREFECT_API_URL={env['PREFECT_API_URL']} {sys.argv[0]} approve {run.id}"
         ask = self._asking(asker(self._options.approve, self._console, self._shown.link, command))
-        run = await _first_of(
+        run = await first_of(
             attend(run.id, ask, self._console.print),
             self._watch(run.id, workspace, found.endpoint),
             _missing([*parts, users]),
@@ -217,18 +214,6 @@ class _Demo:
         path = self._directory / "rollout.yaml"
         path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
         return path
-
-
-async def _first_of(*parts: Coroutine[Any, Any, T]) -> T:
-    """Run all parts at once and return what the first to end returns, or raise its failure; the others end with it."""
-    tasks = [asyncio.create_task(part) for part in parts]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        return next(task for task in tasks if task in done).result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _missing(parts: Sequence[processes.Process]) -> NoReturn:

@@ -7,9 +7,10 @@ import subprocess
 from contextlib import closing
 
 import psutil
+import pytest
 
 from localazure.chaos import Chaos
-from tests.stack import STAGE, Endpoint, Stack, counts_of, started, wait_for
+from tests.stack import STAGE, Endpoint, Stack, counts_of, phase_of, started, wait_for
 
 SLOW_STAGES = [
     {"traffic": 10, "approval": True, "judge": STAGE | {"min_duration_s": 8}},
@@ -54,16 +55,20 @@ def test_same_command_finishes_what_a_killed_one_began(stack: Stack, endpoint: E
     assert endpoint.state().traffic == {"green": 100}
 
 
-def test_interrupt_rolls_back(stack: Stack, endpoint: Endpoint) -> None:
-    """Ctrl-C during `saferollout run` goes back to the baseline before the command ends with 1."""
+@pytest.mark.parametrize(
+    "sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["interrupted", "terminated", "terminal lost"]
+)
+def test_a_signal_rolls_back(stack: Stack, endpoint: Endpoint, sent: signal.Signals) -> None:
+    """Ctrl-C, a cancelled CI job or a lost terminal goes back to the baseline before `saferollout run` ends with 1."""
     command = stack.command("run", str(endpoint.config(stages=SLOW_STAGES)), "--approve", "auto")
     with started(command, stack.env) as interrupted:
         wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
-        interrupted.send_signal(signal.SIGINT)
+        interrupted.send_signal(sent)
         _, errors = interrupted.communicate(timeout=60)
 
-    assert interrupted.returncode == 1
+    assert interrupted.returncode == 1, errors
     assert "interrupted; rolled back to the baseline" in errors
+    assert phase_of(endpoint) is None
     assert endpoint.state().traffic == {"blue": 100}
     assert endpoint.state().deployments["blue"].instance_count == 1
 

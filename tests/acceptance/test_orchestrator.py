@@ -1,10 +1,7 @@
 """Prefect's server dies, or somebody ends the run in Prefect, while the candidate has traffic."""
 
 import json
-import os
 import shutil
-import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +11,7 @@ import yaml
 
 from saferollout.demo import processes
 from saferollout.demo.processes import Process
-from tests.stack import DIABETES, REPOSITORY, STAGE, Endpoint, Stack, phase_of, wait_for
+from tests.stack import DIABETES, REPOSITORY, STAGE, Endpoint, Stack, phase_of, started, wait_for
 
 LATE = """
 import os
@@ -60,12 +57,6 @@ def own_server(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         yield Stack(directory, env), server
 
 
-def running(stack: Stack, *arguments: str) -> subprocess.Popen[str]:
-    """`saferollout run` in the background, its output in pipes."""
-    return subprocess.Popen(stack.command("run", *arguments, "--json"), env=stack.env, cwd=REPOSITORY, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
-
-
 def at_ten(endpoint: Endpoint) -> bool | None:
     """Whether the candidate has its 10%."""
     return endpoint.state().traffic == {"blue": 90, "green": 10} or None
@@ -76,15 +67,12 @@ def test_harm_is_stopped_without_prefect(
 ) -> None:
     """With the server killed at 10%, a candidate that turns bad later is taken back; the command tells and exits 1."""
     (own, server), (config, fails) = own_server, late
-    process = running(own, str(config), "--approve", "auto")
-    try:
+    with started(own.command("run", str(config), "--approve", "auto", "--json"), own.env) as process:
         wait_for("10%", lambda: at_ten(endpoint))
         server.kill()
         fails.touch()
         wait_for("the baseline", lambda: endpoint.state().traffic == {"blue": 100} or None, timeout_s=120)
         out, errors = process.communicate(timeout=240)
-    finally:
-        process.kill()
 
     assert process.returncode == 1, errors
     result = json.loads(out)
@@ -96,34 +84,15 @@ def test_harm_is_stopped_without_prefect(
 @pytest.mark.parametrize(("state", "reason"), [("CANCELLING", "was cancelled"), ("FAILED", "was set to Failed")])
 def test_a_run_that_is_ended_in_prefect_goes_back(stack: Stack, endpoint: Endpoint, state: str, reason: str) -> None:
     """Cancelled or set to Failed while it judges, `saferollout run` rolls back, says so and exits 1."""
-    process = running(stack, str(endpoint.config(stages=LONG)), "--approve", "auto")
-    try:
+    command = stack.command("run", str(endpoint.config(stages=LONG)), "--approve", "auto", "--json")
+    with started(command, stack.env) as process:
         wait_for("10%", lambda: at_ten(endpoint))
         run = endpoint.state().tags["saferollout.flow-run"]
         body: dict[str, Any] = {"state": {"type": state, "name": state.title()}, "force": True}
         stack.api("POST", f"/flow_runs/{run}/set_state", json=body)
         out, errors = process.communicate(timeout=240)
-    finally:
-        process.kill()
 
     assert process.returncode == 1, errors
     assert f"the run {reason} in Prefect" in json.loads(out)["reason"]
     assert "Traceback" not in errors.rpartition("Finished in state")[2]
     assert endpoint.state().traffic == {"blue": 100}
-
-
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP], ids=["terminated", "terminal lost"])
-def test_a_signal_rolls_back(stack: Stack, endpoint: Endpoint, sent: signal.Signals) -> None:
-    """A cancelled CI job (SIGTERM) or a lost terminal (SIGHUP) goes back to the baseline before the command ends."""
-    process = running(stack, str(endpoint.config(stages=LONG)), "--approve", "auto")
-    try:
-        wait_for("10%", lambda: at_ten(endpoint))
-        os.kill(process.pid, sent)
-        _, errors = process.communicate(timeout=120)
-    finally:
-        process.kill()
-
-    assert process.returncode == 1, errors
-    assert "rolled back to the baseline" in errors
-    assert endpoint.state().traffic == {"blue": 100}
-    assert phase_of(endpoint) is None
