@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Failed
 
-from flows.cancellation import mark_run, undo, undo_this_run
+from flows.cancellation import mark_run, undo, undo_run, undo_terminated
 from flows.naming import name_run
 from saferollout.config import ModelVersion, StageConfig
 from saferollout.domain import Decision
@@ -33,7 +33,7 @@ from tasks.this_run import ThisRun, run_id
 from tasks.verify import verify_traffic
 
 
-@flow(persist_result=True, result_serializer="json", on_cancellation=[undo])
+@flow(persist_result=True, result_serializer="json", on_cancellation=[undo], on_crashed=[undo_terminated])
 async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | None = None) -> Outcome | State[Any]:
     """Put a new version of a model into production gate by gate, and go back on any doubt.
 
@@ -44,7 +44,7 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
     try:
         project = await preflight(config, model)
     except Exception:
-        await undo_this_run()
+        await undo_run(run_id())
         raise
     plan: Plan | None = None
     decisions: list[Decision] = []
