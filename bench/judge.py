@@ -25,8 +25,8 @@ from judge_report import write
 from numpy.typing import NDArray
 
 from saferollout.judge import PredictionDrift, RankShift
-from saferollout.judge.event_rates import EventRates
-from saferollout.judge.intervals import BELOW, BELOW_WEIGHTS, log_returns
+from saferollout.judge.betting.event_rates import EventRates
+from saferollout.judge.betting.intervals import BELOW, BELOW_WEIGHTS, log_returns
 
 Array = NDArray[np.float64]
 

@@ -7,18 +7,18 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from saferollout.judge.clumps import CLUMPING
-from saferollout.judge.error_rate_slo import ErrorRateSlo
+from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.two_sided import TwoSided
+from saferollout.judge.betting.weighing import Weighing
+from saferollout.judge.comparisons.error_rate import RateRatio
+from saferollout.judge.comparisons.error_rate_slo import ErrorRateSlo
+from saferollout.judge.comparisons.latency import Latency
+from saferollout.judge.comparisons.latency_shift import RankShift
+from saferollout.judge.comparisons.output_drift import Answers, OutputDrift
+from saferollout.judge.comparisons.prediction_drift import PredictionDrift
+from saferollout.judge.comparisons.quality import PairedLoss
 from saferollout.judge.history import History
-from saferollout.judge.latency import Latency
-from saferollout.judge.output_drift import Answers, OutputDrift
-from saferollout.judge.paired_loss import PairedLoss
-from saferollout.judge.prediction_drift import PredictionDrift
-from saferollout.judge.rank_shift import RankShift
-from saferollout.judge.rate_ratio import RateRatio
-from saferollout.judge.two_sided import TwoSided
 from saferollout.judge.verdict import Verdict
-from saferollout.judge.weighing import Weighing
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from saferollout.judge.intervals import rate_interval
+from saferollout.judge.betting.intervals import rate_interval
+from saferollout.judge.comparisons.latency import Latency
+from saferollout.judge.comparisons.prediction_drift import PredictionDrift
 from saferollout.judge.judge import Judge
-from saferollout.judge.latency import Latency
-from saferollout.judge.prediction_drift import PredictionDrift
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from saferollout.judge.bounded_mean import BoundedMean
-from saferollout.judge.clumps import CLUMPING
+from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.bounded_mean import BoundedMean
 
 
 class PredictionDrift(BoundedMean):

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saferollout.judge import PairedLoss, Verdict
-from saferollout.judge.event_rates import HARM_RATIOS
+from saferollout.judge.betting.event_rates import HARM_RATIOS
 
 
 def test_zeros_and_ones_make_a_sign_test() -> None:

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saferollout.judge.clumps import declump
-from saferollout.judge.event_rates import log_bets
-from saferollout.judge.intervals import log_returns
+from saferollout.judge.betting.autocorrelation import declump
+from saferollout.judge.betting.event_rates import log_bets
+from saferollout.judge.betting.intervals import log_returns
 
 
 def growth(rate: float, factor: float, clumping: float) -> float:

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.clumps import CLUMPING
-from saferollout.judge.counts import check_fraction
-from saferollout.judge.intervals import BELOW, BELOW_WEIGHTS, log_returns, rate_interval
-from saferollout.judge.two_sided import TwoSided
+from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.counts import check_fraction
+from saferollout.judge.betting.intervals import BELOW, BELOW_WEIGHTS, log_returns, rate_interval
+from saferollout.judge.betting.two_sided import TwoSided
+from saferollout.judge.betting.wealth import Wealth
 from saferollout.judge.verdict import Verdict
-from saferollout.judge.wealth import Wealth
 
 Array = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ class BoundedMean(TwoSided):
     is harmless (only the mean of D̄ counts), and with lag-1 autocorrelation 0.3 the next block, three values on, hardly
     remembers the last (0.3³ = 0.03).
 
-    *Health*, mean < m: the bets of `saferollout.judge.error_rate_slo`, with the sum of D for the errors; as
+    *Health*, mean < m: the bets of `saferollout.judge.comparisons.error_rate_slo`, with the sum of D for the errors; as
     a^D ≤ 1 + D(a − 1) for D in [0, 1] they hold for fractions, too.
 
     Assumptions: given the past, the mean stays on one side of the limit, and dependence is short.

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from saferollout.judge import Latency, RateRatio, Verdict, cut_points_ms
-from saferollout.judge.quantiles import LatencyHistogram, count_band
+from saferollout.judge.betting.quantiles import LatencyHistogram, count_band
 
 
 def test_one_cut_point_is_a_rate_ratio() -> None:

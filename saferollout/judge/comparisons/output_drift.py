@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.clumps import CLUMPING
-from saferollout.judge.event_rates import EventRates
-from saferollout.judge.two_sided import number
+from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.event_rates import EventRates
+from saferollout.judge.betting.two_sided import number
 from saferollout.judge.verdict import Verdict
 
 Array = NDArray[np.float64]

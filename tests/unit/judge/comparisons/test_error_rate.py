@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from saferollout.judge import RateRatio, Verdict
-from saferollout.judge.event_rates import HARM_RATIOS, HEALTH_RATIOS, HEALTH_WEIGHTS, log_bets
+from saferollout.judge.betting.event_rates import HARM_RATIOS, HEALTH_RATIOS, HEALTH_WEIGHTS, log_bets
 
 BATCHES = [(10, 2, 90, 1), (30, 1, 70, 0), (50, 4, 50, 2)]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saferollout.judge.clumps import CLUMPING, declump
+from saferollout.judge.betting.autocorrelation import CLUMPING, declump
 
 Array = NDArray[np.float64]
 

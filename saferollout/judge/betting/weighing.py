@@ -3,9 +3,9 @@
 import math
 from abc import ABC, abstractmethod
 
-from saferollout.judge.counts import check_fraction
+from saferollout.judge.betting.counts import check_fraction
+from saferollout.judge.betting.wealth import as_e_value
 from saferollout.judge.verdict import Verdict
-from saferollout.judge.wealth import as_e_value
 
 
 class Weighing(ABC):

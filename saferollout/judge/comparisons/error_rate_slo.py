@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.clumps import CLUMPING
-from saferollout.judge.counts import check_count_arrays, check_counts, check_fraction
-from saferollout.judge.intervals import ABOVE, BELOW, BELOW_WEIGHTS, log_returns, rate_interval
-from saferollout.judge.two_sided import TwoSided, number
+from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.counts import check_count_arrays, check_counts, check_fraction
+from saferollout.judge.betting.intervals import ABOVE, BELOW, BELOW_WEIGHTS, log_returns, rate_interval
+from saferollout.judge.betting.two_sided import TwoSided, number
+from saferollout.judge.betting.wealth import Wealth
 from saferollout.judge.verdict import Verdict
-from saferollout.judge.wealth import Wealth
 
 Array = NDArray[np.float64]
 

@@ -5,12 +5,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.allowance import Allowance
-from saferollout.judge.bounded_mean import STAKES
-from saferollout.judge.counts import check_fraction, check_latencies
-from saferollout.judge.two_sided import TwoSided, number
+from saferollout.judge.betting.allowance import Allowance
+from saferollout.judge.betting.bounded_mean import STAKES
+from saferollout.judge.betting.counts import check_fraction, check_latencies
+from saferollout.judge.betting.two_sided import TwoSided, number
+from saferollout.judge.betting.wealth import Wealth
 from saferollout.judge.verdict import Verdict
-from saferollout.judge.wealth import Wealth
 
 Array = NDArray[np.float64]
 

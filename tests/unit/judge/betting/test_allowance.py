@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saferollout.judge import Batch, Judge, Settings, Verdict, cut_points_ms
-from saferollout.judge.allowance import Allowance
+from saferollout.judge.betting.allowance import Allowance
 
 LATENCIES = st.floats(0, 1e5)
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.clumps import CLUMPING
-from saferollout.judge.counts import check_count_arrays, check_counts
-from saferollout.judge.event_rates import EventRates
-from saferollout.judge.intervals import RatioBounds
-from saferollout.judge.two_sided import number
+from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.counts import check_count_arrays, check_counts
+from saferollout.judge.betting.event_rates import EventRates
+from saferollout.judge.betting.intervals import RatioBounds
+from saferollout.judge.betting.two_sided import number
 from saferollout.judge.verdict import Verdict
 
 Array = NDArray[np.float64]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saferollout.judge import BoundedMean, PredictionDrift, Verdict
-from saferollout.judge.bounded_mean import STAKES
+from saferollout.judge.betting.bounded_mean import STAKES
 
 
 def test_harm_is_the_average_of_capital_processes_over_blocks() -> None:

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from saferollout.judge.wealth import Wealth
-from saferollout.judge.weighing import Weighing
+from saferollout.judge.betting.wealth import Wealth
+from saferollout.judge.betting.weighing import Weighing
 
 Array = NDArray[np.float64]
 

@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.clumps import CLUMPING, declump
-from saferollout.judge.counts import check_fraction, merge_one_armed
-from saferollout.judge.two_sided import TwoSided, exposure_until
-from saferollout.judge.wealth import Wealth
+from saferollout.judge.betting.autocorrelation import CLUMPING, declump
+from saferollout.judge.betting.counts import check_fraction, merge_one_armed
+from saferollout.judge.betting.two_sided import TwoSided, exposure_until
+from saferollout.judge.betting.wealth import Wealth
 
 Array = NDArray[np.float64]
 
@@ -26,7 +26,7 @@ def log_bets(null: ArrayLike, alternative: ArrayLike, share: ArrayLike, clumping
     With ρ the candidate's share of a batch's requests and d(θ) = ρθ + 1 − ρ, an event is the candidate's with
     probability ρθ/d(θ). The likelihood ratio of θ₁ against θ₀ is a = (θ₁/d(θ₁)) / (θ₀/d(θ₀)) for a candidate's
     event and b = d(θ₀)/d(θ₁) for a live one (cf. Lindon & Malek 2022, arXiv 2011.03567); both are then made safe
-    against clumps (`saferollout.judge.clumps`).
+    against clumps (`saferollout.judge.betting.autocorrelation`).
 
     Whatever the live rate p of the batch: under a rate ratio θ ≤ θ₀ < θ₁ the batch multiplies E by
     (1 + θp(a−1))^n_c · (1 + p(b−1))^n_b ≤ exp(n·p·[ρθ(a−1) + (1−ρ)(b−1)]) on average, and the bracket is zero at

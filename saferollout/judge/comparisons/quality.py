@@ -6,14 +6,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.bounded_mean import check_values
-from saferollout.judge.clumps import CLUMPING, declump
-from saferollout.judge.counts import check_fraction
-from saferollout.judge.event_rates import HARM_RATIOS
-from saferollout.judge.intervals import limit_between
-from saferollout.judge.two_sided import TwoSided
+from saferollout.judge.betting.autocorrelation import CLUMPING, declump
+from saferollout.judge.betting.bounded_mean import check_values
+from saferollout.judge.betting.counts import check_fraction
+from saferollout.judge.betting.event_rates import HARM_RATIOS
+from saferollout.judge.betting.intervals import limit_between
+from saferollout.judge.betting.two_sided import TwoSided
+from saferollout.judge.betting.wealth import Wealth
 from saferollout.judge.verdict import Verdict
-from saferollout.judge.wealth import Wealth
 
 Array = NDArray[np.float64]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from saferollout.judge import RankShift, Verdict
-from saferollout.judge.bounded_mean import STAKES
-from saferollout.judge.rank_shift import chance_of_slower
+from saferollout.judge.betting.bounded_mean import STAKES
+from saferollout.judge.comparisons.latency_shift import chance_of_slower
 
 
 def test_the_chance_of_slower_counts_pairs() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.allowance import Allowance
-from saferollout.judge.clumps import CLUMPING
-from saferollout.judge.counts import check_latencies
-from saferollout.judge.event_rates import EventRates
-from saferollout.judge.quantiles import LatencyHistogram
-from saferollout.judge.two_sided import number
+from saferollout.judge.betting.allowance import Allowance
+from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.counts import check_latencies
+from saferollout.judge.betting.event_rates import EventRates
+from saferollout.judge.betting.quantiles import LatencyHistogram
+from saferollout.judge.betting.two_sided import number
 from saferollout.judge.verdict import Verdict
 
 Array = NDArray[np.float64]
