@@ -24,7 +24,7 @@ import numpy as np
 from judge_report import write
 from numpy.typing import NDArray
 
-from saferollout.judge import PredictionDrift, RankShift
+from saferollout.judge import LatencyShift, PredictionDrift
 from saferollout.judge.betting.event_rates import EventRates
 from saferollout.judge.betting.intervals import BELOW, BELOW_WEIGHTS, log_returns
 
@@ -54,7 +54,7 @@ def proportion(hits: int, runs: int) -> tuple[float, float]:
 
 
 class TracedRates(EventRates):
-    """The e-processes of `RateRatio` and `Latency`, which remember at which exposure they crossed 1/α."""
+    """The e-processes of `ErrorRate` and `Latency`, which remember at which exposure they crossed 1/α."""
 
     alarm_at = math.inf
     healthy_at = math.inf
@@ -86,8 +86,8 @@ class TracedDrift(PredictionDrift):
         self._health.advance(health_returns, exposure)
 
 
-class TracedShift(RankShift):
-    """`RankShift` that remembers at which exposure it crossed 1/α."""
+class TracedShift(LatencyShift):
+    """`LatencyShift` that remembers at which exposure it crossed 1/α."""
 
     alarm_at = math.inf
 
@@ -319,7 +319,7 @@ def simulate(scenario: Scenario, runs: int, seed: list[int]) -> list[dict[str, o
 
 def cost(seed: int) -> dict[str, float]:
     """Measure what updates cost, in microseconds a batch and seconds a million requests, on this machine."""
-    from saferollout.judge import ErrorRateSlo, Latency, PairedLoss, RankShift, RateRatio
+    from saferollout.judge import ErrorRate, ErrorRateSlo, Latency, LatencyShift, Quality
 
     rng = np.random.default_rng(seed)
     batches = 3000
@@ -327,8 +327,8 @@ def cost(seed: int) -> dict[str, float]:
     e_c, e_b = rng.binomial(n_c, 0.02), rng.binomial(n_b, 0.02)
     slow_c, slow_b = [rng.lognormal(4.6, 0.5, n) for n in n_c], [rng.lognormal(4.6, 0.5, n) for n in n_b]
     differ, loss = rng.random((batches, 20)) < 0.02, rng.random((2, batches, 20)) < 0.05
-    ratio, slo, latency = RateRatio(), ErrorRateSlo(), Latency([100.0, 190.0, 228.0, 320.0])
-    drift, quality, shift = PredictionDrift(), PairedLoss(), RankShift()
+    ratio, slo, latency = ErrorRate(), ErrorRateSlo(), Latency([100.0, 190.0, 228.0, 320.0])
+    drift, quality, shift = PredictionDrift(), Quality(), LatencyShift()
 
     def timed(call: Callable[[int], object]) -> float:
         """Return the fastest of five runs over a fifth of the batches: others may be using the machine."""
@@ -352,7 +352,7 @@ def cost(seed: int) -> dict[str, float]:
     arm = (rng.random(1_000_000) < traffic.SHARE).astype(np.float64)
     failed = (rng.random(1_000_000) < 0.01).astype(np.float64)
     start = time.perf_counter()
-    RateRatio().update_many(arm, arm * failed, 1 - arm, (1 - arm) * failed)
+    ErrorRate().update_many(arm, arm * failed, 1 - arm, (1 - arm) * failed)
     numbers["a million single requests, error rate (s)"] = time.perf_counter() - start
     start = time.perf_counter()
     PredictionDrift().update(rng.random(1_000_000) < 0.02)

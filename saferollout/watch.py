@@ -7,7 +7,7 @@ from typing import Any
 
 from saferollout.answers import Answers
 from saferollout.evidence import Check, Evidence
-from saferollout.judge import Judge, Latency, RateRatio, Settings, Verdict
+from saferollout.judge import ErrorRate, Judge, Latency, Settings, Verdict
 from saferollout.judge_config import JudgeConfig, WhenUndecided
 from saferollout.sources.following import RETRY_DELAYS_S, Following
 from saferollout.sources.source import Source
@@ -143,7 +143,7 @@ def _evidence(
 
 def _counts(judge: Judge) -> list[Check]:
     ratio = judge.tests["error_rate"]
-    if not isinstance(ratio, RateRatio):
+    if not isinstance(ratio, ErrorRate):
         return []
     requests, live_requests = ratio.candidate_requests, ratio.live_requests
     return [

@@ -8,29 +8,29 @@ alone, in the same manner: `update(…)` takes a batch and returns the verdict, 
 from saferollout.judge import disagreement
 from saferollout.judge.betting.bounded_mean import BoundedMean
 from saferollout.judge.betting.intervals import rate_interval
-from saferollout.judge.comparisons.error_rate import RateRatio
+from saferollout.judge.comparisons.error_rate import ErrorRate
 from saferollout.judge.comparisons.error_rate_slo import ErrorRateSlo
 from saferollout.judge.comparisons.latency import Latency, cut_points_ms
-from saferollout.judge.comparisons.latency_shift import RankShift
+from saferollout.judge.comparisons.latency_shift import LatencyShift
 from saferollout.judge.comparisons.output_drift import OutputDrift, bucket_borders
 from saferollout.judge.comparisons.prediction_drift import PredictionDrift
-from saferollout.judge.comparisons.quality import PairedLoss
+from saferollout.judge.comparisons.quality import Quality
 from saferollout.judge.judge import Batch, Finding, Forecast, Judge, Settings
 from saferollout.judge.verdict import Verdict
 
 __all__ = [
     "Batch",
     "BoundedMean",
+    "ErrorRate",
     "ErrorRateSlo",
     "Finding",
     "Forecast",
     "Judge",
     "Latency",
+    "LatencyShift",
     "OutputDrift",
-    "PairedLoss",
     "PredictionDrift",
-    "RankShift",
-    "RateRatio",
+    "Quality",
     "Settings",
     "Verdict",
     "bucket_borders",

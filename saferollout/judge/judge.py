@@ -7,16 +7,16 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.two_sided import TwoSided
 from saferollout.judge.betting.weighing import Weighing
-from saferollout.judge.comparisons.error_rate import RateRatio
+from saferollout.judge.comparisons.error_rate import ErrorRate
 from saferollout.judge.comparisons.error_rate_slo import ErrorRateSlo
 from saferollout.judge.comparisons.latency import Latency
-from saferollout.judge.comparisons.latency_shift import RankShift
+from saferollout.judge.comparisons.latency_shift import LatencyShift
 from saferollout.judge.comparisons.output_drift import Answers, OutputDrift
 from saferollout.judge.comparisons.prediction_drift import PredictionDrift
-from saferollout.judge.comparisons.quality import PairedLoss
+from saferollout.judge.comparisons.quality import Quality
 from saferollout.judge.history import History
 from saferollout.judge.verdict import Verdict
 
@@ -57,7 +57,7 @@ class Settings:
     """Harm is also a mean loss that exceeds the live one by more than this."""
     required: tuple[str, ...] = ()
     """Tests that must prove health, too, before the verdict is healthy."""
-    clumping: float = CLUMPING
+    autocorrelation: float = AUTOCORRELATION
     """Lag-1 autocorrelation of what one deployment does that the tests allow for."""
 
 
@@ -148,40 +148,56 @@ class Judge(Weighing):
     def __init__(self, settings: Settings | None = None) -> None:
         self.settings = settings = settings or Settings()
         super().__init__(settings.alpha)
-        alpha, clumping = self.alpha, settings.clumping
+        alpha, autocorrelation = self.alpha, settings.autocorrelation
         self.tests: dict[str, TwoSided] = {
-            "error_rate": RateRatio(alpha, settings.margin, settings.delta, clumping=clumping)
+            "error_rate": ErrorRate(alpha, settings.margin, settings.delta, autocorrelation=autocorrelation)
         }
         if settings.error_rate_slo is not None:
-            self.tests["error_rate_slo"] = ErrorRateSlo(alpha, settings.error_rate_slo, clumping=clumping)
+            self.tests["error_rate_slo"] = ErrorRateSlo(alpha, settings.error_rate_slo, autocorrelation=autocorrelation)
         if settings.latency_cut_points_ms or settings.latency_slo_ms is not None:
             margin = settings.latency_margin
             delta = max(settings.delta, 2 * margin)
             self.tests["latency"] = Latency(
-                settings.latency_cut_points_ms, alpha, margin, delta, warm_up=settings.warm_up, clumping=clumping,
-                slack=settings.latency_slack, slack_ms=settings.latency_slack_ms, slo_ms=settings.latency_slo_ms,
-            )  # fmt: skip
+                settings.latency_cut_points_ms,
+                alpha,
+                margin,
+                delta,
+                warm_up=settings.warm_up,
+                autocorrelation=autocorrelation,
+                slack=settings.latency_slack,
+                slack_ms=settings.latency_slack_ms,
+                slo_ms=settings.latency_slo_ms,
+            )
             # Ranks have a scale that ends at one: beyond it no margin says anything.
-            self.tests["latency_shift"] = RankShift(
-                alpha, min(margin, 0.9), min(delta, 0.95), warm_up=settings.warm_up,
-                slack=settings.latency_slack, slack_ms=settings.latency_slack_ms,
-            )  # fmt: skip
+            self.tests["latency_shift"] = LatencyShift(
+                alpha,
+                min(margin, 0.9),
+                min(delta, 0.95),
+                warm_up=settings.warm_up,
+                slack=settings.latency_slack,
+                slack_ms=settings.latency_slack_ms,
+            )
         if settings.drift_tolerance is not None:
-            self.tests["prediction_drift"] = PredictionDrift(alpha, settings.drift_tolerance, clumping=clumping)
+            self.tests["prediction_drift"] = PredictionDrift(
+                alpha, settings.drift_tolerance, autocorrelation=autocorrelation
+            )
         if settings.output_buckets:
             self.tests["output_drift"] = OutputDrift(
-                settings.output_buckets, numeric=settings.output_is_numeric, alpha=alpha, clumping=clumping
+                settings.output_buckets,
+                numeric=settings.output_is_numeric,
+                alpha=alpha,
+                autocorrelation=autocorrelation,
             )
         if settings.quality_margin is not None:
-            self.tests["quality"] = PairedLoss(
-                alpha, settings.quality_margin, settings.quality_margin + 0.02, clumping=clumping
+            self.tests["quality"] = Quality(
+                alpha, settings.quality_margin, settings.quality_margin + 0.02, autocorrelation=autocorrelation
             )
         unknown = [name for name in settings.required if name not in self.tests]
         if unknown:
             msg = f"required tests are not configured: {', '.join(unknown)} (there are {', '.join(self.tests)})"
             raise ValueError(msg)
         #: Only its proof of health is used, so it has no share in the harm.
-        self.negligible = ErrorRateSlo(alpha, settings.negligible_error_rate, clumping=clumping)
+        self.negligible = ErrorRateSlo(alpha, settings.negligible_error_rate, autocorrelation=autocorrelation)
         self.duration_s = 0.0
         self.history = History()
 
@@ -195,17 +211,17 @@ class Judge(Weighing):
         all_requests, all_errors = n_c + batch.alone_requests, e_c + batch.alone_errors
         for test in self.tests.values():
             match test:
-                case RateRatio():
+                case ErrorRate():
                     test.update(n_c, e_c, batch.live_requests, batch.live_errors)
                 case ErrorRateSlo():
                     test.update(all_requests, all_errors)
-                case Latency() | RankShift():
+                case Latency() | LatencyShift():
                     test.update(batch.candidate_latencies_ms, batch.live_latencies_ms)
                 case PredictionDrift():
                     test.update(batch.disagreements)
                 case OutputDrift():
                     test.update(batch.candidate_answers, batch.live_answers)
-                case PairedLoss():
+                case Quality():
                     test.update(batch.candidate_losses, batch.live_losses)
         self.negligible.update(all_requests, all_errors)
         self.duration_s += batch.duration_s
@@ -285,7 +301,7 @@ class Judge(Weighing):
             "log_e_value_healthy": self.log_e_value_healthy,
             "log_e_values": {name: test.log_e_value for name, test in self.tests.items()},
         }
-        if isinstance(ratio, RateRatio):
+        if isinstance(ratio, ErrorRate):
             point["candidate"] = [ratio.candidate_requests, ratio.candidate_errors]
             point["live"] = [ratio.live_requests, ratio.live_errors]
         drift = self.tests.get("prediction_drift")

@@ -80,19 +80,23 @@ def e_values(judge: Judge) -> Plot:
 
 def error_rates(judge: Judge) -> Plot:
     """Return both error rates over time with their confidence sequences."""
-    points, alpha, clumping = judge.history.points, judge.settings.alpha, judge.settings.clumping
+    points, alpha, autocorrelation = judge.history.points, judge.settings.alpha, judge.settings.autocorrelation
     data: dict[str, Any] = {"time_s": _times(judge)}
     figure, axes = _figure("error rate, %")
     minutes = _minutes(judge)
     for arm, colour, dash in (("live", LIVE, "--"), ("candidate", CANDIDATE, "-")):
-        limits = [rate_interval(point[arm][1], point[arm][0], alpha, clumping) for point in points]
+        limits = [rate_interval(point[arm][1], point[arm][0], alpha, autocorrelation) for point in points]
         rates = [point[arm][1] / point[arm][0] if point[arm][0] else 0.0 for point in points]
         data[arm] = {"rate": rates, "low": [low for low, _ in limits], "high": [high for _, high in limits]}
         axes.plot(minutes, [100 * rate for rate in rates], color=colour, linestyle=dash, label=arm)
         axes.fill_between(
-            minutes, [100 * low for low, _ in limits], [100 * high for _, high in limits],
-            color=colour, alpha=0.2, linewidth=0,
-        )  # fmt: skip
+            minutes,
+            [100 * low for low, _ in limits],
+            [100 * high for _, high in limits],
+            color=colour,
+            alpha=0.2,
+            linewidth=0,
+        )
     last = max(data["live"]["high"][-1], data["candidate"]["high"][-1])
     axes.set_ylim(0, min(100.0, 250 * last))
     return _plot("error_rates", "Error rates", figure, axes, data)
@@ -138,7 +142,7 @@ def disagreements(judge: Judge) -> Plot:
         msg = "the judge has no test of prediction drift"
         raise TypeError(msg)
     points = judge.history.points
-    limits = [rate_interval(p["pairs"][1], p["pairs"][0], test.alpha, test.clumping) for p in points]
+    limits = [rate_interval(p["pairs"][1], p["pairs"][0], test.alpha, test.autocorrelation) for p in points]
     means = [p["pairs"][1] / p["pairs"][0] if p["pairs"][0] else 0.0 for p in points]
     data = {
         "time_s": _times(judge),
@@ -151,9 +155,13 @@ def disagreements(judge: Judge) -> Plot:
     minutes = _minutes(judge)
     axes.plot(minutes, [100 * mean for mean in means], color=CANDIDATE, label="candidate against live")
     axes.fill_between(
-        minutes, [100 * low for low, _ in limits], [100 * high for _, high in limits],
-        color=CANDIDATE, alpha=0.2, linewidth=0,
-    )  # fmt: skip
+        minutes,
+        [100 * low for low, _ in limits],
+        [100 * high for _, high in limits],
+        color=CANDIDATE,
+        alpha=0.2,
+        linewidth=0,
+    )
     axes.axhline(100 * test.tolerance, color=ALARM, linestyle=":", label=f"tolerance {test.tolerance:.1%}")
     axes.set_ylim(0, min(100.0, 100 * max(2.5 * limits[-1][1], 2 * test.tolerance)))
     return _plot("disagreements", "Prediction drift", figure, axes, data)

@@ -1,4 +1,4 @@
-"""Bets that stay fair when errors come in clumps.
+"""Bets that stay fair when errors come in runs.
 
 The likelihood ratios of this package assume that, given the rates, requests fail independently of each other. Real
 errors do not: a bad instance fails several requests in a row. With lag-1 autocorrelation *r* the errors of one
@@ -24,16 +24,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 #: The autocorrelation that the tests allow for unless told otherwise.
-CLUMPING = 0.3
+AUTOCORRELATION = 0.3
 
 FloatOrArray = TypeVar("FloatOrArray", float, NDArray[np.float64])
 
 
-def declump(factor: FloatOrArray, clumping: float) -> FloatOrArray:
+def allow_for_runs(factor: FloatOrArray, autocorrelation: float) -> FloatOrArray:
     """Return the factor per error whose mean over a geometric run of errors is `factor`.
 
     Args:
         factor: What one independent error would multiply the wealth by, > 0; a number or an array.
-        clumping: The lag-1 autocorrelation r of one deployment's errors, 0 ≤ r < 1.
+        autocorrelation: The lag-1 autocorrelation r of one deployment's errors, 0 ≤ r < 1.
     """
-    return factor / (1.0 - clumping + clumping * factor)
+    return factor / (1.0 - autocorrelation + autocorrelation * factor)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.counts import check_fraction
 from saferollout.judge.betting.intervals import BELOW, BELOW_WEIGHTS, log_returns, rate_interval
 from saferollout.judge.betting.two_sided import TwoSided
@@ -59,7 +59,7 @@ class BoundedMean(TwoSided):
         limit: m, in (0, 1).
         block: Values a bet, at least 1.
         gap: Values left out between two blocks, at least 0.
-        clumping: Lag-1 autocorrelation that the health test allows for, in [0, 1).
+        autocorrelation: Lag-1 autocorrelation that the health test allows for, in [0, 1).
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
 
     Raises:
@@ -75,13 +75,13 @@ class BoundedMean(TwoSided):
         *,
         block: int = 10,
         gap: int = 2,
-        clumping: float = CLUMPING,
+        autocorrelation: float = AUTOCORRELATION,
         reserve: float = 0.25,
     ) -> None:
         self.limit = check_fraction("limit", limit)
         self.block = int(check_fraction("block", block, low=1, high=math.inf, closed=True))
         self.gap = int(check_fraction("gap", gap, high=math.inf, closed=True))
-        self.clumping = check_fraction("clumping", clumping, closed=True)
+        self.autocorrelation = check_fraction("autocorrelation", autocorrelation, closed=True)
         self.reserve = check_fraction("reserve", reserve, closed=True)
         super().__init__(alpha, Wealth(np.full(STAKES.size, 1.0 / STAKES.size), self.reserve), Wealth(BELOW_WEIGHTS))
         self.count = 0
@@ -104,7 +104,7 @@ class BoundedMean(TwoSided):
         self.count += x.size
         self.total += float(x.sum())
         self._health.advance(
-            log_returns(self.limit, BELOW, np.array([float(x.size)]), x.sum(keepdims=True), self.clumping),
+            log_returns(self.limit, BELOW, np.array([float(x.size)]), x.sum(keepdims=True), self.autocorrelation),
             np.array([0.0]),
         )
         x = np.concatenate((self._open, x))
@@ -138,7 +138,7 @@ class BoundedMean(TwoSided):
     @property
     def interval(self) -> tuple[float, float]:
         """Lower and upper limit on the mean, each of which holds at all times with probability 1 − α."""
-        return rate_interval(self.total, self.count, self.alpha, self.clumping)
+        return rate_interval(self.total, self.count, self.alpha, self.autocorrelation)
 
     @property
     def words(self) -> str:
@@ -156,7 +156,7 @@ class BoundedMean(TwoSided):
         variance = max(mean_square - self.mean**2, 0.0)
         harm = (np.log(y) - 0.5 * (STAKES / self.limit) ** 2 * variance / y**2) / (self.block + self.gap)
         one = np.ones(1)
-        return harm, log_returns(self.limit, BELOW, one, one * self.mean, self.clumping)[0]
+        return harm, log_returns(self.limit, BELOW, one, one * self.mean, self.autocorrelation)[0]
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -165,6 +165,6 @@ class BoundedMean(TwoSided):
             "limit": self.limit,
             "block": self.block,
             "gap": self.gap,
-            "clumping": self.clumping,
+            "autocorrelation": self.autocorrelation,
             "reserve": self.reserve,
         }

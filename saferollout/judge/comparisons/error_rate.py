@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.counts import check_count_arrays, check_counts
 from saferollout.judge.betting.event_rates import EventRates
 from saferollout.judge.betting.intervals import RatioBounds
@@ -16,7 +16,7 @@ from saferollout.judge.verdict import Verdict
 Array = NDArray[np.float64]
 
 
-class RateRatio(EventRates):
+class ErrorRate(EventRates):
     """An anytime-valid test on the ratio θ of two error rates: the candidate's over the live deployment's.
 
     Two e-processes run at once:
@@ -28,14 +28,14 @@ class RateRatio(EventRates):
 
     Assumptions: within a batch the two deployments face the same mix of requests, so keep batches short (the base rate
     may change from batch to batch, freely), and errors of one deployment are independent but for runs with a lag-1
-    autocorrelation of at most `clumping`.
+    autocorrelation of at most `autocorrelation`.
 
     Args:
         alpha: The error probability of each direction, in (0, 1).
         margin: How much worse counts as harmless: harm is a ratio above 1 + margin. At least 0.
         delta: How much worse is excluded by health: a ratio below 1 + delta is proven. Above `margin`.
-        clumping: Lag-1 autocorrelation of errors to allow for, in [0, 1). With 0 (and `reserve` 0) E is the plain
-            likelihood ratio, averaged over θ₁.
+        autocorrelation: Lag-1 autocorrelation of errors to allow for, in [0, 1). With 0 (and `reserve` 0) E is the
+            plain likelihood ratio, averaged over θ₁.
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
 
     Raises:
@@ -48,11 +48,11 @@ class RateRatio(EventRates):
         margin: float = 0.0,
         delta: float = 0.5,
         *,
-        clumping: float = CLUMPING,
+        autocorrelation: float = AUTOCORRELATION,
         reserve: float = 0.25,
     ) -> None:
-        super().__init__(1, alpha, margin, delta, clumping=clumping, reserve=reserve)
-        self._bounds = RatioBounds(self.clumping)
+        super().__init__(1, alpha, margin, delta, autocorrelation=autocorrelation, reserve=reserve)
+        self._bounds = RatioBounds(self.autocorrelation)
 
     @property
     def candidate_errors(self) -> float:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.counts import check_count_arrays, check_counts, check_fraction
 from saferollout.judge.betting.intervals import ABOVE, BELOW, BELOW_WEIGHTS, log_returns, rate_interval
 from saferollout.judge.betting.two_sided import TwoSided, number
@@ -21,16 +21,16 @@ class ErrorRateSlo(TwoSided):
     Where neither deployment fails, no ratio of error rates can be proven; but that the candidate fails less than
     once in a hundred can. Two e-processes run at once, each with an error probability of at most α however often one
     looks: *harm* proves the rate above `slo`, *health* proves it below. Health takes
-    3.5 / (slo·(1 − clumping)) requests without an error at α = 0.05: with a limit of 1 % about 350 if requests fail
-    independently, 500 with the default clumping.
+    3.5 / (slo·(1 − autocorrelation)) requests without an error at α = 0.05: with a limit of 1 % about 350 if
+    requests fail independently, 500 with the default autocorrelation.
 
     Assumptions: the rate stays on one side of the limit, and errors are independent but for runs with a lag-1
-    autocorrelation of at most `clumping`.
+    autocorrelation of at most `autocorrelation`.
 
     Args:
         alpha: The error probability of each direction, in (0, 1).
         slo: The limit on the error rate, in (0, 1).
-        clumping: Lag-1 autocorrelation of errors to allow for, in [0, 1).
+        autocorrelation: Lag-1 autocorrelation of errors to allow for, in [0, 1).
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
 
     Raises:
@@ -40,10 +40,10 @@ class ErrorRateSlo(TwoSided):
     _carried: ClassVar[tuple[str, ...]] = ("requests", "errors")
 
     def __init__(
-        self, alpha: float = 0.05, slo: float = 0.01, *, clumping: float = CLUMPING, reserve: float = 0.25
+        self, alpha: float = 0.05, slo: float = 0.01, *, autocorrelation: float = AUTOCORRELATION, reserve: float = 0.25
     ) -> None:
         self.slo = check_fraction("slo", slo)
-        self.clumping = check_fraction("clumping", clumping, closed=True)
+        self.autocorrelation = check_fraction("autocorrelation", autocorrelation, closed=True)
         self.reserve = check_fraction("reserve", reserve, closed=True)
         multiples = ABOVE[ABOVE * self.slo < 1.0]
         # A limit near 1 leaves no multiple in the table; the largest possible rate remains to bet on.
@@ -80,8 +80,8 @@ class ErrorRateSlo(TwoSided):
         self.requests += float(requests.sum())
         self.errors += float(errors.sum())
         self._take(
-            log_returns(self.slo, self._harm_multiples, requests, errors, self.clumping),
-            log_returns(self.slo, BELOW, requests, errors, self.clumping),
+            log_returns(self.slo, self._harm_multiples, requests, errors, self.autocorrelation),
+            log_returns(self.slo, BELOW, requests, errors, self.autocorrelation),
             exposure,
         )
 
@@ -93,7 +93,7 @@ class ErrorRateSlo(TwoSided):
     @property
     def interval(self) -> tuple[float, float]:
         """The confidence sequence on the error rate at level 1 − α."""
-        return rate_interval(self.errors, self.requests, self.alpha, self.clumping)
+        return rate_interval(self.errors, self.requests, self.alpha, self.autocorrelation)
 
     @property
     def words(self) -> str:
@@ -111,10 +111,10 @@ class ErrorRateSlo(TwoSided):
         rate = (self.errors + 0.5) / (self.requests + 1.0)
         seen = self.errors / max(self.requests, 1.0)
         return (
-            log_returns(self.slo, self._harm_multiples, one, one * rate, self.clumping)[0],
-            log_returns(self.slo, BELOW, one, one * seen, self.clumping)[0],
+            log_returns(self.slo, self._harm_multiples, one, one * rate, self.autocorrelation)[0],
+            log_returns(self.slo, BELOW, one, one * seen, self.autocorrelation)[0],
         )
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {"alpha": self.alpha, "slo": self.slo, "clumping": self.clumping, "reserve": self.reserve}
+        return {"alpha": self.alpha, "slo": self.slo, "autocorrelation": self.autocorrelation, "reserve": self.reserve}

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from saferollout.judge.betting.allowance import Allowance
-from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.counts import check_latencies
 from saferollout.judge.betting.event_rates import EventRates
 from saferollout.judge.betting.quantiles import LatencyHistogram
@@ -57,7 +57,7 @@ class Latency(EventRates):
         margin: Harm is exceeding a cut point more than 1 + margin times as often. At least 0.
         delta: Health is exceeding every cut point less than 1 + delta times as often. Above `margin`.
         warm_up: The candidate's requests to leave out at the start.
-        clumping: Lag-1 autocorrelation of slow requests to allow for, in [0, 1).
+        autocorrelation: Lag-1 autocorrelation of slow requests to allow for, in [0, 1).
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
         slack: The share by which the candidate may be slower (see `Allowance`), at least 0.
         slack_ms: The time in ms by which it may be slower, whichever is larger, at least 0.
@@ -75,7 +75,7 @@ class Latency(EventRates):
         delta: float = 0.5,
         *,
         warm_up: int = 0,
-        clumping: float = CLUMPING,
+        autocorrelation: float = AUTOCORRELATION,
         reserve: float = 0.25,
         slack: float = 0.0,
         slack_ms: float = 0.0,
@@ -91,7 +91,7 @@ class Latency(EventRates):
         if warm_up < 0:
             msg = f"warm_up must be ≥ 0, not {warm_up!r}"
             raise ValueError(msg)
-        super().__init__(self._live_limits.size, alpha, margin, delta, clumping=clumping, reserve=reserve)
+        super().__init__(self._live_limits.size, alpha, margin, delta, autocorrelation=autocorrelation, reserve=reserve)
         self.allowance = Allowance(slack, slack_ms)
         self._candidate_limits = np.array([*self.allowance.on(np.array(self.cut_points_ms)), *slo])
         self.warm_up = int(warm_up)

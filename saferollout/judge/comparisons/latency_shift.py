@@ -31,7 +31,7 @@ def chance_of_slower(candidate: Array, live: Array) -> Array:
     return np.asarray(((c > b).mean(axis=(1, 2)) + (c >= b).mean(axis=(1, 2))) / 2)
 
 
-class RankShift(TwoSided):
+class LatencyShift(TwoSided):
     """An anytime-valid Mann-Whitney test: the candidate's latencies against concurrent live ones, block by block.
 
     Of each block of `block` candidate requests and the live ones of the same time, U is the chance that the

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.event_rates import EventRates
 from saferollout.judge.betting.two_sided import number
 from saferollout.judge.verdict import Verdict
@@ -48,7 +48,7 @@ class OutputDrift(EventRates):
         alpha: The error probability of each direction, in (0, 1); shared by the buckets.
         margin: Harm is a bucket that fills more than 1 + margin times as often. At least 0.
         delta: Health is every bucket filling less than 1 + delta times as often. Above `margin`.
-        clumping: Lag-1 autocorrelation of answers to allow for, in [0, 1).
+        autocorrelation: Lag-1 autocorrelation of answers to allow for, in [0, 1).
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
 
     Raises:
@@ -63,7 +63,7 @@ class OutputDrift(EventRates):
         alpha: float = 0.05,
         margin: float = 0.25,
         delta: float = 0.5,
-        clumping: float = CLUMPING,
+        autocorrelation: float = AUTOCORRELATION,
         reserve: float = 0.25,
     ) -> None:
         if not buckets:
@@ -72,7 +72,7 @@ class OutputDrift(EventRates):
         self.buckets = sorted(float(border) for border in buckets) if numeric else list(dict.fromkeys(buckets))
         self.numeric = numeric
         # One more for the rest: above the last border, or a label that was never seen.
-        super().__init__(len(self.buckets) + 1, alpha, margin, delta, clumping=clumping, reserve=reserve)
+        super().__init__(len(self.buckets) + 1, alpha, margin, delta, autocorrelation=autocorrelation, reserve=reserve)
 
     def update(self, candidate_answers: Answers, live_answers: Answers) -> Verdict:
         """Take in the answers of one batch (over the same time, lengths may differ) and return the verdict."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from saferollout.judge.betting.autocorrelation import CLUMPING
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.bounded_mean import BoundedMean
 
 
@@ -17,7 +17,7 @@ class PredictionDrift(BoundedMean):
         tolerance: The mean disagreement that is still all right, in (0, 1).
         block: Pairs a bet, at least 1 (see `BoundedMean`).
         gap: Pairs left out between two bets, at least 0.
-        clumping: Lag-1 autocorrelation that the health test allows for, in [0, 1).
+        autocorrelation: Lag-1 autocorrelation that the health test allows for, in [0, 1).
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
 
     Raises:
@@ -31,10 +31,10 @@ class PredictionDrift(BoundedMean):
         *,
         block: int = 10,
         gap: int = 2,
-        clumping: float = CLUMPING,
+        autocorrelation: float = AUTOCORRELATION,
         reserve: float = 0.25,
     ) -> None:
-        super().__init__(alpha, tolerance, block=block, gap=gap, clumping=clumping, reserve=reserve)
+        super().__init__(alpha, tolerance, block=block, gap=gap, autocorrelation=autocorrelation, reserve=reserve)
 
     @property
     def tolerance(self) -> float:

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from saferollout.judge import Batch, ErrorRateSlo, Judge, RateRatio, Settings, Verdict
+from saferollout.judge import Batch, ErrorRate, ErrorRateSlo, Judge, Settings, Verdict
 
 EVERYTHING = Settings(
     error_rate_slo=0.05,
@@ -18,13 +18,13 @@ EVERYTHING = Settings(
 )
 MIXED = Batch(
     20, 1, 80, 2, [90.0, 150.0] * 10, [90.0, 150.0] * 40, [0.0, 1.0] * 5, [0.0, 1.0], [1.0, 0.0], ["a"], ["a", "b"], 1.0
-)  # fmt: skip
+)
 
 
 def test_harm_is_the_average_of_the_tests() -> None:
     """With two tests the judge's e-value is half the sum of theirs."""
     judge = Judge(Settings(error_rate_slo=0.05))
-    ratio, slo = RateRatio(), ErrorRateSlo(slo=0.05)
+    ratio, slo = ErrorRate(), ErrorRateSlo(slo=0.05)
 
     judge.update(Batch(100, 9, 900, 20))
     ratio.update(100, 9, 900, 20)
@@ -35,7 +35,7 @@ def test_harm_is_the_average_of_the_tests() -> None:
 
 def test_health_is_a_ratio_or_a_negligible_rate() -> None:
     """The evidence for health is half the sum of both proofs; either alone is enough."""
-    judge, ratio, negligible = Judge(), RateRatio(), ErrorRateSlo(slo=0.01)
+    judge, ratio, negligible = Judge(), ErrorRate(), ErrorRateSlo(slo=0.01)
     for _ in range(3):
         judge.update(Batch(100, 0, 100, 0))
         ratio.update(100, 0, 100, 0)

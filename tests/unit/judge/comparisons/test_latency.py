@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 
-from saferollout.judge import Latency, RateRatio, Verdict, cut_points_ms
+from saferollout.judge import ErrorRate, Latency, Verdict, cut_points_ms
 from saferollout.judge.betting.quantiles import LatencyHistogram, count_band
 
 
-def test_one_cut_point_is_a_rate_ratio() -> None:
+def test_one_cut_point_is_an_error_rate() -> None:
     """With a single cut point "slower than L" is judged exactly as an error would be."""
-    latency, ratio = Latency([100]), RateRatio()
+    latency, ratio = Latency([100]), ErrorRate()
 
     latency.update([50, 150, 100], [50, 60, 70, 170, 90])
     ratio.update(3, 1, 5, 1)
@@ -24,7 +24,7 @@ def test_one_cut_point_is_a_rate_ratio() -> None:
 def test_cut_points_are_averaged_for_harm_and_all_needed_for_health() -> None:
     """The e-value for harm is the mean over cut points, that for health the smallest (no reserve)."""
     latency = Latency([100, 200], reserve=0)
-    ratios = [RateRatio(reserve=0), RateRatio(reserve=0)]
+    ratios = [ErrorRate(reserve=0), ErrorRate(reserve=0)]
 
     latency.update([50, 150, 250], [50, 60, 170, 90, 210])
     ratios[0].update(3, 2, 5, 2)

@@ -6,12 +6,12 @@ import math
 import numpy as np
 import pytest
 
-from saferollout.judge import OutputDrift, RateRatio, Verdict, bucket_borders
+from saferollout.judge import ErrorRate, OutputDrift, Verdict, bucket_borders
 
 
 def test_labels_are_counted_by_bucket() -> None:
     """ "Answers a" is an event like an error; a label never seen before falls into a bucket of its own."""
-    drift, ratio = OutputDrift(["a", "b"]), RateRatio(margin=0.25)
+    drift, ratio = OutputDrift(["a", "b"]), ErrorRate(margin=0.25)
 
     drift.update(["a", "b", "x"], ["a", "b", "b", "b"])
     ratio.update(3, 1, 4, 1)
