@@ -59,7 +59,7 @@ class TracedRates(EventRates):
     alarm_at = math.inf
     healthy_at = math.inf
 
-    def _take(self, harm_returns: Array, health_returns: Array, exposure: Array) -> None:
+    def _play(self, harm_returns: Array, health_returns: Array, exposure: Array) -> None:
         path = self._harm.advance(harm_returns, exposure)
         self.alarm_at = min(self.alarm_at, _first(exposure, path >= self._log_alarm))
         path = self._health.advance(health_returns, exposure)
@@ -80,7 +80,7 @@ class TracedDrift(PredictionDrift):
 
     alarm_at = math.inf
 
-    def _take(self, harm_returns: Array, health_returns: Array, exposure: Array) -> None:
+    def _play(self, harm_returns: Array, health_returns: Array, exposure: Array) -> None:
         path = self._harm.advance(harm_returns, exposure)
         self.alarm_at = min(self.alarm_at, _first(exposure, path >= self._log_alarm))
         self._health.advance(health_returns, exposure)
@@ -91,7 +91,7 @@ class TracedShift(LatencyShift):
 
     alarm_at = math.inf
 
-    def _take(self, harm_returns: Array, health_returns: Array, exposure: Array) -> None:
+    def _play(self, harm_returns: Array, health_returns: Array, exposure: Array) -> None:
         path = self._harm.advance(harm_returns, exposure)
         self.alarm_at = min(self.alarm_at, _first(exposure, path >= self._log_alarm))
         self._health.advance(health_returns, exposure)

@@ -2,7 +2,7 @@
 
 import os
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -199,6 +199,18 @@ class JudgeConfig(Section):
     min_duration_s: float = Field(60, ge=0, description="Watch at least this long, however good it looks.")
     max_duration_s: float = Field(600, gt=0, description="Decide by then.")
     when_undecided: WhenUndecided = Field(WhenUndecided.ASK, description="What follows when the data is too thin.")
+
+    def comparisons(self) -> dict[str, Any]:
+        """Return what is said of each comparison that is on, by its key and in JSON's types.
+
+        How answers are read and set against each other is left out: that is done before the judge sees anything.
+        """
+        sections = self.model_dump(mode="json", include=set(get_args(Test)), exclude_none=True)
+        for section in sections.values():
+            if isinstance(section, dict):
+                for key in AnswerConfig.model_fields:
+                    section.pop(key, None)
+        return sections
 
     @model_validator(mode="after")
     def _min_before_max(self) -> Self:

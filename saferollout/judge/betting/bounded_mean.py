@@ -121,7 +121,7 @@ class BoundedMean(TwoSided):
             self._block_squares += float((means**2).sum())
             returns = np.log1p(STAKES * (means[:, np.newaxis] / self.limit - 1.0))
             exposure = done + period * np.arange(already, blocks, dtype=np.float64)
-            self._take(returns, np.empty((0, BELOW.size)), exposure)
+            self._play(returns, np.empty((0, BELOW.size)), exposure)
         self._open = x[(x.size // period) * period :].tolist()
         return self.verdict
 

@@ -161,7 +161,7 @@ class EventRates(TwoSided):
         log_a, log_b = log_bets(self._nulls, self._alternatives, share, self.autocorrelation)
         returns = candidate * log_a[:, np.newaxis, :] + live * log_b[:, np.newaxis, :]
         harm, health = returns[:, :, : self._harm_ratios.size], returns[:, :, self._harm_ratios.size :]
-        self._take(harm.reshape(len(exposure), -1), health.reshape(len(exposure), -1), exposure)
+        self._play(harm.reshape(len(exposure), -1), health.reshape(len(exposure), -1), exposure)
 
     def _growth(self) -> tuple[Array, Array]:
         n_c, n_b = self.candidate_requests, self.live_requests

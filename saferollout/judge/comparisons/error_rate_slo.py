@@ -1,21 +1,24 @@
 """Is the candidate's error rate above or below a fixed limit?"""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from saferollout.judge.batch import Batch
 from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.counts import check_count_arrays, check_counts, check_fraction
 from saferollout.judge.betting.intervals import ABOVE, BELOW, BELOW_WEIGHTS, log_returns, rate_interval
-from saferollout.judge.betting.two_sided import TwoSided, number
+from saferollout.judge.betting.two_sided import number
 from saferollout.judge.betting.wealth import Wealth
+from saferollout.judge.comparisons.comparison import Comparison
+from saferollout.judge.settings import Settings
 from saferollout.judge.verdict import Verdict
 
 Array = NDArray[np.float64]
 
 
-class ErrorRateSlo(TwoSided):
+class ErrorRateSlo(Comparison):
     """An anytime-valid test on the candidate's own error rate, against a limit.
 
     Where neither deployment fails, no ratio of error rates can be proven; but that the candidate fails less than
@@ -37,6 +40,8 @@ class ErrorRateSlo(TwoSided):
         ValueError: A setting lies outside its range.
     """
 
+    name: ClassVar[str] = "error_rate_slo"
+    section: ClassVar[str] = "error_rate_slo"
     _carried: ClassVar[tuple[str, ...]] = ("requests", "errors")
 
     def __init__(
@@ -52,6 +57,16 @@ class ErrorRateSlo(TwoSided):
         super().__init__(alpha, Wealth(np.full(bets, 1.0 / bets), self.reserve), Wealth(BELOW_WEIGHTS))
         self.requests = 0.0
         self.errors = 0.0
+
+    @classmethod
+    def from_config(cls, settings: Settings) -> Self | None:
+        """Return the comparison, or `None` if no limit is given."""
+        slo = settings.comparisons.get(cls.section)
+        return None if slo is None else cls(settings.alpha, slo, autocorrelation=settings.autocorrelation)
+
+    def take(self, batch: Batch) -> None:
+        """Take in the candidate's counts, those without a live counterpart, too."""
+        self.update(batch.candidate_requests + batch.alone_requests, batch.candidate_errors + batch.alone_errors)
 
     def update(self, requests: float, errors: float) -> Verdict:
         """Take in the candidate's counts of one batch and return the verdict.
@@ -79,7 +94,7 @@ class ErrorRateSlo(TwoSided):
         exposure = self.requests + np.cumsum(requests) - requests
         self.requests += float(requests.sum())
         self.errors += float(errors.sum())
-        self._take(
+        self._play(
             log_returns(self.slo, self._harm_multiples, requests, errors, self.autocorrelation),
             log_returns(self.slo, BELOW, requests, errors, self.autocorrelation),
             exposure,

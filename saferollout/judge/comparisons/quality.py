@@ -1,18 +1,20 @@
 """Does the candidate answer worse than the live deployment, measured against the true answers?"""
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from saferollout.judge.batch import Batch
 from saferollout.judge.betting.autocorrelation import AUTOCORRELATION, allow_for_runs
 from saferollout.judge.betting.bounded_mean import check_values
 from saferollout.judge.betting.counts import check_fraction
 from saferollout.judge.betting.event_rates import HARM_RATIOS
 from saferollout.judge.betting.intervals import limit_between
-from saferollout.judge.betting.two_sided import TwoSided
 from saferollout.judge.betting.wealth import Wealth
+from saferollout.judge.comparisons.comparison import Comparison
+from saferollout.judge.settings import Settings
 from saferollout.judge.verdict import Verdict
 
 Array = NDArray[np.float64]
@@ -21,6 +23,8 @@ Array = NDArray[np.float64]
 _HARM = HARM_RATIOS
 _HEALTH = 1.0 / HARM_RATIOS
 _ROUND = 64
+#: How far above the margin the increase lies that health excludes, where the config gives the margin alone.
+_HEALTH_ABOVE_MARGIN = 0.02
 
 
 def log_returns(ratios: Array, worse: Array, better: Array, limit: ArrayLike, autocorrelation: float) -> Array:
@@ -46,7 +50,7 @@ def log_returns(ratios: Array, worse: Array, better: Array, limit: ArrayLike, au
     return worse[:, np.newaxis] * log_a + better[:, np.newaxis] * log_b + drift
 
 
-class Quality(TwoSided):
+class Quality(Comparison):
     """An anytime-valid test on requests with a known true answer that both deployments answered.
 
     Each answer has a loss in [0, 1] (0 right and 1 wrong, or an error divided by the largest that matters). *Harm*:
@@ -66,6 +70,8 @@ class Quality(TwoSided):
         ValueError: A setting lies outside its range.
     """
 
+    name: ClassVar[str] = "quality"
+    section: ClassVar[str] = "quality"
     _carried: ClassVar[tuple[str, ...]] = ("pairs", "worse", "better", "candidate_loss", "live_loss")
 
     def __init__(
@@ -89,6 +95,19 @@ class Quality(TwoSided):
         self.better = 0.0
         self.candidate_loss = 0.0
         self.live_loss = 0.0
+
+    @classmethod
+    def from_config(cls, settings: Settings) -> Self | None:
+        """Return the comparison, or `None` if it is off."""
+        section = settings.comparisons.get(cls.section)
+        if section is None:
+            return None
+        tolerance = section["margin"] + _HEALTH_ABOVE_MARGIN
+        return cls(settings.alpha, tolerance=tolerance, autocorrelation=settings.autocorrelation, **section)
+
+    def take(self, batch: Batch) -> None:
+        """Take in the losses of pairs."""
+        self.update(batch.candidate_losses, batch.live_losses)
 
     def update(self, candidate_losses: ArrayLike, live_losses: ArrayLike) -> Verdict:
         """Take in the losses of pairs in order, each of shape (T,), and return the verdict.
@@ -115,7 +134,7 @@ class Quality(TwoSided):
         self.better += float(better.sum())
         self.candidate_loss += float(candidate.sum())
         self.live_loss += float(live.sum())
-        self._take(
+        self._play(
             log_returns(_HARM, worse, better, self.margin * sizes, self.autocorrelation),
             log_returns(_HEALTH, worse, better, self.tolerance * sizes, self.autocorrelation),
             exposure,
