@@ -11,7 +11,6 @@ import argparse
 import json
 import math
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from pathlib import Path
 import judge_rivals as rivals
 import judge_traffic as traffic
 import numpy as np
+from judge_cost import measure_cost
 from judge_report import write
 from numpy.typing import NDArray
 
@@ -317,49 +317,6 @@ def simulate(scenario: Scenario, runs: int, seed: list[int]) -> list[dict[str, o
     return rows
 
 
-def cost(seed: int) -> dict[str, float]:
-    """Measure what updates cost, in microseconds a batch and seconds a million requests, on this machine."""
-    from saferollout.judge import ErrorRate, ErrorRateSlo, Latency, LatencyShift, Quality
-
-    rng = np.random.default_rng(seed)
-    batches = 3000
-    n_c, n_b = rng.poisson(20, batches) + 1, rng.poisson(80, batches) + 1
-    e_c, e_b = rng.binomial(n_c, 0.02), rng.binomial(n_b, 0.02)
-    slow_c, slow_b = [rng.lognormal(4.6, 0.5, n) for n in n_c], [rng.lognormal(4.6, 0.5, n) for n in n_b]
-    differ, loss = rng.random((batches, 20)) < 0.02, rng.random((2, batches, 20)) < 0.05
-    ratio, slo, latency = ErrorRate(), ErrorRateSlo(), Latency([100.0, 190.0, 228.0, 320.0])
-    drift, quality, shift = PredictionDrift(), Quality(), LatencyShift()
-
-    def timed(call: Callable[[int], object]) -> float:
-        """Return the fastest of five runs over a fifth of the batches: others may be using the machine."""
-        fifth = batches // 5
-        best = math.inf
-        for first in range(0, batches, fifth):
-            start = time.perf_counter()
-            for index in range(first, first + fifth):
-                call(index)
-            best = min(best, time.perf_counter() - start)
-        return best / fifth * 1e6
-
-    numbers = {
-        "error rate": timed(lambda i: ratio.update(n_c[i], e_c[i], n_b[i], e_b[i])),
-        "error rate against a limit": timed(lambda i: slo.update(n_c[i], e_c[i])),
-        "latency, 4 cut points": timed(lambda i: latency.update(slow_c[i], slow_b[i])),
-        "latency, shift of ranks": timed(lambda i: shift.update(slow_c[i], slow_b[i])),
-        "prediction drift, 20 pairs": timed(lambda i: drift.update(differ[i])),
-        "quality, 20 pairs": timed(lambda i: quality.update(loss[0, i], loss[1, i])),
-    }
-    arm = (rng.random(1_000_000) < traffic.SHARE).astype(np.float64)
-    failed = (rng.random(1_000_000) < 0.01).astype(np.float64)
-    start = time.perf_counter()
-    ErrorRate().update_many(arm, arm * failed, 1 - arm, (1 - arm) * failed)
-    numbers["a million single requests, error rate (s)"] = time.perf_counter() - start
-    start = time.perf_counter()
-    PredictionDrift().update(rng.random(1_000_000) < 0.02)
-    numbers["a million pairs, prediction drift (s)"] = time.perf_counter() - start
-    return numbers
-
-
 def main() -> None:
     """Simulate, measure, write the report."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -369,7 +326,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes at once")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
-    costs = cost(options.seed)
+    costs = measure_cost(options.seed)
     rows: list[dict[str, object]] = []
     todo = list(scenarios())
     with ProcessPoolExecutor(options.jobs) as pool:

@@ -104,9 +104,7 @@ _NEEDS: dict[SourceKind, tuple[str, ...]] = {
     SourceKind.TRAFFIC_LOG: ("workspace_id",),
     SourceKind.PROMETHEUS: ("url", "requests", "errors"),
 }
-STRETCH_S = {
-    SourceKind.PROBES: 0, SourceKind.AZURE_METRICS: 60, SourceKind.TRAFFIC_LOG: 10, SourceKind.PROMETHEUS: 60
-}  # fmt: skip
+STRETCH_S = {SourceKind.PROBES: 0, SourceKind.AZURE_METRICS: 60, SourceKind.TRAFFIC_LOG: 10, SourceKind.PROMETHEUS: 60}
 """What a source counts together. A query of the log gives at most 30,000 rows, an endpoint takes 500 a second."""
 _DELAYS_S = {SourceKind.AZURE_METRICS: 180.0, SourceKind.TRAFFIC_LOG: 300.0, SourceKind.PROMETHEUS: 30.0}
 
@@ -139,8 +137,11 @@ class SourceConfig(Section):
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         needed = _NEEDS.get(self.kind, ())
-        allowed = {*needed, *(("ingestion_delay_s",) if self.kind in _DELAYS_S else ()),
-                   *(("label", "token_env") if self.kind is SourceKind.PROMETHEUS else ())}  # fmt: skip
+        allowed = {
+            *needed,
+            *(("ingestion_delay_s",) if self.kind in _DELAYS_S else ()),
+            *(("label", "token_env") if self.kind is SourceKind.PROMETHEUS else ()),
+        }
         for key in needed:
             if getattr(self, key) is None:
                 msg = f"{self.kind} needs {key}; add it"
@@ -229,8 +230,11 @@ class JudgeConfig(Section):
 
     @model_validator(mode="after")
     def _answers_come_from_probes(self) -> Self:
-        comparing = {"prediction_drift": self.prediction_drift, "output_drift": self.output_drift,
-                     "quality": self.quality}  # fmt: skip
+        comparing = {
+            "prediction_drift": self.prediction_drift,
+            "output_drift": self.output_drift,
+            "quality": self.quality,
+        }
         if all(source.kind is not SourceKind.PROBES for source in self.sources):
             for name, section in comparing.items():
                 if section is not None:

@@ -110,7 +110,11 @@ class Judge(Weighing):
         self.history = History()
 
     def _find_required(self) -> list[str]:
-        """Return the required comparisons, without those that are on but have nothing to compare with."""
+        """Return the required comparisons, without those that are on but have nothing to compare with.
+
+        Raises:
+            ValueError: There is none of this name, or it is off.
+        """
         required, sections = self.settings.required, self.settings.comparisons
         on = {kind.name for kind in COMPARISONS if kind.section in sections}
         off = [name for name in required if name not in self.comparisons and name not in on]
@@ -267,7 +271,11 @@ def _with_verdict(words: str, verdict: Verdict) -> str:
 
 
 def _check_sections(settings: Settings) -> None:
-    """Raise `ValueError` unless each section belongs to a comparison."""
+    """Raise unless each section belongs to a comparison.
+
+    Raises:
+        ValueError: One does not.
+    """
     known = dict.fromkeys(kind.section for kind in COMPARISONS if kind.section)
     unknown = [name for name in settings.comparisons if name not in known]
     if unknown:

@@ -23,7 +23,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-#: The autocorrelation that the tests allow for unless told otherwise.
+#: The autocorrelation that the tests allow for by default.
 AUTOCORRELATION = 0.3
 
 FloatOrArray = TypeVar("FloatOrArray", float, NDArray[np.float64])

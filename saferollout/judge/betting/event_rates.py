@@ -147,11 +147,11 @@ class EventRates(TwoSided):
             self._pending = merged[:, -1].copy()
             merged = merged[:, :-1]
         exposure = np.array([before]) if single else before + np.cumsum(merged[0]) - merged[0]
-        told = merged[2:].any(axis=0)
-        if told.all() and told.size:
+        has_events = merged[2:].any(axis=0)
+        if has_events.all() and has_events.size:
             self._advance(merged, exposure)
-        elif told.any():
-            self._advance(merged[:, told], exposure[told])
+        elif has_events.any():
+            self._advance(merged[:, has_events], exposure[has_events])
 
     def _advance(self, batches: Array, exposure: Array) -> None:
         """Bet on two-armed batches that hold events."""

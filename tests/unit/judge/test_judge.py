@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,6 +175,28 @@ def test_a_required_test_must_be_configured() -> None:
         Judge(Settings(required=("latency",)))
     with pytest.raises(ValueError, match="alpha must lie in"):
         Judge(Settings(alpha=0))
+
+
+def test_a_required_comparison_without_anything_to_compare_with_is_left_out() -> None:
+    """Latencies are to be compared, but no live one is known from before: health does not wait for them for ever."""
+    judge = Judge(Settings(comparisons={"latency": {}}, required=("latency", "latency_shift")))
+
+    assert judge.update(Batch(2000, 0, 2000, 0)) is Verdict.HEALTHY
+    with pytest.raises(ValueError, match="not configured: latency_shift"):
+        Judge(Settings(cut_points_ms=(100.0,), required=("latency_shift",)))
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "message"),
+    [
+        ({"latency": {"slo": 800, "slo_ms": 800}}, "unexpected keyword argument 'slo'"),
+        ({"prediction_drift": {"tolerance": 0.1, "kind": "labels"}}, "unexpected keyword argument 'kind'"),
+    ],
+)
+def test_a_section_holds_only_what_its_comparison_knows(comparisons: dict[str, Any], message: str) -> None:
+    """A key of a section that nobody reads is a mistake of the caller."""
+    with pytest.raises(TypeError, match=message):
+        Judge(Settings(comparisons=comparisons))
 
 
 def test_the_forecast_counts_in_minutes_at_this_traffic() -> None:

@@ -34,8 +34,11 @@ def test_a_margin_costs_by_the_pair() -> None:
 
 
 @given(
-    worse=st.floats(0, 0.5), better=st.floats(0, 0.5), size=st.floats(0.1, 1), margin=st.floats(0, 0.5),
-)  # fmt: skip
+    worse=st.floats(0, 0.5),
+    better=st.floats(0, 0.5),
+    size=st.floats(0.1, 1),
+    margin=st.floats(0, 0.5),
+)
 def test_the_mean_under_the_null_is_at_most_one(worse: float, better: float, size: float, margin: float) -> None:
     """Over all outcomes of four pairs (worse, better or even by some size) no wealth exceeds one on its null's side."""
     outcomes = [(size, 0.0, worse), (0.0, size, better), (0.3, 0.3, 1 - worse - better)]
