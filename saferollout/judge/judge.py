@@ -67,7 +67,7 @@ class Forecast:
 
 
 class Judge(Weighing):
-    """Several anytime-valid tests with one α and one verdict.
+    """Several anytime-valid comparisons with one α and one verdict.
 
     **Harm.** Each of the K comparisons that are on has an e-process; the judge's is their average. An average of
     e-processes is one, whatever the dependence between them, so by Ville's inequality the chance that it ever reaches
@@ -147,8 +147,8 @@ class Judge(Weighing):
     @property
     def log_e_value_healthy(self) -> float:
         """The logarithm of the evidence that the error rate is all right, and of the required comparisons with it."""
-        ratio = self.comparisons[ErrorRate.name].log_e_value_healthy
-        either = float(np.logaddexp(ratio, self.negligible.log_e_value_healthy)) - math.log(2.0)
+        error_rate = self.comparisons[ErrorRate.name].log_e_value_healthy
+        either = float(np.logaddexp(error_rate, self.negligible.log_e_value_healthy)) - math.log(2.0)
         return min([either, *(self.comparisons[name].log_e_value_healthy for name in self._required)])
 
     @property
@@ -190,9 +190,9 @@ class Judge(Weighing):
     def _wait_for_health(self) -> float | None:
         """Return how long the slowest proof takes that health needs; `None` if one of them is not in sight."""
         level = self._log_alarm + math.log(2.0)
-        ratio: Comparison = self.comparisons[ErrorRate.name]
-        either = [test.exposure_until(None, level)[1] for test in (ratio, self.negligible)]
-        proofs = [(ratio, min((exposure for exposure in either if exposure is not None), default=None))]
+        error_rate: Comparison = self.comparisons[ErrorRate.name]
+        either = [test.exposure_until(None, level)[1] for test in (error_rate, self.negligible)]
+        proofs = [(error_rate, min((exposure for exposure in either if exposure is not None), default=None))]
         for name in self._required:
             if name != ErrorRate.name:
                 _, exposure = self.comparisons[name].exposure_until()
@@ -206,12 +206,12 @@ class Judge(Weighing):
         verdict = self.verdict
         if verdict is Verdict.HARMFUL:
             return _with_verdict(self.findings[0].words, verdict)
-        ratio = self.comparisons[ErrorRate.name]
+        error_rate = self.comparisons[ErrorRate.name]
         if verdict is Verdict.HEALTHY:
-            proof = max((ratio, self.negligible), key=lambda test: test.log_e_value_healthy)
+            proof = max((error_rate, self.negligible), key=lambda test: test.log_e_value_healthy)
             return _with_verdict(proof.words, verdict)
         forecast = self.forecast
-        return _with_verdict(ratio.words, verdict) + (f"; {forecast}" if forecast else "")
+        return _with_verdict(error_rate.words, verdict) + (f"; {forecast}" if forecast else "")
 
     def rows(self) -> list[Check]:
         """Return what the comparisons have to add to the evidence's table."""

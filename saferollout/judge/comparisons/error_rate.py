@@ -183,7 +183,7 @@ class ErrorRate(EventRates, Comparison):
             data[arm] = rates._asdict()
         last = max(data["live"]["high"][-1], data["candidate"]["high"][-1])
         axes.set_ylim(0, min(100.0, 250 * last))
-        return close_figure("error_rates", "Error rates", figure, axes, data)
+        return close_figure(self.name, "Error rates", figure, axes, data)
 
     def _more_state(self) -> dict[str, Any]:
         return {**super()._more_state(), "bounds": self._bounds.state()}

@@ -224,7 +224,7 @@ class Latency(EventRates, Comparison):
         axes.set_xticks(range(len(_PLOT_QUANTILES)), [f"p{100 * p:g}" for p in _PLOT_QUANTILES])
         axes.set_xlabel("")
         axes.set_ylim(bottom=0)
-        return close_figure("latencies", "Latency", figure, axes, data)
+        return close_figure(self.name, "Latency", figure, axes, data)
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -93,7 +93,7 @@ class PredictionDrift(BoundedMean, Comparison):
             "high": means.high,
             "tolerance": self.tolerance,
         }
-        return close_figure("disagreements", "Prediction drift", figure, axes, data)
+        return close_figure(self.name, "Prediction drift", figure, axes, data)
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -55,7 +55,7 @@ class Timeouts(BoundedMean, Comparison):
             colour=CANDIDATE,
             label="candidate",
         )
-        return close_figure("timeouts", "Timeouts", figure, axes, {"time_s": history.times_s, **rates._asdict()})
+        return close_figure(self.name, "Timeouts", figure, axes, {"time_s": history.times_s, **rates._asdict()})
 
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), "patience_ms": self.patience_ms}
@@ -140,7 +140,7 @@ def test_it_has_plots() -> None:
 
     pictures = illustrated(evidence).pictures
 
-    assert [picture.name for picture in pictures] == ["e_values", "error_rates", "timeouts"]
+    assert [picture.name for picture in pictures] == ["e_values", "error_rate", "timeouts"]
     assert len(pictures[0].numbers["timeouts"]) == 10
     assert pictures[-1].numbers["rate"] == [0.5] * 10
     assert pictures[-1].svg.startswith("<svg")

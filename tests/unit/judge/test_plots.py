@@ -23,7 +23,7 @@ def test_all_plots_are_svg_with_their_numbers() -> None:
     """Each plot is well-formed SVG whose text stays text, with numbers that JSON can hold."""
     made = judged(FULL).plots()
 
-    assert [plot.name for plot in made] == ["e_values", "error_rates", "latencies", "disagreements"]
+    assert [plot.name for plot in made] == ["e_values", "error_rate", "latency", "prediction_drift"]
     for plot in made:
         # The SVG is our own output, not somebody else's file.
         assert ElementTree.fromstring(plot.svg).tag.endswith("svg")  # noqa: S314
@@ -33,7 +33,7 @@ def test_all_plots_are_svg_with_their_numbers() -> None:
 
 def test_only_what_was_judged_is_drawn() -> None:
     """Without latency and drift there are two plots, without data none."""
-    assert [plot.name for plot in judged(Settings()).plots()] == ["e_values", "error_rates"]
+    assert [plot.name for plot in judged(Settings()).plots()] == ["e_values", "error_rate"]
     assert Judge().plots() == []
 
 
@@ -50,9 +50,9 @@ def test_the_numbers_are_those_of_the_judge() -> None:
     by_name: dict[str, Plot] = {plot.name: plot for plot in judge.plots()}
 
     together = by_name["e_values"].data["together"]
-    candidate = by_name["error_rates"].data["candidate"]
-    drift = by_name["disagreements"].data
-    latency = by_name["latencies"].data["live"]
+    candidate = by_name["error_rate"].data["candidate"]
+    drift = by_name["prediction_drift"].data
+    latency = by_name["latency"].data["live"]
     assert together[-1] == pytest.approx(judge.e_value)
     assert by_name["e_values"].data["time_s"][-1] == 600.0
     assert by_name["e_values"].data["alarm"] == pytest.approx(20)

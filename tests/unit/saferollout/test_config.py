@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from saferollout.config import LeftCandidate, ModelVersion, RolloutConfig
 from saferollout.judge import Judge
-from saferollout.judge_config import JudgeConfig, Test, WhenUndecided
+from saferollout.judge.judge import COMPARISONS
+from saferollout.judge_config import ComparisonName, ComparisonsConfig, JudgeConfig, WhenUndecided
 from saferollout.watch import settings_of
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -125,4 +126,15 @@ def test_the_judge_takes_the_names_of_the_config() -> None:
         "quality": {"margin": 0.03},
     }
     assert JudgeConfig(latency=None).comparisons() == {}
-    assert list(Judge(settings_of(config, [50.0])).comparisons) == ["error_rate", *get_args(Test)]
+    assert list(Judge(settings_of(config, [50.0])).comparisons) == ["error_rate", *get_args(ComparisonName)]
+
+
+def test_a_comparison_has_one_name_from_the_config_to_its_file() -> None:
+    """The config's keys switch on the judge's comparisons, each of which lies in a file of its name."""
+    names = [kind.name for kind in COMPARISONS]
+
+    assert list(ComparisonsConfig.model_fields) == list(
+        dict.fromkeys(kind.section for kind in COMPARISONS if kind.section)
+    )
+    assert [kind.__module__ for kind in COMPARISONS] == [f"saferollout.judge.comparisons.{name}" for name in names]
+    assert names == ["error_rate", *get_args(ComparisonName)]

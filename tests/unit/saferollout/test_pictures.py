@@ -36,7 +36,7 @@ def test_programs_get_the_numbers_without_the_pictures() -> None:
     """What goes into an outcome is small: neither the judge's state nor what only an eye reads."""
     bare = illustrated(judged()).for_programs()
 
-    assert [picture.name for picture in bare.pictures] == ["e_values", "error_rates", "latencies", "disagreements"]
+    assert [picture.name for picture in bare.pictures] == ["e_values", "error_rate", "latency", "prediction_drift"]
     assert bare.pictures[3].numbers["mean"] == [0.5] * 3
     assert (bare.state, {picture.svg for picture in bare.pictures}) == ({}, {""})
 
