@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from saferollout.judge.counts import check_fraction
+from saferollout.judge.betting.counts import check_fraction
 
 Array = NDArray[np.float64]
 

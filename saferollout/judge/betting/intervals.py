@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from saferollout.judge.clumps import CLUMPING, declump
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION, allow_for_runs
 
 Array = NDArray[np.float64]
 
@@ -30,32 +30,33 @@ _GRID = 2.0 ** (np.arange(-48, 49) / _STEPS_PER_DOUBLING)
 _STRIDES = (3, 8, 24)
 
 
-def log_returns(limit: float, multiples: Array, requests: Array, errors: Array, clumping: float) -> Array:
+def log_returns(limit: float, multiples: Array, requests: Array, errors: Array, autocorrelation: float) -> Array:
     """Return what batches add to the log-wealth of bets that the rate is `multiples` times the `limit`.
 
-    For a multiple m, n requests and e errors: −(m−1)·s·(1−r)·n + e·log m', with s the limit, r the clumping and m'
-    the declumped m. It is the likelihood ratio of two Poisson processes of error runs. For Bernoulli errors of rate q
-    the batch's mean is (1+q(m−1))^n · exp(−ns(m−1)) ≤ exp(n(q−s)(m−1)) (at r = 0), at most one on the null's side.
+    For a multiple m, n requests and e errors: −(m−1)·s·(1−r)·n + e·log m', with s the limit, r the autocorrelation
+    and m' the m that allows for runs. It is the likelihood ratio of two Poisson processes of error runs. For
+    Bernoulli errors of rate q the batch's mean is (1+q(m−1))^n · exp(−ns(m−1)) ≤ exp(n(q−s)(m−1)) (at r = 0), at
+    most one on the null's side.
 
     Args:
         limit: The limit s on the error rate.
         multiples: m, shape (J,); all above 1 (for harm) or all below (for health).
         requests: n, shape (T,).
         errors: e, shape (T,).
-        clumping: r, in [0, 1).
+        autocorrelation: r, in [0, 1).
 
     Returns:
         Shape (T, J).
     """
-    drift = (1.0 - multiples) * limit * (1.0 - clumping)
+    drift = (1.0 - multiples) * limit * (1.0 - autocorrelation)
     with np.errstate(divide="ignore"):  # a bet on no errors at all is lost with the first one: log 0 = −∞
-        log_m = np.log(declump(multiples, clumping))
+        log_m = np.log(allow_for_runs(multiples, autocorrelation))
     log_m = np.maximum(log_m, -1e6)  # finite, so that no errors times −∞ is zero and not NaN
     return requests[:, np.newaxis] * drift + errors[:, np.newaxis] * log_m
 
 
 def rate_interval(
-    events: float, requests: float, alpha: float = 0.05, clumping: float = CLUMPING
+    events: float, requests: float, alpha: float = 0.05, autocorrelation: float = AUTOCORRELATION
 ) -> tuple[float, float]:
     """Return a confidence sequence on a rate, from the totals alone.
 
@@ -66,7 +67,7 @@ def rate_interval(
         events: k; need not be whole (a sum of values in [0, 1] will do).
         requests: n.
         alpha: The chance that either limit is ever wrong, in (0, 1).
-        clumping: Lag-1 autocorrelation of events to allow for, in [0, 1).
+        autocorrelation: Lag-1 autocorrelation of events to allow for, in [0, 1).
 
     Returns:
         Lower and upper limit, (0, 1) when there are no requests.
@@ -78,8 +79,8 @@ def rate_interval(
 
     def rejector(multiples: Array, weights: Array) -> Callable[[float], bool]:
         # Log-returns are linear in the rate: what the events pay, and what one unit of rate costs.
-        pays = np.log(weights) + log_returns(0.0, multiples, n, k, clumping)[0]
-        costs = log_returns(1.0, multiples, n, 0.0 * k, clumping)[0]
+        pays = np.log(weights) + log_returns(0.0, multiples, n, k, autocorrelation)[0]
+        costs = log_returns(1.0, multiples, n, 0.0 * k, autocorrelation)[0]
         return lambda rate: float(np.logaddexp.reduce(pays + rate * costs)) >= level
 
     mean = events / requests
@@ -117,8 +118,8 @@ class RatioBounds:
     the level. Memory is constant; batches are buffered and worked off together.
     """
 
-    def __init__(self, clumping: float = CLUMPING) -> None:
-        self._clumping = clumping
+    def __init__(self, autocorrelation: float = AUTOCORRELATION) -> None:
+        self._autocorrelation = autocorrelation
         self._wealth = np.zeros((2, len(_STRIDES), _GRID.size))  # [above, below] x stride x θ₀
         self._waiting: list[Array] = []
         self._waiting_columns = 0
@@ -146,8 +147,8 @@ class RatioBounds:
                     other = _GRID * 2.0 ** (direction * stride / _STEPS_PER_DOUBLING)
                     b = (1.0 + share * (_GRID - 1.0)) / (1.0 + share * (other - 1.0))
                     a = b * (other / _GRID)
-                    self._wealth[side, row] += candidate[part] @ np.log(declump(a, self._clumping))
-                    self._wealth[side, row] += live[part] @ np.log(declump(b, self._clumping))
+                    self._wealth[side, row] += candidate[part] @ np.log(allow_for_runs(a, self._autocorrelation))
+                    self._wealth[side, row] += live[part] @ np.log(allow_for_runs(b, self._autocorrelation))
 
     def interval(self, alpha: float = 0.05) -> tuple[float, float]:
         """Return the lower and upper limit on the ratio: 0 where there is no lower one, inf where no upper one."""

@@ -6,14 +6,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from saferollout.judge.wealth import Wealth
-from saferollout.judge.weighing import Weighing
+from saferollout.judge.betting.wealth import Wealth
+from saferollout.judge.betting.weighing import Weighing
 
 Array = NDArray[np.float64]
 
 
 def exposure_until(log_stakes: Array, growth: Array, log_level: float) -> float | None:
-    """Return how much more exposure lets a mixture of bets reach exp(`log_level`), or ``None`` if it will not.
+    """Return how much more exposure lets a mixture of bets reach exp(`log_level`), or `None` if it will not.
 
     Args:
         log_stakes: What each bet is worth now, shape (J,).
@@ -75,7 +75,7 @@ class TwoSided(Weighing):
     def exposure_until(
         self, log_level_harm: float | None = None, log_level_health: float | None = None
     ) -> tuple[float | None, float | None]:
-        """Return about how much more exposure proves harm and health; ``None`` where it looks as if it never will.
+        """Return about how much more exposure proves harm and health; `None` where it looks as if it never will.
 
         A forecast for people to plan by, no evidence: it assumes that the rates seen so far are the true ones.
 
@@ -91,7 +91,7 @@ class TwoSided(Weighing):
             exposure_until(self._health.log_stakes, health, to_health),
         )
 
-    def _take(self, harm_returns: Array, health_returns: Array, exposure: Array) -> None:
+    def _play(self, harm_returns: Array, health_returns: Array, exposure: Array) -> None:
         """Play T rounds: log-returns of shape (T, J_harm) and (T, J_health), exposure before each of shape (T,)."""
         path = self._harm.advance(harm_returns, exposure)
         if len(path) and path.max() >= self._log_alarm:
@@ -141,5 +141,5 @@ class TwoSided(Weighing):
 
 
 def number(value: float) -> str:
-    """Return a count in words' form: 1912 → ``1,912``."""
+    """Return a count in words' form: 1912 → `1,912`."""
     return f"{value:,.0f}"

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saferollout.judge import RateRatio, Verdict
-from saferollout.judge.event_rates import HARM_RATIOS, HEALTH_RATIOS, HEALTH_WEIGHTS, log_bets
+from saferollout.judge import ErrorRate, Verdict
+from saferollout.judge.betting.event_rates import HARM_RATIOS, HEALTH_RATIOS, HEALTH_WEIGHTS, log_bets
 
 BATCHES = [(10, 2, 90, 1), (30, 1, 70, 0), (50, 4, 50, 2)]
 
@@ -45,8 +45,8 @@ def test_one_batch_by_hand() -> None:
 
 @pytest.mark.parametrize("margin", [0.0, 0.5])
 def test_harm_is_the_exact_mixture_of_likelihood_ratios(margin: float) -> None:
-    """Without clumping and reserve the e-value equals a product in fractions, for a share that changes by batch."""
-    test = RateRatio(margin=margin, delta=1.0, clumping=0, reserve=0)
+    """Without autocorrelation and reserve E equals a product in fractions, for a share that changes by batch."""
+    test = ErrorRate(margin=margin, delta=1.0, autocorrelation=0, reserve=0)
     null = Fraction(1) + Fraction(margin)
     ratios = [Fraction(ratio) for ratio in HARM_RATIOS if ratio > null]
 
@@ -58,7 +58,7 @@ def test_harm_is_the_exact_mixture_of_likelihood_ratios(margin: float) -> None:
 
 def test_health_is_the_exact_mixture_with_the_roles_swapped() -> None:
     """The evidence for health is the likelihood of ratios up to one against 1 + δ, in fractions."""
-    test = RateRatio(delta=0.5, clumping=0)
+    test = ErrorRate(delta=0.5, autocorrelation=0)
     alternatives = [(Fraction(w), Fraction(r)) for w, r in zip(HEALTH_WEIGHTS, HEALTH_RATIOS, strict=True)]
 
     for batch in BATCHES:
@@ -70,12 +70,12 @@ def test_health_is_the_exact_mixture_with_the_roles_swapped() -> None:
 @given(
     rate=st.floats(0.01, 0.9),
     theta=st.floats(0.2, 1.0),
-    clumping=st.sampled_from([0.0, 0.3]),
+    autocorrelation=st.sampled_from([0.0, 0.3]),
     sizes=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=2),
 )
 @settings(max_examples=40)
 def test_the_mean_under_the_null_is_at_most_one(
-    rate: float, theta: float, clumping: float, sizes: list[tuple[int, int]]
+    rate: float, theta: float, autocorrelation: float, sizes: list[tuple[int, int]]
 ) -> None:
     """Over every outcome of small batches with a candidate no worse than live, E is at most one on average, exactly."""
     binomial = [
@@ -85,7 +85,7 @@ def test_the_mean_under_the_null_is_at_most_one(
     ]
     mean = 0.0
     for counts in itertools.product(*(range(len(chances)) for chances in binomial)):
-        test = RateRatio(clumping=clumping)
+        test = ErrorRate(autocorrelation=autocorrelation)
         test.update_many([n for n, _ in sizes], counts[::2], [n for _, n in sizes], counts[1::2])
         mean += math.prod(chances[k] for chances, k in zip(binomial, counts, strict=True)) * test.e_value
 
@@ -98,7 +98,7 @@ def test_the_mean_stays_at_most_one_over_a_long_watch() -> None:
     n_c, n_b = np.full(40, 25.0), np.full(40, 75.0)
     ends = []
     for _ in range(3000):
-        test = RateRatio(clumping=0.0)
+        test = ErrorRate(autocorrelation=0.0)
         test.update_many(n_c, rng.binomial(25, 0.02, 40), n_b, rng.binomial(75, 0.02, 40))
         ends.append(test.e_value)
 
@@ -111,7 +111,7 @@ def test_false_alarms_stay_below_alpha() -> None:
     n_c, n_b = np.full(300, 10.0), np.full(300, 90.0)
     alarms = 0
     for _ in range(1000):
-        test = RateRatio(clumping=0.0)
+        test = ErrorRate(autocorrelation=0.0)
         verdict = test.update_many(n_c, rng.binomial(10, 0.02, 300), n_b, rng.binomial(90, 0.02, 300))
         alarms += verdict is Verdict.HARMFUL
 
@@ -120,7 +120,7 @@ def test_false_alarms_stay_below_alpha() -> None:
 
 def test_a_bad_candidate_is_caught() -> None:
     """Ten errors in a hundred against one in a hundred is harmful."""
-    test = RateRatio()
+    test = ErrorRate()
 
     verdict = [test.update(20, 2, 180, 2) for _ in range(30)][-1]
 
@@ -130,7 +130,7 @@ def test_a_bad_candidate_is_caught() -> None:
 
 def test_a_good_candidate_is_proven_healthy() -> None:
     """With as many errors as live, enough of them prove that the ratio is below 1.5."""
-    test = RateRatio()
+    test = ErrorRate()
 
     verdict = [test.update(100, 5, 100, 5) for _ in range(80)][-1]
 
@@ -139,7 +139,7 @@ def test_a_good_candidate_is_proven_healthy() -> None:
 
 def test_without_errors_nothing_is_proven() -> None:
     """Two deployments that never fail cannot be told apart by a ratio, whatever the number of requests."""
-    test = RateRatio()
+    test = ErrorRate()
 
     assert test.update(1e6, 0, 1e6, 0) is Verdict.UNDECIDED
     assert test.e_value == 1.0
@@ -147,7 +147,7 @@ def test_without_errors_nothing_is_proven() -> None:
 
 def test_harm_is_final() -> None:
     """Once called harmful a candidate stays so, even if the evidence fades afterwards."""
-    test = RateRatio()
+    test = ErrorRate()
     test.update_many([20] * 30, [2] * 30, [180] * 30, [2] * 30)
 
     verdict = test.update(10000, 0, 10000, 400)
@@ -158,7 +158,7 @@ def test_harm_is_final() -> None:
 
 def test_health_is_lost_and_turns_into_harm_when_the_candidate_turns_bad() -> None:
     """A candidate that was healthy for long and then fails is undecided soon and harmful after few requests."""
-    test = RateRatio()
+    test = ErrorRate()
     for _ in range(200):
         test.update(100, 2, 100, 2)
     assert test.verdict is Verdict.HEALTHY
@@ -171,7 +171,7 @@ def test_health_is_lost_and_turns_into_harm_when_the_candidate_turns_bad() -> No
 
 def test_batches_of_one_deployment_wait_for_the_other() -> None:
     """Single requests give the same evidence as the batch that they make up once both deployments were asked."""
-    single, batch = RateRatio(), RateRatio()
+    single, batch = ErrorRate(), ErrorRate()
 
     for counts in [(0, 0, 1, 0), (0, 0, 1, 1), (1, 1, 0, 0), (1, 0, 0, 0)]:
         single.update(*counts)
@@ -191,7 +191,7 @@ def test_batches_of_one_deployment_wait_for_the_other() -> None:
 def test_many_batches_at_once_equal_one_after_the_other(counts: list[tuple[int, int, int, int]], cut: int) -> None:
     """`update_many` gives what single updates give, with one-armed batches anywhere, and across two calls."""
     batches = [(n_c + e_c, e_c, n_b + e_b, e_b) for n_c, e_c, n_b, e_b in counts]
-    one, many = RateRatio(), RateRatio()
+    one, many = ErrorRate(), ErrorRate()
 
     for batch in batches:
         one.update(*batch)
@@ -206,11 +206,11 @@ def test_many_batches_at_once_equal_one_after_the_other(counts: list[tuple[int, 
 
 def test_it_goes_on_after_a_restart() -> None:
     """Settings, evidence, totals and half-open batches survive JSON, and further updates give the same."""
-    test = RateRatio(alpha=0.01, margin=0.25, delta=1.0, clumping=0.1, reserve=0.5)
+    test = ErrorRate(alpha=0.01, margin=0.25, delta=1.0, autocorrelation=0.1, reserve=0.5)
     for batch in [*BATCHES, (3, 1, 0, 0)]:
         test.update(*batch)
 
-    copy = RateRatio.from_dict(json.loads(json.dumps(test.to_dict())))
+    copy = ErrorRate.from_dict(json.loads(json.dumps(test.to_dict())))
     test.update(5, 1, 40, 1)
     copy.update(5, 1, 40, 1)
 
@@ -229,7 +229,7 @@ def test_it_goes_on_after_a_restart() -> None:
 )
 def test_impossible_counts_are_refused(counts: tuple[float, float, float, float], message: str) -> None:
     """A count that cannot be is refused with what is wrong, and changes nothing."""
-    test = RateRatio()
+    test = ErrorRate()
 
     with pytest.raises(ValueError, match=message):
         test.update(*counts)
@@ -243,9 +243,9 @@ def test_impossible_counts_are_refused(counts: tuple[float, float, float, float]
 def test_batches_of_different_number_are_refused() -> None:
     """Columns of different lengths are a mistake of the caller."""
     with pytest.raises(ValueError, match="as many batches, not 2 and 1"):
-        RateRatio().update_many([1, 1], [0, 0], [1], [0])
+        ErrorRate().update_many([1, 1], [0, 0], [1], [0])
     with pytest.raises(ValueError, match="of one shape"):
-        RateRatio().update_many([1, 1], [0], [1, 1], [0, 0])
+        ErrorRate().update_many([1, 1], [0], [1, 1], [0, 0])
 
 
 @pytest.mark.parametrize(
@@ -256,19 +256,19 @@ def test_batches_of_different_number_are_refused() -> None:
         {"margin": -0.1},
         {"delta": 0},
         {"margin": 1, "delta": 1},
-        {"clumping": 1},
+        {"autocorrelation": 1},
         {"reserve": 1},
     ],
 )
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     """A setting outside its range is refused by name."""
     with pytest.raises(ValueError, match=" must lie in "):
-        RateRatio(**wrong)  # type: ignore[arg-type]  # each value goes to a float parameter
+        ErrorRate(**wrong)  # type: ignore[arg-type]  # each value goes to a float parameter
 
 
 def test_the_finding_in_words() -> None:
     """The sentence tells how many requests, the range of the ratio, α and the verdict."""
-    test = RateRatio()
+    test = ErrorRate()
     assert test.words == "after 0 candidate requests and 0 live ones neither has failed (α = 0.05): undecided"
 
     test.update_many([300] * 6, [9] * 6, [2700] * 6, [28] * 6)
@@ -281,7 +281,7 @@ def test_the_interval_covers_the_ratio_at_all_times() -> None:
     rng = np.random.default_rng(13)
     low_wrong = high_wrong = 0
     for _ in range(300):
-        test = RateRatio(clumping=0.0)
+        test = ErrorRate(autocorrelation=0.0)
         lows, highs = [], []
         for _ in range(10):
             test.update_many([20.0] * 20, rng.binomial(20, 0.06, 20), [80.0] * 20, rng.binomial(80, 0.03, 20))
@@ -297,7 +297,7 @@ def test_the_interval_covers_the_ratio_at_all_times() -> None:
 
 def test_the_forecast_comes_true() -> None:
     """If rates stay as they are, harm is proven after about the forecast number of requests."""
-    test = RateRatio()
+    test = ErrorRate()
     test.update_many([100.0] * 5, [3.0] * 5, [900.0] * 5, [9.0] * 5)
     until_harm, until_health = test.exposure_until()
     assert test.verdict is Verdict.UNDECIDED

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saferollout.judge import Batch, Judge, Settings, Verdict, cut_points_ms
-from saferollout.judge.allowance import Allowance
+from saferollout.judge.betting.allowance import Allowance
 
 LATENCIES = st.floats(0, 1e5)
 
@@ -44,7 +44,7 @@ def test_false_alarms_stay_below_alpha_at_the_edge_of_the_allowance() -> None:
     """Of 200 candidates exactly as slow as is allowed, in runs of slow requests, fewer than α (and 3 errors) stop."""
     rng = np.random.default_rng(21)
     cuts = tuple(cut_points_ms(rng.lognormal(5, 0.4, 50)))
-    settings = Settings(latency_cut_points_ms=cuts, latency_slack=0.25, latency_slack_ms=25)
+    settings = Settings(cut_points_ms=cuts, comparisons={"latency": {"slack": 0.25, "slack_ms": 25}})
 
     def latencies() -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         noise = rng.normal(size=11)

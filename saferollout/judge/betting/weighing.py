@@ -3,18 +3,18 @@
 import math
 from abc import ABC, abstractmethod
 
-from saferollout.judge.counts import check_fraction
+from saferollout.judge.betting.counts import check_fraction
+from saferollout.judge.betting.wealth import as_e_value
 from saferollout.judge.verdict import Verdict
-from saferollout.judge.wealth import as_e_value
 
 
 class Weighing(ABC):
     """Evidence in two directions, each weighed at α.
 
-    *Harm* is final: once its e-value has reached 1/α the verdict stays ``harmful``, which Ville's inequality permits
+    *Harm* is final: once its e-value has reached 1/α the verdict stays `harmful`, which Ville's inequality permits
     (the chance that this ever happens to a harmless candidate is at most α). *Health* is not final: it follows the
     current e-value, so that a candidate which was healthy and turns bad loses the verdict at once, and gets
-    ``harmful`` when that is shown; harm beats health. Either direction has an error probability of α of its own:
+    `harmful` when that is shown; harm beats health. Either direction has an error probability of α of its own:
     the two wrong answers exclude each other, as a candidate is not both harmless and too bad.
     """
 
@@ -35,12 +35,12 @@ class Weighing(ABC):
 
     @property
     def e_value(self) -> float:
-        """The evidence for harm now: the verdict becomes ``harmful`` at 1/α."""
+        """The evidence for harm now: the verdict becomes `harmful` at 1/α."""
         return as_e_value(self.log_e_value)
 
     @property
     def e_value_healthy(self) -> float:
-        """The evidence for health now: the verdict is ``healthy`` from 1/α on."""
+        """The evidence for health now: the verdict is `healthy` from 1/α on."""
         return as_e_value(self.log_e_value_healthy)
 
     @property

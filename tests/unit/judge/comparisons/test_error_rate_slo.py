@@ -13,7 +13,7 @@ from saferollout.judge import ErrorRateSlo, Verdict, rate_interval
 
 def test_health_without_an_error_by_hand() -> None:
     """Without errors the bets on 0, ⅛, ¼, ½, 0.7 and 0.85 of the limit pay exp((1−m)·s·n): n = 400, s = 1 %."""
-    test = ErrorRateSlo(slo=0.01, clumping=0)
+    test = ErrorRateSlo(slo=0.01, autocorrelation=0)
 
     test.update(400, 0)
 
@@ -23,7 +23,7 @@ def test_health_without_an_error_by_hand() -> None:
 
 def test_harm_by_hand() -> None:
     """Ten errors in a hundred against a limit of 5 %: the bet on m pays m¹⁰·exp(−(m−1)·5); 40× is beyond all rates."""
-    test = ErrorRateSlo(slo=0.05, clumping=0, reserve=0)
+    test = ErrorRateSlo(slo=0.05, autocorrelation=0, reserve=0)
     multiples = [1.1, 1.25, 1.5, 2, 3, 5, 10]
 
     test.update(100, 10)
@@ -31,10 +31,10 @@ def test_harm_by_hand() -> None:
     assert test.e_value == pytest.approx(np.mean([m**10 * math.exp(-(m - 1) * 5) for m in multiples]))
 
 
-@pytest.mark.parametrize(("clumping", "requests"), [(0.0, 346), (0.3, 493)])
-def test_few_hundred_requests_without_an_error_prove_less_than_a_percent(clumping: float, requests: int) -> None:
+@pytest.mark.parametrize(("autocorrelation", "requests"), [(0.0, 346), (0.3, 493)])
+def test_few_hundred_requests_without_an_error_prove_less_than_a_percent(autocorrelation: float, requests: int) -> None:
     """At α = 0.05 independent requests take about 350, such with runs of errors about 500."""
-    test = ErrorRateSlo(clumping=clumping)
+    test = ErrorRateSlo(autocorrelation=autocorrelation)
 
     assert test.update(requests - 10, 0) is Verdict.UNDECIDED
     assert test.update(10, 0) is Verdict.HEALTHY
@@ -51,7 +51,7 @@ def test_the_mean_under_the_null_is_at_most_one(rate: float, limit: float) -> No
     chances = [math.comb(10, k) * rate**k * (1 - rate) ** (10 - k) for k in range(11)]
     harm = health = 0.0
     for errors, chance in enumerate(chances):
-        test = ErrorRateSlo(slo=limit, clumping=0)
+        test = ErrorRateSlo(slo=limit, autocorrelation=0)
         test.update(10, errors)
         harm += chance * test.e_value
         health += chance * test.e_value_healthy
@@ -73,7 +73,7 @@ def test_batches_may_be_cut_anywhere() -> None:
 
 def test_it_goes_on_after_a_restart() -> None:
     """Settings and evidence survive JSON."""
-    test = ErrorRateSlo(0.01, 0.02, clumping=0.1, reserve=0.1)
+    test = ErrorRateSlo(0.01, 0.02, autocorrelation=0.1, reserve=0.1)
     test.update(100, 3)
 
     copy = ErrorRateSlo.from_dict(json.loads(json.dumps(test.to_dict())))
@@ -114,7 +114,7 @@ def test_the_interval_covers_the_rate_at_all_times() -> None:
     wrong = np.zeros(2)
     for _ in range(200):
         errors = np.cumsum(rng.binomial(50, 0.05, 20))
-        limits = np.array([rate_interval(k, 50 * (i + 1), clumping=0.0) for i, k in enumerate(errors)])
+        limits = np.array([rate_interval(k, 50 * (i + 1), autocorrelation=0.0) for i, k in enumerate(errors)])
         wrong += [limits[:, 0].max() > 0.05, limits[:, 1].min() < 0.05]
 
     assert (wrong / 200 <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / 200)).all()

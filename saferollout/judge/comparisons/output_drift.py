@@ -1,19 +1,20 @@
 """Do the candidate's answers look different from the live ones, where no request was answered by both?"""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.clumps import CLUMPING
-from saferollout.judge.event_rates import EventRates
-from saferollout.judge.two_sided import number
+from saferollout.judge.batch import Answers, Batch
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
+from saferollout.judge.betting.event_rates import EventRates
+from saferollout.judge.betting.two_sided import number
+from saferollout.judge.comparisons.comparison import Comparison
+from saferollout.judge.settings import Settings
 from saferollout.judge.verdict import Verdict
 
 Array = NDArray[np.float64]
-#: Labels or numbers, one for each request.
-Answers = Sequence[Any] | NDArray[Any]
 
 
 def bucket_borders(live_answers: ArrayLike, buckets: int = 8) -> list[float]:
@@ -34,7 +35,7 @@ def bucket_borders(live_answers: ArrayLike, buckets: int = 8) -> list[float]:
     return sorted(set(np.quantile(x, np.arange(1, buckets) / buckets).tolist()))
 
 
-class OutputDrift(EventRates):
+class OutputDrift(EventRates, Comparison):
     """An anytime-valid test that the distribution of answers differs: the fallback where there are no pairs.
 
     Answers fall into buckets fixed in advance (class labels, or numbers between borders). If the distributions differ,
@@ -43,36 +44,53 @@ class OutputDrift(EventRates):
     difference between those who were sent to either deployment for one of the models: traffic must be split at random.
 
     Args:
-        buckets: Class labels, or the borders between buckets of numbers, at least one.
-        numeric: Whether `buckets` are borders.
+        labels: The answers to count; all others count together.
+        borders: Or the borders between buckets of numbers. Exactly one of the two must hold something.
         alpha: The error probability of each direction, in (0, 1); shared by the buckets.
         margin: Harm is a bucket that fills more than 1 + margin times as often. At least 0.
         delta: Health is every bucket filling less than 1 + delta times as often. Above `margin`.
-        clumping: Lag-1 autocorrelation of answers to allow for, in [0, 1).
+        autocorrelation: Lag-1 autocorrelation of answers to allow for, in [0, 1).
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
 
     Raises:
-        ValueError: A setting lies outside its range, or there is no bucket.
+        ValueError: A setting lies outside its range, or there is neither a label nor a border, or both.
     """
+
+    name: ClassVar[str] = "output_drift"
+    section: ClassVar[str] = "output_drift"
 
     def __init__(
         self,
-        buckets: Sequence[Any],
         *,
-        numeric: bool = False,
+        labels: Sequence[Any] = (),
+        borders: Sequence[float] = (),
         alpha: float = 0.05,
         margin: float = 0.25,
         delta: float = 0.5,
-        clumping: float = CLUMPING,
+        autocorrelation: float = AUTOCORRELATION,
         reserve: float = 0.25,
     ) -> None:
-        if not buckets:
-            msg = "output drift needs at least one bucket"
+        if bool(labels) == bool(borders):
+            msg = "output drift needs at least one bucket: either labels or borders"
             raise ValueError(msg)
-        self.buckets = sorted(float(border) for border in buckets) if numeric else list(dict.fromkeys(buckets))
-        self.numeric = numeric
+        self.labels = list(dict.fromkeys(labels))
+        self.borders = sorted(float(border) for border in borders)
         # One more for the rest: above the last border, or a label that was never seen.
-        super().__init__(len(self.buckets) + 1, alpha, margin, delta, clumping=clumping, reserve=reserve)
+        super().__init__(
+            len(self.labels or self.borders) + 1, alpha, margin, delta, autocorrelation=autocorrelation, reserve=reserve
+        )
+
+    @classmethod
+    def from_config(cls, settings: Settings) -> Self | None:
+        """Return the comparison, or `None` if it is off."""
+        section = settings.comparisons.get(cls.section)
+        if section is None:
+            return None
+        return cls(alpha=settings.alpha, autocorrelation=settings.autocorrelation, **section)
+
+    def take(self, batch: Batch) -> None:
+        """Take in the answers of both deployments."""
+        self.update(batch.candidate_answers, batch.live_answers)
 
     def update(self, candidate_answers: Answers, live_answers: Answers) -> Verdict:
         """Take in the answers of one batch (over the same time, lengths may differ) and return the verdict."""
@@ -84,11 +102,11 @@ class OutputDrift(EventRates):
 
     def _fill(self, answers: Answers) -> Array:
         """How many answers fall into each bucket, shape (K,)."""
-        if self.numeric:
-            where = np.searchsorted(self.buckets, np.asarray(answers, dtype=np.float64))  # NaN sorts last
+        if self.borders:
+            where = np.searchsorted(self.borders, np.asarray(answers, dtype=np.float64))  # NaN sorts last
         else:
-            index = {label: k for k, label in enumerate(self.buckets)}
-            where = np.array([index.get(answer, len(self.buckets)) for answer in answers], dtype=np.int64)
+            index = {label: k for k, label in enumerate(self.labels)}
+            where = np.array([index.get(answer, len(self.labels)) for answer in answers], dtype=np.int64)
         return np.bincount(where, minlength=self._kinds).astype(np.float64)
 
     @property
@@ -106,15 +124,14 @@ class OutputDrift(EventRates):
         )
 
     def _name(self, bucket: int) -> str:
-        last = len(self.buckets)
-        if not self.numeric:
-            return "another label" if bucket == last else repr(self.buckets[bucket])
+        if self.labels:
+            return "another label" if bucket == len(self.labels) else repr(self.labels[bucket])
         if bucket == 0:
-            return f"at most {self.buckets[0]:.4g}"
-        if bucket == last:
-            return f"above {self.buckets[-1]:.4g}"
-        return f"in ({self.buckets[bucket - 1]:.4g}, {self.buckets[bucket]:.4g}]"
+            return f"at most {self.borders[0]:.4g}"
+        if bucket == len(self.borders):
+            return f"above {self.borders[-1]:.4g}"
+        return f"in ({self.borders[bucket - 1]:.4g}, {self.borders[bucket]:.4g}]"
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {"buckets": self.buckets, "numeric": self.numeric, **super().settings()}
+        return {"labels": self.labels, "borders": self.borders, **super().settings()}

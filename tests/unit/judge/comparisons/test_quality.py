@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saferollout.judge import PairedLoss, Verdict
-from saferollout.judge.event_rates import HARM_RATIOS
+from saferollout.judge import Quality, Verdict
+from saferollout.judge.betting.event_rates import HARM_RATIOS
 
 
 def test_zeros_and_ones_make_a_sign_test() -> None:
     """Three pairs worse, one better, many ties: the mean over θ of a³·b with a = 2θ/(θ+1), b = 2/(θ+1)."""
-    test = PairedLoss(clumping=0, reserve=0)
+    test = Quality(autocorrelation=0, reserve=0)
 
     test.update([1, 1, 1, 0, 0, 1], [0, 0, 0, 1, 0, 1])
 
@@ -25,7 +25,7 @@ def test_zeros_and_ones_make_a_sign_test() -> None:
 
 def test_a_margin_costs_by_the_pair() -> None:
     """With a margin of m each pair costs exp(−(a−1)·m), whether it differs or not."""
-    test = PairedLoss(margin=0.1, tolerance=0.2, clumping=0, reserve=0)
+    test = Quality(margin=0.1, tolerance=0.2, autocorrelation=0, reserve=0)
 
     test.update([1, 0], [0, 0])
 
@@ -34,15 +34,18 @@ def test_a_margin_costs_by_the_pair() -> None:
 
 
 @given(
-    worse=st.floats(0, 0.5), better=st.floats(0, 0.5), size=st.floats(0.1, 1), margin=st.floats(0, 0.5),
-)  # fmt: skip
+    worse=st.floats(0, 0.5),
+    better=st.floats(0, 0.5),
+    size=st.floats(0.1, 1),
+    margin=st.floats(0, 0.5),
+)
 def test_the_mean_under_the_null_is_at_most_one(worse: float, better: float, size: float, margin: float) -> None:
     """Over all outcomes of four pairs (worse, better or even by some size) no wealth exceeds one on its null's side."""
     outcomes = [(size, 0.0, worse), (0.0, size, better), (0.3, 0.3, 1 - worse - better)]
     tolerance = margin + 0.1
     harm = health = 0.0
     for pairs in itertools.product(outcomes, repeat=4):
-        test = PairedLoss(margin=margin, tolerance=tolerance, clumping=0)
+        test = Quality(margin=margin, tolerance=tolerance, autocorrelation=0)
         test.update([pair[0] for pair in pairs], [pair[1] for pair in pairs])
         chance = math.prod(pair[2] for pair in pairs)
         harm += chance * test.e_value
@@ -56,7 +59,7 @@ def test_the_mean_under_the_null_is_at_most_one(worse: float, better: float, siz
 def test_worse_answers_are_caught_and_equal_ones_proven() -> None:
     """A model wrong twice as often is harmful; one that is right as often is proven so within the tolerance."""
     rng = np.random.default_rng(9)
-    worse, same = PairedLoss(), PairedLoss(tolerance=0.05)
+    worse, same = Quality(), Quality(tolerance=0.05)
 
     worse.update(rng.random(2000) < 0.2, rng.random(2000) < 0.1)
     losses = rng.random(4000) < 0.1
@@ -68,7 +71,7 @@ def test_worse_answers_are_caught_and_equal_ones_proven() -> None:
 
 def test_the_limits_hold_the_difference() -> None:
     """The interval contains the observed difference, excludes zero once harm is shown, and is all of it before data."""
-    test = PairedLoss(reserve=0)
+    test = Quality(reserve=0)
     assert test.interval == (-1.0, 1.0)
 
     test.update([1] * 60 + [0] * 240, [0] * 300)
@@ -83,10 +86,10 @@ def test_the_limits_hold_the_difference() -> None:
 
 def test_it_goes_on_after_a_restart() -> None:
     """Evidence survives JSON, and portions do not matter."""
-    test = PairedLoss(0.01, 0.01, 0.05, clumping=0.1)
+    test = Quality(0.01, 0.01, 0.05, autocorrelation=0.1)
     test.update([1, 0, 0.5], [0, 0, 1])
 
-    copy = PairedLoss.from_dict(json.loads(json.dumps(test.to_dict())))
+    copy = Quality.from_dict(json.loads(json.dumps(test.to_dict())))
     test.update([1], [0])
     copy.update([1], [0])
 
@@ -97,7 +100,7 @@ def test_long_portions_equal_short_ones() -> None:
     """Without a reserve two hundred pairs at once give what they give one by one."""
     rng = np.random.default_rng(10)
     candidate, live = rng.random(200), rng.random(200)
-    once, often = PairedLoss(reserve=0), PairedLoss(reserve=0)
+    once, often = Quality(reserve=0), Quality(reserve=0)
 
     once.update(candidate, live)
     for pair in zip(candidate, live, strict=True):
@@ -109,7 +112,7 @@ def test_long_portions_equal_short_ones() -> None:
 
 def test_impossible_losses_are_refused() -> None:
     """Losses outside [0, 1], and of different number, are refused; none are no evidence."""
-    test = PairedLoss()
+    test = Quality()
 
     with pytest.raises(ValueError, match="candidate losses must lie in"):
         test.update([2], [0])
@@ -121,7 +124,7 @@ def test_impossible_losses_are_refused() -> None:
 
 def test_the_forecast_tells_the_direction() -> None:
     """More pairs worse than better point to harm."""
-    test = PairedLoss()
+    test = Quality()
     test.update([1] * 5 + [0] * 95, [0] * 98 + [1] * 2)
 
     harm, health = test.exposure_until()

@@ -8,9 +8,9 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from saferollout.judge import RankShift, Verdict
-from saferollout.judge.bounded_mean import STAKES
-from saferollout.judge.rank_shift import chance_of_slower
+from saferollout.judge import LatencyShift, Verdict
+from saferollout.judge.betting.bounded_mean import STAKES
+from saferollout.judge.comparisons.latency_shift import chance_of_slower
 
 
 def test_the_chance_of_slower_counts_pairs() -> None:
@@ -20,7 +20,7 @@ def test_the_chance_of_slower_counts_pairs() -> None:
 
 def test_harm_and_health_are_averages_of_capital_processes() -> None:
     """Two blocks with U = 1 and ¾: the products of 1 + c(U/μ − 1), in fractions."""
-    test = RankShift(delta=0.5, block=2, gap=0, reserve=0)
+    test = LatencyShift(delta=0.5, block=2, gap=0, reserve=0)
 
     test.update([3, 3], [1, 2])
     test.update([3, 2], [1, 2.5])
@@ -37,7 +37,7 @@ def test_the_mean_is_one_if_the_deployments_are_alike() -> None:
     """Over all ways to deal five latencies to two candidate and three live requests, E is one on average."""
     values = []
     for order in itertools.permutations(range(5)):
-        test = RankShift(block=2, gap=0)
+        test = LatencyShift(block=2, gap=0)
         test.update(order[:2], order[2:])
         values.append(test.e_value)
 
@@ -46,7 +46,7 @@ def test_the_mean_is_one_if_the_deployments_are_alike() -> None:
 
 def test_portions_do_not_matter_for_blocks_that_are_filled_together() -> None:
     """A block that fills over several updates equals one that comes at once."""
-    once, often = RankShift(gap=0), RankShift(gap=0)
+    once, often = LatencyShift(gap=0), LatencyShift(gap=0)
 
     once.update([5, 1, 4, 2, 6], [3, 3.5])
     for candidate, live in (([5, 1], [3]), ([4, 2], []), ([6], [3.5])):
@@ -58,7 +58,7 @@ def test_portions_do_not_matter_for_blocks_that_are_filled_together() -> None:
 
 def test_a_full_block_waits_for_a_live_request() -> None:
     """Without live requests of the same time nothing is compared."""
-    test = RankShift(block=2, gap=0)
+    test = LatencyShift(block=2, gap=0)
 
     test.update([1, 2, 3, 4], [])
     assert test.blocks == 0
@@ -69,7 +69,7 @@ def test_a_full_block_waits_for_a_live_request() -> None:
 def test_slower_is_caught_and_the_same_is_not() -> None:
     """A shift by 25 % is harmful within a thousand requests; the same distribution with drift is not."""
     rng = np.random.default_rng(7)
-    slower, same = RankShift(), RankShift()
+    slower, same = LatencyShift(), LatencyShift()
 
     for level in np.linspace(4.0, 5.0, 100):
         slower.update(1.25 * rng.lognormal(level, 0.5, 10), rng.lognormal(level, 0.5, 90))
@@ -91,7 +91,7 @@ def test_false_alarms_stay_below_alpha_for_autocorrelated_latencies() -> None:
         return np.exp(x)
 
     alarms = sum(
-        RankShift().update(candidate, live) is Verdict.HARMFUL
+        LatencyShift().update(candidate, live) is Verdict.HARMFUL
         for candidate, live in zip(correlated((600, 1500)), correlated((600, 4500)), strict=True)
     )
 
@@ -100,7 +100,7 @@ def test_false_alarms_stay_below_alpha_for_autocorrelated_latencies() -> None:
 
 def test_warm_up_is_left_out() -> None:
     """The candidate's first requests do not count, nor do those after new instances have started."""
-    test = RankShift(block=1, gap=0, warm_up=2)
+    test = LatencyShift(block=1, gap=0, warm_up=2)
 
     test.update([9, 9, 1], [2])
     assert test.candidate_requests == 1
@@ -113,10 +113,10 @@ def test_warm_up_is_left_out() -> None:
 
 def test_it_goes_on_after_a_restart() -> None:
     """An open block survives JSON."""
-    test = RankShift(0.01, 0.1, 0.6, block=3, gap=1, warm_up=1)
+    test = LatencyShift(0.01, 0.1, 0.6, block=3, gap=1, warm_up=1)
     test.update([1, 2, 3], [4, 5])
 
-    copy = RankShift.from_dict(json.loads(json.dumps(test.to_dict())))
+    copy = LatencyShift.from_dict(json.loads(json.dumps(test.to_dict())))
     test.update([4, 5, 6], [1, 9])
     copy.update([4, 5, 6], [1, 9])
 
@@ -125,7 +125,7 @@ def test_it_goes_on_after_a_restart() -> None:
 
 def test_the_forecast_tells_the_direction() -> None:
     """Before data there is none; slower points to harm only."""
-    test = RankShift()
+    test = LatencyShift()
     assert test.exposure_until() == (None, None)
 
     for _ in range(3):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saferollout.judge.wealth import RELEASE_SCALE, Wealth, as_e_value
+from saferollout.judge.betting.wealth import RELEASE_SCALE, Wealth, as_e_value
 
 
 def test_it_starts_at_one() -> None:

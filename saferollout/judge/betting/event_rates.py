@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.clumps import CLUMPING, declump
-from saferollout.judge.counts import check_fraction, merge_one_armed
-from saferollout.judge.two_sided import TwoSided, exposure_until
-from saferollout.judge.wealth import Wealth
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION, allow_for_runs
+from saferollout.judge.betting.counts import check_fraction, merge_one_armed
+from saferollout.judge.betting.two_sided import TwoSided, exposure_until
+from saferollout.judge.betting.wealth import Wealth
 
 Array = NDArray[np.float64]
 
@@ -20,13 +20,13 @@ HEALTH_RATIOS = np.array([1.0, 0.5, 0.1])
 HEALTH_WEIGHTS = np.array([0.5, 0.25, 0.25])
 
 
-def log_bets(null: ArrayLike, alternative: ArrayLike, share: ArrayLike, clumping: float) -> tuple[Array, Array]:
+def log_bets(null: ArrayLike, alternative: ArrayLike, share: ArrayLike, autocorrelation: float) -> tuple[Array, Array]:
     """Return what one candidate event and one live event add to log E(θ₁, θ₀).
 
     With ρ the candidate's share of a batch's requests and d(θ) = ρθ + 1 − ρ, an event is the candidate's with
     probability ρθ/d(θ). The likelihood ratio of θ₁ against θ₀ is a = (θ₁/d(θ₁)) / (θ₀/d(θ₀)) for a candidate's
     event and b = d(θ₀)/d(θ₁) for a live one (cf. Lindon & Malek 2022, arXiv 2011.03567); both are then made safe
-    against clumps (`saferollout.judge.clumps`).
+    against runs (`saferollout.judge.betting.autocorrelation`).
 
     Whatever the live rate p of the batch: under a rate ratio θ ≤ θ₀ < θ₁ the batch multiplies E by
     (1 + θp(a−1))^n_c · (1 + p(b−1))^n_b ≤ exp(n·p·[ρθ(a−1) + (1−ρ)(b−1)]) on average, and the bracket is zero at
@@ -36,7 +36,7 @@ def log_bets(null: ArrayLike, alternative: ArrayLike, share: ArrayLike, clumping
         null: θ₀.
         alternative: θ₁.
         share: ρ, strictly between 0 and 1.
-        clumping: Lag-1 autocorrelation to allow for, in [0, 1).
+        autocorrelation: Lag-1 autocorrelation to allow for, in [0, 1).
 
     Returns:
         log a' and log b' in the shape that the first three arguments broadcast to.
@@ -44,11 +44,11 @@ def log_bets(null: ArrayLike, alternative: ArrayLike, share: ArrayLike, clumping
     theta0, theta1, rho = (np.asarray(value, dtype=np.float64) for value in (null, alternative, share))
     b = (1.0 + rho * (theta0 - 1.0)) / (1.0 + rho * (theta1 - 1.0))
     a = b * (theta1 / theta0)
-    return np.log(declump(a, clumping)), np.log(declump(b, clumping))
+    return np.log(allow_for_runs(a, autocorrelation)), np.log(allow_for_runs(b, autocorrelation))
 
 
 class EventRates(TwoSided):
-    """The e-processes over rate ratios for K kinds of events, which `RateRatio` and `Latency` are made of.
+    """The e-processes over rate ratios for K kinds of events, which `ErrorRate` and `Latency` are made of.
 
     Harm is the average over the K kinds of the mixture over `HARM_RATIOS`, so the kinds share one α; health must be
     proven for every kind (its e-value is the smallest), which needs no sharing. Batches with requests of one deployment
@@ -59,7 +59,7 @@ class EventRates(TwoSided):
         alpha: The error probability of each direction, in (0, 1).
         margin: Harm is a rate ratio above 1 + margin. At least 0.
         delta: Health is a rate ratio below 1 + delta. Above `margin`.
-        clumping: Lag-1 autocorrelation of events to allow for, in [0, 1).
+        autocorrelation: Lag-1 autocorrelation of events to allow for, in [0, 1).
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
 
     Raises:
@@ -75,12 +75,12 @@ class EventRates(TwoSided):
         margin: float,
         delta: float,
         *,
-        clumping: float = CLUMPING,
+        autocorrelation: float = AUTOCORRELATION,
         reserve: float = 0.25,
     ) -> None:
         self.margin = check_fraction("margin", margin, high=math.inf, closed=True)
         self.delta = check_fraction("delta", delta, low=self.margin, high=math.inf)
-        self.clumping = check_fraction("clumping", clumping, closed=True)
+        self.autocorrelation = check_fraction("autocorrelation", autocorrelation, closed=True)
         self.reserve = check_fraction("reserve", reserve, closed=True)
         null = 1.0 + self.margin
         ratios = HARM_RATIOS[null < HARM_RATIOS]
@@ -147,21 +147,21 @@ class EventRates(TwoSided):
             self._pending = merged[:, -1].copy()
             merged = merged[:, :-1]
         exposure = np.array([before]) if single else before + np.cumsum(merged[0]) - merged[0]
-        told = merged[2:].any(axis=0)
-        if told.all() and told.size:
+        has_events = merged[2:].any(axis=0)
+        if has_events.all() and has_events.size:
             self._advance(merged, exposure)
-        elif told.any():
-            self._advance(merged[:, told], exposure[told])
+        elif has_events.any():
+            self._advance(merged[:, has_events], exposure[has_events])
 
     def _advance(self, batches: Array, exposure: Array) -> None:
         """Bet on two-armed batches that hold events."""
         share = (batches[0] / (batches[0] + batches[1]))[:, np.newaxis]
         candidate = batches[2 : 2 + self._kinds].T[:, :, np.newaxis]
         live = batches[2 + self._kinds :].T[:, :, np.newaxis]
-        log_a, log_b = log_bets(self._nulls, self._alternatives, share, self.clumping)
+        log_a, log_b = log_bets(self._nulls, self._alternatives, share, self.autocorrelation)
         returns = candidate * log_a[:, np.newaxis, :] + live * log_b[:, np.newaxis, :]
         harm, health = returns[:, :, : self._harm_ratios.size], returns[:, :, self._harm_ratios.size :]
-        self._take(harm.reshape(len(exposure), -1), health.reshape(len(exposure), -1), exposure)
+        self._play(harm.reshape(len(exposure), -1), health.reshape(len(exposure), -1), exposure)
 
     def _growth(self) -> tuple[Array, Array]:
         n_c, n_b = self.candidate_requests, self.live_requests
@@ -171,7 +171,7 @@ class EventRates(TwoSided):
         # Half an event is added to each count, so that none yet is not taken for never.
         candidate = ((self._candidate_events + 0.5) / (n_c + 1.0))[:, np.newaxis]
         live = ((self._live_events + 0.5) / (n_b + 1.0))[:, np.newaxis] * (n_b / n_c)
-        log_a, log_b = log_bets(self._nulls, self._alternatives, share, self.clumping)
+        log_a, log_b = log_bets(self._nulls, self._alternatives, share, self.autocorrelation)
         growth = candidate * log_a + live * log_b
         return growth[:, : self._harm_ratios.size].ravel(), growth[:, self._harm_ratios.size :].ravel()
 
@@ -193,7 +193,7 @@ class EventRates(TwoSided):
             "alpha": self.alpha,
             "margin": self.margin,
             "delta": self.delta,
-            "clumping": self.clumping,
+            "autocorrelation": self.autocorrelation,
             "reserve": self.reserve,
         }
 

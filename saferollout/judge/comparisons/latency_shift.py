@@ -1,16 +1,20 @@
 """Is a typical request slower on the candidate than on the live deployment?"""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.allowance import Allowance
-from saferollout.judge.bounded_mean import STAKES
-from saferollout.judge.counts import check_fraction, check_latencies
-from saferollout.judge.two_sided import TwoSided, number
+from saferollout.judge.batch import Batch
+from saferollout.judge.betting.allowance import Allowance
+from saferollout.judge.betting.bounded_mean import STAKES
+from saferollout.judge.betting.counts import check_fraction, check_latencies
+from saferollout.judge.betting.two_sided import number
+from saferollout.judge.betting.wealth import Wealth
+from saferollout.judge.comparisons.comparison import Comparison
+from saferollout.judge.comparisons.latency import Latency
+from saferollout.judge.settings import Settings
 from saferollout.judge.verdict import Verdict
-from saferollout.judge.wealth import Wealth
 
 Array = NDArray[np.float64]
 
@@ -31,7 +35,7 @@ def chance_of_slower(candidate: Array, live: Array) -> Array:
     return np.asarray(((c > b).mean(axis=(1, 2)) + (c >= b).mean(axis=(1, 2))) / 2)
 
 
-class RankShift(TwoSided):
+class LatencyShift(Comparison):
     """An anytime-valid Mann-Whitney test: the candidate's latencies against concurrent live ones, block by block.
 
     Of each block of `block` candidate requests and the live ones of the same time, U is the chance that the
@@ -60,6 +64,8 @@ class RankShift(TwoSided):
         ValueError: A setting lies outside its range.
     """
 
+    name: ClassVar[str] = "latency_shift"
+    section: ClassVar[str] = Latency.section
     _carried: ClassVar[tuple[str, ...]] = (
         "candidate_requests",
         "blocks",
@@ -102,9 +108,28 @@ class RankShift(TwoSided):
         self._candidate: list[float] = []
         self._live: list[float] = []
 
+    @classmethod
+    def from_config(cls, settings: Settings) -> Self | None:
+        """Return the comparison wherever `Latency` is on: it needs no cut points, but goes with them."""
+        latency = Latency.from_config(settings)
+        if latency is None:
+            return None
+        return cls(
+            settings.alpha,
+            # Ranks have a scale that ends at one: beyond it no delta says anything.
+            delta=min(settings.no_worse_than, 0.95),
+            warm_up=latency.warm_up,
+            slack=latency.allowance.share,
+            slack_ms=latency.allowance.ms,
+        )
+
     def start_warm_up(self) -> None:
         """Leave out the candidate's next `warm_up` requests: new instances have just started."""
         self._cold = self.warm_up
+
+    def take(self, batch: Batch) -> None:
+        """Take in the latencies of both deployments."""
+        self.update(batch.candidate_latencies_ms, batch.live_latencies_ms)
 
     def update(self, candidate_ms: ArrayLike, live_ms: ArrayLike) -> Verdict:
         """Take in the latencies of one batch in ms (shapes (T,) and (S,), each in order), return the verdict.
@@ -142,7 +167,7 @@ class RankShift(TwoSided):
         self._total += float(chances.sum())
         self._squares += float((chances**2).sum())
         harm, health = self._returns(chances)
-        self._take(harm, health, exposure)
+        self._play(harm, health, exposure)
 
     def _returns(self, chances: Array) -> tuple[Array, Array]:
         u = chances[:, np.newaxis]

@@ -2,23 +2,30 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.allowance import Allowance
-from saferollout.judge.clumps import CLUMPING
-from saferollout.judge.counts import check_latencies
-from saferollout.judge.event_rates import EventRates
-from saferollout.judge.quantiles import LatencyHistogram
-from saferollout.judge.two_sided import number
+from saferollout.evidence import Check
+from saferollout.judge.batch import Batch
+from saferollout.judge.betting.allowance import Allowance
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
+from saferollout.judge.betting.counts import check_latencies
+from saferollout.judge.betting.event_rates import EventRates
+from saferollout.judge.betting.quantiles import LatencyHistogram
+from saferollout.judge.betting.two_sided import number
+from saferollout.judge.comparisons.comparison import Comparison
+from saferollout.judge.history import History
+from saferollout.judge.plots import CANDIDATE, LIVE, Plot, close_figure, open_figure
+from saferollout.judge.settings import Settings
 from saferollout.judge.verdict import Verdict
 
 Array = NDArray[np.float64]
 
 #: The quantiles of the live deployment's latency that make good cut points.
 CUT_QUANTILES = (0.5, 0.9, 0.95, 0.99)
+_PLOT_QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
 
 def cut_points_ms(live_latencies_ms: ArrayLike) -> list[float]:
@@ -37,7 +44,7 @@ def cut_points_ms(live_latencies_ms: ArrayLike) -> list[float]:
     return sorted(set(np.quantile(x, CUT_QUANTILES).tolist()))
 
 
-class Latency(EventRates):
+class Latency(EventRates, Comparison):
     """An anytime-valid test that requests exceed cut points more often on the candidate.
 
     For each cut point L, "slower than L" is an event like an error, and `EventRates` compares how often it happens; the
@@ -57,7 +64,7 @@ class Latency(EventRates):
         margin: Harm is exceeding a cut point more than 1 + margin times as often. At least 0.
         delta: Health is exceeding every cut point less than 1 + delta times as often. Above `margin`.
         warm_up: The candidate's requests to leave out at the start.
-        clumping: Lag-1 autocorrelation of slow requests to allow for, in [0, 1).
+        autocorrelation: Lag-1 autocorrelation of slow requests to allow for, in [0, 1).
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
         slack: The share by which the candidate may be slower (see `Allowance`), at least 0.
         slack_ms: The time in ms by which it may be slower, whichever is larger, at least 0.
@@ -67,6 +74,9 @@ class Latency(EventRates):
         ValueError: A setting lies outside its range, or there is no cut point.
     """
 
+    name: ClassVar[str] = "latency"
+    section: ClassVar[str] = "latency"
+
     def __init__(
         self,
         cut_points_ms: Sequence[float],
@@ -75,7 +85,7 @@ class Latency(EventRates):
         delta: float = 0.5,
         *,
         warm_up: int = 0,
-        clumping: float = CLUMPING,
+        autocorrelation: float = AUTOCORRELATION,
         reserve: float = 0.25,
         slack: float = 0.0,
         slack_ms: float = 0.0,
@@ -91,7 +101,7 @@ class Latency(EventRates):
         if warm_up < 0:
             msg = f"warm_up must be ≥ 0, not {warm_up!r}"
             raise ValueError(msg)
-        super().__init__(self._live_limits.size, alpha, margin, delta, clumping=clumping, reserve=reserve)
+        super().__init__(self._live_limits.size, alpha, margin, delta, autocorrelation=autocorrelation, reserve=reserve)
         self.allowance = Allowance(slack, slack_ms)
         self._candidate_limits = np.array([*self.allowance.on(np.array(self.cut_points_ms)), *slo])
         self.warm_up = int(warm_up)
@@ -99,9 +109,24 @@ class Latency(EventRates):
         self.candidate = LatencyHistogram()
         self.live = LatencyHistogram()
 
+    @classmethod
+    def from_config(cls, settings: Settings) -> Self | None:
+        """Return the comparison, or `None` if it is off, or neither cut points nor a limit are known."""
+        section = settings.comparisons.get(cls.section)
+        if section is None or not (settings.cut_points_ms or section.get("slo_ms") is not None):
+            return None
+        delta = settings.no_worse_than
+        return cls(
+            settings.cut_points_ms, settings.alpha, delta=delta, autocorrelation=settings.autocorrelation, **section
+        )
+
     def start_warm_up(self) -> None:
         """Leave out the candidate's next `warm_up` requests: new instances have just started."""
         self._cold = self.warm_up
+
+    def take(self, batch: Batch) -> None:
+        """Take in the latencies of both deployments."""
+        self.update(batch.candidate_latencies_ms, batch.live_latencies_ms)
 
     def update(self, candidate_ms: ArrayLike, live_ms: ArrayLike) -> Verdict:
         """Take in the latencies of one batch in ms (shapes (T,) and (S,), over the same time), return the verdict.
@@ -164,6 +189,43 @@ class Latency(EventRates):
             f"against {live:.1%} of the live ones longer than {self._live_limits[worst]:.4g} ms {tail}"
         )
 
+    def rows(self) -> list[Check]:
+        """Return the median and the 95th percentile, once both deployments have some."""
+        if not (self.candidate.requests and self.live.requests):
+            return []
+        candidate, live = (
+            f"{arm.quantile(0.5):.0f} / {arm.quantile(0.95):.0f} ms" for arm in (self.candidate, self.live)
+        )
+        return [Check(check="latency p50 / p95", passed=None, candidate=candidate, live=live, limit="")]
+
+    def plot(self, _history: History, /) -> Plot:
+        """Return quantiles of latency so far, live against candidate, with bands."""
+        data: dict[str, Any] = {"quantiles": list(_PLOT_QUANTILES)}
+        figure, axes = open_figure("latency, ms")
+        for arm, histogram, colour, marker, shift in (
+            ("live", self.live, LIVE, "o", -0.08),
+            ("candidate", self.candidate, CANDIDATE, "s", 0.08),
+        ):
+            middles = [histogram.quantile(p) for p in _PLOT_QUANTILES]
+            bands = [histogram.band(p, self.alpha) for p in _PLOT_QUANTILES]
+            data[arm] = {
+                "quantile_ms": [_finite(middle) for middle in middles],
+                "low_ms": [_finite(low) for low, _ in bands],
+                "high_ms": [_finite(high) for _, high in bands],
+            }
+            # A band without an upper end is drawn up to twice the quantile.
+            errors = [
+                [middle - low for middle, (low, _) in zip(middles, bands, strict=True)],
+                [min(high, 2 * middle) - middle for middle, (_, high) in zip(middles, bands, strict=True)],
+            ]
+            where = [index + shift for index in range(len(middles))]
+            if histogram.requests:
+                axes.errorbar(where, middles, yerr=errors, color=colour, fmt=marker, capsize=4, label=arm)
+        axes.set_xticks(range(len(_PLOT_QUANTILES)), [f"p{100 * p:g}" for p in _PLOT_QUANTILES])
+        axes.set_xlabel("")
+        axes.set_ylim(bottom=0)
+        return close_figure(self.name, "Latency", figure, axes, data)
+
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
@@ -194,3 +256,7 @@ def _exceed(latencies_ms: Array, limits_ms: Array) -> Array:
     """How many latencies exceed each limit, shape (K,)."""
     at_most = np.searchsorted(np.sort(latencies_ms), limits_ms, side="right")
     return (latencies_ms.size - at_most).astype(np.float64)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,4 +1,4 @@
-"""Bets that stay fair when errors come in clumps.
+"""Bets that stay fair when errors come in runs.
 
 The likelihood ratios of this package assume that, given the rates, requests fail independently of each other. Real
 errors do not: a bad instance fails several requests in a row. With lag-1 autocorrelation *r* the errors of one
@@ -14,7 +14,8 @@ function E[z^S] = (1−r)z / (1−rz), and (1−r)a' / (1−ra') = a has the sol
 With it a fair bet on independent errors turns into a fair bet on runs; for r = 0 nothing changes, and however large
 *a* is, no error pays more than 1/r. For a two-state Markov chain (stationary rate p, lag-1 autocorrelation r) the
 growth rate of the resulting process under the null is at most zero for every p, not only in the limit of rare
-errors; ``tests/unit/judge/test_clumps.py`` computes it as the eigenvalue of the chain's transfer matrix.
+errors; `tests/unit/judge/betting/test_autocorrelation.py` computes it as the eigenvalue of the chain's transfer
+matrix.
 """
 
 from typing import TypeVar
@@ -22,17 +23,17 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-#: The autocorrelation that the tests allow for unless told otherwise.
-CLUMPING = 0.3
+#: The autocorrelation that the tests allow for by default.
+AUTOCORRELATION = 0.3
 
 FloatOrArray = TypeVar("FloatOrArray", float, NDArray[np.float64])
 
 
-def declump(factor: FloatOrArray, clumping: float) -> FloatOrArray:
+def allow_for_runs(factor: FloatOrArray, autocorrelation: float) -> FloatOrArray:
     """Return the factor per error whose mean over a geometric run of errors is `factor`.
 
     Args:
         factor: What one independent error would multiply the wealth by, > 0; a number or an array.
-        clumping: The lag-1 autocorrelation r of one deployment's errors, 0 ≤ r < 1.
+        autocorrelation: The lag-1 autocorrelation r of one deployment's errors, 0 ≤ r < 1.
     """
-    return factor / (1.0 - clumping + clumping * factor)
+    return factor / (1.0 - autocorrelation + autocorrelation * factor)

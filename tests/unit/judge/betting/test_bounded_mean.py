@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saferollout.judge import BoundedMean, PredictionDrift, Verdict
-from saferollout.judge.bounded_mean import STAKES
+from saferollout.judge.betting.bounded_mean import STAKES
 
 
 def test_harm_is_the_average_of_capital_processes_over_blocks() -> None:
@@ -48,7 +48,7 @@ def test_the_mean_under_the_null_is_at_most_one(mean: float, limit: float) -> No
     harm = health = 0.0
     for values in itertools.product((0, 1), repeat=6):
         chance = math.prod(mean if value else 1 - mean for value in values)
-        test = BoundedMean(limit=limit, block=2, gap=0, clumping=0)
+        test = BoundedMean(limit=limit, block=2, gap=0, autocorrelation=0)
         test.update(values)
         harm += chance * test.e_value
         health += chance * test.e_value_healthy

@@ -6,12 +6,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.clumps import CLUMPING
-from saferollout.judge.counts import check_fraction
-from saferollout.judge.intervals import BELOW, BELOW_WEIGHTS, log_returns, rate_interval
-from saferollout.judge.two_sided import TwoSided
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
+from saferollout.judge.betting.counts import check_fraction
+from saferollout.judge.betting.intervals import BELOW, BELOW_WEIGHTS, log_returns, rate_interval
+from saferollout.judge.betting.two_sided import TwoSided
+from saferollout.judge.betting.wealth import Wealth
 from saferollout.judge.verdict import Verdict
-from saferollout.judge.wealth import Wealth
 
 Array = NDArray[np.float64]
 
@@ -49,7 +49,7 @@ class BoundedMean(TwoSided):
     is harmless (only the mean of D̄ counts), and with lag-1 autocorrelation 0.3 the next block, three values on, hardly
     remembers the last (0.3³ = 0.03).
 
-    *Health*, mean < m: the bets of `saferollout.judge.error_rate_slo`, with the sum of D for the errors; as
+    *Health*, mean < m: the bets of `saferollout.judge.comparisons.error_rate_slo`, with the sum of D for the errors; as
     a^D ≤ 1 + D(a − 1) for D in [0, 1] they hold for fractions, too.
 
     Assumptions: given the past, the mean stays on one side of the limit, and dependence is short.
@@ -59,7 +59,7 @@ class BoundedMean(TwoSided):
         limit: m, in (0, 1).
         block: Values a bet, at least 1.
         gap: Values left out between two blocks, at least 0.
-        clumping: Lag-1 autocorrelation that the health test allows for, in [0, 1).
+        autocorrelation: Lag-1 autocorrelation that the health test allows for, in [0, 1).
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
 
     Raises:
@@ -75,13 +75,13 @@ class BoundedMean(TwoSided):
         *,
         block: int = 10,
         gap: int = 2,
-        clumping: float = CLUMPING,
+        autocorrelation: float = AUTOCORRELATION,
         reserve: float = 0.25,
     ) -> None:
         self.limit = check_fraction("limit", limit)
         self.block = int(check_fraction("block", block, low=1, high=math.inf, closed=True))
         self.gap = int(check_fraction("gap", gap, high=math.inf, closed=True))
-        self.clumping = check_fraction("clumping", clumping, closed=True)
+        self.autocorrelation = check_fraction("autocorrelation", autocorrelation, closed=True)
         self.reserve = check_fraction("reserve", reserve, closed=True)
         super().__init__(alpha, Wealth(np.full(STAKES.size, 1.0 / STAKES.size), self.reserve), Wealth(BELOW_WEIGHTS))
         self.count = 0
@@ -104,7 +104,7 @@ class BoundedMean(TwoSided):
         self.count += x.size
         self.total += float(x.sum())
         self._health.advance(
-            log_returns(self.limit, BELOW, np.array([float(x.size)]), x.sum(keepdims=True), self.clumping),
+            log_returns(self.limit, BELOW, np.array([float(x.size)]), x.sum(keepdims=True), self.autocorrelation),
             np.array([0.0]),
         )
         x = np.concatenate((self._open, x))
@@ -121,7 +121,7 @@ class BoundedMean(TwoSided):
             self._block_squares += float((means**2).sum())
             returns = np.log1p(STAKES * (means[:, np.newaxis] / self.limit - 1.0))
             exposure = done + period * np.arange(already, blocks, dtype=np.float64)
-            self._take(returns, np.empty((0, BELOW.size)), exposure)
+            self._play(returns, np.empty((0, BELOW.size)), exposure)
         self._open = x[(x.size // period) * period :].tolist()
         return self.verdict
 
@@ -138,7 +138,7 @@ class BoundedMean(TwoSided):
     @property
     def interval(self) -> tuple[float, float]:
         """Lower and upper limit on the mean, each of which holds at all times with probability 1 − α."""
-        return rate_interval(self.total, self.count, self.alpha, self.clumping)
+        return rate_interval(self.total, self.count, self.alpha, self.autocorrelation)
 
     @property
     def words(self) -> str:
@@ -156,7 +156,7 @@ class BoundedMean(TwoSided):
         variance = max(mean_square - self.mean**2, 0.0)
         harm = (np.log(y) - 0.5 * (STAKES / self.limit) ** 2 * variance / y**2) / (self.block + self.gap)
         one = np.ones(1)
-        return harm, log_returns(self.limit, BELOW, one, one * self.mean, self.clumping)[0]
+        return harm, log_returns(self.limit, BELOW, one, one * self.mean, self.autocorrelation)[0]
 
     def settings(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -165,6 +165,6 @@ class BoundedMean(TwoSided):
             "limit": self.limit,
             "block": self.block,
             "gap": self.gap,
-            "clumping": self.clumping,
+            "autocorrelation": self.autocorrelation,
             "reserve": self.reserve,
         }

@@ -1,19 +1,21 @@
 """Does the candidate answer worse than the live deployment, measured against the true answers?"""
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.bounded_mean import check_values
-from saferollout.judge.clumps import CLUMPING, declump
-from saferollout.judge.counts import check_fraction
-from saferollout.judge.event_rates import HARM_RATIOS
-from saferollout.judge.intervals import limit_between
-from saferollout.judge.two_sided import TwoSided
+from saferollout.judge.batch import Batch
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION, allow_for_runs
+from saferollout.judge.betting.bounded_mean import check_values
+from saferollout.judge.betting.counts import check_fraction
+from saferollout.judge.betting.event_rates import HARM_RATIOS
+from saferollout.judge.betting.intervals import limit_between
+from saferollout.judge.betting.wealth import Wealth
+from saferollout.judge.comparisons.comparison import Comparison
+from saferollout.judge.settings import Settings
 from saferollout.judge.verdict import Verdict
-from saferollout.judge.wealth import Wealth
 
 Array = NDArray[np.float64]
 
@@ -21,9 +23,11 @@ Array = NDArray[np.float64]
 _HARM = HARM_RATIOS
 _HEALTH = 1.0 / HARM_RATIOS
 _ROUND = 64
+#: How far above the margin the increase lies that health excludes, where the config gives the margin alone.
+_HEALTH_ABOVE_MARGIN = 0.02
 
 
-def log_returns(ratios: Array, worse: Array, better: Array, limit: ArrayLike, clumping: float) -> Array:
+def log_returns(ratios: Array, worse: Array, better: Array, limit: ArrayLike, autocorrelation: float) -> Array:
     """Return what pairs add to the log-wealth of bets that losses are `ratios` times more often worse than better.
 
     With a = 2θ/(θ+1) and b = 2/(θ+1) = 2 − a, and the loss difference D = D⁺ − D⁻ in [−1, 1], the bet multiplies by
@@ -35,36 +39,39 @@ def log_returns(ratios: Array, worse: Array, better: Array, limit: ArrayLike, cl
         worse: D⁺, shape (T,).
         better: D⁻, shape (T,).
         limit: m, times n where a row holds the sums over n pairs; a number or shape (T,).
-        clumping: Lag-1 autocorrelation to allow for, in [0, 1).
+        autocorrelation: Lag-1 autocorrelation to allow for, in [0, 1).
 
     Returns:
         Shape (T, J).
     """
     a = 2.0 * ratios / (ratios + 1.0)
-    log_a, log_b = np.log(declump(a, clumping)), np.log(declump(2.0 - a, clumping))
-    drift = np.asarray(limit, dtype=np.float64)[..., np.newaxis] * ((1.0 - a) * (1.0 - clumping))
+    log_a, log_b = np.log(allow_for_runs(a, autocorrelation)), np.log(allow_for_runs(2.0 - a, autocorrelation))
+    drift = np.asarray(limit, dtype=np.float64)[..., np.newaxis] * ((1.0 - a) * (1.0 - autocorrelation))
     return worse[:, np.newaxis] * log_a + better[:, np.newaxis] * log_b + drift
 
 
-class PairedLoss(TwoSided):
+class Quality(Comparison):
     """An anytime-valid test on requests with a known true answer that both deployments answered.
 
     Each answer has a loss in [0, 1] (0 right and 1 wrong, or an error divided by the largest that matters). *Harm*:
     the candidate's mean loss exceeds the live one by more than `margin`; *health*: by less than `tolerance`.
 
-    Assumption: differences of losses are independent but for runs with a lag-1 autocorrelation of at most `clumping`.
+    Assumption: differences of losses are independent but for runs with a lag-1 autocorrelation of at most
+    `autocorrelation`.
 
     Args:
         alpha: The error probability of each direction, in (0, 1).
         margin: The increase of the mean loss that is still harmless, in [0, 1).
         tolerance: The increase that health excludes, above `margin`, at most 1.
-        clumping: Lag-1 autocorrelation to allow for, in [0, 1).
+        autocorrelation: Lag-1 autocorrelation to allow for, in [0, 1).
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
 
     Raises:
         ValueError: A setting lies outside its range.
     """
 
+    name: ClassVar[str] = "quality"
+    section: ClassVar[str] = "quality"
     _carried: ClassVar[tuple[str, ...]] = ("pairs", "worse", "better", "candidate_loss", "live_loss")
 
     def __init__(
@@ -73,12 +80,12 @@ class PairedLoss(TwoSided):
         margin: float = 0.0,
         tolerance: float = 0.02,
         *,
-        clumping: float = CLUMPING,
+        autocorrelation: float = AUTOCORRELATION,
         reserve: float = 0.25,
     ) -> None:
         self.margin = check_fraction("margin", margin, closed=True)
         self.tolerance = check_fraction("tolerance", tolerance, low=self.margin, high=math.nextafter(1.0, 2.0))
-        self.clumping = check_fraction("clumping", clumping, closed=True)
+        self.autocorrelation = check_fraction("autocorrelation", autocorrelation, closed=True)
         self.reserve = check_fraction("reserve", reserve, closed=True)
         even = np.full(_HARM.size, 1.0 / _HARM.size)
         super().__init__(alpha, Wealth(even, self.reserve), Wealth(even))
@@ -88,6 +95,19 @@ class PairedLoss(TwoSided):
         self.better = 0.0
         self.candidate_loss = 0.0
         self.live_loss = 0.0
+
+    @classmethod
+    def from_config(cls, settings: Settings) -> Self | None:
+        """Return the comparison, or `None` if it is off."""
+        section = settings.comparisons.get(cls.section)
+        if section is None:
+            return None
+        tolerance = section["margin"] + _HEALTH_ABOVE_MARGIN
+        return cls(settings.alpha, tolerance=tolerance, autocorrelation=settings.autocorrelation, **section)
+
+    def take(self, batch: Batch) -> None:
+        """Take in the losses of pairs."""
+        self.update(batch.candidate_losses, batch.live_losses)
 
     def update(self, candidate_losses: ArrayLike, live_losses: ArrayLike) -> Verdict:
         """Take in the losses of pairs in order, each of shape (T,), and return the verdict.
@@ -114,9 +134,9 @@ class PairedLoss(TwoSided):
         self.better += float(better.sum())
         self.candidate_loss += float(candidate.sum())
         self.live_loss += float(live.sum())
-        self._take(
-            log_returns(_HARM, worse, better, self.margin * sizes, self.clumping),
-            log_returns(_HEALTH, worse, better, self.tolerance * sizes, self.clumping),
+        self._play(
+            log_returns(_HARM, worse, better, self.margin * sizes, self.autocorrelation),
+            log_returns(_HEALTH, worse, better, self.tolerance * sizes, self.autocorrelation),
             exposure,
         )
         return self.verdict
@@ -140,7 +160,7 @@ class PairedLoss(TwoSided):
         worse, better = np.array([self.worse]), np.array([self.better])
 
         def rejects(limit: float, ratios: Array) -> bool:
-            logs = log_returns(ratios, worse, better, self.pairs * limit, self.clumping)[0]
+            logs = log_returns(ratios, worse, better, self.pairs * limit, self.autocorrelation)[0]
             return float(np.logaddexp.reduce(logs)) - math.log(ratios.size) >= self._log_alarm
 
         return (
@@ -163,8 +183,8 @@ class PairedLoss(TwoSided):
         pairs = max(self.pairs, 1)
         worse, better = np.array([self.worse / pairs]), np.array([self.better / pairs])
         return (
-            log_returns(_HARM, worse, better, self.margin, self.clumping)[0],
-            log_returns(_HEALTH, worse, better, self.tolerance, self.clumping)[0],
+            log_returns(_HARM, worse, better, self.margin, self.autocorrelation)[0],
+            log_returns(_HEALTH, worse, better, self.tolerance, self.autocorrelation)[0],
         )
 
     def settings(self) -> dict[str, Any]:
@@ -173,6 +193,6 @@ class PairedLoss(TwoSided):
             "alpha": self.alpha,
             "margin": self.margin,
             "tolerance": self.tolerance,
-            "clumping": self.clumping,
+            "autocorrelation": self.autocorrelation,
             "reserve": self.reserve,
         }

@@ -1,22 +1,28 @@
 """Does the candidate fail more often than the live deployment?"""
 
 import math
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from saferollout.judge.clumps import CLUMPING
-from saferollout.judge.counts import check_count_arrays, check_counts
-from saferollout.judge.event_rates import EventRates
-from saferollout.judge.intervals import RatioBounds
-from saferollout.judge.two_sided import number
+from saferollout.evidence import Check
+from saferollout.judge.batch import Batch
+from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
+from saferollout.judge.betting.counts import check_count_arrays, check_counts
+from saferollout.judge.betting.event_rates import EventRates
+from saferollout.judge.betting.intervals import RatioBounds
+from saferollout.judge.betting.two_sided import number
+from saferollout.judge.comparisons.comparison import Comparison
+from saferollout.judge.history import History
+from saferollout.judge.plots import CANDIDATE, LIVE, Plot, close_figure, draw_rates, open_figure
+from saferollout.judge.settings import Settings
 from saferollout.judge.verdict import Verdict
 
 Array = NDArray[np.float64]
 
 
-class RateRatio(EventRates):
+class ErrorRate(EventRates, Comparison):
     """An anytime-valid test on the ratio θ of two error rates: the candidate's over the live deployment's.
 
     Two e-processes run at once:
@@ -28,19 +34,22 @@ class RateRatio(EventRates):
 
     Assumptions: within a batch the two deployments face the same mix of requests, so keep batches short (the base rate
     may change from batch to batch, freely), and errors of one deployment are independent but for runs with a lag-1
-    autocorrelation of at most `clumping`.
+    autocorrelation of at most `autocorrelation`.
 
     Args:
         alpha: The error probability of each direction, in (0, 1).
         margin: How much worse counts as harmless: harm is a ratio above 1 + margin. At least 0.
         delta: How much worse is excluded by health: a ratio below 1 + delta is proven. Above `margin`.
-        clumping: Lag-1 autocorrelation of errors to allow for, in [0, 1). With 0 (and `reserve` 0) E is the plain
-            likelihood ratio, averaged over θ₁.
+        autocorrelation: Lag-1 autocorrelation of errors to allow for, in [0, 1). With 0 (and `reserve` 0) E is the
+            plain likelihood ratio, averaged over θ₁.
         reserve: The part of the harm test's wealth kept for harm that begins late, in [0, 1).
 
     Raises:
         ValueError: A setting lies outside its range.
     """
+
+    name: ClassVar[str] = "error_rate"
+    section: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -48,11 +57,16 @@ class RateRatio(EventRates):
         margin: float = 0.0,
         delta: float = 0.5,
         *,
-        clumping: float = CLUMPING,
+        autocorrelation: float = AUTOCORRELATION,
         reserve: float = 0.25,
     ) -> None:
-        super().__init__(1, alpha, margin, delta, clumping=clumping, reserve=reserve)
-        self._bounds = RatioBounds(self.clumping)
+        super().__init__(1, alpha, margin, delta, autocorrelation=autocorrelation, reserve=reserve)
+        self._bounds = RatioBounds(self.autocorrelation)
+
+    @classmethod
+    def from_config(cls, settings: Settings) -> Self:
+        """Return the comparison, which is always on."""
+        return cls(settings.alpha, settings.margin, settings.no_worse_than, autocorrelation=settings.autocorrelation)
 
     @property
     def candidate_errors(self) -> float:
@@ -63,6 +77,10 @@ class RateRatio(EventRates):
     def live_errors(self) -> float:
         """The live deployment's errors so far."""
         return float(self._live_events[0])
+
+    def take(self, batch: Batch) -> None:
+        """Take in the counts of both deployments."""
+        self.update(batch.candidate_requests, batch.candidate_errors, batch.live_requests, batch.live_errors)
 
     def update(
         self, candidate_requests: float, candidate_errors: float, live_requests: float, live_errors: float
@@ -130,9 +148,50 @@ class RateRatio(EventRates):
             return f"{start} the error rate is at most {high:.2g}× the live one {tail}"
         return f"{start} the error rate is {low:.2g}–{high:.2g}× the live one {tail}"
 
+    def point(self) -> dict[str, Any]:
+        """Return requests and errors so far."""
+        return {
+            "candidate": [self.candidate_requests, self.candidate_errors],
+            "live": [self.live_requests, self.live_errors],
+        }
+
+    def rows(self) -> list[Check]:
+        """Return both deployments' requests and errors."""
+        n_c, n_b = self.candidate_requests, self.live_requests
+        errors, live_errors = _with_share(self.candidate_errors, n_c), _with_share(self.live_errors, n_b)
+        return [
+            Check(check="requests", passed=None, candidate=number(n_c), live=number(n_b), limit=""),
+            Check(check="errors", passed=None, candidate=errors, live=live_errors, limit=""),
+        ]
+
+    def plot(self, history: History, /) -> Plot:
+        """Return both error rates over time with their confidence sequences."""
+        points = history.points_of(self.name)
+        data: dict[str, Any] = {"time_s": history.times_s}
+        figure, axes = open_figure("error rate, %")
+        for arm, colour, dash in (("live", LIVE, "--"), ("candidate", CANDIDATE, "-")):
+            rates = draw_rates(
+                axes,
+                history.minutes,
+                [point[arm] for point in points],
+                alpha=self.alpha,
+                autocorrelation=self.autocorrelation,
+                colour=colour,
+                label=arm,
+                dash=dash,
+            )
+            data[arm] = rates._asdict()
+        last = max(data["live"]["high"][-1], data["candidate"]["high"][-1])
+        axes.set_ylim(0, min(100.0, 250 * last))
+        return close_figure(self.name, "Error rates", figure, axes, data)
+
     def _more_state(self) -> dict[str, Any]:
         return {**super()._more_state(), "bounds": self._bounds.state()}
 
     def _restore_more(self, state: dict[str, Any]) -> None:
         super()._restore_more(state)
         self._bounds.restore(state["bounds"])
+
+
+def _with_share(errors: float, requests: float) -> str:
+    return f"{number(errors)} ({errors / requests if requests else 0:.2%})"
