@@ -22,6 +22,7 @@ from saferollout.domain import EndpointState
 from saferollout.project import resolve_workspace
 from saferollout.record import Phase, Record
 from saferollout.restore import insisting
+from tests.support.localazure.arm import Arm
 
 REPOSITORY = Path(__file__).parents[1]
 DIABETES = REPOSITORY / "configs" / "diabetes"
@@ -186,7 +187,12 @@ class Endpoint:
     def stages(*, approval: bool = True, approval_at: int | None = None) -> list[dict[str, Any]]:
         """Quick stages at 10 and 100, with approvals at both, at none or at one of them."""
         return [
-            {"traffic": share, "judge": STAGE, "approval": approval if approval_at is None else share == approval_at}
+            {
+                "traffic": share,
+                "judge": STAGE,
+                "recheck_s": 1,
+                "approval": approval if approval_at is None else share == approval_at,
+            }
             for share in (10, 100)
         ]
 
@@ -199,6 +205,13 @@ class Endpoint:
     def state(self) -> EndpointState:
         """The endpoint as Azure shows it."""
         return self.workspace().existing(self.name)
+
+    def scale(self, name: str, instance_count: int) -> None:
+        """Give a deployment so many instances as somebody else does, for example an autoscaler."""
+        with Arm(self.stack.env) as arm:
+            body = {"sku": {"name": "Default", "capacity": instance_count}}
+            ended = arm.run("PATCH", f"onlineEndpoints/{self.name}/deployments/{name}", body)
+        assert ended["status"] == "Succeeded", ended
 
     def users(self) -> Process:
         """Users who send requests until the process is stopped."""
