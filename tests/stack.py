@@ -167,6 +167,27 @@ class Endpoint:
         path.write_text(yaml.safe_dump(content))
         return path
 
+    def turning(self, fault: str) -> tuple[Path, Path]:
+        """A candidate's YAML, and a file: once that exists, answers are as after this line of its scoring script."""
+        switch, code = self.directory / "bad", self.directory / "code"
+        code.mkdir()
+        (code / "score.py").write_text((DIABETES / "onlinescoring" / "score.py").read_text())
+        (code / "turning.py").write_text(
+            "import pathlib, score\n\n"
+            "def init():\n"
+            "    score.init()\n\n"
+            "def run(raw):\n"
+            "    rows = score.parse(raw)\n"
+            f"    if pathlib.Path({str(switch)!r}).exists():\n"
+            f"        {fault}\n"
+            "    return score.predict(rows)\n"
+        )
+        content = yaml.safe_load(self.deployment("green-deployment.yml").read_text())
+        content["code_configuration"] = {"code": str(code), "scoring_script": "turning.py"}
+        path = self.directory / "turning.yml"
+        path.write_text(yaml.safe_dump(content))
+        return path, switch
+
     def config(self, deployment: str = "green-deployment.yml", **changes: Any) -> Path:
         """A rollout's config with quick stages, patient with good candidates: the machine may be busy."""
         limit = 300 if deployment.endswith("slow.yml") else 5000
