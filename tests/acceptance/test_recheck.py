@@ -26,7 +26,9 @@ def test_a_candidate_that_went_bad_while_a_question_was_open_goes_back(stack: St
     stack.until(run, "Scheduled", "Pending", "Running", "Resuming", "Failed")
     shown = stack.until(run, "Failed")
 
-    assert "green went bad while the question of 100% was open: harmful" in shown["state"]["message"]
+    message = shown["state"]["message"]
+    assert message.startswith("rolled back: green went bad while the question of 100% was open: ")
+    assert "harmful" in message
     state = endpoint.state()
     assert state.traffic == {"blue": 100}
     assert state.deployments["blue"].instance_count == 4
