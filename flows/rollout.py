@@ -23,10 +23,11 @@ from tasks.create import create_candidate
 from tasks.judge import judge
 from tasks.mirror import mirror
 from tasks.preflight import preflight
+from tasks.recheck import recheck
 from tasks.remove import retire_old
 from tasks.report import already_live, report
 from tasks.rollback import roll_back_own
-from tasks.scale import scale_live
+from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
 from tasks.this_run import ThisRun, run_id
@@ -61,11 +62,16 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
         evidence.append(await run.step(smoke_test(plan)))
         if shadow := project.config.shadow:
             evidence.append(await run.step(mirror(plan, shadow, evidence[-1])))
+        judged_by = shadow.judge if shadow else project.config.stages[0].judge
         for stage in project.config.stages:
             decision = await run.step(_approval(plan, stage, evidence))
             decisions += [decision] if decision else []
+            if stage.traffic > plan.stage:
+                await run.step(scale_candidate(plan, stage))
+                await run.step(recheck(plan, stage, judged_by, evidence[-1], decision))
             await run.step(shift_traffic(plan, stage, decision))
             evidence.append(await judge(plan, stage, evidence[-1]))  # also while Prefect is away
+            judged_by = stage.judge
         await run.step(_last_doubt(plan, stage, evidence, decisions))
     except Lost:
         raise  # somebody undid this rollout: the endpoint is not ours any more
@@ -95,6 +101,7 @@ async def _last_doubt(plan: Plan, stage: StageConfig, evidence: list[Evidence], 
     if evidence[-1].verdict == Verdict.UNDECIDED:
         question = f"The judge is undecided. Keep {plan.candidate} at {stage.traffic}% of {plan.endpoint}?"
         decisions.append(await ask(plan, stage, evidence, question=question, again=True))
+        await recheck(plan, stage, stage.judge, evidence[-1], decisions[-1])  # the way back is deleted next
 
 
 async def _retired(plan: Plan) -> str:

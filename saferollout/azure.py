@@ -158,47 +158,57 @@ class Workspace:
         if there and not there.has(tags):
             self.delete_deployment(endpoint, name)
             there = None
-        failure = ""
+        problem = ""
         if there is None:
+            problem = "did not come up: its creation failed"
             try:
                 with translated(f"create deployment {name}"):
                     self._client.online_deployments.begin_create_or_update(wanted).result()
             except AzureFailed as error:
                 if error.retryable:
                     raise
-                failure = str(error)
+                problem = f"did not come up: {error}"
                 shown = self.existing(endpoint).deployments.get(name)
                 if shown is None or not shown.broken:
                     raise
         state = self._read_back(endpoint, lambda state: _is_final(state, name), "a final state")
-        if state.deployments[name].provisioning_state != "Succeeded":
-            reason = failure or "its creation failed"
-            msg = f"deployment {name} did not come up: {reason}{self._last_words(endpoint, name)}"
+        if (shown_as := state.deployments[name].provisioning_state) != "Succeeded":
+            msg = f"deployment {name} {problem or f'is {shown_as}'}{self._last_words(endpoint, name)}"
             raise DeploymentFailed(msg)
 
-    def scale(self, endpoint: str, name: str, instance_count: int) -> None:
-        """Give a deployment this many instances."""
-        state = self._settled(endpoint, name)
+    def scale_up(self, endpoint: str, name: str, instance_count: int) -> None:
+        """Give a deployment at least this many instances; more than that, as from an autoscaler, stay."""
+        self._scale(endpoint, name, lambda shown: max(shown, instance_count))
+
+    def scale_back(self, endpoint: str, name: str, instance_count: int, *, instead_of: int) -> None:
+        """Give a deployment this many instances if it still has ``instead_of``; any other number is somebody else's."""
+        self._scale(endpoint, name, lambda shown: instance_count if shown == instead_of else shown)
+
+    def _scale(self, endpoint: str, name: str, wanted_of: Callable[[int], int]) -> None:
+        """Change the number of instances by ``wanted_of``; a change that failed before is made again."""
+        state = self.settled(endpoint, name)
         if (there := state.deployments.get(name)) is None:
             msg = f"deployment {name} of {endpoint} is gone"
             raise Refused(msg)
-        if there.instance_count != instance_count or there.provisioning_state != "Succeeded":
+        before, wanted = there.instance_count, wanted_of(there.instance_count)
+        if before != wanted or there.provisioning_state != "Succeeded":
             with translated(f"scale deployment {name}"):
                 self._arm.patch(
-                    f"{_path(endpoint)}/deployments/{name}", {"sku": {"name": "Default", "capacity": instance_count}}
+                    f"{_path(endpoint)}/deployments/{name}", {"sku": {"name": "Default", "capacity": wanted}}
                 )
-        state = self._read_back(
-            endpoint,
-            lambda state: _is_final(state, name) and state.deployments[name].instance_count == instance_count,
-            f"{instance_count} instances of {name}",
-        )
+
+        def shows(state: EndpointState) -> bool:
+            # the old number is only a late read; a third one is an autoscaler's, which goes on by itself
+            return _is_final(state, name) and (before == wanted or state.deployments[name].instance_count != before)
+
+        state = self._read_back(endpoint, shows, f"{wanted} instances of {name}")
         if (shown_as := state.deployments[name].provisioning_state) != "Succeeded":
             msg = f"deployment {name} is {shown_as} after it was scaled{self._last_words(endpoint, name)}"
             raise DeploymentFailed(msg)
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """Delete a deployment unless it is gone; Refused while it has traffic."""
-        state = self._settled(endpoint, name)
+        state = self.settled(endpoint, name)
         if state.traffic.get(name) or state.mirror_traffic.get(name):
             msg = f"deployment {name} has traffic and is not deleted; move the traffic away first"
             raise Refused(msg)
@@ -231,12 +241,12 @@ class Workspace:
                 self._arm.get()  # a mistyped workspace is no missing endpoint
                 return None
 
-    def _settled(self, endpoint: str, deployment: str) -> EndpointState:
-        """The endpoint, once the deployment is in a final state or gone."""
+    def settled(self, endpoint: str, *deployments: str) -> EndpointState:
+        """The endpoint, once each of the deployments is in a final state or gone."""
         return self._read_back(
             endpoint,
-            lambda state: deployment not in state.deployments or _is_final(state, deployment),
-            f"a final state of {deployment}",
+            lambda state: all(name not in state.deployments or _is_final(state, name) for name in deployments),
+            f"a final state of {' and '.join(deployments)}",
         )
 
     def _read_back(self, endpoint: str, shows: Callable[[EndpointState], bool], wanted: str) -> EndpointState:

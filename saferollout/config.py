@@ -41,6 +41,17 @@ class LiveConfig(Section):
     )
 
 
+class CandidateConfig(Section):
+    """The candidate's size."""
+
+    instance_count: int | None = Field(
+        None,
+        ge=1,
+        le=50,
+        description="Let it take over with so many instances, even if live has more; default: as many as live has.",
+    )
+
+
 class SmokeTestConfig(Section):
     """The requests sent straight to the candidate while it has no traffic, and what their answers must be."""
 
@@ -76,6 +87,9 @@ class StageConfig(Section):
     traffic: int = Field(ge=1, le=100, description="The candidate's share, in percent.")
     approval: bool = Field(True, description="Ask a person before this share.")
     approval_timeout_s: float = Field(86400, ge=1, description="No answer by then counts as a rejection.")
+    recheck_s: float = Field(
+        10, ge=0, description="Test the candidate again and judge it so long, just before it gets its share."
+    )
     judge: JudgeConfig = JudgeConfig()
 
 
@@ -138,6 +152,7 @@ class RolloutConfig(Section):
         ("blue", "green"), description="The two deployment names that alternate."
     )
     live: LiveConfig = LiveConfig()
+    candidate: CandidateConfig = CandidateConfig()
     smoke_test: SmokeTestConfig = SmokeTestConfig()
     shadow: ShadowConfig | None = Field(None, description="Mirror traffic before the first stage; default: do not.")
     stages: Annotated[tuple[StageConfig, ...], AfterValidator(_stages)] = (

@@ -218,6 +218,19 @@ class JudgeConfig(ComparisonsConfig):
     max_duration_s: float = Field(600, gt=0, description="Decide by then.")
     when_undecided: WhenUndecided = Field(WhenUndecided.ASK, description="What follows when the data is too thin.")
 
+    def recheck(self, duration_s: float, *, has_users: bool) -> Self:
+        """This judge for a last look at a candidate, where only harm counts.
+
+        Requests are always replayed, since what counts users' may tell of them minutes later; without users they are
+        all that there is.
+        """
+        probes = SourceConfig(kind=SourceKind.PROBES)
+        counting = tuple(source for source in self.sources if source != probes) if has_users else ()
+        return self.model_copy(
+            update={"sources": (probes, *counting), "min_duration_s": duration_s, "max_duration_s": duration_s,
+                    "when_undecided": WhenUndecided.ASK}
+        )  # fmt: skip
+
     @model_validator(mode="after")
     def _min_before_max(self) -> Self:
         if self.min_duration_s > self.max_duration_s:

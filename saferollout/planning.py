@@ -39,6 +39,7 @@ def begin(
     baseline = _baseline(state)
     if state.deployments[baseline.live].tags.get(TAG_REVISION) == project.revision:
         return None
+    wanted = project.config.live.instance_count or 0
     record = Record(
         rollout=uuid.uuid4().hex[:8],
         owner=owner,
@@ -48,6 +49,7 @@ def begin(
         model=str(project.model or ""),
         baseline=baseline,
         left_candidate=project.config.rollback.candidate,
+        raised_to=wanted if wanted > baseline.instance_count else 0,
     )
     others = without_record(state.tags)
     if len(others) + RECORD_TAGS + len(project.config.stages) > MAX_TAGS:

@@ -91,6 +91,8 @@ class Record(Value):
     """Who let the candidate have which traffic, when and why."""
     left_candidate: LeftCandidate = LeftCandidate.KEEP
     """What a rollback does with the candidate."""
+    raised_to: int = 0
+    """How many instances the rollout gives the live deployment, if that is more than it had; else 0."""
     keep_until: datetime | None = None
 
     @property
@@ -117,6 +119,7 @@ class Record(Value):
             "model": self.model,
             "live": self.baseline.live,
             "live-instances": str(self.baseline.instance_count),
+            "raised-to": str(self.raised_to or ""),
             "stage": str(self.stage),
             "keep-until": self.keep_until.isoformat(timespec="seconds") if self.keep_until else "",
             "on-rollback": self.left_candidate.value,
@@ -153,6 +156,7 @@ class Record(Value):
                 approvals={int(name.removeprefix("approval-")): Decision.model_validate_json(value)
                            for name, value in own.items() if name.startswith("approval-")},
                 left_candidate=LeftCandidate(own["on-rollback"]),
+                raised_to=int(own.get("raised-to", 0)),
                 keep_until=datetime.fromisoformat(keep_until) if keep_until else None,
             )  # fmt: skip
         except (KeyError, ValueError) as error:

@@ -23,7 +23,7 @@ from saferollout.plan import Plan
 from saferollout.record import fitted, now
 from tasks.access import in_workspace
 from tasks.artifacts import show
-from tasks.policy import STEP
+from tasks.policy import GATE
 from tasks.this_run import ThisRun, run_id
 
 POLL_S = 2
@@ -63,7 +63,9 @@ async def ask(
     claim = None if again else plan.approvals.get(stage.traffic)
     if claim and (given := await _recorded(plan, stage, claim, f"{name}-{stage.traffic}-{claim.evidence}")):
         return given
-    shown = f"# {question}\n\n{await changes(plan)}\n\n" + "\n\n".join(item.markdown() for item in evidence)
+    shown = f"# {question}\n\n{await changes(plan, stage, question)}\n\n" + "\n\n".join(
+        item.markdown() for item in evidence
+    )
     digest = hashlib.sha256(f"{plan.rollout}{plan.revision}{shown}".encode()).hexdigest()[:12]
     shown += f"\n\nEvidence `{digest}`"
     if claim:
@@ -136,9 +138,12 @@ def brief(version: str) -> str:
     return name if len(name) <= 20 else f"{name[:8]}…"
 
 
-@task(task_run_name="compare {plan.candidate} with {plan.live}", **STEP)
-async def changes(plan: Plan) -> str:
-    """What the candidate changes, as a table in markdown."""
+@task(task_run_name="compare {plan.candidate} with {plan.live}", **GATE)
+async def changes(plan: Plan, stage: StageConfig, question: str) -> str:  # noqa: ARG001  # they are in the cache's key
+    """What the candidate changes, as a table in markdown, and a warning if it will have few instances.
+
+    It is kept as it was when the question was asked: an autoscaler must not make another question of it.
+    """
     state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
     live, candidate = state.deployments[plan.live], plan.own_candidate(state)
     rows = [
@@ -152,4 +157,5 @@ async def changes(plan: Plan) -> str:
             ("revision", live.tags.get("saferollout.revision", "—"), plan.revision),
         )
     ]  # fmt: skip
-    return markdown_table(rows)
+    warning = plan.few_instances(candidate.instance_count, live.instance_count)
+    return markdown_table(rows) + (f"\n**⚠️ {warning}**" if warning else "")

@@ -12,8 +12,8 @@ from tasks.policy import STEP
 async def create_candidate(plan: Plan) -> None:
     """Create the candidate unless it is there; DeploymentFailed if it does not come up.
 
-    It gets no fewer instances than the live deployment had, since it shall take over all of its traffic. GateFailed if
-    its files changed since the rollout began: what is deployed must be what was planned.
+    It gets no fewer instances than the live deployment had, since it shall take over, unless the config says so.
+    GateFailed if its files changed since the rollout began: what is deployed must be what was planned.
     """
     await in_workspace(plan, lambda azure: _create(azure, plan))
 
@@ -28,7 +28,7 @@ def _create(azure: Workspace, plan: Plan) -> None:
         plan.project.deployment_path,
         plan.endpoint,
         plan.candidate,
-        min_instance_count=plan.baseline.instance_count,
+        min_instance_count=plan.candidate_instance_count(100, plan.baseline.instance_count),
         model=plan.project.model,
         tags=plan.candidate_tags,
     )

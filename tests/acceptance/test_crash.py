@@ -13,8 +13,8 @@ from localazure.chaos import Chaos
 from tests.stack import STAGE, Endpoint, Stack, counts_of, phase_of, started, wait_for
 
 SLOW_STAGES = [
-    {"traffic": 10, "approval": True, "judge": STAGE | {"min_duration_s": 8}},
-    {"traffic": 100, "approval": False, "judge": STAGE},
+    {"traffic": 10, "approval": True, "recheck_s": 1, "judge": STAGE | {"min_duration_s": 8}},
+    {"traffic": 100, "approval": False, "recheck_s": 1, "judge": STAGE},
 ]
 
 

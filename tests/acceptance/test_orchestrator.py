@@ -27,8 +27,10 @@ def run(raw_data):
         raise LookupError("late: every request fails from now on")
     return score.run(raw_data)
 """
-LONG = [{"traffic": 10, "approval": False, "judge": STAGE | {"min_duration_s": 40, "max_duration_s": 300}},
-        {"traffic": 100, "approval": False, "judge": STAGE}]  # fmt: skip
+LONG = [
+    {"traffic": 10, "approval": False, "recheck_s": 1, "judge": STAGE | {"min_duration_s": 40, "max_duration_s": 300}},
+    {"traffic": 100, "approval": False, "recheck_s": 1, "judge": STAGE},
+]
 
 
 @pytest.fixture

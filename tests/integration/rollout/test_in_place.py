@@ -96,7 +96,7 @@ def test_only_what_is_meant_differs_afterwards(endpoint: str, stack: Stack) -> N
         def changed(change: dict[str, Any], resource: str = path) -> set[str]:
             before = arm.get(resource)
             if "instance_count" in change:
-                workspace.scale(endpoint, "blue", **change)
+                workspace.scale_up(endpoint, "blue", **change)
             else:
                 workspace.update_endpoint(endpoint, **change)
             return set(differences(before, arm.get(resource)))

@@ -96,7 +96,7 @@ def test_undo_that_was_cut_short_is_finished_and_nothing_begun(endpoint: Endpoin
     """Who retries a run that was being rolled back gets the rollback, not a surprise: a new rollout is a new start."""
     plan = begin(endpoint)
     workspace = endpoint.workspace()
-    workspace.scale(endpoint.name, "blue", 2)
+    workspace.scale_up(endpoint.name, "blue", 2)
     workspace.update_endpoint(endpoint.name, tags=lambda tags: plan.advanced(tags, phase=Phase.UNDOING))
 
     with pytest.raises(Refused, match="was being undone; it is rolled back, and a new one may begin"):
@@ -162,7 +162,7 @@ def test_run_that_lost_its_rollout_changes_nothing(endpoint: Endpoint) -> None:
     restore.restore(endpoint.workspace(), endpoint.name)
     stage = plan.project.config.stages[0]
 
-    for step in (scale_live.fn(plan), create_candidate.fn(plan), verify_traffic.fn(plan), changes.fn(plan),
+    for step in (scale_live.fn(plan), create_candidate.fn(plan), verify_traffic.fn(plan), changes.fn(plan, stage, "?"),
                  shift_traffic.fn(plan, stage, None)):  # fmt: skip
         with pytest.raises(Lost):
             asyncio.run(step)
@@ -188,7 +188,7 @@ def test_another_candidate_than_the_tested_one_gets_no_traffic(endpoint: Endpoin
 def test_rollback_insists_where_azure_fails(endpoint: Endpoint, stack: Stack) -> None:
     """An operation that Azure itself could not finish, and an answer that got lost, are tried again till it is done."""
     begin(endpoint)
-    endpoint.workspace().scale(endpoint.name, "blue", 2)
+    endpoint.workspace().scale_up(endpoint.name, "blue", 2)
     path = f"onlineEndpoints/{endpoint.name}"
     with (
         closing(Chaos(stack.env)) as chaos,
