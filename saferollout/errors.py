@@ -107,7 +107,8 @@ class AzureFailed(SaferolloutError):
     """Azure or the network failed.
 
     ``retryable`` says whether the same call may succeed later: throttling (429), a server's error (5xx) or a
-    broken connection may; a refusal (400, 401, 403, 404, 409 …) will not.
+    broken connection may; a refusal (400, 401, 403, 404, 409 …) will not: another token was tried, and another
+    operation waited for, before.
     """
 
     exit_code = 3
