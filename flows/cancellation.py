@@ -7,20 +7,11 @@ from prefect import get_client
 from prefect.client.schemas.objects import FlowRun, State
 
 from saferollout.config import WorkspaceConfig
-from saferollout.project import Project
 from saferollout.record import PREFIX
 from tasks.rollback import roll_back_own
-from tasks.this_run import run_id
 
 TOLD_TO_END = "Execution was "
 """How Prefect's engine begins the message of a crash that the process itself reports: a signal, or its loop's end."""
-
-
-async def mark_run(project: Project) -> None:
-    """Put what the run works on into its labels: whoever undoes it must not depend on a config that may change."""
-    target = project.config.workspace.model_dump() | {"endpoint": project.endpoint}
-    async with get_client() as client:
-        await client.update_flow_run_labels(run_id(), {PREFIX + name: value for name, value in target.items()})
 
 
 async def undo_terminated(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:

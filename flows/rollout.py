@@ -7,11 +7,21 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Failed
 
-from flows.cancellation import mark_run, undo, undo_run, undo_terminated
+from flows.cancellation import undo, undo_run, undo_terminated
 from flows.naming import name_run
 from saferollout.config import ModelVersion, StageConfig
 from saferollout.domain import Decision
-from saferollout.errors import Drifted, GateFailed, Lost, NotRestored, Rejected, SaferolloutError, Stopped
+from saferollout.errors import (
+    AzureFailed,
+    Drifted,
+    GateFailed,
+    Lost,
+    Missing,
+    NotRestored,
+    Rejected,
+    SaferolloutError,
+    Stopped,
+)
 from saferollout.evidence import Evidence
 from saferollout.judge import Verdict
 from saferollout.outcome import Outcome
@@ -30,7 +40,7 @@ from tasks.rollback import roll_back_own
 from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
-from tasks.this_run import ThisRun, run_id
+from tasks.this_run import ThisRun, may_have_begun, run_id
 from tasks.verify import verify_traffic
 
 
@@ -51,7 +61,6 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:
-        await mark_run(project)
         plan = await take_baseline(project)
         if plan is None:
             return await already_live(project)
@@ -123,10 +132,14 @@ async def _back(
         evidence.append(failure.evidence)
     if isinstance(failure, Rejected) and failure.decision:
         decisions.append(failure.decision)
+    if plan is None and not await may_have_begun():
+        raise _not_begun(failure)
     reason = str(failure) or type(failure).__name__
     try:
         undone = await roll_back_own(project.config.workspace, project.endpoint, str(run_id()))
     except SaferolloutError as error:
+        if isinstance(error, Missing) and isinstance(failure, Missing):
+            raise failure from None  # with the endpoint, all that was begun is gone
         kind = Drifted if isinstance(error, Drifted) else NotRestored
         msg = (
             f"NOT rolled back: {error} (after: {reason}); look, then `saferollout rollback --force {project.endpoint}`"
@@ -139,3 +152,11 @@ async def _back(
     if isinstance(failure, Stopped) and failure.cancelled:
         return Cancelled(message=message, data=outcome)
     return Failed(message=message, data=outcome)
+
+
+def _not_begun(failure: Exception) -> Exception:
+    """What is to be said when a run ends before it changed anything."""
+    if not isinstance(failure, AzureFailed):
+        return failure
+    msg = f"{failure}; nothing was begun: start the rollout again when Azure answers"
+    return AzureFailed(msg, status=failure.status, retryable=failure.retryable)

@@ -28,6 +28,11 @@ class WorkspaceConfig(Section):
     subscription_id: str = Field("${AZURE_SUBSCRIPTION_ID}", min_length=1)
     resource_group: str = Field("${AZURE_RESOURCE_GROUP}", min_length=1)
     name: str = Field("${AZUREML_WORKSPACE_NAME}", min_length=1)
+    operation_timeout_s: float = Field(
+        3600,  # Azure names 8 to 20 minutes for a deployment; a large image or model takes longer
+        gt=0,
+        description="How long one operation of Azure may take before it is given up and the rollout goes back.",
+    )
 
 
 class LiveConfig(Section):

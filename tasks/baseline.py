@@ -13,7 +13,7 @@ from saferollout.project import Project
 from saferollout.record import Owner, Record
 from tasks.access import in_workspace
 from tasks.policy import STEP
-from tasks.this_run import run_id
+from tasks.this_run import mark, run_id
 
 NAME = "baseline"
 
@@ -33,6 +33,7 @@ async def take_baseline(project: Project) -> Plan | None:
         found = project
     gone = record.owner if record and await _is_gone(record.owner, owner) else None
     before = await _begun_before()
+    await mark(project)
     return await in_workspace(
         workspace, lambda azure: planning.begin(azure, found, owner, gone=gone, begun_before=before)
     )

@@ -228,3 +228,16 @@ def test_a_log_that_cannot_be_read_hides_no_failure(endpoint: Endpoint, stack: S
         with pytest.raises(DeploymentFailed, match="deployment green did not come up"):
             endpoint.workspace().create_deployment(path, endpoint.name, "green", model=None, tags={})
         assert broken.hits > 0
+
+
+def test_the_end_is_put_on_record_although_the_answer_got_lost(endpoint: Endpoint, stack: Stack) -> None:
+    """What was written in spite of four answers of 500 is recognised as one's own, and no lost rollout."""
+    plan = begin(endpoint)
+    put_it = {"method": "PUT", "path": f"onlineEndpoints/{endpoint.name}"}
+    with closing(Chaos(stack.env)) as chaos, chaos.answer(500, after=True, times=4, **put_it) as lost:
+        retirement.end(endpoint.workspace(), plan, 3600)
+        assert lost.hits == 4
+
+    record = record_of(endpoint)
+    assert record is not None
+    assert (record.rollout, record.phase) == (plan.rollout, Phase.KEEPING)
