@@ -1,8 +1,12 @@
 """Prefect's server dies, or somebody ends the run in Prefect, while the candidate has traffic."""
 
 import json
+import resource
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +14,8 @@ import pytest
 import yaml
 
 from saferollout.demo import processes
-from saferollout.demo.processes import Process
 from tests.stack import DIABETES, REPOSITORY, STAGE, Endpoint, Stack, phase_of, started, wait_for
+from tests.support.edge import Edge
 
 LATE = """
 import os
@@ -47,14 +51,40 @@ def late(endpoint: Endpoint) -> tuple[Path, Path]:
     return config, fails
 
 
-@pytest.fixture
-def own_server(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Process]]:
-    """The stack's local Azure with a Prefect server that may die."""
-    directory = tmp_path_factory.mktemp("own")
+Strike = Callable[[subprocess.Popen[str]], None]
+
+
+@contextmanager
+def killed(stack: Stack, directory: Path) -> Iterator[tuple[dict[str, str], Strike]]:
+    """A Prefect server of the run's own, which is killed."""
     env = processes.prefect_env(directory) | {name: value for name, value in stack.env.items() if "PREFECT" not in name}
     with processes.prefect_server(directory, env, REPOSITORY) as server:
         server.wait_until(processes.healthy(env["PREFECT_API_URL"]), 120)
-        yield Stack(directory, env), server
+        yield env, lambda _: server.kill()
+
+
+@contextmanager
+def throttled(stack: Stack, _: Path) -> Iterator[tuple[dict[str, str], Strike]]:
+    """Every request to Prefect is answered 429, some with a Retry-After."""
+    with Edge(stack.env["PREFECT_API_URL"]) as edge:
+        yield stack.env | {"PREFECT_API_URL": edge.url}, lambda _: edge.throttle()
+
+
+@contextmanager
+def slow(stack: Stack, _: Path) -> Iterator[tuple[dict[str, str], Strike]]:
+    """Prefect's answers take 20 s, or never come."""
+    with Edge(stack.env["PREFECT_API_URL"]) as edge:
+        yield stack.env | {"PREFECT_API_URL": edge.url}, lambda _: edge.delay()
+
+
+@contextmanager
+def full(stack: Stack, directory: Path) -> Iterator[tuple[dict[str, str], Strike]]:
+    """The run's process can write to no file any longer: neither Prefect's results nor its log."""
+
+    def strike(process: subprocess.Popen[str]) -> None:
+        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+    yield stack.env | {"PREFECT_LOCAL_STORAGE_PATH": str(directory / "results")}, strike
 
 
 def at_ten(endpoint: Endpoint) -> bool | None:
@@ -62,21 +92,32 @@ def at_ten(endpoint: Endpoint) -> bool | None:
     return endpoint.state().traffic == {"blue": 90, "green": 10} or None
 
 
-def test_harm_is_stopped_without_prefect(
-    own_server: tuple[Stack, Process], endpoint: Endpoint, late: tuple[Path, Path]
+@pytest.mark.parametrize("trouble", [killed, throttled, slow, full])
+def test_harm_is_stopped_whatever_fails_to_record_it(
+    stack: Stack,
+    endpoint: Endpoint,
+    late: tuple[Path, Path],
+    tmp_path: Path,
+    trouble: Callable[[Stack, Path], AbstractContextManager[tuple[dict[str, str], Strike]]],
 ) -> None:
-    """With the server killed at 10%, a candidate that turns bad later is taken back; the command tells and exits 1."""
-    (own, server), (config, fails) = own_server, late
-    with started(own.command("run", str(config), "--approve", "auto", "--json"), own.env) as process:
+    """A candidate that turns bad while Prefect or the disk fails is back within 5 s of the verdict; the command tells."""
+    (config, fails), log = late, tmp_path / "log"
+    command = stack.command("run", str(config), "--approve", "auto", "--json")
+    into_log = ["sh", "-c", 'log=$0; exec "$@" 2>"$log"', str(log), *command]
+    with trouble(stack, tmp_path) as (env, strike), started(into_log, env) as process:
         wait_for("10%", lambda: at_ten(endpoint))
-        server.kill()
+        strike(process)
         fails.touch()
         wait_for("the baseline", lambda: endpoint.state().traffic == {"blue": 100} or None, timeout_s=120)
-        out, errors = process.communicate(timeout=240)
+        back_at = datetime.now(UTC)
+        out, _ = process.communicate(timeout=240)
 
-    assert process.returncode == 1, errors
+    assert process.returncode == 1, log.read_text()
     result = json.loads(out)
-    assert (result["outcome"], result["verdicts"][-1]["verdict"]) == ("rolled_back", "harmful")
+    verdict = result["verdicts"][-1]
+    assert (result["outcome"], verdict["gate"], verdict["verdict"]) == ("rolled_back", "judge at 10%", "harmful")
+    assert result["reason"] == verdict["summary"]
+    assert (back_at - datetime.fromisoformat(verdict["at"])).total_seconds() < 5
     assert phase_of(endpoint) is None
     assert endpoint.state().deployments["blue"].instance_count == 1
 
