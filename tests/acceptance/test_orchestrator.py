@@ -1,36 +1,17 @@
 """Prefect's server dies, or somebody ends the run in Prefect, while the candidate has traffic."""
 
 import json
-import resource
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from saferollout.demo import processes
-from tests.stack import DIABETES, REPOSITORY, STAGE, Endpoint, Stack, phase_of, started, wait_for
-from tests.support.edge import Edge
+from tests.stack import STAGE, Endpoint, Stack, phase_of, started, wait_for
+from tests.support.trouble import Strike, full, killed, late_candidate, slow, throttled
 
-LATE = """
-import os
-import pathlib
-
-import score
-
-init = score.init
-
-
-def run(raw_data):
-    if pathlib.Path(os.environ["FAILS_WHEN"]).exists():
-        raise LookupError("late: every request fails from now on")
-    return score.run(raw_data)
-"""
 LONG = [{"traffic": 10, "approval": False, "judge": STAGE | {"min_duration_s": 40, "max_duration_s": 300}},
         {"traffic": 100, "approval": False, "judge": STAGE}]  # fmt: skip
 
@@ -38,53 +19,7 @@ LONG = [{"traffic": 10, "approval": False, "judge": STAGE | {"min_duration_s": 4
 @pytest.fixture
 def late(endpoint: Endpoint) -> tuple[Path, Path]:
     """A config whose candidate fails every request once a file exists, and that file."""
-    code = endpoint.directory / "late"
-    shutil.copytree(DIABETES / "onlinescoring", code)
-    (code / "late.py").write_text(LATE)
-    fails = endpoint.directory / "fails"
-    config = endpoint.config(stages=LONG, orchestrator_grace_s=600)
-    path = endpoint.directory / "green-deployment.yml"
-    content = yaml.safe_load(path.read_text())
-    content["code_configuration"] = {"code": str(code), "scoring_script": "late.py"}
-    content["environment_variables"] = {"FAILS_WHEN": str(fails)}
-    path.write_text(yaml.safe_dump(content))
-    return config, fails
-
-
-Strike = Callable[[subprocess.Popen[str]], None]
-
-
-@contextmanager
-def killed(stack: Stack, directory: Path) -> Iterator[tuple[dict[str, str], Strike]]:
-    """A Prefect server of the run's own, which is killed."""
-    env = processes.prefect_env(directory) | {name: value for name, value in stack.env.items() if "PREFECT" not in name}
-    with processes.prefect_server(directory, env, REPOSITORY) as server:
-        server.wait_until(processes.healthy(env["PREFECT_API_URL"]), 120)
-        yield env, lambda _: server.kill()
-
-
-@contextmanager
-def throttled(stack: Stack, _: Path) -> Iterator[tuple[dict[str, str], Strike]]:
-    """Every request to Prefect is answered 429, some with a Retry-After."""
-    with Edge(stack.env["PREFECT_API_URL"]) as edge:
-        yield stack.env | {"PREFECT_API_URL": edge.url}, lambda _: edge.throttle()
-
-
-@contextmanager
-def slow(stack: Stack, _: Path) -> Iterator[tuple[dict[str, str], Strike]]:
-    """Prefect's answers take 20 s, or never come."""
-    with Edge(stack.env["PREFECT_API_URL"]) as edge:
-        yield stack.env | {"PREFECT_API_URL": edge.url}, lambda _: edge.delay()
-
-
-@contextmanager
-def full(stack: Stack, directory: Path) -> Iterator[tuple[dict[str, str], Strike]]:
-    """The run's process can write to no file any longer: neither Prefect's results nor its log."""
-
-    def strike(process: subprocess.Popen[str]) -> None:
-        resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-
-    yield stack.env | {"PREFECT_LOCAL_STORAGE_PATH": str(directory / "results")}, strike
+    return late_candidate(endpoint, stages=LONG)
 
 
 def at_ten(endpoint: Endpoint) -> bool | None:
@@ -100,7 +35,7 @@ def test_harm_is_stopped_whatever_fails_to_record_it(
     tmp_path: Path,
     trouble: Callable[[Stack, Path], AbstractContextManager[tuple[dict[str, str], Strike]]],
 ) -> None:
-    """A candidate that turns bad while Prefect or the disk fails is back within 5 s of the verdict; the command tells."""
+    """Though Prefect or the disk fails, a candidate that turns bad is back within 5 s of the verdict, which is told."""
     (config, fails), log = late, tmp_path / "log"
     command = stack.command("run", str(config), "--approve", "auto", "--json")
     into_log = ["sh", "-c", 'log=$0; exec "$@" 2>"$log"', str(log), *command]
