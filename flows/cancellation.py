@@ -4,6 +4,7 @@ from typing import Any
 
 from prefect import get_client
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
 
 from saferollout.config import WorkspaceConfig
 from saferollout.project import Project
@@ -20,10 +21,13 @@ async def mark_run(project: Project) -> None:
 
 
 async def undo_this_run() -> None:
-    """Roll back what the current run began before it was suspended, if it did, and as far as its labels tell."""
-    async with get_client() as client:
-        flow_run = await client.read_flow_run(run_id())
-    await undo(None, flow_run, flow_run.state)
+    """Roll back what the current run began before it was suspended, if it did, and as far as its labels tell.
+
+    The labels are those that the run had when its process began: no server is asked, for it may be away.
+    """
+    context = FlowRunContext.get()
+    if context and context.flow_run:
+        await undo(None, context.flow_run, context.flow_run.state)
 
 
 async def undo(flow: Any, flow_run: FlowRun, state: State[Any] | None) -> None:  # noqa: ARG001  # Prefect names the parameters

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.stack import STAGE, Endpoint, Stack, phase_of, started, wait_for
-from tests.support.trouble import Strike, full, killed, late_candidate, slow, throttled
+from tests.support.trouble import Strike, failing, full, killed, late_candidate, slow, throttled
 
 LONG = [{"traffic": 10, "approval": False, "judge": STAGE | {"min_duration_s": 40, "max_duration_s": 300}},
         {"traffic": 100, "approval": False, "judge": STAGE}]  # fmt: skip
@@ -27,7 +27,7 @@ def at_ten(endpoint: Endpoint) -> bool | None:
     return endpoint.state().traffic == {"blue": 90, "green": 10} or None
 
 
-@pytest.mark.parametrize("trouble", [killed, throttled, slow, full])
+@pytest.mark.parametrize("trouble", [killed, throttled, failing, slow, full])
 def test_harm_is_stopped_whatever_fails_to_record_it(
     stack: Stack,
     endpoint: Endpoint,

@@ -1,4 +1,4 @@
-"""An edge: what stands before a Prefect server, as Prefect Cloud's does, and can throttle its clients or be slow."""
+"""An edge: what stands before a Prefect server, as Prefect Cloud's does, and can throttle, fail or be slow."""
 
 import asyncio
 import contextlib
@@ -52,6 +52,10 @@ class Edge:
         """Answer everything 429 from now on, every second time with a Retry-After."""
         self._loop.call_soon_threadsafe(self._switch, self._refuse)
 
+    def fail(self) -> None:
+        """Answer everything 500 from now on, which Prefect's client does not try again."""
+        self._loop.call_soon_threadsafe(self._switch, self._break)
+
     def delay(self) -> None:
         """Answer every second request late from now on, and the others never."""
         self._loop.call_soon_threadsafe(self._switch, self._hang)
@@ -90,18 +94,27 @@ class Edge:
             back.transport.abort()
 
     async def _refuse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).lower()
-        length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
-        await reader.readexactly(int(length or b"0"))
         wait = f"Retry-After: {RETRY_AFTER_S}\r\n" if next(self._turns) else ""
-        writer.write(f"HTTP/1.1 429 Too Many Requests\r\n{wait}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
-        await writer.drain()
+        await _reply(reader, writer, f"HTTP/1.1 429 Too Many Requests\r\n{wait}")
+
+    async def _break(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _reply(reader, writer, "HTTP/1.1 500 Internal Server Error\r\n")
 
     async def _hang(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if next(self._turns):
             await asyncio.Event().wait()
         await asyncio.sleep(SLOW_S)
         await self._hand_on(reader, writer)
+
+
+async def _reply(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, status: str) -> None:
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    length = head.partition(b"content-length:")[2].partition(b"\r\n")[0]
+    await reader.readexactly(int(length or b"0"))
+    writer.write(f"{status}Content-Length: 0\r\nConnection: close\r\n\r\n".encode())
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -48,6 +48,13 @@ def throttled(stack: Stack, _: Path) -> Iterator[tuple[dict[str, str], Strike]]:
 
 
 @contextmanager
+def failing(stack: Stack, _: Path) -> Iterator[tuple[dict[str, str], Strike]]:
+    """Every request to Prefect is answered 500."""
+    with Edge(stack.env["PREFECT_API_URL"]) as edge:
+        yield stack.env | {"PREFECT_API_URL": edge.url}, lambda _: edge.fail()
+
+
+@contextmanager
 def slow(stack: Stack, _: Path) -> Iterator[tuple[dict[str, str], Strike]]:
     """Prefect's answers take 20 s, or never come."""
     with Edge(stack.env["PREFECT_API_URL"]) as edge:
