@@ -50,19 +50,30 @@ class Edge:
 
     def throttle(self) -> None:
         """Answer everything 429 from now on, every second time with a Retry-After."""
-        self._loop.call_soon_threadsafe(self._switch, self._refuse)
+        self._switch(self._refuse)
 
     def fail(self) -> None:
         """Answer everything 500 from now on, which Prefect's client does not try again."""
-        self._loop.call_soon_threadsafe(self._switch, self._break)
+        self._switch(self._break)
 
     def delay(self) -> None:
         """Answer every second request late from now on, and the others never."""
-        self._loop.call_soon_threadsafe(self._switch, self._hang)
+        self._switch(self._hang)
+
+    def stray(self) -> None:
+        """Answer everything with a page from now on, as where a network wants a login."""
+        self._switch(self._show_page)
+
+    def mend(self) -> None:
+        """Hand everything on again."""
+        self._switch(self._hand_on)
 
     def _switch(self, answer: Answer) -> None:
-        self._answer = answer
-        self._end_all()
+        async def switch() -> None:
+            self._answer = answer
+            self._end_all()
+
+        asyncio.run_coroutine_threadsafe(switch(), self._loop).result()
 
     def _end_all(self) -> None:
         for task in self._open:
@@ -99,6 +110,9 @@ class Edge:
 
     async def _break(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _reply(reader, writer, "HTTP/1.1 500 Internal Server Error\r\n")
+
+    async def _show_page(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _reply(reader, writer, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n")
 
     async def _hang(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if next(self._turns):
