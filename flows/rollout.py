@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Failed
 
-from flows.cancellation import undo, undo_run, undo_terminated
+from flows.cancellation import undo, undo_terminated, undo_this_run
 from flows.naming import name_run
 from saferollout.config import ModelVersion, StageConfig
 from saferollout.domain import Decision
@@ -55,7 +55,7 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
     try:
         project = await preflight(config, model)
     except Exception:
-        await undo_run(run_id())
+        await undo_this_run()
         raise
     plan: Plan | None = None
     decisions: list[Decision] = []

@@ -94,7 +94,7 @@ class ThisRun:
         except ObjectNotFound:
             msg = "the run was deleted in Prefect"
             raise Stopped(msg) from None
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (httpx.HTTPError, TimeoutError, ValueError) as error:  # the last: what answers is not Prefect
             away_s = time.monotonic() - self._reached_at
             if away_s < self._grace_s:
                 return False
