@@ -7,7 +7,7 @@ back until it does.
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,9 +16,10 @@ from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 
 from saferollout.arm import Arm, Resource
+from saferollout.assets import label_of, with_version
 from saferollout.azure_access import credential, translated
 from saferollout.azure_yaml import load_deployment, load_endpoint
-from saferollout.config import ModelVersion, WorkspaceConfig
+from saferollout.config import WorkspaceConfig
 from saferollout.domain import DeploymentState, EndpointState, describe, drift
 from saferollout.errors import AzureFailed, DeploymentFailed, Drifted, Refused
 
@@ -66,14 +67,20 @@ class Workspace:
             keys = self._client.online_endpoints.get_keys(endpoint)
             return str(getattr(keys, "primary_key", None) or getattr(keys, "access_token", ""))
 
-    def resolve(self, model: ModelVersion) -> ModelVersion:
-        """The version that ``latest`` means now; any other as it is."""
-        if model.version != "latest":
-            return model
-        with translated(f"look up the latest version of model {model.name}"):
-            return ModelVersion(
-                name=model.name, version=str(self._client.models.get(model.name, label="latest").version)
-            )
+    def resolve(self, assets: Mapping[str, str]) -> dict[str, str]:
+        """The registered ``model`` and ``environment`` with the version that each label is on now."""
+        return {kind: self._resolve(kind, asset) for kind, asset in assets.items()}
+
+    def _resolve(self, kind: str, asset: str) -> str:
+        if (label := label_of(asset)) is None:
+            return asset
+        where = f" in registry {label.registry}" if label.registry else ""
+        with translated(f"look up the {label.label} version of {kind} {label.name}{where}"):
+            client = self._client
+            if label.registry:
+                client = MLClient(self._credential, registry_name=label.registry, enable_telemetry=False)
+            operations = client.models if kind == "model" else client.environments
+            return with_version(asset, str(operations.get(label.name, label=label.label).version))
 
     def create_endpoint(self, path: Path) -> None:
         """Create the endpoint of an Azure ML YAML, without traffic, unless it exists."""
@@ -143,15 +150,16 @@ class Workspace:
         _poll(shows, f"traffic {describe(wanted)}", STALE_S, retryable=True)
 
     def create_deployment(
-        self, path: Path, endpoint: str, name: str, *, model: ModelVersion | None, tags: dict[str, str],
+        self, path: Path, endpoint: str, name: str, *, assets: Mapping[str, str], tags: dict[str, str],
         min_instance_count: int = 1,
     ) -> None:  # fmt: skip
         """Create a deployment from its Azure ML YAML under ``name``; it gets no traffic.
 
-        One that exists with the same tags is waited for; any other is replaced if it has no traffic. Raises
-        DeploymentFailed with Azure's code and the end of its log when it does not come up.
+        The registered ``assets`` take the place of what the YAML says. A deployment that exists with the same tags is
+        waited for; any other is replaced if it has no traffic. Raises DeploymentFailed with Azure's code and the end of
+        its log when it does not come up.
         """
-        wanted = load_deployment(path, name=name, endpoint=endpoint, model=model)
+        wanted = load_deployment(path, name=name, endpoint=endpoint, assets=assets)
         wanted.instance_count = max(int(wanted.instance_count or 1), min_instance_count)
         wanted.tags = dict(wanted.tags or {}) | tags
         there = self.existing(endpoint).deployments.get(name)

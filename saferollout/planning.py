@@ -45,7 +45,8 @@ def begin(
         since=now(),
         candidate=_free_slot(state, baseline, project),
         revision=project.revision,
-        model=str(project.model or ""),
+        model=project.model,
+        environment=project.assets.get("environment", ""),
         baseline=baseline,
         left_candidate=project.config.rollback.candidate,
     )

@@ -152,4 +152,4 @@ async def changes(plan: Plan) -> str:
             ("revision", live.tags.get("saferollout.revision", "—"), plan.revision),
         )
     ]  # fmt: skip
-    return markdown_table(rows)
+    return f"{markdown_table(rows)}\nRecorded requests, the same for every gate: {plan.project.recorded.summary()}\n"

@@ -29,6 +29,6 @@ def _create(azure: Workspace, plan: Plan) -> None:
         plan.endpoint,
         plan.candidate,
         min_instance_count=plan.baseline.instance_count,
-        model=plan.project.model,
+        assets=plan.project.assets,
         tags=plan.candidate_tags,
     )

@@ -47,7 +47,7 @@ async def report(
         rollout=plan.rollout,
         live=max(state.traffic, key=lambda name: state.traffic[name], default=""),
         candidate=plan.candidate,
-        model=candidate.model if candidate else str(plan.project.model or ""),
+        model=candidate.model if candidate else plan.project.model,
         traffic=state.traffic,
         instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
         decisions=list(decisions),
