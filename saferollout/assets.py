@@ -12,6 +12,7 @@ _IN_REGISTRY = re.compile(
     r"/labels/(?P<label>[^/]+)",
     re.IGNORECASE,
 )
+_IN_REGISTRY_WITHOUT = re.compile(r"(?:azureml:)?azureml://registries/[^/]+/[^/]+/[^/]+/?", re.IGNORECASE)
 
 
 class Label(NamedTuple):
@@ -43,6 +44,9 @@ def check(key: str, asset: str) -> None:
     if "/" not in named and ("@" in named or ":" not in named) and not _NAMED.fullmatch(asset):
         kind = {"model": "a model", "environment": "an environment"}.get(key, "a code")
         msg = f"{asset!r} is not {kind} version; write azureml:<name>:<version> or azureml:<name>@latest"
+        raise ValueError(msg)
+    if _IN_REGISTRY_WITHOUT.fullmatch(asset):
+        msg = f"{asset!r} names no version; append /versions/<version> or /labels/latest"
         raise ValueError(msg)
     label = label_of(asset)
     if label and label.label not in LABELS.get(key, ()):

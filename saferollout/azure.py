@@ -151,18 +151,21 @@ class Workspace:
 
     def create_deployment(
         self, path: Path, endpoint: str, name: str, *, assets: Mapping[str, str], tags: dict[str, str],
-        min_instance_count: int = 1,
+        min_instance_count: int = 1, check: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         """Create a deployment from its Azure ML YAML under ``name``; it gets no traffic.
 
         The registered ``assets`` take the place of what the YAML says. A deployment that exists with the same tags is
-        waited for; any other is replaced if it has no traffic. Raises DeploymentFailed with Azure's code and the end of
+        waited for; any other is replaced if it has no traffic. ``check`` is called before and after what is local is
+        read, and raises when that is not what it should be. Raises DeploymentFailed with Azure's code and the end of
         its log when it does not come up.
         """
+        there = self.existing(endpoint).deployments.get(name)
+        if there is None or not there.has(tags):
+            check()
         wanted = load_deployment(path, name=name, endpoint=endpoint, assets=assets)
         wanted.instance_count = max(int(wanted.instance_count or 1), min_instance_count)
         wanted.tags = dict(wanted.tags or {}) | tags
-        there = self.existing(endpoint).deployments.get(name)
         if there and not there.has(tags):
             self.delete_deployment(endpoint, name)
             there = None
@@ -170,7 +173,10 @@ class Workspace:
         if there is None:
             try:
                 with translated(f"create deployment {name}"):
-                    self._client.online_deployments.begin_create_or_update(wanted).result()
+                    creation = self._client.online_deployments.begin_create_or_update(wanted)  # uploads first
+                check()
+                with translated(f"create deployment {name}"):
+                    creation.result()
             except AzureFailed as error:
                 if error.retryable:
                     raise

@@ -39,6 +39,8 @@ class Contents(Value):
         for key, root in sorted(self.files.items()):
             try:
                 found = uploads.files(root)
+                if key != CODE and root.is_dir():
+                    uploads.check_noticed(root, found)
                 content = uploads.digest(found if root.is_dir() else {"": root})
             except ValueError as error:
                 what, _, remedy = str(error).rpartition("; ")

@@ -1,7 +1,6 @@
 """A rollout config together with the Azure ML files that it points to, read and checked before Azure is called."""
 
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Self
@@ -16,7 +15,7 @@ from saferollout.contents import contents
 from saferollout.domain import Value
 from saferollout.errors import ConfigError, GateFailed, Problem
 from saferollout.names import check_name
-from saferollout.recorded import RecordedRequest, Recording
+from saferollout.recorded import RecordedRequest, Recording, short_digest
 
 
 class Project(Value):
@@ -54,7 +53,17 @@ class Project(Value):
     @property
     def revision(self) -> str:
         """12 hex digits over the files and the registered assets."""
-        return hashlib.sha256(json.dumps([self.files, self.assets], sort_keys=True).encode()).hexdigest()[:12]
+        return short_digest(json.dumps([self.files, self.assets], sort_keys=True))
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What every gate of the run works with, with digests by which a person can tell two runs' apart."""
+        schema = json.dumps(self.answer_schema, sort_keys=True) if self.answer_schema is not None else ""
+        return {
+            "recorded requests": self.recorded.summary(),
+            "answer schema": f"`{short_digest(schema)}`" if schema else "none",
+            "config": f"`{short_digest(self.config.model_dump_json())}`",
+        }
 
     def with_assets(self, assets: dict[str, str]) -> Self:
         """The same with other registered assets, as when each label has become a version."""

@@ -54,7 +54,12 @@ class Recording(Value):
         """How many there are, and a digest by which two recordings can be told apart."""
         kept = self.text.count("\n")
         number = str(kept) if kept == self.total else f"{kept} of {self.total}"
-        return f"{number} (`{hashlib.sha256(self.text.encode()).hexdigest()[:12]}`)"
+        return f"{number} (`{short_digest(self.text)}`)"
+
+
+def short_digest(text: str) -> str:
+    """12 hex digits, by which a person can tell two texts apart."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def read_requests(path: Path) -> list[RecordedRequest]:

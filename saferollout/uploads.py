@@ -1,13 +1,15 @@
 """What Azure ML's SDK uploads of a file or folder: names and contents, and a digest over both.
 
-The SDK follows links to files and folders, leaves out what the folder's own ``.amlignore`` (or else ``.gitignore``)
-excludes, and skips nothing else by itself.
+The SDK follows links to files and folders and leaves out what the folder's own ``.amlignore`` (or else ``.gitignore``)
+excludes. Its own functions are asked, so that the revision cannot be of other files than those that are uploaded.
 """
 
 import hashlib
+import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 IGNORE_FILES = (".amlignore", ".gitignore")
 BOOKKEEPING = frozenset({".git", "__pycache__"})
@@ -17,14 +19,25 @@ BOOKKEEPING = frozenset({".git", "__pycache__"})
 def files(root: Path) -> dict[str, Path]:
     """Every file that the SDK uploads of ``root``, by its name there: from the folder, or the file's own.
 
-    Raises ValueError, "problem; remedy", for what cannot be uploaded: a link that leads in a circle, what is no file,
-    what cannot be read, or nothing at all.
+    Raises ValueError, "problem; remedy", for what cannot be uploaded: a link that leads in a circle, what is not a
+    file, what cannot be read, or nothing at all.
     """
+    # only where it is needed: the import is slow
+    from azure.ai.ml._utils._asset_utils import get_ignore_file, get_upload_files_from_folder
+
     root = root.resolve()
     if not root.is_dir():
-        return {root.name: _checked(root)}
-    excluded = _excluded(root)
-    found = {str(name): _checked(path) for name, path in _walk(root, PurePosixPath(), (), excluded)}
+        _check_file(root)
+        return {root.name: root}
+    rules = get_ignore_file(root)
+    try:
+        rules.is_file_excluded(root / "any")
+    except (OSError, ValueError) as error:
+        msg = f"its {Path(rules.path).name} cannot be used: {error}; correct it"
+        raise ValueError(msg) from None
+    _check_tree(root, rules)
+    taken: Any = get_upload_files_from_folder(root, ignore_file=rules)  # pairs, whatever its signature says
+    found = {name: Path(path) for path, name in taken}
     if not found:
         msg = f"holds no file that would be uploaded; put one there, or correct its {' or '.join(IGNORE_FILES)}"
         raise ValueError(msg)
@@ -43,46 +56,47 @@ def digest(found: Mapping[str, Path]) -> str:
     return whole.hexdigest()
 
 
-def _walk(
-    folder: Path, name: PurePosixPath, above: tuple[Path, ...], excluded: Callable[[Path], bool]
-) -> Iterator[tuple[PurePosixPath, Path]]:
-    """Whatever is no folder and not excluded, by its name; the SDK looks into excluded folders as well."""
-    real = folder.resolve()  # the ignore file's rules are about the place that a link leads to
-    if real in above:
-        msg = f"the link {name} leads back to a folder that it is in; remove it"
-        raise ValueError(msg)
-    try:
-        entries = sorted(real.iterdir())
-        folders = {entry for entry in entries if entry.is_dir()}
-    except OSError as error:
-        if excluded(real / "any"):
-            return
-        raise _unreadable(folder, error) from None
-    for entry in entries:
-        if entry in folders:
-            yield from _walk(entry, name / entry.name, (*above, real), excluded)
-        elif not excluded(entry):
-            yield name / entry.name, entry
+def check_noticed(root: Path, found: Mapping[str, Path]) -> None:
+    """Raise ValueError, "problem; remedy", for files of a model or a build context that Azure would not get anew.
 
-
-def _excluded(root: Path) -> Callable[[Path], bool]:
-    """Whether the folder's ignore file excludes a path."""
-    present = [name for name in IGNORE_FILES if (root / name).exists()]
-    if not present:
-        return lambda _path: False
-    # only where it is needed: the import is slow. The SDK's rules differ from git's, so they are its own
+    The SDK knows those, unlike code, by a hash that leaves excluded folders out, even where a rule takes files of them
+    in again: it would go on with what it has uploaded of them before.
+    """
     from azure.ai.ml._utils._asset_utils import get_ignore_file
 
+    root = root.resolve()
     rules = get_ignore_file(root)
-    try:
-        rules.is_file_excluded(root / "any")
-    except (OSError, ValueError) as error:
-        msg = f"its {present[0]} cannot be used: {error}; correct it"
-        raise ValueError(msg) from None
-    return rules.is_file_excluded
+    for name in sorted({parent for file in found for parent in PurePosixPath(file).parents if parent.name}):
+        if BOOKKEEPING.isdisjoint(name.parts) and rules.is_file_excluded((root / name.parent).resolve() / name.name):
+            msg = (
+                f"{Path(rules.path).name} excludes {name}, but the SDK uploads files of it and does not notice when "
+                f"they change; add !{name} to it, or exclude its files as well"
+            )
+            raise ValueError(msg)
 
 
-def _checked(path: Path) -> Path:
+def _check_tree(root: Path, rules: Any) -> None:
+    """The SDK would hang at a circle of links or a pipe, and leave out a folder that it cannot read without a word."""
+
+    def fail(error: OSError) -> None:
+        if not rules.is_file_excluded(Path(error.filename).resolve() / "any"):
+            raise _unreadable(Path(error.filename), error)
+
+    above: dict[str, tuple[Path, ...]] = {str(root): (root,)}
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=fail):
+        parents = above.pop(folder)
+        for name in folders:
+            path = Path(folder, name)
+            if (real := path.resolve()) in parents:
+                msg = f"the link {path.relative_to(root)} leads back to a folder that it is in; remove it"
+                raise ValueError(msg)
+            above[str(path)] = (*parents, real)
+        for name in names:
+            if not rules.is_file_excluded(parents[-1] / name):
+                _check_file(Path(folder, name))
+
+
+def _check_file(path: Path) -> None:
     try:
         is_file = stat.S_ISREG(path.stat().st_mode)
     except OSError as error:
@@ -90,7 +104,6 @@ def _checked(path: Path) -> Path:
     if not is_file:
         msg = f"{path} is neither a file nor a folder; remove it, or exclude it in {IGNORE_FILES[0]}"
         raise ValueError(msg)
-    return path
 
 
 def _content(path: Path) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import itertools
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
@@ -29,6 +30,7 @@ from tasks.this_run import ThisRun, run_id
 POLL_S = 2
 ANSWER = ("decision", "approver", "comment", "evidence")
 UNKNOWN = "The tag saferollout.approval-{} claims an approval that Prefect does not know; asked again."
+ANONYMOUS = re.compile(r"(?:CliV2AnonymousEnvironment:)?([0-9a-f]{8})[0-9a-f-]{24,}(?::1)?")
 GRACE_S = 86400
 """The server's own end of a pause comes that much later: it would fail the run before this one could roll back."""
 
@@ -132,8 +134,8 @@ async def _close_question() -> None:
 
 def brief(version: str) -> str:
     """An asset's name and version short enough for a form: an anonymous asset's is a long hash."""
-    name = version.removeprefix("CliV2AnonymousEnvironment:").removesuffix(":1")
-    return name if len(name) <= 20 else f"{name[:8]}…"
+    found = ANONYMOUS.fullmatch(version)
+    return f"{found[1]}…" if found else version
 
 
 @task(task_run_name="compare {plan.candidate} with {plan.live}", **STEP)
@@ -152,4 +154,5 @@ async def changes(plan: Plan) -> str:
             ("revision", live.tags.get("saferollout.revision", "—"), plan.revision),
         )
     ]  # fmt: skip
-    return f"{markdown_table(rows)}\nRecorded requests, the same for every gate: {plan.project.recorded.summary()}\n"
+    kept = " · ".join(f"{name} {value}" for name, value in plan.project.inputs.items())
+    return f"{markdown_table(rows)}\nThe same for every gate of this run: {kept}\n"

@@ -19,11 +19,7 @@ async def create_candidate(plan: Plan) -> None:
 
 
 def _create(azure: Workspace, plan: Plan) -> None:
-    state = azure.existing(plan.endpoint)
-    plan.own_record(state.tags)
-    there = state.deployments.get(plan.candidate)
-    if there is None or not there.has(plan.candidate_tags):
-        plan.project.check_unchanged()
+    plan.own_record(azure.existing(plan.endpoint).tags)
     azure.create_deployment(
         plan.project.deployment_path,
         plan.endpoint,
@@ -31,4 +27,5 @@ def _create(azure: Workspace, plan: Plan) -> None:
         min_instance_count=plan.baseline.instance_count,
         assets=plan.project.assets,
         tags=plan.candidate_tags,
+        check=plan.project.check_unchanged,
     )

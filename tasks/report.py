@@ -48,6 +48,8 @@ async def report(
         live=max(state.traffic, key=lambda name: state.traffic[name], default=""),
         candidate=plan.candidate,
         model=candidate.model if candidate else plan.project.model,
+        environment=candidate.environment if candidate else plan.project.assets.get("environment", ""),
+        inputs=plan.project.inputs,
         traffic=state.traffic,
         instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
         decisions=list(decisions),
@@ -79,6 +81,8 @@ async def already_live(project: Project) -> Outcome:
         endpoint=project.endpoint,
         live=live,
         model=state.deployments[live].model,
+        environment=state.deployments[live].environment,
+        inputs=project.inputs,
         traffic=state.traffic,
         instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
     )
