@@ -1,6 +1,7 @@
 """A run keeps all that it began with: its files may change, and labels move, while it waits for a person."""
 
 import shutil
+from pathlib import Path
 
 import yaml
 from azure.ai.ml import MLClient
@@ -13,7 +14,7 @@ from tests.stack import DIABETES, Endpoint, Stack
 
 
 def test_a_waiting_run_goes_on_with_what_it_began_with(stack: Stack, endpoint: Endpoint) -> None:
-    """Newer versions under its labels and no file of requests any more: the same candidate, judged by the same."""
+    """Newer versions under its labels, another config and other files: the same candidate, judged by the same."""
     workspace = resolve_workspace(None)
     client = MLClient(credential(), workspace.subscription_id, workspace.resource_group, workspace.name)
 
@@ -26,24 +27,31 @@ def test_a_waiting_run_goes_on_with_what_it_began_with(stack: Stack, endpoint: E
 
     release("6")
     config = endpoint.config(stages=endpoint.stages(approval_at=100))
-    requests = shutil.copy(DIABETES / "requests.jsonl", endpoint.directory / "kept.jsonl")
+    requests = Path(shutil.copy(DIABETES / "requests.jsonl", endpoint.directory / "kept.jsonl"))
+    schema = endpoint.directory / "schema.json"
+    schema.write_text('{"type": "array"}')
     content = yaml.safe_load(config.read_text())
-    content["smoke_test"]["requests"] = "kept.jsonl"
+    content["smoke_test"] |= {"requests": "kept.jsonl", "answer_schema": "schema.json"}
     config.write_text(yaml.safe_dump(content))
     deployment = endpoint.directory / "green-deployment.yml"
     labels = dict.fromkeys(("model", "environment"), f"azureml:{endpoint.name}@latest")
     deployment.write_text(yaml.safe_dump(yaml.safe_load(deployment.read_text()) | labels))
-    summary = load(config).recorded.summary()
+    kept = " · ".join(f"{name} {value}" for name, value in load(config).inputs.items())
 
     run = endpoint.submit(config)
     stack.until(run, "Suspended")
     question = stack.question(run)
     release("7")
     requests.unlink()
+    schema.write_text('{"type": "string"}')
+    config.write_text("endpoint: nowhere.yml")
     stack.cli("approve", run)
     stack.until(run, "Completed")
 
-    assert f"Recorded requests, the same for every gate: {summary}" in question
+    assert "recorded requests 142 (`" in kept
+    assert f"The same for every gate of this run: {kept}" in question
+    assert f"| model | model:2 | {endpoint.name}:6 | yes |" in question
+    assert f"environment {endpoint.name}:6 · {kept}" in stack.artifacts(run)[f"{endpoint.name}-report"]["data"]
     state = endpoint.state()
     assert state.traffic == {"green": 100}
     green = state.deployments["green"]

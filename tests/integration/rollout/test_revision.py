@@ -1,5 +1,6 @@
 """What a candidate is made of, on a real workspace: the files that reach it, and the versions that labels are on."""
 
+import shutil
 import uuid
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from azure.storage.blob import ContainerClient
 from saferollout import planning, project, uploads
 from saferollout.azure import Workspace
 from saferollout.azure_access import credential
-from saferollout.errors import AzureFailed
+from saferollout.errors import AzureFailed, GateFailed
 from saferollout.plan import Plan
 from saferollout.project import Project, resolve_workspace
 from saferollout.record import Owner, Record
@@ -117,6 +118,24 @@ def test_a_label_is_resolved_once_and_a_moved_one_is_another_candidate(client: M
     moved = begun(loaded())
     assert moved is not None
     assert moved.project.assets == dict.fromkeys(("model", "environment"), f"azureml:{endpoint.name}:2")
+
+
+def test_files_that_change_while_they_are_uploaded_are_noticed(endpoint: Endpoint) -> None:
+    """What was uploaded is known only when the files are still the same afterwards."""
+    config, path = endpoint.config(), endpoint.directory / "green-deployment.yml"
+    code = endpoint.directory / "code"
+    shutil.copytree(DIABETES / "onlinescoring", code)
+    content = yaml.safe_load(path.read_text())
+    content["code_configuration"]["code"] = str(code)
+    path.write_text(yaml.safe_dump(content))
+    found = project.load(config)
+
+    def check() -> None:
+        found.check_unchanged()
+        (code / "more.py").touch()  # as if somebody did, a moment later
+
+    with pytest.raises(GateFailed, match="changed since the run began"):
+        endpoint.workspace().create_deployment(path, endpoint.name, "green", assets={}, tags={}, check=check)
 
 
 def test_registries_are_asked_for_their_own_labels(stack: Stack) -> None:  # noqa: ARG001  # it sets the variables

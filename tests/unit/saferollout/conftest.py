@@ -318,6 +318,11 @@ MISTAKES = [
             "environment:\n  conda_file: conda.yml\n", "environment: azureml:e\n", "environment",
             "'azureml:e' is not an environment version",
             "write azureml:<name>:<version> or azureml:<name>@latest")),
+    Mistake("registry without version", *_deployment(
+            "environment:\n  conda_file: conda.yml\n",
+            "environment: azureml://registries/azureml/environments/e\n", "environment",
+            "'azureml://registries/azureml/environments/e' names no version",
+            "append /versions/<version> or /labels/latest")),
     Mistake("no model file", {"model.bin": None}, "green.yml", "model.path", "no such file: model.bin", PATH),
     Mistake("no scoring script", {"src/score.py": None}, "green.yml", "code_configuration.scoring_script",
             "no such file: src/score.py", PATH),

@@ -333,6 +333,21 @@ def test_a_scoring_script_that_is_not_uploaded_is_told(project_files: Path) -> N
     ]  # fmt: skip
 
 
+def test_a_model_of_which_changes_would_not_arrive_is_told(project_files: Path) -> None:
+    """The SDK would go on with the weights that it uploaded before; code it knows by its content."""
+    for name in ("model", "src"):
+        (project_files / name / "deep").mkdir(parents=True)
+        (project_files / name / "deep" / "weights.bin").touch()
+        (project_files / name / ".amlignore").write_text("deep\n!weights.bin\n", encoding="utf-8")
+    edit(project_files / "green.yml", "path: model.bin", "path: model")
+
+    (found,) = problems()
+
+    assert found.key == "model.path"
+    assert found.problem.startswith(".amlignore excludes deep, but the SDK uploads files of it and does not notice")
+    assert found.remedy == "add !deep to it, or exclude its files as well"
+
+
 def test_a_run_keeps_the_requests_that_it_began_with(project_files: Path) -> None:
     """Whatever becomes of the file, every gate sends the same; as JSON too, which is how Prefect keeps a project."""
     found = project.load("rollout.yaml")
@@ -345,16 +360,30 @@ def test_a_run_keeps_the_requests_that_it_began_with(project_files: Path) -> Non
     kept.check_unchanged()
 
 
-def test_other_requests_are_no_other_candidate(project_files: Path) -> None:
-    """The revision stays; what is shown to whoever decides tells the recordings apart."""
+@pytest.mark.parametrize(
+    ("file", "old", "new", "changed"),
+    [
+        ("requests.jsonl", "[[2]]", "[[3]]", "recorded requests"),
+        ("schema.json", "number", "string", "answer schema"),
+        ("rollout.yaml", "max_wrong: 0", "max_wrong: 1", "config"),
+    ],
+)
+def test_other_inputs_are_no_other_candidate(project_files: Path, file: str, old: str, new: str, changed: str) -> None:
+    """The revision stays; what is shown to whoever decides tells the inputs of two runs apart."""
+    (project_files / "schema.json").write_text('{"type": "number"}', encoding="utf-8")
+    edit(
+        project_files / "rollout.yaml",
+        "green.yml\n",
+        "green.yml\nsmoke_test: {answer_schema: schema.json, max_wrong: 0}\n",
+    )
     before = project.load("rollout.yaml")
-    (project_files / "requests.jsonl").write_text('{"request": 3}\n', encoding="utf-8")
 
+    edit(project_files / file, old, new)
     after = project.load("rollout.yaml")
 
     assert after.revision == before.revision
-    assert after.recorded.summary() != before.recorded.summary()
-    assert after.recorded.summary().startswith("1 (`")
+    assert [name for name in before.inputs if before.inputs[name] != after.inputs[name]] == [changed]
+    assert before.inputs["recorded requests"].startswith("2 (`")
 
 
 def test_the_revision_stays_when_the_candidate_does(project_files: Path) -> None:
