@@ -136,6 +136,7 @@ def test_files_that_change_while_they_are_uploaded_are_noticed(endpoint: Endpoin
 
     with pytest.raises(GateFailed, match="changed since the run began"):
         endpoint.workspace().create_deployment(path, endpoint.name, "green", assets={}, tags={}, check=check)
+    endpoint.workspace().delete_deployment(endpoint.name, "green")  # once it is up
 
 
 def test_registries_are_asked_for_their_own_labels(stack: Stack) -> None:  # noqa: ARG001  # it sets the variables
