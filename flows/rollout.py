@@ -36,6 +36,7 @@ from tasks.preflight import preflight
 from tasks.recheck import recheck
 from tasks.remove import retire_old
 from tasks.report import already_live, report
+from tasks.resolve import resolve_labels
 from tasks.rollback import roll_back_own
 from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
@@ -54,6 +55,7 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
     """
     try:
         project = await preflight(config, model)
+        project = project.with_assets(await resolve_labels(project))
     except Exception:
         await undo_this_run()
         raise

@@ -51,6 +51,7 @@ from localazure.resources.workspace import METADATA_PATH, Workspace
 from localazure.storage.assets import Assets
 from localazure.storage.blobs import Blobs
 from localazure.storage.downloads import Storage
+from localazure.storage.registry import Registry
 
 LOCATION = "local"
 RESOURCE_GROUP = "local"
@@ -163,6 +164,7 @@ async def _serve_locked(
         blobs = Blobs(state / "blobs", store, authority, bytes.fromhex(known["storage_key"]), disk)
         assets = Assets(store, blobs, scope)
         workspace = Workspace(base_url, scope, LOCATION, known["tenant_id"], blobs)
+        registry = Registry(base_url, scope, LOCATION, identity)
         storage = Storage(assets, blobs, disk)
         engine = Engine(state)
         await engine.answers()
@@ -201,6 +203,7 @@ async def _serve_locked(
             open_routes=[
                 *workspace.cloud_routes(),
                 *identity.routes(),
+                *registry.open_routes(),
                 *blobs.routes(),
                 *logs.open_routes(),
                 *administration.routes(),
@@ -212,6 +215,7 @@ async def _serve_locked(
                 *online_endpoints.routes(WORKSPACE_PATH),
                 *online_deployments.routes(WORKSPACE_PATH),
                 *assets.routes(WORKSPACE_PATH),
+                *registry.routes(),
                 *metrics.routes(WORKSPACE_PATH),
                 *logs.routes(WORKSPACE_PATH),
             ],
@@ -234,6 +238,7 @@ async def _serve_locked(
         )
         environment = {
             "ARM_CLOUD_METADATA_URL": f"{base_url}{METADATA_PATH}?api-version=2022-09-01",
+            "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{base_url}/",
             "REQUESTS_CA_BUNDLE": str(tls.bundle),
             "SSL_CERT_FILE": str(tls.bundle),
             "AZURE_AUTHORITY_HOST": base_url,

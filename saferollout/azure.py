@@ -7,7 +7,7 @@ back until it does. So each is simply made again when Azure refused the token, o
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,10 +18,11 @@ from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.core.polling import LROPoller
 
 from saferollout.arm import Arm, Resource
+from saferollout.assets import label_of, with_version
 from saferollout.azure_access import credential, translated
 from saferollout.azure_retries import signs_in_anew, waits_for_others
 from saferollout.azure_yaml import load_deployment, load_endpoint
-from saferollout.config import ModelVersion, WorkspaceConfig
+from saferollout.config import WorkspaceConfig
 from saferollout.domain import DeploymentState, EndpointState, describe, drift
 from saferollout.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Missing, Refused
 
@@ -111,14 +112,20 @@ class Workspace:
             return str(getattr(keys, "primary_key", None) or getattr(keys, "access_token", ""))
 
     @signs_in_anew
-    def resolve(self, model: ModelVersion) -> ModelVersion:
-        """The version that ``latest`` means now; any other as it is."""
-        if model.version != "latest":
-            return model
-        with self._translated(f"look up the latest version of model {model.name}"):
-            return ModelVersion(
-                name=model.name, version=str(self._client.models.get(model.name, label="latest").version)
-            )
+    def resolve(self, assets: Mapping[str, str]) -> dict[str, str]:
+        """The registered ``model`` and ``environment`` with the version that each label is on now."""
+        return {kind: self._resolve(kind, asset) for kind, asset in assets.items()}
+
+    def _resolve(self, kind: str, asset: str) -> str:
+        if (label := label_of(asset)) is None:
+            return asset
+        where = f" in registry {label.registry}" if label.registry else ""
+        with self._translated(f"look up the {label.label} version of {kind} {label.name}{where}"):
+            client = self._client
+            if label.registry:
+                client = MLClient(self._credential, registry_name=label.registry, enable_telemetry=False)
+            operations = client.models if kind == "model" else client.environments
+            return with_version(asset, str(operations.get(label.name, label=label.label).version))
 
     @waits_for_others
     @signs_in_anew
@@ -209,18 +216,22 @@ class Workspace:
     @waits_for_others
     @signs_in_anew
     def create_deployment(
-        self, path: Path, endpoint: str, name: str, *, model: ModelVersion | None, tags: dict[str, str],
-        min_instance_count: int = 1,
+        self, path: Path, endpoint: str, name: str, *, assets: Mapping[str, str], tags: dict[str, str],
+        min_instance_count: int = 1, check: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
         """Create a deployment from its Azure ML YAML under ``name``; it gets no traffic.
 
-        One that exists with the same tags is waited for; any other is replaced if it has no traffic. Raises
-        DeploymentFailed with Azure's code and the end of its log when it does not come up.
+        The registered ``assets`` take the place of what the YAML says. A deployment that exists with the same tags is
+        waited for; any other is replaced if it has no traffic. ``check`` is called before and after what is local is
+        read, and raises when that is not what it should be. Raises DeploymentFailed with Azure's code and the end of
+        its log when it does not come up.
         """
-        wanted = load_deployment(path, name=name, endpoint=endpoint, model=model)
+        there = self.existing(endpoint).deployments.get(name)
+        if there is None or not there.has(tags):
+            check()
+        wanted = load_deployment(path, name=name, endpoint=endpoint, assets=assets)
         wanted.instance_count = max(int(wanted.instance_count or 1), min_instance_count)
         wanted.tags = dict(wanted.tags or {}) | tags
-        there = self.existing(endpoint).deployments.get(name)
         if there and not there.has(tags):
             self.delete_deployment(endpoint, name)
             there = None
@@ -229,9 +240,10 @@ class Workspace:
             problem = "did not come up: its creation failed"
             try:
                 with self._translated(f"create deployment {name}"):
-                    self._follow(
-                        self._client.online_deployments.begin_create_or_update(wanted), f"creation of deployment {name}"
-                    )
+                    creation = self._client.online_deployments.begin_create_or_update(wanted)  # uploads first
+                check()
+                with self._translated(f"create deployment {name}"):
+                    self._follow(creation, f"creation of deployment {name}")
             except AzureFailed as error:
                 if error.retryable or error.status == 401 or isinstance(error, Busy):
                     raise

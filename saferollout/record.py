@@ -83,7 +83,9 @@ class Record(Value):
     candidate: str
     revision: str
     model: str = ""
-    """The registered model that is rolled out, with its version, where the run was asked for one."""
+    """The registered model that is rolled out, with its version; empty for a local one."""
+    environment: str = ""
+    """The registered environment that it runs in, with its version; empty for a local one."""
     baseline: Baseline
     stage: int = 0
     """The candidate's traffic that has been reached."""
@@ -117,6 +119,7 @@ class Record(Value):
             "candidate": self.candidate,
             "revision": self.revision,
             "model": self.model,
+            "environment": self.environment,
             "live": self.baseline.live,
             "live-instances": str(self.baseline.instance_count),
             "raised-to": str(self.raised_to or ""),
@@ -151,6 +154,7 @@ class Record(Value):
                 candidate=own["candidate"],
                 revision=own["revision"],
                 model=own.get("model", ""),
+                environment=own.get("environment", ""),
                 baseline=Baseline(live=own["live"], instance_count=int(own["live-instances"])),
                 stage=int(own["stage"]),
                 approvals={int(name.removeprefix("approval-")): Decision.model_validate_json(value)

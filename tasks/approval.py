@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import itertools
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
@@ -29,6 +30,7 @@ from tasks.this_run import ThisRun, run_id
 POLL_S = 2
 ANSWER = ("decision", "approver", "comment", "evidence")
 UNKNOWN = "The tag saferollout.approval-{} claims an approval that Prefect does not know; asked again."
+ANONYMOUS = re.compile(r"(?:CliV2AnonymousEnvironment:)?([0-9a-f]{8})[0-9a-f-]{24,}(?::1)?")
 GRACE_S = 86400
 """The server's own end of a pause comes that much later: it would fail the run before this one could roll back."""
 
@@ -134,8 +136,8 @@ async def _close_question() -> None:
 
 def brief(version: str) -> str:
     """An asset's name and version short enough for a form: an anonymous asset's is a long hash."""
-    name = version.removeprefix("CliV2AnonymousEnvironment:").removesuffix(":1")
-    return name if len(name) <= 20 else f"{name[:8]}…"
+    found = ANONYMOUS.fullmatch(version)
+    return f"{found[1]}…" if found else version
 
 
 @task(task_run_name="compare {plan.candidate} with {plan.live}", **GATE)
@@ -157,5 +159,7 @@ async def changes(plan: Plan, stage: StageConfig, question: str) -> str:  # noqa
             ("revision", live.tags.get("saferollout.revision", "—"), plan.revision),
         )
     ]  # fmt: skip
+    kept = " · ".join(f"{name} {value}" for name, value in plan.project.inputs.items())
     warning = plan.few_instances(candidate.instance_count, live.instance_count)
-    return markdown_table(rows) + (f"\n**⚠️ {warning}**" if warning else "")
+    warned = f"\n**⚠️ {warning}**\n" if warning else ""
+    return f"{markdown_table(rows)}\nThe same for every gate of this run: {kept}\n{warned}"

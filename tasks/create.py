@@ -19,16 +19,13 @@ async def create_candidate(plan: Plan) -> None:
 
 
 def _create(azure: Workspace, plan: Plan) -> None:
-    state = azure.existing(plan.endpoint)
-    plan.own_record(state.tags)
-    there = state.deployments.get(plan.candidate)
-    if there is None or not there.has(plan.candidate_tags):
-        plan.project.check_unchanged()
+    plan.own_record(azure.existing(plan.endpoint).tags)
     azure.create_deployment(
         plan.project.deployment_path,
         plan.endpoint,
         plan.candidate,
         min_instance_count=plan.candidate_instance_count(100, plan.baseline.instance_count),
-        model=plan.project.model,
+        assets=plan.project.assets,
         tags=plan.candidate_tags,
+        check=plan.project.check_unchanged,
     )

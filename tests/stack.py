@@ -140,7 +140,7 @@ class Endpoint:
         workspace = made.workspace()
         workspace.create_endpoint(directory / "endpoint.yml")
         insisting(workspace.create_deployment)(  # another test may be uploading the same model
-            made.deployment("blue-deployment.yml"), made.name, "blue", model=None, tags={}
+            made.deployment("blue-deployment.yml"), made.name, "blue", assets={}, tags={}
         )
         workspace.update_endpoint(made.name, traffic={"blue": 100})
         return made

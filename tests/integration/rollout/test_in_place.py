@@ -80,7 +80,7 @@ def endpoint(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> It
     workspace = Workspace(resolve_workspace(None))
     workspace.create_endpoint(project / "endpoint.yml")
     insisting(workspace.create_deployment)(  # another test may be uploading the same model
-        project / "blue.yml", endpoint["name"], "blue", model=None, tags={}
+        project / "blue.yml", endpoint["name"], "blue", assets={}, tags={}
     )
     yield endpoint["name"]
     workspace.delete_endpoint(endpoint["name"])

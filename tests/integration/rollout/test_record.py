@@ -111,9 +111,7 @@ def test_undo_that_was_cut_short_is_finished_and_nothing_begun(endpoint: Endpoin
 def test_retirement_that_was_cut_short_is_finished_first(endpoint: Endpoint) -> None:
     """Until the old deployment is gone its name is not free: the next rollout sees to that before it begins."""
     workspace = endpoint.workspace()
-    workspace.create_deployment(
-        endpoint.deployment("green-deployment.yml"), endpoint.name, "green", model=None, tags={}
-    )
+    workspace.create_deployment(endpoint.deployment("green-deployment.yml"), endpoint.name, "green", assets={}, tags={})
     put(endpoint, Phase.RETIRING, candidate="blue", live="green")
 
     plan = begin(endpoint)
@@ -177,7 +175,7 @@ def test_another_candidate_than_the_tested_one_gets_no_traffic(endpoint: Endpoin
     plan = begin(endpoint)
     workspace = endpoint.workspace()
     path = endpoint.deployment("green-deployment.yml")
-    workspace.create_deployment(path, endpoint.name, "green", model=None, tags={})
+    workspace.create_deployment(path, endpoint.name, "green", assets={}, tags={})
 
     with pytest.raises(GateFailed, match="deployment green is gone or is not any more the one that this rollout made"):
         asyncio.run(shift_traffic.fn(plan, plan.project.config.stages[0], None))
@@ -226,7 +224,7 @@ def test_a_log_that_cannot_be_read_hides_no_failure(endpoint: Endpoint, stack: S
         chaos.reset(method="POST", path=f"{green}/getLogs", times=None) as broken,
     ):
         with pytest.raises(DeploymentFailed, match="deployment green did not come up"):
-            endpoint.workspace().create_deployment(path, endpoint.name, "green", model=None, tags={})
+            endpoint.workspace().create_deployment(path, endpoint.name, "green", assets={}, tags={})
         assert broken.hits > 0
 
 

@@ -31,7 +31,7 @@ OPERATION = "/**/mfeOperation*/*"
 
 def create(workspace: Workspace, project: Path) -> None:
     """A deployment that is not there."""
-    workspace.create_deployment(project / "green-deployment.yml", NAME, "green", model=None, tags={"by": "test"})
+    workspace.create_deployment(project / "green-deployment.yml", NAME, "green", assets={}, tags={"by": "test"})
 
 
 def mark(workspace: Workspace, _: Path) -> None:
