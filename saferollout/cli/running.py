@@ -213,7 +213,7 @@ class _Attended:
             link, command = await link_to(run_id), f"saferollout approve {run_id}"
             console = Console(stderr=True)
             try:
-                await attend(run_id, asker(self._how, console, link, command), console.print)
+                await attend(run_id, asker(self._how, console, link, command), _say)
             except Exception as error:  # noqa: BLE001  # whatever it is, the rollout itself goes on and waits
                 why = error or type(error).__name__
                 _say(f"no answer can be given here ({why}): answer at {link} or with `{command}`")
