@@ -10,7 +10,6 @@ import pytest
 from localazure.chaos import Chaos
 from localazure.testing import LocalAzure
 from saferollout.azure import Workspace
-from saferollout.config import ModelVersion
 from saferollout.domain import Baseline
 from saferollout.errors import AzureFailed, Busy
 from saferollout.project import resolve_workspace
@@ -98,7 +97,7 @@ def test_a_token_that_is_refused_early_is_replaced(chaos: Chaos, workspace: Work
         lambda: workspace.existing(NAME),
         workspace.endpoints,
         lambda: workspace.secret(NAME),
-        lambda: workspace.resolve(ModelVersion(name="scale-model", version="latest")),
+        lambda: workspace.resolve({"model": "azureml:scale-model@latest"}),
     ):
         chaos.expire_tokens()
         look()
@@ -212,7 +211,7 @@ def begun(workspace: Workspace) -> None:
     """What a rollout leaves that gave its candidate a share and died."""
     record = Record(
         rollout="r-1", owner=Owner(name="ann@laptop", flow_run="run-1"), since=now().replace(microsecond=0),
-        candidate="red", revision="0" * 12, baseline=Baseline(live="blue", instance_count=1), stage=10,
+        candidate="red", revision="0" * 12, baseline=Baseline(live="blue", instance_count=1), stage=10, raised_to=2,
     )  # fmt: skip
     workspace.update_endpoint(NAME, traffic={"blue": 90, "red": 10}, tags=lambda tags: tags | record.to_tags())
     workspace.scale_up(NAME, "blue", 2)
