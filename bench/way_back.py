@@ -21,8 +21,8 @@ from datetime import datetime
 from pathlib import Path
 
 from localazure.testing import LocalAzure
-from saferollout.demo import processes
-from tests.stack import DIABETES, REPOSITORY, STAGE, Endpoint, Stack, started, wait_for
+from saferollout_cli.demo import processes
+from tests.support.stack import DIABETES, REPOSITORY, STAGE, Endpoint, Stack, started, wait_for
 from tests.support.trouble import Strike, killed, late_candidate, slow, throttled
 
 LIMIT_S = 5.0

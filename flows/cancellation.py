@@ -7,8 +7,8 @@ from prefect import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 
-from saferollout.config import WorkspaceConfig
-from saferollout.record import PREFIX
+from saferollout.config.rollout import WorkspaceConfig
+from saferollout.rollout.record import PREFIX
 from tasks.rollback import roll_back_own
 
 TOLD_TO_END = "Execution was "

@@ -2,8 +2,8 @@
 
 from prefect import get_client
 
-from tasks.artifacts import show
-from tasks.this_run import run_id
+from tasks.support.artifacts import show
+from tasks.support.this_run import run_id
 
 
 async def name_run(name: str) -> None:

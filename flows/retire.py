@@ -2,10 +2,10 @@
 
 from prefect import flow
 
-from saferollout.config import WorkspaceConfig
-from saferollout.errors import SaferolloutError
-from saferollout.project import resolve_workspace
-from tasks.remove import all_endpoints, retire_kept
+from saferollout.config.project import resolve_workspace
+from saferollout.config.rollout import WorkspaceConfig
+from saferollout.domain.errors import SaferolloutError
+from tasks.retire import all_endpoints, retire_kept
 
 
 @flow(flow_run_name="retire old deployments", persist_result=True, result_serializer="json")

@@ -2,9 +2,9 @@
 
 from prefect import flow
 
-from saferollout.config import WorkspaceConfig
-from saferollout.project import resolve_workspace
-from saferollout.record import Record
+from saferollout.config.project import resolve_workspace
+from saferollout.config.rollout import WorkspaceConfig
+from saferollout.rollout.record import Record
 from tasks.rollback import roll_back
 
 

@@ -9,9 +9,10 @@ from prefect.states import Cancelled, Failed
 
 from flows.cancellation import undo, undo_terminated, undo_this_run
 from flows.naming import name_run
-from saferollout.config import ModelVersion, StageConfig
-from saferollout.domain import Decision
-from saferollout.errors import (
+from saferollout.config.project import Project
+from saferollout.config.rollout import ModelVersion, StageConfig
+from saferollout.domain.endpoint import Decision
+from saferollout.domain.errors import (
     AzureFailed,
     Drifted,
     GateFailed,
@@ -22,11 +23,10 @@ from saferollout.errors import (
     SaferolloutError,
     Stopped,
 )
-from saferollout.evidence import Evidence
+from saferollout.domain.evidence import Evidence
 from saferollout.judge import Verdict
-from saferollout.outcome import Outcome
-from saferollout.plan import Plan
-from saferollout.project import Project
+from saferollout.report.outcome import Outcome
+from saferollout.rollout.rollout import Plan
 from tasks.approval import ask
 from tasks.baseline import take_baseline
 from tasks.create import create_candidate
@@ -34,14 +34,14 @@ from tasks.judge import judge
 from tasks.mirror import mirror
 from tasks.preflight import preflight
 from tasks.recheck import recheck
-from tasks.remove import retire_old
 from tasks.report import already_live, report
 from tasks.resolve import resolve_labels
+from tasks.retire import retire_old
 from tasks.rollback import roll_back_own
 from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
-from tasks.this_run import ThisRun, may_have_begun, run_id
+from tasks.support.this_run import ThisRun, may_have_begun, run_id
 from tasks.verify import verify_traffic
 
 

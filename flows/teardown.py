@@ -2,10 +2,10 @@
 
 from prefect import flow
 
-from saferollout.config import WorkspaceConfig
-from saferollout.names import check_confirmed
-from saferollout.project import resolve_workspace
-from tasks.remove import delete_endpoint
+from saferollout.config.names import check_confirmed
+from saferollout.config.project import resolve_workspace
+from saferollout.config.rollout import WorkspaceConfig
+from tasks.retire import delete_endpoint
 
 
 @flow(flow_run_name="teardown {endpoint}", persist_result=True, result_serializer="json")

@@ -1,3 +1,3 @@
 """The steps of a rollout, as Prefect's tasks."""
 
-from tasks import tracebacks as tracebacks  # for its effect on the logs of every flow
+from tasks.support import logs as logs  # for its effect on the logs of every flow

@@ -15,17 +15,17 @@ from prefect.logging import get_run_logger
 from prefect.states import Running
 from pydantic import ConfigDict, Field, create_model
 
-from saferollout.config import StageConfig
-from saferollout.domain import Decision
-from saferollout.errors import Rejected
-from saferollout.evidence import Evidence, markdown_table
-from saferollout.outcome import seconds
-from saferollout.plan import Plan
-from saferollout.record import fitted, now
-from tasks.access import in_workspace
-from tasks.artifacts import show
-from tasks.policy import GATE
-from tasks.this_run import ThisRun, run_id
+from saferollout.config.rollout import StageConfig
+from saferollout.domain.endpoint import Decision
+from saferollout.domain.errors import Rejected
+from saferollout.domain.evidence import Evidence, markdown_table
+from saferollout.report.outcome import seconds
+from saferollout.rollout.record import fitted, now
+from saferollout.rollout.rollout import Plan
+from tasks.support.access import in_workspace
+from tasks.support.artifacts import show
+from tasks.support.policy import GATE
+from tasks.support.this_run import ThisRun, run_id
 
 POLL_S = 2
 ANSWER = ("decision", "approver", "comment", "evidence")

@@ -6,13 +6,13 @@ from prefect import get_client, runtime, task
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.exceptions import ObjectNotFound
 
-from saferollout import planning
-from saferollout.plan import Plan
-from saferollout.project import Project
-from saferollout.record import Owner, Record
-from tasks.access import in_workspace
-from tasks.policy import STEP
-from tasks.this_run import mark, run_id
+from saferollout.config.project import Project
+from saferollout.rollout import begin
+from saferollout.rollout.record import Owner, Record
+from saferollout.rollout.rollout import Plan
+from tasks.support.access import in_workspace
+from tasks.support.policy import STEP
+from tasks.support.this_run import mark, run_id
 
 NAME = "baseline"
 
@@ -28,7 +28,7 @@ async def take_baseline(project: Project) -> Plan | None:
     before = await _begun_before()
     await mark(project)
     return await in_workspace(
-        workspace, lambda azure: planning.begin(azure, project, owner, gone=gone, begun_before=before)
+        workspace, lambda azure: begin.begin(azure, project, owner, gone=gone, begun_before=before)
     )
 
 

@@ -2,13 +2,14 @@
 
 from prefect import task
 
-from saferollout import recorded, smoke
-from saferollout.azure import Workspace
-from saferollout.errors import GateFailed, Refused
-from saferollout.plan import TAG_REVISION, TAG_ROLLOUT
-from saferollout.project import Project
-from tasks.access import in_workspace, scorer_of
-from tasks.policy import STEP
+from saferollout.azure.workspace import Workspace
+from saferollout.config import recorded_requests
+from saferollout.config.project import Project
+from saferollout.domain.errors import GateFailed, Refused
+from saferollout.gates import smoke_test
+from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT
+from tasks.support.access import in_workspace, scorer_of
+from tasks.support.policy import STEP
 
 
 @task(task_run_name="create endpoint", **STEP)
@@ -52,9 +53,9 @@ async def give_all_traffic(project: Project) -> None:
     if (await in_workspace(workspace, lambda azure: azure.existing(project.endpoint))).traffic:
         return
     first = project.config.slots[0]
-    requests = recorded.sample(project.requests(), project.config.smoke_test.sample)
+    requests = recorded_requests.sample(project.requests(), project.config.smoke_test.sample)
     async with await scorer_of(workspace, project.endpoint) as scorer:
-        evidence = await smoke.run(
+        evidence = await smoke_test.run(
             scorer, requests, project.config.smoke_test, candidate=first, live=first,
             answer_schema=project.answer_schema,
         )  # fmt: skip

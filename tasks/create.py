@@ -2,10 +2,10 @@
 
 from prefect import task
 
-from saferollout.azure import Workspace
-from saferollout.plan import Plan
-from tasks.access import in_workspace
-from tasks.policy import STEP
+from saferollout.azure.workspace import Workspace
+from saferollout.rollout.rollout import Plan
+from tasks.support.access import in_workspace
+from tasks.support.policy import STEP
 
 
 @task(task_run_name="create {plan.candidate}", **STEP)

@@ -2,11 +2,11 @@
 
 from prefect import task
 
-from saferollout.config import StageConfig
-from saferollout.evidence import Evidence
-from saferollout.plan import Plan
+from saferollout.config.rollout import StageConfig
+from saferollout.domain.evidence import Evidence
+from saferollout.rollout.rollout import Plan
 from tasks.judging import judged
-from tasks.policy import GATE
+from tasks.support.policy import GATE
 
 
 @task(task_run_name="judge {plan.candidate} at {stage.traffic}%", **GATE)

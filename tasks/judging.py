@@ -4,19 +4,19 @@ import asyncio
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
-from saferollout.errors import GateFailed
-from saferollout.evidence import Evidence
+from saferollout.config.judge import JudgeConfig, WhenUndecided
+from saferollout.domain.errors import GateFailed
+from saferollout.domain.evidence import Evidence
+from saferollout.gates.judging import watch
+from saferollout.gates.sources.catalogue import chosen
 from saferollout.judge import Verdict
-from saferollout.judge_config import JudgeConfig, WhenUndecided
-from saferollout.pictures import illustrated, markdown
-from saferollout.plan import Plan
-from saferollout.sources.chosen import chosen
-from saferollout.watch import watch
-from tasks.access import in_workspace, scorer_of
-from tasks.artifacts import show
-from tasks.progress import Progress
+from saferollout.report.pictures import illustrated, markdown
+from saferollout.rollout.rollout import Plan
 from tasks.rollback import put_users_back
-from tasks.this_run import ThisRun
+from tasks.support.access import in_workspace, scorer_of
+from tasks.support.artifacts import show
+from tasks.support.progress import Progress
+from tasks.support.this_run import ThisRun
 
 DRAW_S = 60.0
 

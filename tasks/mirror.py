@@ -2,15 +2,15 @@
 
 from prefect import task
 
-from saferollout.azure import Workspace
-from saferollout.config import ShadowConfig
-from saferollout.domain import describe
-from saferollout.errors import Refused
-from saferollout.evidence import Evidence
-from saferollout.plan import Plan
-from tasks.access import in_workspace
+from saferollout.azure.workspace import Workspace
+from saferollout.config.rollout import ShadowConfig
+from saferollout.domain.endpoint import describe
+from saferollout.domain.errors import Refused
+from saferollout.domain.evidence import Evidence
+from saferollout.rollout.rollout import Plan
 from tasks.judging import judged
-from tasks.policy import GATE
+from tasks.support.access import in_workspace
+from tasks.support.policy import GATE
 
 
 @task(task_run_name="mirror {shadow.mirror}% to {plan.candidate}", **GATE)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 from prefect import task
 
-from saferollout import project
-from saferollout.azure_yaml import check
-from saferollout.config import ModelVersion
-from saferollout.project import Project
-from tasks.policy import ONCE
+from saferollout.azure.yaml_files import check
+from saferollout.config import project
+from saferollout.config.project import Project
+from saferollout.config.rollout import ModelVersion
+from tasks.support.policy import ONCE
 
 
 @task(task_run_name="preflight", **ONCE)

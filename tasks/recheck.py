@@ -2,16 +2,16 @@
 
 from prefect import task
 
-from saferollout.config import StageConfig
-from saferollout.domain import Decision
-from saferollout.errors import GateFailed, Stopped
-from saferollout.evidence import Evidence
-from saferollout.judge_config import JudgeConfig
-from saferollout.plan import Plan
-from tasks.access import in_workspace
+from saferollout.config.judge import JudgeConfig
+from saferollout.config.rollout import StageConfig
+from saferollout.domain.endpoint import Decision
+from saferollout.domain.errors import GateFailed, Stopped
+from saferollout.domain.evidence import Evidence
+from saferollout.rollout.rollout import Plan
 from tasks.judging import judged
-from tasks.policy import STEP
 from tasks.smoke_test import passed, run_smoke_test
+from tasks.support.access import in_workspace
+from tasks.support.policy import STEP
 
 
 @task(task_run_name="recheck {plan.candidate} for {stage.traffic}%", **STEP)

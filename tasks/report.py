@@ -12,18 +12,18 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import TaskRunSort
 
-from saferollout import retirement
-from saferollout.domain import Decision
-from saferollout.evidence import Evidence
-from saferollout.outcome import Outcome, StepRun, once
-from saferollout.pictures import gallery
-from saferollout.plan import Plan
-from saferollout.project import Project
-from saferollout.record import now
-from tasks.access import in_workspace
-from tasks.artifacts import show
-from tasks.policy import STEP
-from tasks.this_run import run_id
+from saferollout.config.project import Project
+from saferollout.domain.endpoint import Decision
+from saferollout.domain.evidence import Evidence
+from saferollout.report.outcome import Outcome, StepRun, once
+from saferollout.report.pictures import gallery
+from saferollout.rollout import retire
+from saferollout.rollout.record import now
+from saferollout.rollout.rollout import Plan
+from tasks.support.access import in_workspace
+from tasks.support.artifacts import show
+from tasks.support.policy import STEP
+from tasks.support.this_run import run_id
 
 
 @task(task_run_name="report", **STEP)
@@ -72,7 +72,7 @@ async def report(
 async def already_live(project: Project) -> Outcome:
     """Say that the live deployment is this very revision, and finish a retirement that was due and cut short."""
     workspace = project.config.workspace
-    await in_workspace(workspace, lambda azure: retirement.retire_due(azure, project.endpoint))
+    await in_workspace(workspace, lambda azure: retire.retire_due(azure, project.endpoint))
     state = await in_workspace(workspace, lambda azure: azure.existing(project.endpoint))
     (live,) = state.traffic
     return Outcome(

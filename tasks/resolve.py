@@ -2,10 +2,10 @@
 
 from prefect import task
 
-from saferollout.assets import label_of
-from saferollout.project import Project
-from tasks.access import in_workspace
-from tasks.policy import ONCE, RETRIED
+from saferollout.config.assets import label_of
+from saferollout.config.project import Project
+from tasks.support.access import in_workspace
+from tasks.support.policy import ONCE, RETRIED
 
 
 @task(task_run_name="resolve labels", **(RETRIED | ONCE))

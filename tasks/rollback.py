@@ -3,18 +3,18 @@
 from prefect import task
 from prefect.logging import get_run_logger
 
-from saferollout.config import WorkspaceConfig
-from saferollout.errors import Lost, SaferolloutError
-from saferollout.plan import Plan
-from saferollout.record import Record
-from saferollout.restore import put_traffic_back, restore, restore_own
-from tasks.access import in_workspace
-from tasks.policy import UNDO
+from saferollout.config.rollout import WorkspaceConfig
+from saferollout.domain.errors import Lost, SaferolloutError
+from saferollout.rollout.record import Record
+from saferollout.rollout.rollback import put_traffic_back, restore, restore_own
+from saferollout.rollout.rollout import Plan
+from tasks.support.access import in_workspace
+from tasks.support.policy import UNDO
 
 
 @task(task_run_name="roll {endpoint} back", **UNDO)
 async def roll_back(workspace: WorkspaceConfig, endpoint: str, force: bool = False) -> Record:
-    """Undo the endpoint's rollout; see :func:`saferollout.restore.restore`."""
+    """Undo the endpoint's rollout; see :func:`saferollout.rollout.rollback.restore`."""
     return await in_workspace(workspace, lambda azure: restore(azure, endpoint, force=force))
 
 

@@ -2,12 +2,12 @@
 
 from prefect import task
 
-from saferollout.azure import Workspace
-from saferollout.config import StageConfig
-from saferollout.errors import GateFailed
-from saferollout.plan import Plan
-from tasks.access import in_workspace
-from tasks.policy import STEP
+from saferollout.azure.workspace import Workspace
+from saferollout.config.rollout import StageConfig
+from saferollout.domain.errors import GateFailed
+from saferollout.rollout.rollout import Plan
+from tasks.support.access import in_workspace
+from tasks.support.policy import STEP
 
 
 @task(task_run_name="scale {plan.live} to {plan.live_instance_count}", **STEP)

@@ -2,14 +2,14 @@
 
 from prefect import task
 
-from saferollout.azure import Workspace
-from saferollout.config import StageConfig
-from saferollout.domain import Decision
-from saferollout.errors import Drifted
-from saferollout.plan import Plan
-from saferollout.record import fitted
-from tasks.access import in_workspace
-from tasks.policy import STEP
+from saferollout.azure.workspace import Workspace
+from saferollout.config.rollout import StageConfig
+from saferollout.domain.endpoint import Decision
+from saferollout.domain.errors import Drifted
+from saferollout.rollout.record import fitted
+from saferollout.rollout.rollout import Plan
+from tasks.support.access import in_workspace
+from tasks.support.policy import STEP
 
 
 @task(task_run_name="shift {plan.candidate} to {stage.traffic}%", **STEP)

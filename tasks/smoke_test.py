@@ -5,13 +5,14 @@ import asyncio
 from prefect import task
 from prefect.artifacts import acreate_table_artifact
 
-from saferollout import recorded, smoke
-from saferollout.errors import GateFailed
-from saferollout.evidence import Evidence
-from saferollout.plan import Plan
-from tasks.access import scorer_of
-from tasks.artifacts import show
-from tasks.policy import GATE
+from saferollout.config import recorded_requests
+from saferollout.domain.errors import GateFailed
+from saferollout.domain.evidence import Evidence
+from saferollout.gates import smoke_test as smoke
+from saferollout.rollout.rollout import Plan
+from tasks.support.access import scorer_of
+from tasks.support.artifacts import show
+from tasks.support.policy import GATE
 
 
 @task(task_run_name="smoke test {plan.candidate}", **GATE)
@@ -33,7 +34,7 @@ async def run_smoke_test(plan: Plan) -> Evidence:
     async with await scorer_of(plan, plan.endpoint) as scorer:
         return await smoke.run(
             scorer,
-            recorded.sample(requests, project.config.smoke_test.sample),
+            recorded_requests.sample(requests, project.config.smoke_test.sample),
             project.config.smoke_test,
             candidate=plan.candidate,
             live=plan.live,

@@ -2,11 +2,11 @@
 
 from prefect import task
 
-from saferollout.domain import drift
-from saferollout.errors import Drifted
-from saferollout.plan import Plan
-from tasks.access import in_workspace
-from tasks.policy import STEP
+from saferollout.domain.endpoint import drift
+from saferollout.domain.errors import Drifted
+from saferollout.rollout.rollout import Plan
+from tasks.support.access import in_workspace
+from tasks.support.policy import STEP
 
 
 @task(task_run_name="verify {plan.candidate} has {plan.stage}%", **STEP)

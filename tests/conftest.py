@@ -8,16 +8,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from localazure.testing import LocalAzure
-from saferollout.demo import processes
-from tests.stack import REPOSITORY, Endpoint, Stack
+from saferollout_cli.demo import processes
+from tests.support.stack import REPOSITORY, Endpoint, Stack
 
 
 def pytest_configure() -> None:
     """Whatever tests start can be interrupted, although a script's background jobs ignore SIGINT and hand that down."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # a busy machine is no failure: nothing is timed in a test
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

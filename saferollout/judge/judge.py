@@ -6,7 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from saferollout.evidence import Check
+from saferollout.domain.evidence import Check
 from saferollout.judge.batch import Batch
 from saferollout.judge.betting.weighing import Weighing
 from saferollout.judge.comparisons.comparison import Comparison

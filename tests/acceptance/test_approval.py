@@ -5,8 +5,8 @@ import json
 import httpx
 import pytest
 
-from saferollout.record import Phase
-from tests.stack import Endpoint, Stack, phase_of, started, wait_for
+from saferollout.rollout.record import Phase
+from tests.support.stack import Endpoint, Stack, phase_of, started, wait_for
 
 
 def test_nobody_answers_a_run_in_this_process(stack: Stack, endpoint: Endpoint) -> None:

@@ -4,8 +4,8 @@ import json
 import subprocess
 from typing import Any
 
-from saferollout.record import PREFIX, Record
-from tests.stack import STAGE, Endpoint, Stack, started, wait_for
+from saferollout.rollout.record import PREFIX, Record
+from tests.support.stack import STAGE, Endpoint, Stack, started, wait_for
 
 
 def record_of(endpoint: Endpoint) -> Record:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from localazure.chaos import Chaos
-from tests.stack import STAGE, Endpoint, Stack, counts_of, phase_of, started, wait_for
+from tests.support.stack import STAGE, Endpoint, Stack, counts_of, phase_of, started, wait_for
 
 SLOW_STAGES = [
     {"traffic": 10, "approval": True, "recheck_s": 1, "judge": STAGE | {"min_duration_s": 8}},

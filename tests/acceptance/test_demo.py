@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.stack import REPOSITORY, Stack, started, wait_for
+from tests.support.stack import REPOSITORY, Stack, started, wait_for
 
 SAFEROLLOUT = Stack(Path(), {}).command()[0]
 

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from saferollout.record import Phase, Record, now
-from tests.stack import Endpoint, Stack, phase_of, started, wait_for
+from saferollout.rollout.record import Phase, Record, now
+from tests.support.stack import Endpoint, Stack, phase_of, started, wait_for
 
 RETIREMENT = pytest.mark.xdist_group("retirement")  # what is due in the workspace is anybody's to retire
 

@@ -8,8 +8,8 @@ from azure.ai.ml import MLClient
 from azure.ai.ml.entities import Model
 from azure.identity import EnvironmentCredential
 
-from saferollout.project import resolve_workspace
-from tests.stack import DIABETES, Endpoint, Stack, wait_for
+from saferollout.config.project import resolve_workspace
+from tests.support.stack import DIABETES, Endpoint, Stack, wait_for
 
 
 def register(name: str, version: str) -> None:

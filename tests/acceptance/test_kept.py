@@ -8,10 +8,10 @@ import yaml
 from azure.ai.ml import MLClient
 from azure.ai.ml.entities import Environment
 
-from saferollout.azure_access import credential
-from saferollout.project import load, resolve_workspace
+from saferollout.azure.access import credential
+from saferollout.config.project import load, resolve_workspace
 from tests.acceptance.test_handoff import register
-from tests.stack import DIABETES, Endpoint, Stack
+from tests.support.stack import DIABETES, Endpoint, Stack
 
 
 def test_a_waiting_run_goes_on_with_what_it_began_with(stack: Stack, endpoint: Endpoint) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.stack import STAGE, Endpoint, Stack, phase_of, started, wait_for
+from tests.support.stack import STAGE, Endpoint, Stack, phase_of, started, wait_for
 from tests.support.trouble import Strike, failing, full, killed, late_candidate, slow, throttled
 
 LONG = [

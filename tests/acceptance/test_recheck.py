@@ -1,6 +1,6 @@
 """Between an answer and its shift: a candidate that went bad meanwhile does not get what was approved."""
 
-from tests.stack import STAGE, Endpoint, Stack
+from tests.support.stack import STAGE, Endpoint, Stack
 
 FAULT = "assert not ((rows[:, 0] < 35) & (rows[:, 1] == 1)).any(), 'turned bad'"
 """For a group of patients that is too small for a smoke test to meet."""

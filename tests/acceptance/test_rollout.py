@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from localazure.chaos import Chaos
-from tests.stack import Endpoint, Stack, counts_of
+from tests.support.stack import Endpoint, Stack, counts_of
 
 
 def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: Endpoint) -> None:

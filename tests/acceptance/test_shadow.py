@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from tests.stack import DIABETES, STAGE, Endpoint, Stack, counts_of, wait_for
+from tests.support.stack import DIABETES, STAGE, Endpoint, Stack, counts_of, wait_for
 
 LOG = {"kind": "traffic_log", "workspace_id": "${AZURE_LOG_ANALYTICS_WORKSPACE_ID}", "ingestion_delay_s": 1}
 

@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from localazure.chaos import Chaos
-from tests.stack import Endpoint, Stack, phase_of
+from tests.support.stack import Endpoint, Stack, phase_of
 
 LIMIT_S = 180
 """A step's five tries, each with the SDK's own four, on a busy machine; a rollback would insist for 45 minutes."""

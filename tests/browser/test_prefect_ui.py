@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
-from tests.stack import Endpoint, Stack, wait_for
+from tests.support.stack import Endpoint, Stack, wait_for
 
 TRIES = 5
 QUIET = [

@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from saferollout.demo import processes
-from tests.stack import DIABETES, REPOSITORY, Endpoint, Stack
+from saferollout_cli.demo import processes
 from tests.support.edge import Edge
+from tests.support.stack import DIABETES, REPOSITORY, Endpoint, Stack
 
 LATE = """
 import os

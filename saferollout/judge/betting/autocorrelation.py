@@ -14,8 +14,8 @@ function E[z^S] = (1−r)z / (1−rz), and (1−r)a' / (1−ra') = a has the sol
 With it a fair bet on independent errors turns into a fair bet on runs; for r = 0 nothing changes, and however large
 *a* is, no error pays more than 1/r. For a two-state Markov chain (stationary rate p, lag-1 autocorrelation r) the
 growth rate of the resulting process under the null is at most zero for every p, not only in the limit of rare
-errors; `tests/unit/judge/betting/test_autocorrelation.py` computes it as the eigenvalue of the chain's transfer
-matrix.
+errors; `tests/unit/saferollout/judge/betting/test_autocorrelation.py` computes it as the eigenvalue of the chain's
+transfer matrix.
 """
 
 from typing import TypeVar

@@ -3,7 +3,7 @@
 from abc import abstractmethod
 from typing import Any, ClassVar, Self
 
-from saferollout.evidence import Check
+from saferollout.domain.evidence import Check
 from saferollout.judge.batch import Batch
 from saferollout.judge.betting.two_sided import TwoSided
 from saferollout.judge.history import History

@@ -22,12 +22,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from saferollout.cli.approvals import Answer, answer, attend, passing, stored, waiting_question
-from saferollout.cli.approvals import Question as Asked
-from saferollout.demo import processes
-from saferollout.errors import Refused
+from saferollout.domain.errors import Refused
+from saferollout_cli.approvals import Answer, answer, attend, passing, stored, waiting_question
+from saferollout_cli.approvals import Question as Asked
+from saferollout_cli.demo import processes
 from tasks.approval import _form
-from tests.stack import REPOSITORY, wait_for
+from tests.support.stack import REPOSITORY, wait_for
 
 DIGEST = "0123456789ab"
 YES = Answer(decision="approve", approver="Ann", comment="fine")

@@ -11,14 +11,14 @@ from prefect import flow, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed, Running
 
-from saferollout import project
-from saferollout.config import StageConfig
-from saferollout.domain import Baseline, Decision
-from saferollout.plan import Plan
-from saferollout.record import Owner, Record, fitted, now
+from saferollout.config import project
+from saferollout.config.rollout import StageConfig
+from saferollout.domain.endpoint import Baseline, Decision
+from saferollout.rollout.record import Owner, Record, fitted, now
+from saferollout.rollout.rollout import Plan
 from tasks.approval import _recorded
 from tasks.baseline import _is_gone
-from tests.stack import REPOSITORY, Stack
+from tests.support.stack import REPOSITORY, Stack
 
 DIGEST = "0123456789ab"
 KEY = f"fedcba987654-10-{DIGEST}"
@@ -107,7 +107,8 @@ async def test_a_tag_never_approves_what_was_not_reached() -> None:
 async def test_a_process_that_is_seen_alive_is_not_gone() -> None:
     """Somebody, or a heartbeat that came late, set the run to Failed: its process goes on all the same."""
     program = (
-        "from saferollout.record import Owner; print(Owner.here('', in_process=True).process, flush=True); input()"
+        "from saferollout.rollout.record import Owner\n"
+        "print(Owner.here('', in_process=True).process, flush=True); input()"
     )
     here = Owner.here("run-2", in_process=True)
     async with get_client() as client:

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from saferollout.azure import Workspace
-from saferollout.project import resolve_workspace
-from saferollout.restore import insisting
-from tests.stack import REPOSITORY, Stack
+from saferollout.azure.workspace import Workspace
+from saferollout.config.project import resolve_workspace
+from saferollout.rollout.rollback import insisting
 from tests.support.localazure.arm import Arm
+from tests.support.stack import REPOSITORY, Stack
 
 PROJECT = REPOSITORY / "tests" / "support" / "localazure" / "project"
 READER = "/subscriptions/s/resourcegroups/g/providers/Microsoft.ManagedIdentity/userAssignedIdentities/reader"

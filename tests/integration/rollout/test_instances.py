@@ -8,20 +8,21 @@ from typing import Any
 import pytest
 
 from localazure.chaos import Chaos
-from saferollout import planning, project
-from saferollout.config import StageConfig
-from saferollout.errors import AzureFailed, GateFailed
-from saferollout.evidence import Evidence
-from saferollout.judge_config import JudgeConfig
-from saferollout.plan import Plan
-from saferollout.record import Owner, Phase
-from saferollout.restore import put_traffic_back, restore
+from saferollout.config import project
+from saferollout.config.judge import JudgeConfig
+from saferollout.config.rollout import StageConfig
+from saferollout.domain.errors import AzureFailed, GateFailed
+from saferollout.domain.evidence import Evidence
+from saferollout.rollout import begin as planning
+from saferollout.rollout.record import Owner, Phase
+from saferollout.rollout.rollback import put_traffic_back, restore
+from saferollout.rollout.rollout import Plan
 from tasks.approval import changes
 from tasks.create import create_candidate
 from tasks.recheck import recheck
 from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
-from tests.stack import Endpoint, Stack, phase_of
+from tests.support.stack import Endpoint, Stack, phase_of
 
 
 def begin(endpoint: Endpoint, **config: Any) -> Plan:

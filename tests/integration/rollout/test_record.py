@@ -7,19 +7,29 @@ from contextlib import closing
 import pytest
 
 from localazure.chaos import Chaos
-from saferollout import planning, project, restore, retirement
-from saferollout.azure import Workspace
-from saferollout.config import WorkspaceConfig
-from saferollout.domain import Baseline
-from saferollout.errors import AzureFailed, DeploymentFailed, Drifted, GateFailed, Lost, Refused, SaferolloutError
-from saferollout.plan import Plan
-from saferollout.record import Owner, Phase, Record, now
+from saferollout.azure.workspace import Workspace
+from saferollout.config import project
+from saferollout.config.rollout import WorkspaceConfig
+from saferollout.domain.endpoint import Baseline
+from saferollout.domain.errors import (
+    AzureFailed,
+    DeploymentFailed,
+    Drifted,
+    GateFailed,
+    Lost,
+    Refused,
+    SaferolloutError,
+)
+from saferollout.rollout import begin as planning
+from saferollout.rollout import retire, rollback
+from saferollout.rollout.record import Owner, Phase, Record, now
+from saferollout.rollout.rollout import Plan
 from tasks.approval import changes
 from tasks.create import create_candidate
 from tasks.scale import scale_live
 from tasks.shift import shift_traffic
 from tasks.verify import verify_traffic
-from tests.stack import Endpoint, Stack
+from tests.support.stack import Endpoint, Stack
 
 ANN = Owner(name="ann@laptop", flow_run="run-1")
 BOB = Owner(name="bob@laptop", flow_run="run-2")
@@ -125,9 +135,9 @@ def test_nothing_with_traffic_is_retired(endpoint: Endpoint) -> None:
     put(endpoint, Phase.KEEPING)
 
     with pytest.raises(Refused, match="has traffic again and is not retired"):
-        retirement.retire_due(endpoint.workspace(), endpoint.name, at_once=True)
+        retire.retire_due(endpoint.workspace(), endpoint.name, at_once=True)
 
-    assert "has traffic again" in retirement.retire_due(endpoint.workspace(), endpoint.name)
+    assert "has traffic again" in retire.retire_due(endpoint.workspace(), endpoint.name)
     assert list(endpoint.state().deployments) == ["blue"]
 
 
@@ -137,7 +147,7 @@ def test_no_way_back_to_what_is_gone(endpoint: Endpoint, phase: Phase, live: str
     record = put(endpoint, phase, live=live)
 
     with pytest.raises(Refused, match=f"deployment {live} is (gone|being deleted)"):
-        restore.restore(endpoint.workspace(), endpoint.name)
+        rollback.restore(endpoint.workspace(), endpoint.name)
 
     assert record_of(endpoint) == record
 
@@ -157,7 +167,7 @@ def test_mistyped_workspace_is_no_missing_endpoint(endpoint: Endpoint) -> None:
 def test_run_that_lost_its_rollout_changes_nothing(endpoint: Endpoint) -> None:
     """Undone or taken over while its steps were still at work, it neither scales, nor creates, nor shifts."""
     plan = begin(endpoint)
-    restore.restore(endpoint.workspace(), endpoint.name)
+    rollback.restore(endpoint.workspace(), endpoint.name)
     stage = plan.project.config.stages[0]
 
     for step in (scale_live.fn(plan), create_candidate.fn(plan), verify_traffic.fn(plan), changes.fn(plan, stage, "?"),
@@ -194,7 +204,7 @@ def test_rollback_insists_where_azure_fails(endpoint: Endpoint, stack: Stack) ->
         chaos.fail(method="PATCH", path=f"{path}/deployments/blue") as not_scaled,
         chaos.answer(500, method="PUT", path=path, skip=2, times=4, after=True) as lost,
     ):
-        record = restore.restore(endpoint.workspace(), endpoint.name)
+        record = rollback.restore(endpoint.workspace(), endpoint.name)
         assert (failed.hits, not_scaled.hits) == (1, 1)
         assert lost.hits > 0
 
@@ -233,7 +243,7 @@ def test_the_end_is_put_on_record_although_the_answer_got_lost(endpoint: Endpoin
     plan = begin(endpoint)
     put_it = {"method": "PUT", "path": f"onlineEndpoints/{endpoint.name}"}
     with closing(Chaos(stack.env)) as chaos, chaos.answer(500, after=True, times=4, **put_it) as lost:
-        retirement.end(endpoint.workspace(), plan, 3600)
+        retire.end(endpoint.workspace(), plan, 3600)
         assert lost.hits == 4
 
     record = record_of(endpoint)

@@ -11,15 +11,16 @@ from azure.ai.ml.entities import Environment, Model
 from azure.ai.ml.entities._assets import Code
 from azure.storage.blob import ContainerClient
 
-from saferollout import planning, project, uploads
-from saferollout.azure import Workspace
-from saferollout.azure_access import credential
-from saferollout.errors import AzureFailed, GateFailed
-from saferollout.plan import Plan
-from saferollout.project import Project, resolve_workspace
-from saferollout.record import Owner, Record
-from tests.stack import DIABETES, Endpoint, Stack
+from saferollout.azure.access import credential
+from saferollout.azure.workspace import Workspace
+from saferollout.config import project, uploads
+from saferollout.config.project import Project, resolve_workspace
+from saferollout.domain.errors import AzureFailed, GateFailed
+from saferollout.rollout import begin
+from saferollout.rollout.record import Owner, Record
+from saferollout.rollout.rollout import Plan
 from tests.support.localazure.arm import Arm
+from tests.support.stack import DIABETES, Endpoint, Stack
 
 ANN = Owner(name="ann@laptop", flow_run="run-1")
 
@@ -94,7 +95,7 @@ def test_a_label_is_resolved_once_and_a_moved_one_is_another_candidate(client: M
         return found.with_assets(azure.resolve(found.assets))
 
     def begun(found: Project) -> Plan | None:
-        return planning.begin(azure, found, ANN, gone=None, begun_before=False)
+        return begin.begin(azure, found, ANN, gone=None, begun_before=False)
 
     before = loaded()
     plan = begun(before)

@@ -8,10 +8,10 @@ from prefect import flow, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running
 
-from saferollout.errors import Stopped
-from tasks.this_run import ThisRun
-from tests.stack import Stack
+from saferollout.domain.errors import Stopped
+from tasks.support.this_run import ThisRun
 from tests.support.edge import Edge
+from tests.support.stack import Stack
 
 
 @flow

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from saferollout.recorded import read_requests, sample
+from saferollout.config.recorded_requests import read_requests, sample
 
 SMOKE_TEST_SIZE = 20
 

@@ -6,10 +6,10 @@ import pytest
 from azure.core.exceptions import HttpResponseError, ServiceRequestError
 from prefect.states import Failed
 
-from saferollout.azure_access import translated
-from saferollout.errors import AzureFailed, ConfigError, DeploymentFailed, Refused
-from tasks.policy import worth_retrying
+from saferollout.azure.access import translated
+from saferollout.domain.errors import AzureFailed, ConfigError, DeploymentFailed, Refused
 from tasks.scale import scale_live
+from tasks.support.policy import worth_retrying
 
 
 def judged(error: Exception) -> bool:

@@ -9,17 +9,17 @@ import pytest
 
 from localazure.chaos import Chaos
 from localazure.testing import LocalAzure
-from saferollout.azure import Workspace
-from saferollout.domain import Baseline
-from saferollout.errors import AzureFailed, Busy
-from saferollout.project import resolve_workspace
-from saferollout.record import Owner, Record, now
-from saferollout.restore import restore
-from saferollout.sources.azure_metrics import AzureMetrics
-from saferollout.sources.counts import Ledger
-from saferollout.sources.following import Following
-from saferollout.sources.stretches import Stretches
-from tasks.access import scorer_of
+from saferollout.azure.workspace import Workspace
+from saferollout.config.project import resolve_workspace
+from saferollout.domain.endpoint import Baseline
+from saferollout.domain.errors import AzureFailed, Busy
+from saferollout.gates.sources.azure_metrics import AzureMetrics
+from saferollout.gates.sources.counts import Ledger
+from saferollout.gates.sources.following import Following
+from saferollout.gates.sources.windows import Stretches
+from saferollout.rollout.record import Owner, Record, now
+from saferollout.rollout.rollback import restore
+from tasks.support.access import scorer_of
 from tests.support.localazure.arm import Arm, Assets
 
 NAME = "troubled"

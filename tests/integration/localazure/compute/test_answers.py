@@ -8,15 +8,15 @@ import pytest
 from azure.ai.ml.entities._assets import Code
 
 from localazure.testing import LocalAzure
-from saferollout import smoke
-from saferollout.azure import Workspace
-from saferollout.config import SmokeTestConfig
-from saferollout.judge_config import JudgeConfig
-from saferollout.project import resolve_workspace
-from saferollout.recorded import RecordedRequest
-from saferollout.scoring import Scorer
-from saferollout.sources.probes import Probes
-from saferollout.sources.source import Seen
+from saferollout.azure.workspace import Workspace
+from saferollout.config.judge import JudgeConfig
+from saferollout.config.project import resolve_workspace
+from saferollout.config.recorded_requests import RecordedRequest
+from saferollout.config.rollout import SmokeTestConfig
+from saferollout.gates import smoke_test
+from saferollout.gates.scoring import Scorer
+from saferollout.gates.sources.probes import Probes
+from saferollout.gates.sources.source import Seen
 from tests.support.localazure.arm import Arm, Assets
 from tests.support.localazure.sdk import SUPPORT, sdk_client
 
@@ -70,7 +70,7 @@ async def test_json_text_reads_as_the_answer(connect: Connect, answered_as: str)
     requests = [RecordedRequest(request={"as": answered_as, "x": 1}, answer=answer)]
     async with await connect() as scorer:
         assert (await scorer.score(requests[0].request)).body == answer
-        evidence = await smoke.run(scorer, requests, SmokeTestConfig(max_wrong=0), candidate="green", live="blue")
+        evidence = await smoke_test.run(scorer, requests, SmokeTestConfig(max_wrong=0), candidate="green", live="blue")
     assert evidence.verdict == "passed", evidence.summary
 
     drift = {"kind": "labels", "path": "predictions.0.label", "tolerance": 0.1}

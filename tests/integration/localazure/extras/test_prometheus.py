@@ -13,10 +13,10 @@ import httpx
 import pytest
 import yaml
 
-from saferollout.judge_config import SourceConfig
-from saferollout.sources.counts import Ledger
-from saferollout.sources.prometheus import Prometheus
-from saferollout.sources.stretches import Stretches
+from saferollout.config.judge import SourceConfig
+from saferollout.gates.sources.counts import Ledger
+from saferollout.gates.sources.prometheus import Prometheus
+from saferollout.gates.sources.windows import Stretches
 from tests.support.localazure.arm import Arm, Assets, wait_for
 
 REQUESTS = 'sum by (deployment) (increase(localazure_scoring_requests_total{endpoint="scraped"}[1m]))'

@@ -9,18 +9,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from saferollout.azure import Workspace
-from saferollout.domain import EndpointState
-from saferollout.errors import AzureFailed
+from saferollout.azure.workspace import Workspace
+from saferollout.config.project import resolve_workspace
+from saferollout.config.recorded_requests import RecordedRequest
+from saferollout.domain.endpoint import EndpointState
+from saferollout.domain.errors import AzureFailed
+from saferollout.gates.scoring import Scorer
+from saferollout.gates.sources.azure_metrics import AzureMetrics
+from saferollout.gates.sources.counts import Ledger
+from saferollout.gates.sources.source import Source
+from saferollout.gates.sources.traffic_log import TrafficLog
+from saferollout.gates.sources.windows import Stretches
 from saferollout.judge import Batch
-from saferollout.project import resolve_workspace
-from saferollout.recorded import RecordedRequest
-from saferollout.scoring import Scorer
-from saferollout.sources.azure_metrics import AzureMetrics
-from saferollout.sources.counts import Ledger
-from saferollout.sources.source import Source
-from saferollout.sources.stretches import Stretches
-from saferollout.sources.traffic_log import TrafficLog
 from tests.support.localazure.arm import Arm, Assets
 
 REQUEST = RecordedRequest(request={"x": 1})

@@ -1,0 +1,100 @@
+"""Azure Resource Manager's own JSON: what is changed in place is written back as it was read, but for the change.
+
+The entities of ``azure-ai-ml`` do not serve for that: a deployment with a data collector cannot be written back,
+durations lose what is below a second, and what the entities do not know is gone.
+"""
+
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+from azure.core import AzureClouds
+from azure.core.credentials import TokenCredential
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError, map_error
+from azure.core.pipeline import Pipeline, PipelineResponse
+from azure.core.pipeline.policies import RequestIdPolicy, RetryPolicy, UserAgentPolicy
+from azure.core.pipeline.transport import RequestsTransport
+from azure.core.polling import LROPoller
+from azure.core.rest import HttpRequest, HttpResponse
+from azure.mgmt.core import ARMPipelineClient
+from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
+from azure.mgmt.core.polling.arm_polling import ARMPolling
+from azure.mgmt.core.tools import get_arm_endpoints
+
+from saferollout.config.rollout import WorkspaceConfig
+
+API_VERSION = "2025-12-01"
+POLL_S = 5
+"""How often to look at an operation where Azure does not say."""
+CONNECT_S, READ_S = 20, 120
+"""How long a connection and an answer may take: azure-core would wait five minutes, four times over, for each."""
+
+Resource = dict[str, Any]
+Answer = PipelineResponse[HttpRequest, HttpResponse]
+
+
+class Arm:
+    """What is in a workspace, by its path below the workspace. Raises the exceptions of ``azure.core``."""
+
+    def __init__(self, identity: TokenCredential, workspace: WorkspaceConfig) -> None:
+        base = resource_manager()
+        self._workspace = (
+            f"{base}/subscriptions/{workspace.subscription_id}/resourceGroups/{workspace.resource_group}"
+            f"/providers/Microsoft.MachineLearningServices/workspaces/{workspace.name}"
+        )
+        sign_in = ARMChallengeAuthenticationPolicy(identity, f"{base}/.default")
+        policies: list[Any] = [RequestIdPolicy(), UserAgentPolicy("saferollout"), RetryPolicy(), sign_in]
+        self._pipeline: Pipeline[HttpRequest, HttpResponse] = Pipeline(
+            RequestsTransport(connection_timeout=CONNECT_S, read_timeout=READ_S), policies
+        )
+        self._client = ARMPipelineClient[HttpRequest, HttpResponse](base, pipeline=self._pipeline, policies=policies)
+
+    def get(self, path: str = "") -> Resource:
+        """The resource; by default the workspace itself."""
+        return self._read(self._url(path))
+
+    def list(self, path: str) -> list[Resource]:
+        """All resources of a collection."""
+        found: list[Resource] = []
+        url: str | None = self._url(path)
+        while url:
+            page = self._read(url)
+            found += page["value"]
+            url = page.get("nextLink")
+        return found
+
+    def put(self, path: str, resource: Resource) -> LROPoller[None]:
+        """Begin to replace the resource; fields that Azure sets itself may be among the others."""
+        return self._begin("PUT", path, resource)
+
+    def patch(self, path: str, fields: Resource) -> LROPoller[None]:
+        """Begin to replace some fields of the resource."""
+        return self._begin("PATCH", path, fields)
+
+    def _begin(self, method: str, path: str, body: Resource) -> LROPoller[None]:
+        answer = self._answer(HttpRequest(method, self._url(path), json=body))
+        return LROPoller(self._client, answer, lambda _: None, ARMPolling(POLL_S))
+
+    def _read(self, url: str) -> Resource:
+        shown: Resource = self._answer(HttpRequest("GET", url)).http_response.json()
+        return shown
+
+    def _answer(self, request: HttpRequest) -> Answer:
+        answer = self._pipeline.run(request, stream=False)
+        response = answer.http_response
+        if response.status_code >= 300:
+            map_error(response.status_code, response, {401: ClientAuthenticationError, 404: ResourceNotFoundError})
+            raise HttpResponseError(response=response)
+        return answer
+
+    def _url(self, path: str) -> str:
+        return f"{self._workspace}/{path}".rstrip("/") + f"?api-version={API_VERSION}"
+
+
+def resource_manager() -> str:
+    """Where Azure is managed: the cloud that ``azure-ai-ml`` takes from the environment."""
+    if metadata := os.environ.get("ARM_CLOUD_METADATA_URL"):
+        return f"https://{urlsplit(metadata).netloc}"
+    clouds = {"AzureChinaCloud": AzureClouds.AZURE_CHINA_CLOUD, "AzureUSGovernment": AzureClouds.AZURE_US_GOVERNMENT}
+    cloud = clouds.get(os.environ.get("AZUREML_CURRENT_CLOUD", ""), AzureClouds.AZURE_PUBLIC_CLOUD)
+    return str(get_arm_endpoints(cloud)["resource_manager"]).rstrip("/")

@@ -1,0 +1,73 @@
+"""Azure ML's own YAML, as its SDK reads it; what the SDK does not accept is told like any other mistake."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from azure.ai.ml import load_online_deployment, load_online_endpoint
+from azure.ai.ml.exceptions import MlException
+from marshmallow import ValidationError
+
+from saferollout.azure.access import line_of
+from saferollout.config.project import Project
+from saferollout.config.yaml_file import key_of, shown
+from saferollout.domain.errors import ConfigError, Problem
+
+
+def check(project: Project) -> None:
+    """Raise ConfigError if the SDK does not accept the project's YAML; nothing is called."""
+    load_endpoint(project.endpoint_path)
+    load_deployment(
+        project.deployment_path, name=project.config.slots[1], endpoint=project.endpoint, assets=project.assets
+    )
+
+
+def load_endpoint(path: Path) -> Any:
+    """The SDK's endpoint entity of an Azure ML YAML; ConfigError if the SDK does not accept it."""
+    with _readable(path):
+        return load_online_endpoint(path)
+
+
+def load_deployment(path: Path, *, name: str, endpoint: str, assets: Mapping[str, str]) -> Any:
+    """The SDK's deployment entity of an Azure ML YAML, under another name; ConfigError if the SDK rejects it.
+
+    The registered ``assets`` take the place of what the YAML says.
+    """
+    override: list[dict[str, Any]] = [{"name": name}, {"endpoint_name": endpoint}]
+    override += [{kind: asset} for kind, asset in assets.items()]
+    with _readable(path):
+        return load_online_deployment(path, params_override=override)
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except ValidationError as error:
+        raise ConfigError(*_problems(path, str(error))) from None
+    except (MlException, ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            Problem(shown(path), "", f"the Azure ML SDK does not accept it: {line_of(error)}", "correct it")
+        ) from None
+
+
+def _problems(path: Path, text: str) -> list[Problem]:
+    """The SDK's complaints, which it writes as JSON by key amid much advice."""
+    complaints, _ = json.JSONDecoder().raw_decode(text[text.index("{") :])
+    return [
+        Problem(shown(path), key, f"the Azure ML SDK says: {' '.join(said.split()).rstrip('.:')}", "correct it")
+        for key, said in _first_of_each(complaints, [])
+    ]
+
+
+def _first_of_each(complaints: Any, location: list[str | int]) -> Iterator[tuple[str, str]]:
+    """Each key with what is said of it first; of alternatives that all failed the first is told."""
+    if isinstance(complaints, dict):
+        for name, inner in complaints.items():
+            yield from _first_of_each(inner, location if name == "_schema" else [*location, name])
+    elif isinstance(complaints, list):
+        yield from _first_of_each(complaints[0], location)
+    else:
+        yield key_of(location), str(complaints)

@@ -1,0 +1,1 @@
+"""Values: an endpoint's and its deployments' state, decisions, evidence, errors."""

@@ -1,0 +1,136 @@
+"""What can go wrong, as one tree; the class decides the exit code.
+
+SaferolloutError
+├── ConfigError        2  the input is wrong; nothing was called
+├── Refused            1  the endpoint is not ours to change now; nothing was changed
+│   ├── Missing           there is no such endpoint
+│   └── Lost              not any more: the rollout was undone or replaced meanwhile
+├── GateFailed         1  a gate said no; the rollout goes back to the baseline
+│   ├── Rejected          a person said no, or nobody answered in time
+│   ├── Drifted           somebody else changed the traffic meanwhile
+│   ├── Stopped           somebody ended the run in Prefect, or Prefect could not be reached for too long
+│   └── DeploymentFailed  Azure could not bring the candidate up
+├── AzureFailed        3  Azure or the network failed
+│   └── Busy              another operation on the same endpoint or deployment is under way
+└── NotRestored        3  a rollback failed; the endpoint needs a person
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from saferollout.domain.endpoint import Decision
+    from saferollout.domain.evidence import Evidence
+
+
+class SaferolloutError(Exception):
+    """Any failure this project raises on purpose; its text is one line for a person."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in the input: where it stands, what it is and what would be right."""
+
+    file: str
+    key: str
+    problem: str
+    remedy: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}: {self.key}" if self.key else self.file
+        return f"{where}: {self.problem}; {self.remedy}"
+
+
+class ConfigError(SaferolloutError):
+    """The input is wrong. All that is wrong is listed; Azure was not called."""
+
+    exit_code = 2
+
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+        super().__init__("\n".join(map(str, problems)))
+
+    def __reduce__(self) -> tuple[type, tuple[Problem, ...]]:
+        return type(self), self.problems
+
+
+class Refused(SaferolloutError):
+    """The endpoint cannot be rolled out now; nothing was changed."""
+
+
+class Missing(Refused):
+    """There is no such endpoint."""
+
+
+class Lost(Refused):
+    """The endpoint's record is not this rollout's any more: somebody undid or replaced it."""
+
+
+class GateFailed(SaferolloutError):
+    """A gate said no; ``evidence`` says on which grounds, where there are numbers."""
+
+    def __init__(self, message: str, evidence: "Evidence | None" = None) -> None:
+        super().__init__(message)
+        self.evidence = evidence
+
+
+class Rejected(GateFailed):
+    """A person rejected the rollout, or nobody answered in time; ``decision`` is the person's, where there is one."""
+
+    def __init__(self, message: str, decision: "Decision | None" = None) -> None:
+        super().__init__(message)
+        self.decision = decision
+
+
+class Drifted(GateFailed):
+    """The traffic is not what the rollout set: somebody else changed it."""
+
+
+class Stopped(GateFailed):
+    """The run is not to go on: somebody ended it in Prefect, or Prefect could not be reached for too long.
+
+    ``cancelled`` says that it was cancelled.
+    """
+
+    def __init__(self, message: str, *, cancelled: bool = False) -> None:
+        super().__init__(message)
+        self.cancelled = cancelled
+
+
+class DeploymentFailed(GateFailed):
+    """Azure could not bring a deployment up; the text holds Azure's code and message."""
+
+
+class AzureFailed(SaferolloutError):
+    """Azure or the network failed.
+
+    ``retryable`` says whether the same call may succeed later: throttling (429), a server's error (5xx) or a
+    broken connection may; a refusal (400, 401, 403, 404, 409 …) will not: another token was tried, and another
+    operation waited for, before.
+    """
+
+    exit_code = 3
+
+    def __init__(self, message: str, *, status: int | None = None, retryable: bool = False) -> None:
+        super().__init__(message)
+        self.status = status
+        self.retryable = retryable
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (_azure_failed, (type(self), str(self), self.status, self.retryable))
+
+
+class Busy(AzureFailed):
+    """Azure takes one change at a time, and another one of the same endpoint or deployment is under way."""
+
+
+class NotRestored(SaferolloutError):
+    """The rollback itself failed: the endpoint is neither as before nor as wanted, and needs a person."""
+
+    exit_code = 3
+
+
+def _azure_failed(kind: type[AzureFailed], message: str, status: int | None, retryable: bool) -> AzureFailed:
+    return kind(message, status=status, retryable=retryable)

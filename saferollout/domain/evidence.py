@@ -1,0 +1,88 @@
+"""Evidence: the numbers behind a verdict or a gate, kept by Prefect and shown to whoever decides."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import Field
+
+from saferollout.domain.endpoint import Value
+
+_MARKS = {True: "✅", False: "❌", None: "·"}
+
+
+class Check(Value):
+    """One line of a gate's table."""
+
+    check: str
+    passed: bool | None
+    """None where the line only informs."""
+    candidate: str
+    live: str
+    limit: str
+    note: str = ""
+    """What it means, in a sentence; too long for a table."""
+
+
+class Picture(Value):
+    """A plot and the numbers behind it."""
+
+    name: str
+    title: str
+    svg: str
+    """An ``<svg>`` element; empty where only the numbers are kept."""
+    numbers: dict[str, Any]
+
+
+class Evidence(Value):
+    """What a gate found."""
+
+    gate: str
+    verdict: str
+    """``passed`` or ``failed`` for a smoke test; the judge's verdict otherwise."""
+    summary: str
+    """The finding in one sentence."""
+    checks: list[Check] = Field(default=[])
+    duration_s: float = 0.0
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    """The moment of the verdict."""
+    cut_points_ms: list[float] = Field(default=[])
+    """Quantiles of the live deployment's latency before the candidate had any traffic."""
+    state: dict[str, Any] = Field(default={})
+    """The judge's state, from which the next stage goes on."""
+    pictures: list[Picture] = Field(default=[])
+    """How the judge came to its verdict."""
+
+    def for_programs(self) -> "Evidence":
+        """The finding with its numbers, without what only this rollout or a person's eye needs."""
+        bare = [picture.model_copy(update={"svg": ""}) for picture in self.pictures]
+        return self.model_copy(update={"state": {}, "pictures": bare})
+
+    def table(self) -> list[dict[str, str]]:
+        """The checks as rows of a table."""
+        return [
+            {"": _MARKS[check.passed], "check": check.check, "candidate": check.candidate,
+             "live": check.live, "limit": check.limit}
+            for check in self.checks
+        ]  # fmt: skip
+
+    def markdown(self) -> str:
+        """The finding, its table, and what its lines mean."""
+        notes = "".join(f"- {check.check}: {_plain(check.note)}\n" for check in self.checks if check.note)
+        table = markdown_table(self.table()) + ("\n" + notes if notes else "")
+        return f"**{self.gate}: {self.verdict}** — {self.summary}\n\n{table}"
+
+
+def markdown_table(rows: list[dict[str, str]]) -> str:
+    """Rows with the same keys as a markdown table."""
+    if not rows:
+        return ""
+    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
+    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return _plain(text.replace("\\", "\\\\").replace("|", "\\|"))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

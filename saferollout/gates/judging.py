@@ -1,0 +1,142 @@
+"""A watch: the judge looks at its sources during a stage until it knows, or until the stage's time is up."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from saferollout.config.judge import JudgeConfig, WhenUndecided
+from saferollout.domain.evidence import Check, Evidence
+from saferollout.gates.answer_comparison import Answers
+from saferollout.gates.sources.following import RETRY_DELAYS_S, Following
+from saferollout.gates.sources.source import Source
+from saferollout.judge import Judge, Settings, Verdict
+
+MAX_EXTENSIONS = 10
+TICK_S = 1.0
+
+
+def settings_of(config: JudgeConfig, cut_points_ms: Sequence[float] = ()) -> Settings:
+    """The judge's settings in a stage's config, with what was measured of the live deployment before."""
+    return Settings(
+        alpha=config.alpha,
+        margin=config.margin,
+        no_worse_than=config.no_worse_than,
+        negligible_error_rate=config.negligible_error_rate,
+        comparisons=config.comparisons(),
+        required=config.required,
+        cut_points_ms=tuple(cut_points_ms),
+    )
+
+
+async def watch(
+    sources: Sequence[Source],
+    config: JudgeConfig,
+    gate: str,
+    *,
+    earlier: Evidence | None = None,
+    report: Callable[[float, str], None],
+    retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
+) -> Evidence:
+    """Judge until harm is shown, or health after the minimum time, or the maximum time or every source is over.
+
+    Health is no verdict before each source that can tell has told something, and each configured comparison of answers
+    has compared some.
+
+    The minimum time is one of watching: while nothing was told, as when this process stood still, none of it passes;
+    and health is a verdict only on data as fresh as the moment.
+
+    It goes on from an ``earlier`` gate's evidence; ``report`` is told how much of the time is over (0 to 1)
+    and the finding so far, and must not block.
+    """
+    cut_points_ms = earlier.cut_points_ms if earlier else []
+    judge = _resumed(settings_of(config, cut_points_ms), earlier.state if earlier else {})
+    example, lacking = "", Answers(config).lacking
+    begun = last_at = time.monotonic()
+    watched_s = 0.0
+    limit_s = config.max_duration_s * (MAX_EXTENSIONS if config.when_undecided is WhenUndecided.EXTEND else 1)
+    async with Following(sources, retry_delays_s) as following:
+        while not following.over:
+            seen = await following.next(TICK_S)
+            now = time.monotonic()
+            if seen:
+                # sources overlap in time: what counts is how long it took until this one was heard
+                judge.update(replace(seen.batch, duration_s=now - last_at))
+                watched_s += min(now - last_at, following.patience_s)
+                last_at, example = now, seen.example or example
+                lacking = lacking if seen.lacking is None else seen.lacking
+            is_healthy = judge.verdict is Verdict.HEALTHY and following.complete and not lacking
+            enough = is_healthy and following.fresh and watched_s >= config.min_duration_s
+            if judge.verdict is Verdict.HARMFUL or enough or now - begun >= limit_s:
+                break
+            report(min(1.0, (now - begun) / limit_s), "; ".join([judge.words, *lacking]))
+        return _evidence(
+            judge, gate, example, following, lacking, cut_points_ms=cut_points_ms, duration_s=time.monotonic() - begun
+        )
+
+
+def _resumed(settings: Settings, state: dict[str, Any]) -> Judge:
+    """Go on from an earlier stage, or begin anew where the settings differ or there was none."""
+    if state:
+        try:
+            judge = Judge.from_dict(state)
+        except (KeyError, TypeError, ValueError):  # kept by another version of this program
+            return Judge(settings)
+        if judge.settings == settings:
+            return judge
+    return Judge(settings)
+
+
+def _evidence(
+    judge: Judge, gate: str, example: str, following: Following, lacking: Sequence[str], *,
+    cut_points_ms: list[float], duration_s: float,
+) -> Evidence:  # fmt: skip
+    """What was found; where nothing was told any more, what was known before is no verdict on this stage.
+
+    Nor is health one where a configured comparison of answers has compared nothing.
+    """
+    alpha, verdict, words, troubles = judge.settings.alpha, judge.verdict, judge.words, following.troubles
+    silent = following.over or not any(following.heard.values())
+    if silent and verdict is not Verdict.HARMFUL:
+        verdict, words = Verdict.UNDECIDED, "nothing can be told of the candidate now: undecided"
+    elif lacking and verdict is Verdict.HEALTHY:
+        verdict, words = Verdict.UNDECIDED, "not all that was to be compared could be: undecided"
+    harm = Check(
+        check="evidence of harm (e-value)", passed=verdict is not Verdict.HARMFUL,
+        candidate=f"{judge.e_value:.3g}", live="", limit=f"< {1 / alpha:.0f}",
+    )  # fmt: skip
+    health = Check(
+        check="evidence of health (e-value)", passed=True if verdict is Verdict.HEALTHY else None,
+        candidate=f"{judge.e_value_healthy:.3g}", live="", limit=f"≥ {1 / alpha:.0f}",
+    )  # fmt: skip
+    sources = [
+        Check(check=f"source: {name.replace('_', ' ')}", passed=None, live="", limit="",
+              candidate=f"cannot tell: {troubles[name]}" if name in troubles else f"{requests:,.0f} requests")
+        for name, requests in following.heard.items()
+    ]  # fmt: skip
+    parts = [
+        words,
+        *lacking,
+        *(f"{name}: {why}" for name, why in troubles.items()),
+        *([f"e.g. {example}"] if example else []),
+    ]
+    return Evidence(
+        gate=gate,
+        verdict=verdict.value,
+        summary="; ".join(parts),
+        checks=[*judge.rows(), *_findings(judge), harm, health, *sources],
+        duration_s=duration_s,
+        cut_points_ms=cut_points_ms,
+        state=judge.to_dict(),
+    )
+
+
+def _findings(judge: Judge) -> list[Check]:
+    """A line for each comparison where there are several; each one's limit is its own alarm."""
+    if len(judge.comparisons) == 1:
+        return []
+    return [
+        Check(check=f"{finding.comparison.replace('_', ' ')} (e-value)", passed=finding.e_value < finding.alarm,
+              candidate=f"{finding.e_value:.3g}", live="", limit=f"< {finding.alarm:.0f}", note=finding.words)
+        for finding in judge.findings
+    ]  # fmt: skip

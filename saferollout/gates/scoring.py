@@ -1,0 +1,126 @@
+"""Scoring requests: the only module that sends them, straight over HTTP, so that nothing retries or hides an error."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from saferollout.domain.endpoint import Value
+from saferollout.domain.errors import AzureFailed
+from saferollout.domain.json_text import read_json_text
+
+PIN = "azureml-model-deployment"
+OWN_REQUESTS = "saferollout-"
+"""How the client request ids of pinned requests begin: the traffic log tells them from the users' by it."""
+TIMEOUT_S = 185.0  # Azure cuts a request off after 180 s at the latest
+
+
+class Answer(Value):
+    """What came back for one request."""
+
+    status: int
+    """The HTTP status; 0 when no answer came at all."""
+    latency_ms: float
+    body: Any = None
+    """The answer's JSON, also where it is JSON text within JSON; its text where it is not JSON."""
+    error: str = ""
+    """Why there is no answer, or why the answer is an error in spite of status 200, in one line; else empty."""
+    deployment: str = ""
+    """Who answered, where the gateway tells (Azure does not)."""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the request was answered with 200, and not with an error inside."""
+        return self.status == 200 and not self.error
+
+
+class Scorer:
+    """Sends requests to an endpoint, to the deployment that its traffic says or to the one that the caller pins.
+
+    Where the endpoint no longer takes the secret (401), `renew` gets a new one and the request is sent once more.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        secret: str,
+        *,
+        renew: Callable[[], Awaitable[str]] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        self._uri = uri
+        self._secret = secret
+        self._renew = renew
+        self._renewal = asyncio.Lock()
+        self._client = httpx.AsyncClient(
+            timeout=timeout_s,
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def score(self, request: Any, *, deployment: str | None = None) -> Answer:
+        """Send one JSON request; never raises for what the endpoint or the network does."""
+        secret = self._secret
+        answer = await self._score(request, deployment, secret)
+        if answer.status != 401 or self._renew is None:
+            return answer
+        try:
+            renewed = await self._renewed(secret, self._renew)
+        except AzureFailed as error:
+            return answer.model_copy(update={"error": f"{answer.error}; {error}"})
+        return answer if renewed == secret else await self._score(request, deployment, renewed)
+
+    async def _renewed(self, refused: str, renew: Callable[[], Awaitable[str]]) -> str:
+        """The secret after one was refused; however many requests it was refused to, it is renewed once."""
+        async with self._renewal:
+            if self._secret == refused:
+                self._secret = await renew()
+            if self._secret == refused:  # then there is no other
+                self._renew = None
+            return self._secret
+
+    async def _score(self, request: Any, deployment: str | None, secret: str) -> Answer:
+        begun = time.perf_counter()
+        mark = f"{OWN_REQUESTS}{uuid.uuid4().hex[:24]}"  # 40 characters are allowed
+        pinned = {PIN: deployment, "x-ms-client-request-id": mark} if deployment else {}
+        headers = {"Authorization": f"Bearer {secret}"} | pinned
+        try:
+            response = await self._client.post(self._uri, json=request, headers=headers)
+        except httpx.HTTPError as error:
+            return Answer(status=0, latency_ms=_ms_since(begun), error=f"{type(error).__name__}: {error}".strip(": "))
+        try:
+            body = read_json_text(response.json())
+        except ValueError:
+            body = response.text
+        return Answer(
+            status=response.status_code,
+            latency_ms=_ms_since(begun),
+            body=body,
+            error="" if response.status_code == 200 else _reason(response),
+            deployment=response.headers.get("x-localazure-deployment", ""),
+        )
+
+
+def _ms_since(begun: float) -> float:
+    return (time.perf_counter() - begun) * 1000
+
+
+def _reason(response: httpx.Response) -> str:
+    parts = [
+        str(response.status_code),
+        response.headers.get("ms-azureml-model-error-statuscode", ""),
+        response.headers.get("ms-azureml-model-error-reason", "") or " ".join(response.text.split())[:200],
+    ]
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,204 @@
+"""The smoke test: recorded requests straight to the candidate, and to the live deployment to compare with."""
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from saferollout.config.recorded_requests import RecordedRequest
+from saferollout.config.rollout import SmokeTestConfig
+from saferollout.domain.evidence import Check, Evidence
+from saferollout.domain.json_text import comparable
+from saferollout.gates.answer_shape import AnswerCheck
+from saferollout.gates.scoring import Answer, Scorer
+from saferollout.judge import cut_points_ms
+from saferollout.judge.disagreement import is_number, same
+
+
+class _Pair(NamedTuple):
+    """A recorded request with both deployments' answers."""
+
+    request: RecordedRequest
+    candidate: Answer
+    live: Answer
+
+
+async def run(
+    scorer: Scorer,
+    requests: Sequence[RecordedRequest],
+    config: SmokeTestConfig,
+    *,
+    candidate: str,
+    live: str,
+    answer_schema: dict[str, Any] | None = None,
+) -> Evidence:
+    """Send every request to both deployments, pinned, and check the candidate's answers.
+
+    A first deployment, which has none to compare with, is both ``candidate`` and ``live``.
+    """
+    begun = time.monotonic()
+    pairs: list[_Pair] = []
+    for request in requests:
+        answers = await asyncio.gather(
+            scorer.score(request.request, deployment=candidate), scorer.score(request.request, deployment=live)
+        )
+        pairs.append(_Pair(request, *answers))
+    checks = [
+        _answered(pairs, config),
+        _shape(pairs, answer_schema),
+        _latency(pairs, config),
+        *_expected(pairs, config, is_first=candidate == live),
+        *_side_by_side(pairs, config),
+    ]
+    failed = [check for check in checks if check.passed is False]
+    summary = (
+        "; ".join(f"{check.check}: {check.candidate} (limit {check.limit})" for check in failed)
+        or f"{len(pairs)} recorded requests answered as they should be"
+    )
+    live_ms = [pair.live.latency_ms for pair in pairs if pair.live.ok]
+    return Evidence(gate="smoke test", verdict="failed" if failed else "passed", summary=summary, checks=checks,
+                    duration_s=time.monotonic() - begun, cut_points_ms=cut_points_ms(live_ms) if live_ms else [],
+                    )  # fmt: skip
+
+
+def _answered(pairs: Sequence[_Pair], config: SmokeTestConfig) -> Check:
+    failed = [answer for _, answer, _ in pairs if not answer.ok]
+    example = f", e.g. {failed[0].error}" if failed else ""
+    return Check(
+        check="failed requests",
+        passed=len(failed) <= config.max_failed,
+        candidate=f"{len(failed)} of {len(pairs)}{example}",
+        live=f"{sum(not answer.ok for *_, answer in pairs)} of {len(pairs)}",
+        limit=f"≤ {config.max_failed}",
+    )
+
+
+def _shape(pairs: Sequence[_Pair], schema: dict[str, Any] | None) -> Check:
+    check = AnswerCheck(schema)
+    for request, _, live in pairs:
+        check.learn(request.request, [live.body] if live.ok else [])
+    if schema is not None:
+        answers = [answer.body for _, answer, _ in pairs if answer.ok]
+        wrong = [problem for answer in answers if (problem := check.problem(None, answer, []))]
+        found = f"{len(wrong)} violations, e.g. {wrong[0][:120]}" if wrong else "valid" if answers else "no answer"
+        return Check(check="answer schema", passed=bool(answers) and not wrong, candidate=found, live="",
+                     limit="answer_schema")  # fmt: skip
+    both = [pair for pair in pairs if pair.candidate.ok and pair.live.ok]
+    if not both and any(answer.ok for _, answer, _ in pairs):  # the live deployment is broken, not the candidate
+        return Check(check="answer shape", passed=None, candidate="not comparable", live="no answer", limit="")
+    problems = [check.problem(request.request, answer.body, [live.body]) for request, answer, live in both]
+    broken = [pair for pair, problem in zip(both, problems, strict=True) if problem]
+    shapes = [(shape(pair.candidate.body), shape(pair.live.body)) for pair in (broken or both)[:1]]
+    found, usual = shapes[0] if shapes else ("no answer", "no answer")
+    return Check(check="answer shape", passed=bool(both) and not any(problems), candidate=found, live=usual,
+                 limit="as the live one's", note=next(filter(None, problems), ""))  # fmt: skip
+
+
+def _latency(pairs: Sequence[_Pair], config: SmokeTestConfig) -> Check:
+    candidate_ms = float(np.percentile([pair.candidate.latency_ms for pair in pairs], 95))
+    live_ms = float(np.percentile([pair.live.latency_ms for pair in pairs], 95))
+    return Check(check="latency p95", passed=candidate_ms <= config.max_latency_ms, candidate=f"{candidate_ms:.0f} ms",
+                 live=f"{live_ms:.0f} ms", limit=f"≤ {config.max_latency_ms:.0f} ms")  # fmt: skip
+
+
+def _expected(pairs: Sequence[_Pair], config: SmokeTestConfig, *, is_first: bool) -> list[Check]:
+    known = [pair for pair in pairs if pair.request.answer is not None]
+    if not known:
+        return []
+
+    def misses(answer_of: Callable[[_Pair], Answer]) -> list[float]:
+        """How far those answers are from the expected ones that miss them."""
+        answers = [(answer_of(pair), pair.request.answer) for pair in known]
+        apart = [_apart(answer, truth, config) for answer, truth in answers if answer.ok]
+        return [miss for miss in apart if miss > config.tolerance]
+
+    candidate, live = misses(lambda pair: pair.candidate), misses(lambda pair: pair.live)
+    within = f"within {config.tolerance:g} of the expected"
+    line = Check(check="wrong answers", passed=None, candidate=f"{len(candidate)} of {len(known)}",
+                 live=f"{len(live)} of {len(known)}", limit="")  # fmt: skip
+    if config.max_wrong is not None:
+        changes = {"passed": len(candidate) <= config.max_wrong, "limit": f"≤ {config.max_wrong}, {within}"}
+    elif shapes := _other_shapes(known, config):
+        changes = {"passed": False, "candidate": shapes[0], "live": "", "limit": f"as the expected ones: {shapes[1]}"}
+    elif is_first:  # there is no live deployment to compare with
+        changes = {"passed": candidate.count(math.inf) < len(known), "limit": f"not all of them, {within}"}
+    else:
+        # where live fails, no answer can be worse; no number at all is worse than one that is far off
+        unanswered = sum(not pair.live.ok for pair in known)
+        limit, limit_inf = len(live) + unanswered, live.count(math.inf) + unanswered
+        passed = len(candidate) <= limit and candidate.count(math.inf) <= limit_inf
+        changes = {"passed": passed, "limit": f"≤ {limit}, as live, {within}"}
+        if len(candidate) <= limit and not passed:
+            changes |= {"candidate": f"{candidate.count(math.inf)} of {len(known)} not comparable",
+                        "limit": f"≤ {limit_inf}, as live"}  # fmt: skip
+    return [line.model_copy(update=changes)]
+
+
+def _other_shapes(known: Sequence[_Pair], config: SmokeTestConfig) -> tuple[str, str] | None:
+    """The shapes of an answer and of its expected one, if no answer of either deployment is comparable with its own."""
+    answered = [(answer.body, request.answer) for request, *answers in known for answer in answers if answer.ok]
+    shapes = [tuple(shape(comparable(value, config.ignore)) for value in pair) for pair in answered]
+    if not shapes or any(found == expected for found, expected in shapes):
+        return None
+    return shapes[0][0], shapes[0][1]
+
+
+def _side_by_side(pairs: Sequence[_Pair], config: SmokeTestConfig) -> list[Check]:
+    both = [pair for pair in pairs if pair.candidate.ok and pair.live.ok]
+    if not both:
+        return []
+    apart = np.array([_apart(candidate, live.body, config) for _, candidate, live in both])
+    numeric = apart[np.isfinite(apart)]
+    checks = [
+        Check(check="difference to live", passed=None, limit="", live="",
+              candidate=f"{numeric.mean():.4g} on average" if len(numeric) else "not comparable")
+    ]  # fmt: skip
+    truths = [(_apart(candidate, request.answer, config), _apart(live, request.answer, config))
+              for request, candidate, live in both if request.answer is not None]  # fmt: skip
+    if truths and np.isfinite(truths).all():
+        candidate_error, live_error = np.mean(truths, axis=0)
+        # without any live error (the expected answers are its own) nothing can be a share of it
+        limit = live_error * (1 + config.max_error_increase) or config.tolerance
+        checks.append(
+            Check(check="mean error", passed=bool(candidate_error <= limit), candidate=f"{candidate_error:.4g}",
+                  live=f"{live_error:.4g}", limit=f"≤ {limit:.4g}")
+        )  # fmt: skip
+    return checks
+
+
+def _apart(answer: Answer, other: Any, config: SmokeTestConfig) -> float:
+    return distance(comparable(answer.body, config.ignore), comparable(other, config.ignore))
+
+
+def shape(value: object) -> str:
+    """The shape of a JSON value: ``[1.5, 2]`` is ``2 × number``, ``{"label": "a"}`` is ``{label: text}``."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {shape(value[key])}" for key in sorted(value)) + "}"
+    if isinstance(value, list):
+        inner = sorted({shape(item) for item in value})
+        return f"{len(value)} × {' or '.join(inner) or 'nothing'}"
+    if isinstance(value, bool):
+        return "yes/no"
+    return {int: "number", float: "number", str: "text"}.get(type(value), "null")
+
+
+def distance(answer: object, other: object) -> float:
+    """The largest difference between two answers' numbers; infinite where text, keys or lengths differ."""
+    if isinstance(answer, dict) and isinstance(other, dict) and answer.keys() == other.keys():
+        return max((distance(answer[key], other[key]) for key in answer), default=0.0)
+    if isinstance(answer, list) and isinstance(other, list) and len(answer) == len(other):
+        return max(map(distance, answer, other), default=0.0)
+    if same(answer, other):
+        return 0.0
+    return _difference(answer, other) if is_number(answer) and is_number(other) else math.inf
+
+
+def _difference(number: float, other: float) -> float:
+    try:
+        apart = abs(float(number) - float(other))
+    except OverflowError:  # JSON's integers have no end
+        return math.inf
+    return math.inf if math.isnan(apart) else apart

@@ -1,0 +1,99 @@
+"""The traffic log in Log Analytics: one row a request, where the endpoint's diagnostic settings send it there."""
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Sequence
+from typing import NamedTuple
+
+from azure.core.credentials import TokenCredential
+from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
+
+from saferollout.azure.access import credential, translated
+from saferollout.config.judge import STRETCH_S, SourceKind
+from saferollout.domain.errors import AzureFailed
+from saferollout.gates.scoring import OWN_REQUESTS
+from saferollout.gates.sources.counts import Counts, batch_of, failed
+from saferollout.gates.sources.source import Seen
+from saferollout.gates.sources.windows import Stretches
+from saferollout.judge import Batch
+
+
+class Row(NamedTuple):
+    """One request."""
+
+    deployment: str
+    status: int
+    latency_ms: float
+    request_id: str
+
+
+class TrafficLog:
+    """Users' requests as the endpoint logged them, without the recorded ones, which are marked.
+
+    ``mirrored`` compares the candidate's requests with the same ones on the live deployment only, where request ids
+    tell which those are. ``with_latencies`` is off where another source tells them: two clocks do not compare.
+    """
+
+    name = "traffic_log"
+    interval_s = float(STRETCH_S[SourceKind.TRAFFIC_LOG])
+
+    def __init__(
+        self, endpoint: str, workspace_id: str, stretches: Stretches, *, candidate: str, live: str,
+        with_latencies: bool = True, mirrored: bool = False,
+    ) -> None:  # fmt: skip
+        self._endpoint = endpoint
+        self._workspace_id = workspace_id
+        self._stretches = stretches
+        self._candidate = candidate
+        self._live = live
+        self._with_latencies = with_latencies
+        self._mirrored = mirrored
+
+    async def batches(self) -> AsyncGenerator[Seen, None]:
+        """A batch a stretch. Raises AzureFailed."""
+        with credential() as identity:
+            while True:
+                await self._stretches.ripe()
+                rows = await asyncio.to_thread(self._read, identity)
+                self._stretches.done()
+                yield Seen(self.counted(rows))
+
+    def counted(self, rows: Sequence[Row]) -> Batch:
+        """The rows of one stretch as a batch."""
+        candidate = [row for row in rows if row.deployment == self._candidate]
+        live = [row for row in rows if row.deployment == self._live]
+        if self._mirrored and (both := {row.request_id for row in candidate} & {row.request_id for row in live}):
+            candidate, live = ([row for row in arm if row.request_id in both] for arm in (candidate, live))
+        counts = {
+            name: Counts(len(arm), sum(failed(row.status) for row in arm))
+            for name, arm in ((self._candidate, candidate), (self._live, live))
+        }
+        batch = batch_of(counts, self._candidate, self._live)
+        if not (self._with_latencies and batch.candidate_requests):
+            return batch
+        answered = ([row.latency_ms for row in arm if not failed(row.status)] for arm in (candidate, live))
+        candidate_ms, live_ms = answered
+        return Batch(*counts[self._candidate], *counts[self._live], candidate_ms, live_ms)
+
+    def _read(self, identity: TokenCredential) -> list[Row]:
+        start, end = self._stretches.start, self._stretches.end
+        query = (
+            "AmlOnlineEndpointTrafficLog"
+            f" | where TimeGenerated >= datetime({start:%Y-%m-%dT%H:%M:%SZ})"
+            f" and TimeGenerated < datetime({end:%Y-%m-%dT%H:%M:%SZ}) and EndpointName == '{self._endpoint}'"
+            " | project DeploymentName, ResponseCode, TotalDurationMs, XRequestId, XMSClientRequestId"
+        )
+        url = os.environ.get("AZURE_MONITOR_ENDPOINT")
+        with (
+            translated("read the endpoint's traffic log"),
+            LogsQueryClient(identity, **({"endpoint": url} if url else {})) as client,
+        ):
+            answer = client.query_workspace(self._workspace_id, query, timespan=(start, end))
+        if isinstance(answer, LogsQueryPartialResult):
+            msg = f"the traffic log told only a part of {start:%H:%M:%S}: {answer.partial_error}"
+            raise AzureFailed(msg, retryable=True)
+        return [
+            Row(str(deployment), int(status or 0), float(latency_ms or 0), str(request_id))
+            for deployment, status, latency_ms, request_id, client_id in answer.tables[0].rows
+            if not str(client_id).startswith(OWN_REQUESTS)
+        ]

@@ -1,0 +1,1 @@
+"""What is said of a rollout when it has ended."""

@@ -1,0 +1,106 @@
+"""What became of a rollout, for people (markdown) and for programs (JSON)."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import Field
+
+from saferollout.domain.endpoint import Decision, Value, describe
+from saferollout.domain.evidence import Evidence, markdown_table
+
+
+class StepRun(Value):
+    """One step as it went."""
+
+    name: str
+    state: str
+    duration_s: float
+    attempts: int
+
+
+def once(runs: Iterable[StepRun]) -> list[StepRun]:
+    """Each step once, in order: what ran again after a suspension had nothing left to do."""
+    steps: dict[str, StepRun] = {}
+    for run in runs:
+        if run.name not in steps or steps[run.name].state != "Completed":
+            steps[run.name] = run
+    return list(steps.values())
+
+
+class Outcome(Value):
+    """What became of a rollout."""
+
+    outcome: Literal["promoted", "rolled_back"]
+    reason: str
+    endpoint: str
+    rollout: str = ""
+    live: str = ""
+    """The deployment that serves the users now."""
+    candidate: str = ""
+    model: str = ""
+    """The model that the candidate serves, or live where there was nothing to do, with its version."""
+    environment: str = ""
+    """The environment that it runs in, with its version."""
+    inputs: dict[str, str] = Field(default={})
+    """What every gate worked with: recorded requests, answer schema and config, with their digests."""
+    traffic: dict[str, int]
+    instance_counts: dict[str, int]
+    decisions: list[Decision] = Field(default=[])
+    verdicts: list[Evidence] = Field(default=[])
+    steps: list[StepRun] = Field(default=[])
+    duration_s: float = 0.0
+    waiting_s: float = 0.0
+    """How much of the duration a person's answer took."""
+
+    @property
+    def report(self) -> str:
+        """The report in markdown."""
+        promoted = self.outcome == "promoted"
+        lines = [
+            f"# {'✅ Promoted' if promoted else '↩️ Rolled back'}: {self.endpoint}",
+            f"**{self.reason}**",
+            f"Traffic now: **{describe(self.traffic)}** · candidate {self.candidate} · rollout {self.rollout}",
+            *self._deployed(),
+            f"Took {seconds(self.duration_s)}, of which {seconds(self.waiting_s)} waiting for a person.",
+            *(evidence.markdown() for evidence in self.verdicts),
+        ]
+        if self.decisions:
+            lines += ["## Decisions", markdown_table([_decision_row(decision) for decision in self.decisions])]
+        if self.steps:
+            lines += ["## Steps", markdown_table([_step_row(step) for step in self.steps])]
+        return "\n\n".join(lines)
+
+    def _deployed(self) -> list[str]:
+        known = {"model": self.model, "environment": self.environment, **self.inputs}
+        said = " · ".join(f"{name} {value}" for name, value in known.items() if value)
+        return [f"Deployed and judged: {said}"] if said else []
+
+
+def seconds(duration_s: float) -> str:
+    """A duration as people say it: ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    whole = round(duration_s)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _decision_row(decision: Decision) -> dict[str, str]:
+    return {
+        "traffic": f"{decision.stage}%",
+        "decision": decision.decision,
+        "by": decision.approver,
+        "at": f"{decision.at:%Y-%m-%d %H:%M:%S %Z}",
+        "comment": decision.comment,
+        "evidence": decision.evidence,
+    }
+
+
+def _step_row(step: StepRun) -> dict[str, str]:
+    return {
+        "step": step.name,
+        "state": step.state,
+        "took": seconds(step.duration_s),
+        "attempts": str(step.attempts),
+    }

@@ -1,0 +1,1 @@
+"""The rollout itself, without Prefect: its record, its beginning, its ends."""

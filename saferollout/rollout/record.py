@@ -1,0 +1,214 @@
+"""The record: what a later process needs to finish or undo a rollout, in the endpoint's tags.
+
+Azure allows 50 tags of 256 characters; the record takes a dozen short ones and leaves all others alone.
+"""
+
+import getpass
+import hashlib
+import os
+import socket
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+import psutil
+from pydantic import Field
+
+from saferollout.config.rollout import LeftCandidate
+from saferollout.domain.endpoint import Baseline, Decision, Value
+from saferollout.domain.errors import Refused
+
+PREFIX = "saferollout."
+MAX_TAGS = 50
+MAX_TAG_LENGTH = 256
+
+
+class Phase(StrEnum):
+    """How far a rollout is: under way, being undone, or done with the old deployment kept or being deleted."""
+
+    ROLLING = "rolling"
+    UNDOING = "undoing"
+    KEEPING = "keeping"
+    RETIRING = "retiring"
+
+
+class Owner(Value):
+    """Who is at work: a person on a machine, the flow run and, where the run lives in one process, that process."""
+
+    name: str
+    flow_run: str
+    process: str = ""
+    """``pid@start@place`` of the process that the run lives and dies with; empty for a deployed run."""
+
+    @classmethod
+    def here(cls, flow_run: str, *, in_process: bool) -> Self:
+        """This user on this machine."""
+        return cls(name=f"{getpass.getuser()}@{socket.gethostname()}", flow_run=flow_run,
+                   process=_process() if in_process else "")  # fmt: skip
+
+    def is_here(self) -> bool:
+        """Whether the owner is a process whose end can be seen from here: same host name, boot and pid namespace."""
+        _, _, place = self._identity()
+        return bool(place) and place == _place() and self.name.rpartition("@")[2] == socket.gethostname()
+
+    def is_gone(self) -> bool:
+        """Whether the owner's process has surely ended; False where one cannot tell from here."""
+        pid, start, _ = self._identity()
+        if not self.is_here() or not pid.isdecimal() or not start.isdecimal():
+            return False
+        if not psutil.pid_exists(int(pid)):
+            return True
+        try:
+            return _start(int(pid)) != int(start)  # a process that got the pid anew
+        except psutil.NoSuchProcess:
+            return not psutil.pid_exists(int(pid))  # else it is there, but another user's and hidden
+        except (psutil.Error, OSError):
+            return False
+
+    def _identity(self) -> tuple[str, str, str]:
+        """Pid, start and place of its process; a record of an earlier version has no place."""
+        pid, start, place, *_ = [*self.process.split("@"), "", "", ""]
+        return pid, start, place
+
+
+class Record(Value):
+    """A rollout as the endpoint's tags tell it."""
+
+    rollout: str
+    phase: Phase = Phase.ROLLING
+    owner: Owner
+    since: datetime
+    candidate: str
+    revision: str
+    model: str = ""
+    """The registered model that is rolled out, with its version; empty for a local one."""
+    environment: str = ""
+    """The registered environment that it runs in, with its version; empty for a local one."""
+    baseline: Baseline
+    stage: int = 0
+    """The candidate's traffic that has been reached."""
+    approvals: dict[int, Decision] = Field(default={})
+    """Who let the candidate have which traffic, when and why."""
+    left_candidate: LeftCandidate = LeftCandidate.KEEP
+    """What a rollback does with the candidate."""
+    raised_to: int = 0
+    """How many instances the rollout gives the live deployment, if that is more than it had; else 0."""
+    keep_until: datetime | None = None
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a rollout is under way or being undone."""
+        return self.phase in (Phase.ROLLING, Phase.UNDOING)
+
+    def traffic(self) -> dict[str, int]:
+        """The traffic that the rollout has set last."""
+        shares = {self.baseline.live: 100 - self.stage, self.candidate: self.stage}
+        return {name: share for name, share in shares.items() if share}
+
+    def to_tags(self) -> dict[str, str]:
+        """The tags that hold this record; Refused if one does not fit into Azure's limit."""
+        fields = {
+            "rollout": self.rollout,
+            "phase": self.phase.value,
+            "by": self.owner.name,
+            "flow-run": self.owner.flow_run,
+            "process": self.owner.process,
+            "since": self.since.isoformat(timespec="seconds"),
+            "candidate": self.candidate,
+            "revision": self.revision,
+            "model": self.model,
+            "environment": self.environment,
+            "live": self.baseline.live,
+            "live-instances": str(self.baseline.instance_count),
+            "raised-to": str(self.raised_to or ""),
+            "stage": str(self.stage),
+            "keep-until": self.keep_until.isoformat(timespec="seconds") if self.keep_until else "",
+            "on-rollback": self.left_candidate.value,
+        } | {f"approval-{stage}": fitted(decision).model_dump_json() for stage, decision in self.approvals.items()}
+        tags = {PREFIX + name: value for name, value in fields.items() if value}
+        if too_long := [name for name, value in tags.items() if len(value) > MAX_TAG_LENGTH]:
+            msg = f"the value of tag {too_long[0]} is longer than Azure's {MAX_TAG_LENGTH} characters"
+            raise Refused(msg)
+        return tags
+
+    def removed_from(self, tags: dict[str, str]) -> dict[str, str]:
+        """The tags without this record; another rollout's record, which may have come meanwhile, stays."""
+        there = Record.from_tags(tags)
+        return without_record(tags) if there and there.rollout == self.rollout else tags
+
+    @classmethod
+    def from_tags(cls, tags: dict[str, str]) -> Self | None:
+        """The record in these tags; None without one; Refused if it was damaged."""
+        own = {name.removeprefix(PREFIX): value for name, value in tags.items() if name.startswith(PREFIX)}
+        if not own:
+            return None
+        try:
+            keep_until = own.get("keep-until")
+            return cls(
+                rollout=own["rollout"],
+                phase=Phase(own["phase"]),
+                owner=Owner(name=own["by"], flow_run=own["flow-run"], process=own.get("process", "")),
+                since=datetime.fromisoformat(own["since"]),
+                candidate=own["candidate"],
+                revision=own["revision"],
+                model=own.get("model", ""),
+                environment=own.get("environment", ""),
+                baseline=Baseline(live=own["live"], instance_count=int(own["live-instances"])),
+                stage=int(own["stage"]),
+                approvals={int(name.removeprefix("approval-")): Decision.model_validate_json(value)
+                           for name, value in own.items() if name.startswith("approval-")},
+                left_candidate=LeftCandidate(own["on-rollback"]),
+                raised_to=int(own.get("raised-to", 0)),
+                keep_until=datetime.fromisoformat(keep_until) if keep_until else None,
+            )  # fmt: skip
+        except (KeyError, ValueError) as error:
+            what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
+            msg = f"the endpoint's {PREFIX}* tags are damaged ({what}); set the traffic by hand and remove them"
+            raise Refused(msg) from None
+
+
+def without_record(tags: dict[str, str]) -> dict[str, str]:
+    """The other tags."""
+    return {name: value for name, value in tags.items() if not name.startswith(PREFIX)}
+
+
+def fitted(decision: Decision) -> Decision:
+    """The decision as a tag holds it: its comment and, if need be, its approver cut."""
+    for field in ("comment", "approver"):
+        if (excess := len(decision.model_dump_json()) - MAX_TAG_LENGTH) > 0:
+            text = getattr(decision, field)
+            decision = decision.model_copy(update={field: text[: max(0, len(text) - excess - 1)] + "…"})
+    return decision
+
+
+def now() -> datetime:
+    """The present, with its time zone."""
+    return datetime.now(UTC)
+
+
+def _process() -> str:
+    return f"{os.getpid()}@{_start(os.getpid())}@{_place()}"
+
+
+def _start(pid: int) -> int:
+    """When the process started, in ticks since the boot, which no setting of the clock moves; elsewhere in seconds."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return round(psutil.Process(pid).create_time())
+    return int(stat.read_text().rpartition(")")[2].split()[19])
+
+
+def _place() -> str:
+    """Where a pid means this very process: the running system and the pid namespace; a host name proves neither."""
+    boot, own, namespace = map(Path, ("/proc/sys/kernel/random/boot_id", "/proc/self", "/proc/self/ns/pid"))
+    if boot.exists() and namespace.is_symlink():
+        if own.readlink().name != str(os.getpid()):
+            return ""  # /proc shows another namespace: what it says of a pid is about another process
+        where = f"{boot.read_text()} {namespace.readlink()}"
+    elif sys.platform == "darwin":  # no containers share a system here; its boot's time is the boot's name
+        where = f"{socket.gethostname()} {psutil.boot_time():.0f}"
+    else:
+        return ""
+    return hashlib.sha256(where.encode()).hexdigest()[:8]

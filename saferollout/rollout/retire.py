@@ -1,0 +1,70 @@
+"""The end of a rollout: the old deployment is kept for a while, or goes at once."""
+
+from datetime import datetime, timedelta
+
+from saferollout.azure.workspace import Workspace
+from saferollout.domain.errors import Refused
+from saferollout.rollout.record import Phase, Record, now, without_record
+from saferollout.rollout.rollback import insisting
+from saferollout.rollout.rollout import Plan
+
+
+def end(workspace: Workspace, plan: Plan, keep_s: float) -> None:
+    """Put the end of the rollout on record, and delete the old deployment if it is not to be kept.
+
+    The record comes first, and insists: whoever is killed in between has not left a rollout that can neither be
+    finished nor undone. Raises Lost if the rollout is somebody else's by now.
+    """
+    state = workspace.existing(plan.endpoint)
+    record = Record.from_tags(state.tags)
+    if record is None and plan.live not in state.deployments:
+        return  # an earlier try got that far
+    until = now() + timedelta(seconds=keep_s)
+    if record is None or record.rollout != plan.rollout or record.unfinished:
+        insisting(_put_on_record)(workspace, plan, until)
+    retire_due(workspace, plan.endpoint)
+
+
+def _put_on_record(workspace: Workspace, plan: Plan, until: datetime) -> None:
+    def ended(tags: dict[str, str]) -> dict[str, str]:
+        there = Record.from_tags(tags)
+        if there and there.rollout == plan.rollout and there.phase is Phase.KEEPING:
+            return tags  # an earlier try got that far without hearing of it
+        return plan.advanced(tags, phase=Phase.KEEPING, keep_until=until)
+
+    workspace.update_endpoint(plan.endpoint, tags=ended)
+
+
+def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False) -> str:
+    """Delete the old deployment if its keep window is over, and say what was done.
+
+    The record says so before: until it is gone nobody begins a rollout whose candidate would take its name. Raises
+    Refused if it shall go ``at_once`` and must not.
+    """
+    state = workspace.existing(endpoint)
+    record = Record.from_tags(state.tags)
+    if record is None:
+        return f"{endpoint} keeps nothing"
+    refusal = ""
+    if record.unfinished or record.keep_until is None:
+        refusal = f"rollout {record.rollout} of {endpoint} is unfinished; nothing is retired before its end"
+    elif state.traffic.get(record.baseline.live):
+        refusal = f"{record.baseline.live} of {endpoint} has traffic again and is not retired"
+    if refusal and at_once:
+        raise Refused(refusal)
+    if refusal or record.keep_until is None:
+        return refusal
+    if record.phase is Phase.KEEPING and record.keep_until > now() and not at_once:
+        return f"{endpoint} keeps {record.baseline.live} until {record.keep_until:%Y-%m-%d %H:%M:%S %Z}"
+    retiring = record.model_copy(update={"phase": Phase.RETIRING})
+
+    def claim(tags: dict[str, str]) -> dict[str, str]:
+        if (there := Record.from_tags(tags)) not in (record, retiring):
+            msg = f"{endpoint} is not any more as it was: {f'rollout {there.rollout}' if there else 'nothing is kept'}"
+            raise Refused(msg)
+        return without_record(tags) | retiring.to_tags()
+
+    workspace.update_endpoint(endpoint, tags=claim)
+    workspace.delete_deployment(endpoint, record.baseline.live)
+    workspace.update_endpoint(endpoint, tags=record.removed_from)
+    return f"{record.baseline.live} of {endpoint} deleted"

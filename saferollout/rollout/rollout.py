@@ -1,0 +1,113 @@
+"""The plan: what one rollout is going to do; every step works from it and keeps its record up to date."""
+
+import math
+
+from saferollout.config.project import Project
+from saferollout.domain.endpoint import Baseline, Decision, DeploymentState, EndpointState, Value
+from saferollout.domain.errors import GateFailed, Lost
+from saferollout.rollout.record import Phase, Record, without_record
+
+TAG_ROLLOUT = "saferollout.rollout"
+TAG_REVISION = "saferollout.revision"
+
+
+class Plan(Value):
+    """What one rollout is going to do, with the project as it was when its run began."""
+
+    project: Project
+    rollout: str
+    """The rollout's id: new for every attempt, kept when an attempt is resumed."""
+    flow_run: str
+    """The flow run that works on it; another one that takes the rollout over ends this one's work."""
+    candidate: str
+    baseline: Baseline
+    stage: int
+    """The candidate's traffic when this process began: above 0 when it resumes what was left."""
+    approvals: dict[int, Decision]
+    """The decisions taken so far, by stage; nobody is asked twice."""
+
+    @classmethod
+    def of(cls, project: Project, record: Record) -> "Plan":
+        """The plan that belongs to a record."""
+        return cls(
+            project=project,
+            rollout=record.rollout,
+            flow_run=record.owner.flow_run,
+            candidate=record.candidate,
+            baseline=record.baseline,
+            stage=record.stage,
+            approvals=record.approvals,
+        )
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint's name."""
+        return self.project.endpoint
+
+    @property
+    def revision(self) -> str:
+        """What the candidate is made of."""
+        return self.project.revision
+
+    @property
+    def live(self) -> str:
+        """The deployment that serves the users when the rollout begins."""
+        return self.baseline.live
+
+    @property
+    def live_instance_count(self) -> int:
+        """The live deployment's instances during the rollout; never fewer than before: users are on it."""
+        return max(self.project.config.live.instance_count or 0, self.baseline.instance_count)
+
+    def candidate_instance_count(self, share: int, live: int) -> int:
+        """How many instances the candidate needs for ``share`` percent of the traffic, where live has ``live`` now.
+
+        For all of it that is as many as live has, or had before the rollout, unless the config says otherwise.
+        """
+        whole = self.project.config.candidate.instance_count or max(self.baseline.instance_count, live)
+        return math.ceil(whole * share / 100)
+
+    def few_instances(self, candidate: int, live: int) -> str:
+        """A warning if the candidate, which has ``candidate`` instances, will take over with fewer than live's."""
+        given = max(candidate, self.candidate_instance_count(100, live))
+        carrying = max(self.baseline.instance_count, live)
+        if given >= carrying:
+            return ""
+        return f"{self.candidate} takes over with {given} of {self.live}'s {carrying} instances, as the config says."
+
+    def traffic(self, share: int) -> dict[str, int]:
+        """The endpoint's traffic when the candidate has ``share`` percent."""
+        return {name: percent for name, percent in ((self.live, 100 - share), (self.candidate, share)) if percent}
+
+    @property
+    def candidate_tags(self) -> dict[str, str]:
+        """What the candidate is known by: another deployment of its name is not the one that passed the gates."""
+        return {TAG_ROLLOUT: self.rollout, TAG_REVISION: self.revision}
+
+    def own_candidate(self, state: EndpointState) -> DeploymentState:
+        """The candidate; GateFailed if it is gone, broken or another deployment. Lost as for ``own_record``."""
+        self.own_record(state.tags)
+        found = state.deployments.get(self.candidate)
+        if found is None or not found.has(self.candidate_tags):
+            msg = f"deployment {self.candidate} is gone or is not any more the one that this rollout made"
+            raise GateFailed(msg)
+        if found.broken:
+            msg = f"deployment {self.candidate} is {found.provisioning_state}"
+            raise GateFailed(msg)
+        return found
+
+    def own_record(self, tags: dict[str, str]) -> Record:
+        """This rollout's record; Lost if the tags hold none or another one's, or if another run took it over."""
+        record = Record.from_tags(tags)
+        if (
+            record is None
+            or record.phase is not Phase.ROLLING
+            or (record.rollout, record.owner.flow_run) != (self.rollout, self.flow_run)
+        ):
+            msg = f"rollout {self.rollout} of {self.endpoint} was undone or replaced meanwhile"
+            raise Lost(msg)
+        return record
+
+    def advanced(self, tags: dict[str, str], **changes: object) -> dict[str, str]:
+        """The endpoint's tags with this rollout's record changed; Lost as for ``own_record``."""
+        return without_record(tags) | self.own_record(tags).model_copy(update=changes).to_tags()

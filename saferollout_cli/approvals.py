@@ -1,0 +1,204 @@
+"""Answer approvals from outside the run, through the same API that Prefect's UI uses."""
+
+import asyncio
+import getpass
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+from uuid import UUID
+
+import httpx
+import tenacity
+from prefect import get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.exceptions import ObjectNotFound
+from pydantic import Field
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.prompt import Prompt
+
+from saferollout.domain.endpoint import Value
+from saferollout.domain.errors import Refused
+from saferollout_cli.choices import Approve
+from tasks.support.threads import in_daemon
+
+POLL_S = 1.0
+WRITTEN_S = 30.0
+"""How long a run that waits may take to write its question."""
+
+
+class Question(Value):
+    """What a waiting run asks."""
+
+    text: str
+    """What changes and the evidence, in markdown."""
+    evidence: str
+    """The digest that an answer must carry; the server takes no answer to anything else."""
+    response: str
+    """Where Prefect keeps the answer that was taken, among the run's inputs."""
+
+    @property
+    def title(self) -> str:
+        """The question itself."""
+        return self.text.splitlines()[0].lstrip("# ")
+
+
+class Answer(Value):
+    """What a person says, as an approval's form takes it."""
+
+    decision: Literal["approve", "reject"]
+    approver: str = Field(min_length=1, max_length=60)
+    comment: str = Field("", max_length=500)
+
+
+Ask = Callable[[Question], Awaitable[Answer | None]]
+"""Makes an answer of a question; None leaves it to somebody else."""
+
+
+def asker(how: Approve, console: Console, link: str, command: str) -> Ask:
+    """The way to answer that the user chose; ``link`` and ``command`` lead to the others."""
+
+    async def ask(question: Question) -> Answer | None:
+        if how is Approve.AUTO:
+            return Answer(decision="approve", approver=getpass.getuser(), comment="approved by --approve auto")
+        if how is Approve.UI:
+            console.print(f"[bold yellow]Waiting for you:[/] {question.title}")
+            console.print(f"  answer at {link} (Resume)\n  or with `{command}`", soft_wrap=True, highlight=False)
+            return None
+        console.print(Markdown(question.text))
+        return await in_daemon(lambda: _prompt(console), "prompt")
+
+    return ask
+
+
+def _prompt(console: Console) -> Answer:
+    decision = Prompt.ask("Your decision", choices=["approve", "reject"], console=console)
+    comment = Prompt.ask("Comment", default="", show_default=False, console=console)
+    return Answer.model_validate({"decision": decision, "approver": getpass.getuser(), "comment": comment[:500]})
+
+
+def passing(error: BaseException) -> bool:
+    """Whether Prefect's server may take the same call later: it is away, busy or throttles; never a refusal."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in (408, 429) or error.response.is_server_error
+    return isinstance(error, httpx.TransportError)
+
+
+def _asks(run: FlowRun) -> bool:
+    """Whether a run waits for an answer; its question may be written a moment later."""
+    return run.state is not None and run.state.is_paused() and bool(run.state.state_details.run_input_keyset)
+
+
+async def stored(client: PrefectClient, run_id: UUID, key: str) -> Any:
+    """What Prefect keeps among a run's inputs under this key; None if there is nothing."""
+    try:
+        return json.loads(await client.read_flow_run_input(run_id, key))
+    except httpx.HTTPStatusError as error:  # what the client raises here, and nothing of its own
+        if error.response.status_code == 404:
+            return None
+        raise
+
+
+async def waiting_question(client: PrefectClient, run: FlowRun) -> Question | None:
+    """What a waiting run asks; None if it waits for nobody, or has not written its question yet."""
+    if run.state is None or not _asks(run) or (keys := run.state.state_details.run_input_keyset) is None:
+        return None
+    text = await stored(client, run.id, keys["description"])
+    form = await stored(client, run.id, keys["schema"])
+    if text is None or form is None:
+        return None
+    return Question(text=text, evidence=form["properties"]["evidence"]["const"], response=keys["response"])
+
+
+async def answer(run_id: UUID, given: Answer, evidence: str | None = None) -> Question:
+    """Answer the approval that a run waits at and return what it asked.
+
+    Refused if the run waits for nobody, or if ``evidence`` names another question than it asks now.
+    """
+    async with get_client() as client:
+        question = await _written_question(client, run_id)
+        if evidence and evidence != question.evidence:
+            msg = f"flow run {run_id} asks something else by now: {question.title} (evidence {question.evidence})"
+            raise Refused(msg)
+        await _resume(client, run_id, given, question)
+    return question
+
+
+async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
+    """What the run asks, waiting a moment for a question that is not written yet; Refused if it asks nothing."""
+
+    async def look() -> Question | None:
+        try:
+            run = await client.read_flow_run(run_id)
+        except ObjectNotFound:
+            msg = f"there is no flow run {run_id} on this Prefect server"
+            raise Refused(msg) from None
+        if (question := await waiting_question(client, run)) is None and not _asks(run):
+            msg = f"flow run {run_id} ({run.name}) is {run.state_name} and waits for no approval"
+            raise Refused(msg)
+        return question
+
+    try:
+        question: Question = await tenacity.AsyncRetrying(
+            retry=tenacity.retry_if_result(lambda found: found is None),
+            wait=tenacity.wait_fixed(POLL_S),
+            stop=tenacity.stop_after_delay(WRITTEN_S),
+        )(look)
+    except tenacity.RetryError:
+        msg = f"flow run {run_id} waits, but wrote no question within {WRITTEN_S:.0f} s"
+        raise Refused(msg) from None
+    return question
+
+
+async def _resume(client: PrefectClient, run_id: UUID, given: Answer, question: Question) -> None:
+    """Give the answer; Refused if the server did not take it, or took another one before."""
+    told = given.model_dump() | {"evidence": question.evidence}
+    result = await client.resume_flow_run(run_id, run_input=told)
+    if result.status is SetStateStatus.ACCEPT:
+        return
+    if await stored(client, run_id, question.response) == told:
+        return  # it was taken, but the server's reply got lost, and Prefect's client asked again
+    msg = f"the answer was not taken: {getattr(result.details, 'reason', None) or result.status.value}"
+    raise Refused(msg)
+
+
+async def attend(run_id: UUID, ask: Ask, report: Callable[[str], None]) -> FlowRun:
+    """Stay with a run until its end, and answer each of its questions; each is asked once.
+
+    While Prefect's server fails this goes on, and ``report`` gets a line when that begins and when it is over.
+    """
+    answers: dict[Question, Answer | None] = {}
+    failing = False
+    async with get_client() as client:
+        while True:
+            try:
+                run = await client.read_flow_run(run_id)
+                if run.state and run.state.is_final():
+                    return run
+                question = await waiting_question(client, run)
+                if question and question not in answers:
+                    answers[question] = await ask(question)
+                if question and (given := answers[question]):
+                    await _resume_in_time(client, run_id, given, question)
+                if failing:
+                    failing = False
+                    report("Prefect's server answers again")
+            except httpx.HTTPError as error:
+                if not passing(error):
+                    raise
+                if not failing:
+                    failing = True
+                    why = " ".join(str(error).split()) or type(error).__name__
+                    report(f"Prefect's server fails ({why}); approvals are answered as soon as it is back")
+            await asyncio.sleep(POLL_S)
+
+
+async def _resume_in_time(client: PrefectClient, run_id: UUID, given: Answer, question: Question) -> None:
+    """``_resume``; an answer that came too late is nobody's loss, one that is wrong in itself is Refused."""
+    try:
+        await _resume(client, run_id, given, question)
+    except Refused:
+        if await waiting_question(client, await client.read_flow_run(run_id)) == question:
+            raise

@@ -1,0 +1,241 @@
+"""The demo: a whole rollout on this machine, in its order, with nothing left behind."""
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+from uuid import UUID
+
+import yaml
+from rich.console import Console
+from rich.markdown import Markdown
+
+from saferollout.domain.errors import AzureFailed, ConfigError, Problem
+from saferollout.report.outcome import Outcome, StepRun, once
+from saferollout_cli.choices import Approve, Candidate
+from saferollout_cli.demo import processes
+from saferollout_cli.demo.screen import Screen, Shown
+from tasks.support.race import first_of
+
+HOME = Path(__file__).parents[2]
+FIRST = "configs/diabetes/blue-deployment.yml"
+START_TIMEOUT_S = 120.0
+
+
+@dataclass
+class Options:
+    """What the user asked for."""
+
+    candidate: Candidate
+    approve: Approve
+    requests_per_s: float
+    json_file: Path | None
+
+
+def conduct(
+    candidate: Candidate, approve: Approve, requests_per_s: float, json_file: Path | None, state_dir: Path | None
+) -> int:
+    """Run the demo and return its exit code: 0 promoted, 1 rolled back, 130 interrupted."""
+    if not (HOME / "configs" / "rollout.yaml").exists():
+        raise ConfigError(Problem(str(HOME), "", "holds no configs/", "run the demo from a clone of the repository"))
+    if json_file and not json_file.parent.is_dir():
+        problem = f"there is no folder {json_file.parent}"
+        raise ConfigError(Problem("command line", "--json", problem, "create it or name another file"))
+    console = Console(stderr=True)
+    options = Options(candidate, approve, requests_per_s, json_file)
+    try:
+        with _directory(state_dir) as directory:
+            result, report = _Demo(options, directory, console).run()
+    except KeyboardInterrupt:
+        console.print("\nInterrupted: everything that the demo started is stopped.")
+        return 130
+    if json_file:
+        json_file.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    console.print(Markdown(report))
+    requests = result["requests"]
+    console.print(f"\nUsers sent {requests['total']:,} requests; {requests['failed']} of them failed.", highlight=False)
+    return 0 if result["outcome"] == "promoted" else 1
+
+
+class _Demo:
+    def __init__(self, options: Options, directory: Path, console: Console) -> None:
+        self._options = options
+        self._directory = directory
+        self._console = console
+        self._shown = Shown(title=f"Safe Rollout · diabetes · {options.candidate.value} candidate")
+        self._screen = Screen(console, self._shown)
+        self._users: dict[str, Any] = {"total": 0, "failed": 0}
+
+    def run(self) -> tuple[dict[str, Any], str]:
+        """Start everything, roll out, stop everything; return the result and the report."""
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(self._screen)
+            self._screen.status("starting local Azure and a Prefect server")
+            env = processes.prefect_env(self._directory)
+            server = stack.enter_context(processes.prefect_server(self._directory, env, HOME))
+            azure, exports = processes.local_azure(self._directory, env, HOME)
+            stack.enter_context(azure)
+            env |= exports | {"SAFEROLLOUT_HOME": str(HOME)}
+            server.wait_until(processes.healthy(env["PREFECT_API_URL"]), START_TIMEOUT_S)
+            self._screen.status("putting the flows on the server")
+            worker = stack.enter_context(processes.prefect_worker(self._directory, env, HOME))
+            for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+                del os.environ[name]
+            os.environ.update(env)  # before Prefect and Azure's client are imported here
+            config = self._config()
+            outcome = asyncio.run(self._roll_out(stack, config, env, [server, azure, worker]))
+        self._shown.status = ""
+        result = outcome.model_dump(mode="json") | {
+            "requests": {"total": self._users["total"], "failed": self._users["failed"]},
+            "report": outcome.report,
+        }
+        return result, outcome.report
+
+    async def _roll_out(
+        self, stack: contextlib.ExitStack, config: Path, env: dict[str, str], parts: list[processes.Process]
+    ) -> Outcome:
+        from prefect.deployments import arun_deployment
+
+        from saferollout.azure.workspace import Workspace
+        from saferollout.config.project import load
+        from saferollout_cli.approvals import asker, attend
+
+        self._screen.status("bootstrapping blue with model v1")
+        first = {"config": str(config), "deployment": str(HOME / FIRST)}
+        run = await first_of(arun_deployment("bootstrap/bootstrap", parameters=first, poll_interval=1), _missing(parts))
+        if run.state is None or not run.state.is_completed():
+            raise processes.DemoFailed(f"bootstrap failed: {run.state and run.state.message}")
+        found = load(config)
+        workspace = await asyncio.to_thread(Workspace, found.config.workspace)
+        state = await asyncio.to_thread(workspace.existing, found.endpoint)
+        arguments = {
+            "uri": state.scoring_uri,
+            "requests": str(found.requests_path),
+            "requests_per_s": self._options.requests_per_s,
+            "tolerance": found.config.smoke_test.tolerance,
+        }
+        key = await asyncio.to_thread(workspace.secret, found.endpoint)
+        users = processes.users(arguments, self._directory, env | {"USERS_KEY": key}, HOME)
+        counting = threading.Thread(target=self._count, args=(users,), daemon=True)
+        counting.start()
+        stack.enter_context(users)
+        self._screen.status("rolling out")
+        run = await arun_deployment("rollout/rollout", parameters={"config": str(config)}, timeout=0)
+        self._shown.link = f"{env['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run.id}"
+        command = f"PREFECT_API_URL={env['PREFECT_API_URL']} {sys.argv[0]} approve {run.id}"
+        ask = self._asking(asker(self._options.approve, self._console, self._shown.link, command))
+        run = await first_of(
+            attend(run.id, ask, self._console.print),
+            self._watch(run.id, workspace, found.endpoint),
+            _missing([*parts, users]),
+        )
+        users.stop()
+        counting.join(timeout=30)
+        result = await run.state.aresult(raise_on_failure=False) if run.state else None
+        if not isinstance(result, Outcome):
+            raise processes.DemoFailed(f"the rollout ended {run.state_name}: {run.state and run.state.message}")
+        return result
+
+    async def _watch(self, run_id: UUID, workspace: Any, endpoint: str) -> NoReturn:
+        """Keep the screen current; what passes only leaves it as it is for a while."""
+        import httpx
+        from prefect import get_client
+
+        from saferollout_cli.approvals import passing
+
+        async with get_client() as client:
+            while True:
+                try:
+                    await self._look(client, run_id, workspace, endpoint)
+                except (httpx.HTTPError, AzureFailed) as error:
+                    if not (error.retryable if isinstance(error, AzureFailed) else passing(error)):
+                        raise
+                self._screen.update()
+                await asyncio.sleep(1)
+
+    async def _look(self, client: Any, run_id: UUID, workspace: Any, endpoint: str) -> None:
+        """Take in how the rollout stands."""
+        from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+        from prefect.client.schemas.sorting import TaskRunSort
+
+        of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
+        runs = await client.read_task_runs(flow_run_filter=of_run, sort=TaskRunSort.EXPECTED_START_TIME_ASC)
+        self._shown.steps = once(
+            StepRun(name=run.name, state=run.state_name or "", attempts=run.run_count,
+                    duration_s=run.estimated_run_time.total_seconds())
+            for run in runs
+        )  # fmt: skip
+        state = await asyncio.to_thread(workspace.existing, endpoint)
+        self._shown.traffic = state.traffic
+        self._shown.instances = {name: deployment.instance_count for name, deployment in state.deployments.items()}
+        run = await client.read_flow_run(run_id)
+        self._shown.status = {"Suspended": "waiting for a decision", "Running": ""}.get(
+            run.state_name or "", "the worker is starting the run"
+        )
+
+    def _asking(self, ask: Any) -> Any:
+        """Ask with the live display out of the way."""
+
+        async def quietly(question: Any) -> Any:
+            if self._options.approve is Approve.AUTO:
+                return await ask(question)
+            self._screen.pause()
+            answer = await ask(question)
+            self._screen.resume()
+            return answer
+
+        return quietly
+
+    def _count(self, users: processes.Process) -> None:
+        """Take in what the users' process prints, until its end."""
+        for line in users.lines:
+            self._users = json.loads(line)
+            self._shown.total, self._shown.failed = self._users["total"], self._users["failed"]
+
+    def _config(self) -> Path:
+        """The rollout's config with the chosen candidate in it."""
+        source = HOME / "configs" / "rollout.yaml"
+        content = yaml.safe_load(source.read_text(encoding="utf-8"))
+        content["endpoint"] = str(source.parent / content["endpoint"])
+        good = source.parent / content["deployment"]
+        candidate = self._options.candidate
+        content["deployment"] = str(
+            good if candidate is Candidate.GOOD else good.parent / "candidates" / f"{candidate.value}.yml"
+        )
+        content["smoke_test"]["requests"] = str(good.parent / "requests.jsonl")
+        path = self._directory / "rollout.yaml"
+        path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        return path
+
+
+async def _missing(parts: Sequence[processes.Process]) -> NoReturn:
+    """DemoFailed as soon as a part of the demo has ended: without it nobody would take up the work, or answer."""
+    while True:
+        for part in parts:
+            if not part.running():
+                raise part.failed("ended before the rollout did")
+        await asyncio.sleep(1)
+
+
+@contextlib.contextmanager
+def _directory(chosen: Path | None) -> Iterator[Path]:
+    """The chosen directory, or a temporary one that is removed afterwards."""
+    if chosen is not None:
+        chosen.mkdir(parents=True, exist_ok=True)
+        if any(chosen.iterdir()):
+            raise ConfigError(Problem("command line", "--state-dir", f"{chosen} is not empty", "name a new folder"))
+        yield chosen.resolve()
+        return
+    directory = Path(tempfile.mkdtemp(prefix="saferollout-demo-"))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

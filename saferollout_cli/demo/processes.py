@@ -1,0 +1,159 @@
+"""The demo's processes: each on a leash, so that none outlives the demo, however that ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+import httpx
+
+from localazure.core import leash
+from saferollout.domain.errors import SaferolloutError
+
+POLL_S = 0.2
+
+
+class DemoFailed(SaferolloutError):
+    """A part of the demo did not start or work; the text names its log."""
+
+    exit_code = 3
+
+
+class Process:
+    """A command in the background, its output in a log file (or its standard output in a pipe)."""
+
+    def __init__(
+        self, name: str, command: Sequence[str], env: dict[str, str], state_dir: Path, cwd: Path, *, pipe: bool = False
+    ) -> None:
+        self.name = name
+        self.log = state_dir / f"{name}.log"
+        with self.log.open("ab") as log:
+            self._popen = subprocess.Popen(  # noqa: S603  # the demo's own commands
+                leash.command(*command), stdin=subprocess.PIPE, stdout=subprocess.PIPE if pipe else log, stderr=log,
+                env=env, cwd=cwd, text=True, start_new_session=True,
+            )  # fmt: skip
+
+    @property
+    def lines(self) -> IO[str]:
+        """The standard output of a process with a pipe."""
+        if self._popen.stdout is None:
+            msg = f"{self.name} has no pipe"
+            raise ValueError(msg)
+        return self._popen.stdout
+
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._popen.poll() is None
+
+    def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
+        """Poll until ``ready``; DemoFailed if the process ends before or the time is up."""
+        deadline = time.monotonic() + timeout_s
+        while not ready():
+            if not self.running() or time.monotonic() > deadline:
+                raise self.failed("did not start")
+            time.sleep(POLL_S)
+
+    def failed(self, what: str) -> DemoFailed:
+        """The failure of this process, with the end of its log."""
+        tail = self.log.read_text(errors="replace").strip().splitlines()[-5:]
+        return DemoFailed(f"{self.name} {what}; the end of its log ({self.log}):\n  " + "\n  ".join(tail))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        for pipe in (self._popen.stdin, self._popen.stdout):
+            if pipe:
+                pipe.close()
+
+    def kill(self) -> None:
+        """End it at once, with all that it started."""
+        os.killpg(self._popen.pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Let go of the leash and wait for the end."""
+        self._popen.terminate()
+        self._popen.wait()
+
+
+def local_azure(state_dir: Path, env: dict[str, str], cwd: Path) -> tuple[Process, dict[str, str]]:
+    """Start local Azure; return it with the environment that leads to it."""
+    command = [sys.executable, "-m", "localazure", "up", "--json", "--state-dir", str(state_dir / "azure")]
+    process = Process("local-azure", command, env, state_dir, cwd, pipe=True)
+    line = process.lines.readline()
+    if not line:
+        raise process.failed("did not start")
+    exports: dict[str, str] = json.loads(line)
+    return process, exports
+
+
+def prefect_env(state_dir: Path) -> dict[str, str]:
+    """The environment of a Prefect of the demo's own: the user's profile and server stay out of it."""
+    port = free_port()
+    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
+        "PREFECT_HOME": str(state_dir / "prefect"),
+        "PREFECT_PROFILES_PATH": str(state_dir / "prefect" / "profiles.toml"),
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+    }
+
+
+def prefect_server(state_dir: Path, env: dict[str, str], cwd: Path) -> Process:
+    """Start a Prefect server; it is ready when its health page answers."""
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1"]
+    return Process("prefect-server", command, env, state_dir, cwd)
+
+
+def prefect_worker(state_dir: Path, env: dict[str, str], cwd: Path) -> Process:
+    """Put the flows on the server and start a worker."""
+    for arguments in (
+        ["work-pool", "create", "rollouts", "--type", "process", "--overwrite"],
+        ["--no-prompt", "deploy", "--all"],
+    ):
+        done = subprocess.run(  # noqa: S603  # the demo's own commands
+            [sys.executable, "-m", "prefect", *arguments], env=env, cwd=cwd, capture_output=True,
+                              text=True, check=False)  # fmt: skip
+        if done.returncode:
+            msg = f"prefect {' '.join(arguments)} failed: {done.stderr.strip() or done.stdout.strip()}"
+            raise DemoFailed(msg)
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "rollouts"]
+    return Process("prefect-worker", command, env, state_dir, cwd)
+
+
+def healthy(api_url: str) -> Callable[[], bool]:
+    """Whether a Prefect server answers."""
+
+    def check() -> bool:
+        try:
+            return httpx.get(f"{api_url}/health", timeout=2).status_code == 200
+        except httpx.HTTPError:
+            return False
+
+    return check
+
+
+def users(arguments: dict[str, Any], state_dir: Path, env: dict[str, str], cwd: Path) -> Process:
+    """Start the users' traffic; it prints its counts as JSON lines."""
+    command = [sys.executable, "-m", "saferollout_cli.demo.users", json.dumps(arguments)]
+    return Process("users", command, env, state_dir, cwd, pipe=True)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

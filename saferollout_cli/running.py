@@ -1,0 +1,246 @@
+"""Run flows from the command line: here in this process, or on the Prefect server's workers."""
+
+import asyncio
+import contextlib
+import functools
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future, InvalidStateError
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from rich.console import Console
+
+from saferollout.config import project
+from saferollout.config.project import Project
+from saferollout.config.rollout import ModelVersion
+from saferollout.domain.errors import Refused, SaferolloutError
+from saferollout.report.outcome import Outcome
+from saferollout.rollout.record import Owner
+from saferollout_cli.choices import Approve
+from tasks.support import threads
+
+DEPLOYMENT = "rollout/rollout"
+TELL_S = 20.0
+"""How long Prefect's server may take to hear of the end of a run."""
+
+
+def flow_here(flow: Any, **parameters: Any) -> Any:
+    """Run a flow in this process and return its result; its failure is raised as it was.
+
+    An interrupt (Ctrl-C) ends it at once: each of these flows does what is left when it is run again.
+    """
+    with _stdout_for_results():
+        try:
+            return _result(asyncio.run(_state_of(flow, parameters)))
+        except KeyboardInterrupt:
+            msg = f"interrupted: the {flow.name} is not done, and what Azure has begun goes on; repeat the command"
+            raise SaferolloutError(msg) from None
+
+
+def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outcome:
+    """Run a rollout in this process, with its approvals answered as the user chose.
+
+    An interrupt (Ctrl-C), SIGTERM or SIGHUP rolls back before the command ends, a second one ends it at once. The
+    outcome is returned although Prefect's server does not hear of it.
+    """
+    found = project.load(config, model)  # before Prefect is even started: mistakes are reported at once
+    attended = _Attended(config, model, how)
+    with _stdout_for_results(), interrupts():
+        try:
+            outcome = _result(attended.result())
+        except KeyboardInterrupt:
+            raise _undone(found, attended) from None
+    if not isinstance(outcome, Outcome):
+        msg = f"the rollout ended without a result: {outcome!r}"
+        raise SaferolloutError(msg)
+    return outcome
+
+
+@contextlib.contextmanager
+def interrupts() -> Iterator[None]:
+    """Let SIGTERM (a job is cancelled) and SIGHUP (the terminal is lost) interrupt like Ctrl-C, where not ignored."""
+
+    def interrupt(_signal: int, _frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    found = {name: signal.getsignal(name) for name in (signal.SIGTERM, signal.SIGHUP)}
+    for name, handler in found.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(name, interrupt)
+    try:
+        yield
+    finally:
+        for name, handler in found.items():
+            signal.signal(name, handler)
+
+
+def _say(text: str) -> None:
+    """Write to stderr, which may be gone with the terminal."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def _undone(found: Project, attended: "_Attended") -> Refused:
+    """Roll back what an interrupted rollout of this process began, never anybody else's, and say so."""
+    from saferollout.azure.workspace import Workspace
+    from saferollout.rollout.rollback import restore_own
+
+    here = Owner.here("", in_process=True)
+    _say("interrupted: rolling back what was begun, after the step under way; Ctrl-C again leaves it")
+    try:
+        attended.stop()
+        threads.join(threads.STEP)
+        undone = restore_own(
+            Workspace(found.config.workspace),
+            found.endpoint,
+            lambda owner: owner.model_copy(update={"flow_run": ""}) == here,
+        )
+    except KeyboardInterrupt:
+        msg = f"interrupted again: not rolled back; `saferollout rollback {found.endpoint}` does it"
+        raise SaferolloutError(msg) from None
+    return Refused("interrupted; rolled back to the baseline" if undone else "interrupted; there was nothing to undo")
+
+
+def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:
+    """Start the deployed rollout; Refused if it is not deployed."""
+    found = project.load(config, model)
+    from saferollout.azure.yaml_files import check  # only now: its import is slow, and the first to want a network
+
+    check(found)
+    return asyncio.run(_submit({"config": str(config.absolute()), "model": model.model_dump() if model else None}))
+
+
+async def _submit(parameters: dict[str, Any]) -> dict[str, str]:
+    from prefect.deployments import arun_deployment
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        run = await arun_deployment(DEPLOYMENT, parameters=parameters, timeout=0)
+    except ObjectNotFound:
+        msg = f"deployment {DEPLOYMENT} is not on this Prefect server; run `prefect deploy --all` first"
+        raise Refused(msg) from None
+    return {"flow_run": str(run.id), "name": run.name, "link": await link_to(run.id)}
+
+
+async def link_to(run_id: UUID) -> str:
+    """The address of a run's page in Prefect's UI."""
+    from prefect import get_client
+
+    async with get_client() as client:
+        return f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{run_id}"
+
+
+class _Attended:
+    """A rollout in a thread of its own, and somebody who answers its questions.
+
+    Not in the main thread: there Prefect would put its own handlers of signals in the place of the command's.
+    """
+
+    def __init__(self, config: Path, model: ModelVersion | None, how: Approve) -> None:
+        self._parameters = {"config": str(config), "model": model}
+        self._how = how
+        self._ended: Future[Any] = Future()
+        self._loop = asyncio.new_event_loop()
+        self._body: asyncio.Task[Any] | None = None
+        self._body_over = threading.Event()
+        self._result: Any = None
+        """What the flow's body ended with, whatever Prefect makes of it."""
+        self._thread = threading.Thread(target=self._run, name="rollout", daemon=True)
+
+    def result(self) -> Any:
+        """Run it and return what it ends with, or the exception; though no Prefect server takes it."""
+        self._thread.start()
+        return self._ended.result()
+
+    def stop(self) -> None:
+        """Let no further step begin; the one under way goes on."""
+        if self._body is not None and not self._body_over.is_set():
+            self._loop.call_soon_threadsafe(self._body.cancel)
+            self._body_over.wait()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            ended = self._loop.run_until_complete(self._attend())
+        except BaseException as error:  # noqa: BLE001  # the main thread, which waits for it, raises it
+            ended = error
+        finally:
+            self._loop.close()
+        self._end(ended if self._result is None else self._result)
+
+    def _end(self, result: Any) -> None:
+        with contextlib.suppress(InvalidStateError):  # the end is known already
+            self._ended.set_result(result)
+
+    def _keep(self, body: Any) -> Any:
+        """The flow's body, whose end is known a while later at the latest."""
+
+        @functools.wraps(body)
+        async def keep(*arguments: Any, **named: Any) -> Any:
+            self._body = asyncio.current_task()
+            try:
+                returned = await body(*arguments, **named)
+                self._result = getattr(returned, "data", returned)
+            except Exception as error:
+                self._result = error
+                raise
+            finally:
+                self._body_over.set()
+                timer = threading.Timer(TELL_S, self._end, (self._result,))
+                timer.daemon = True
+                timer.start()
+            return returned
+
+        return keep
+
+    async def _attend(self) -> Any:
+        from flows.rollout import rollout
+        from saferollout_cli.approvals import asker, attend
+
+        begun: asyncio.Future[UUID] = asyncio.get_running_loop().create_future()
+
+        def note(_flow: Any, flow_run: Any, _state: Any) -> None:
+            if not begun.done():
+                begun.set_result(flow_run.id)
+
+        hook: Any = note  # Prefect's type of a hook names parameters that this one ignores
+
+        async def answer() -> None:
+            run_id = await begun
+            link, command = await link_to(run_id), f"saferollout approve {run_id}"
+            console = Console(stderr=True)
+            try:
+                await attend(run_id, asker(self._how, console, link, command), _say)
+            except Exception as error:  # noqa: BLE001  # whatever it is, the rollout itself goes on and waits
+                why = error or type(error).__name__
+                _say(f"no answer can be given here ({why}): answer at {link} or with `{command}`")
+
+        answering = asyncio.create_task(answer())
+        flow = rollout.with_options(on_running=[hook])
+        flow.fn = self._keep(flow.fn)
+        try:
+            return await _state_of(flow, self._parameters)
+        finally:
+            answering.cancel()
+
+
+async def _state_of(flow: Any, parameters: dict[str, Any]) -> Any:
+    state = await flow(**parameters, return_state=True)
+    return await state.result(raise_on_failure=False)
+
+
+def _result(result: Any) -> Any:
+    if isinstance(result, BaseException):
+        raise result
+    return result
+
+
+@contextlib.contextmanager
+def _stdout_for_results() -> Any:
+    """Keep what libraries print out of the result's way: stdout is for it alone."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield

@@ -1,0 +1,34 @@
+"""Remove: take away what is not needed any more, never anything that has traffic."""
+
+from prefect import task
+
+from saferollout.config.rollout import WorkspaceConfig
+from saferollout.rollout import retire
+from saferollout.rollout.rollout import Plan
+from tasks.support.access import in_workspace
+from tasks.support.policy import STEP
+
+
+@task(task_run_name="retire {plan.live}", **STEP)
+async def retire_old(plan: Plan) -> None:
+    """End the rollout: the old deployment goes now, or stays at 0% for its keep window."""
+    keep_s = plan.project.config.retire.keep_s
+    await in_workspace(plan, lambda azure: retire.end(azure, plan, keep_s))
+
+
+@task(task_run_name="list the endpoints", **STEP)
+async def all_endpoints(workspace: WorkspaceConfig) -> list[str]:
+    """The names of the workspace's endpoints."""
+    return await in_workspace(workspace, lambda azure: azure.endpoints())
+
+
+@task(task_run_name="retire what {endpoint} keeps", **STEP)
+async def retire_kept(workspace: WorkspaceConfig, endpoint: str, at_once: bool = False) -> str:
+    """Delete the old deployment if its keep window is over; say what was done."""
+    return await in_workspace(workspace, lambda azure: retire.retire_due(azure, endpoint, at_once=at_once))
+
+
+@task(task_run_name="delete {endpoint}", **STEP)
+async def delete_endpoint(workspace: WorkspaceConfig, endpoint: str) -> None:
+    """Delete the endpoint with all its deployments."""
+    await in_workspace(workspace, lambda azure: azure.delete_endpoint(endpoint))

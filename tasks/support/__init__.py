@@ -1,0 +1,1 @@
+"""What the steps share: the workspace, retry policies, artifacts, this run."""

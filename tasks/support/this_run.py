@@ -1,0 +1,115 @@
+"""The flow run that does the work, and whether Prefect still wants it to go on."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any, NoReturn, TypeVar
+from uuid import UUID
+
+import httpx
+from prefect import get_client, runtime
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import State
+from prefect.exceptions import ObjectNotFound
+
+from saferollout.config.project import Project
+from saferollout.domain.errors import Stopped
+from saferollout.report.outcome import seconds
+from saferollout.rollout.record import PREFIX
+from tasks.support.race import first_of
+
+T = TypeVar("T")
+
+LOOK_S = 5.0
+"""How long one look may take: the client's own retries would go on for more than a minute."""
+POLL_S = 2.0
+
+
+def run_id() -> UUID:
+    """The id of the flow run."""
+    return UUID(str(runtime.flow_run.id))
+
+
+async def mark(project: Project) -> None:
+    """Put what the run is about to change into its labels, for whoever undoes it: the config may be another by then."""
+    target = project.config.workspace.model_dump() | {"endpoint": project.endpoint}
+    async with get_client() as client:
+        await client.update_flow_run_labels(run_id(), {PREFIX + name: value for name, value in target.items()})
+
+
+async def may_have_begun() -> bool:
+    """Whether the run was about to change something, now or before it was suspended; True where Prefect cannot tell."""
+    try:
+        async with asyncio.timeout(LOOK_S), get_client() as client:
+            labels = (await client.read_flow_run(run_id())).labels
+    except (ObjectNotFound, httpx.HTTPError, TimeoutError):
+        return True
+    return PREFIX + "endpoint" in labels
+
+
+class ThisRun:
+    """The run as Prefect's server shows it; nothing goes forward without a server, or in a run that was ended.
+
+    Raises Stopped when the run was cancelled, ended or deleted, or when no server could be reached for ``grace_s``
+    seconds.
+    """
+
+    def __init__(self, grace_s: float) -> None:
+        self._grace_s = grace_s
+        self._reached_at = time.monotonic()
+
+    async def step(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work if the run is to go on; wait for Prefect's server where it does not answer at once."""
+        try:
+            await self._check()
+        except BaseException:
+            work.close()
+            raise
+        return await work
+
+    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do the work, and give it up as soon as the run is not to go on."""
+        return await first_of(work, self._watch())
+
+    async def _check(self) -> None:
+        """Return once the server shows that the run is to go on."""
+        self._reached_at = time.monotonic()
+        async with get_client() as client:
+            while not await self._look(client):  # noqa: ASYNC110  # the server is another process: it sets no event
+                await asyncio.sleep(POLL_S)
+
+    async def _watch(self) -> NoReturn:
+        """Look again and again, without end while the run is to go on."""
+        self._reached_at = time.monotonic()
+        async with get_client() as client:
+            while True:
+                await self._look(client)
+                await asyncio.sleep(POLL_S)
+
+    async def _look(self, client: PrefectClient) -> bool:
+        """Whether the server was reached."""
+        try:
+            async with asyncio.timeout(LOOK_S):
+                state = (await client.read_flow_run(run_id())).state
+        except ObjectNotFound:
+            msg = "the run was deleted in Prefect"
+            raise Stopped(msg) from None
+        except (httpx.HTTPError, TimeoutError, ValueError) as error:  # the last: what answers is not Prefect
+            away_s = time.monotonic() - self._reached_at
+            if away_s < self._grace_s:
+                return False
+            msg = f"Prefect's server could not be reached for {seconds(away_s)} ({error or type(error).__name__})"
+            raise Stopped(msg) from None
+        self._reached_at = time.monotonic()
+        _raise_if_ended(state)
+        return True
+
+
+def _raise_if_ended(state: State[Any] | None) -> None:
+    # a deployed run that is being cancelled is ended by its worker, which has it rolled back
+    ending = state is not None and state.is_cancelling() and not runtime.deployment.id
+    if state is None or not (state.is_final() or ending):
+        return
+    cancelled = state.is_cancelling() or state.is_cancelled()
+    msg = "the run was cancelled in Prefect" if cancelled else f"the run was set to {state.name} in Prefect"
+    raise Stopped(msg, cancelled=cancelled)

@@ -1,0 +1,262 @@
+"""What acceptance tests do with the stack, in the words of a user."""
+
+import functools
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import httpx
+import yaml
+
+from saferollout.azure.workspace import Workspace
+from saferollout.config.project import resolve_workspace
+from saferollout.config.rollout import WorkspaceConfig
+from saferollout.domain.endpoint import EndpointState
+from saferollout.rollout.record import Phase, Record
+from saferollout.rollout.rollback import insisting
+from saferollout_cli.demo.processes import Process, users
+from tests.support.localazure.arm import Arm
+
+REPOSITORY = Path(__file__).parents[2]
+DIABETES = REPOSITORY / "configs" / "diabetes"
+FINAL = ("Completed", "Failed", "Crashed", "Cancelled")
+POLL_S = 0.3
+STAGE = {
+    "requests_per_s": 20, "capacity_share": 1, "min_duration_s": 2, "max_duration_s": 60, "negligible_error_rate": 0.05
+}  # fmt: skip
+
+T = TypeVar("T")
+
+
+def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240) -> T:
+    """Poll until ``look`` finds something; otherwise fail and say what never came."""
+    deadline = time.monotonic() + timeout_s
+    while (found := look()) is None:
+        assert time.monotonic() < deadline, f"never came: {what}"
+        time.sleep(POLL_S)
+    return found
+
+
+@contextmanager
+def started(command: list[str], env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A command in the background, its output in pipes; whatever happens, it does not outlive the block."""
+    with subprocess.Popen(command, env=env, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          text=True, start_new_session=True) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.kill()
+            if process.stderr and not process.stderr.closed:
+                print(process.stderr.read())  # pytest shows it where the test fails
+
+
+@dataclass
+class Stack:
+    """Local Azure, a Prefect server and a worker, and the environment that leads to them."""
+
+    directory: Path
+    env: dict[str, str]
+
+    @property
+    def ui(self) -> str:
+        """The address of Prefect's UI."""
+        return self.env["PREFECT_API_URL"].removesuffix("/api")
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line's own entry point."""
+        return [str(Path(sys.executable).parent / "saferollout"), *arguments]
+
+    def cli(self, *arguments: str, code: int | None = 0) -> str:
+        """Run a command, check its exit code (None: whichever) and return its standard output."""
+        done = subprocess.run(
+            self.command(*arguments), env=self.env, cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
+        assert code in (None, done.returncode), f"{arguments} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout if code == 0 else done.stdout + done.stderr
+
+    def api(self, method: str, path: str, **options: Any) -> Any:
+        """Call Prefect's REST API; SQLite's passing 503 is asked again."""
+
+        def call() -> httpx.Response | None:
+            response = httpx.request(method, f"{self.env['PREFECT_API_URL']}{path}", timeout=30, **options)
+            return None if response.status_code == 503 else response
+
+        response = wait_for(f"{method} {path}", call)
+        response.raise_for_status()
+        return response.json()
+
+    def post_events(self, events: list[dict[str, Any]]) -> int:
+        """Emit events as any program can; return the status."""
+        return httpx.post(f"{self.env['PREFECT_API_URL']}/events", json=events, timeout=30).status_code
+
+    def run(self, flow_run: str) -> dict[str, Any]:
+        """A flow run as the API shows it."""
+        shown: dict[str, Any] = self.api("GET", f"/flow_runs/{flow_run}")
+        return shown
+
+    def until(self, flow_run: str, *states: str, timeout_s: float = 240) -> dict[str, Any]:
+        """Wait until the run is in one of the states; fail at once when it ends in another."""
+
+        def look() -> dict[str, Any] | None:
+            run = self.run(flow_run)
+            name = run["state_name"]
+            assert name in states or name not in FINAL, f"{name}: {run['state']['message']}"
+            return run if name in states else None
+
+        return wait_for(f"flow run in {states}", look, timeout_s)
+
+    def question(self, flow_run: str) -> str:
+        """The markdown that a waiting run shows to whoever decides."""
+        keys = self.run(flow_run)["state"]["state_details"]["run_input_keyset"]
+        return str(self.api("GET", f"/flow_runs/{flow_run}/input/{keys['description']}"))
+
+    def artifacts(self, flow_run: str) -> dict[str, dict[str, Any]]:
+        """The run's artifacts by key."""
+        found = self.api("POST", "/artifacts/filter", json={"artifacts": {"flow_run_id": {"any_": [flow_run]}}})
+        return {artifact["key"]: artifact for artifact in found}
+
+
+@dataclass
+class Endpoint:
+    """An endpoint with a first deployment, and rollouts on it."""
+
+    stack: Stack
+    name: str
+    directory: Path
+
+    @classmethod
+    def bootstrap(cls, stack: Stack, directory: Path, test: str) -> Self:
+        """Create the endpoint with model v1."""
+        made = cls(stack, "e" + hashlib.sha256(test.encode()).hexdigest()[:10], directory)
+        endpoint = yaml.safe_load((DIABETES / "endpoint.yml").read_text()) | {"name": made.name}
+        (directory / "endpoint.yml").write_text(yaml.safe_dump(endpoint))
+        workspace = made.workspace()
+        workspace.create_endpoint(directory / "endpoint.yml")
+        insisting(workspace.create_deployment)(  # another test may be uploading the same model
+            made.deployment("blue-deployment.yml"), made.name, "blue", assets={}, tags={}
+        )
+        workspace.update_endpoint(made.name, traffic={"blue": 100})
+        return made
+
+    @staticmethod
+    @functools.cache
+    def workspace() -> Workspace:
+        """The workspace that the environment names."""
+        return Workspace(resolve_workspace(None))
+
+    @staticmethod
+    def workspace_config() -> WorkspaceConfig:
+        """Where it is."""
+        return resolve_workspace(None)
+
+    def deployment(self, name: str) -> Path:
+        """A deployment's YAML for this endpoint: the repository's, under the endpoint's name."""
+        source = DIABETES / name
+        content = yaml.safe_load(source.read_text()) | {"endpoint_name": self.name}
+        content["model"]["path"] = str(source.parent / content["model"]["path"])
+        content["code_configuration"]["code"] = str(source.parent / content["code_configuration"]["code"])
+        content["environment"]["conda_file"] = str(source.parent / content["environment"]["conda_file"])
+        path = self.directory / Path(name).name
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    def turning(self, fault: str) -> tuple[Path, Path]:
+        """A candidate's YAML, and a file: once that exists, answers are as after this line of its scoring script."""
+        switch, code = self.directory / "bad", self.directory / "code"
+        code.mkdir()
+        (code / "score.py").write_text((DIABETES / "onlinescoring" / "score.py").read_text())
+        (code / "turning.py").write_text(
+            "import pathlib, score\n\n"
+            "def init():\n"
+            "    score.init()\n\n"
+            "def run(raw):\n"
+            "    rows = score.parse(raw)\n"
+            f"    if pathlib.Path({str(switch)!r}).exists():\n"
+            f"        {fault}\n"
+            "    return score.predict(rows)\n"
+        )
+        content = yaml.safe_load(self.deployment("green-deployment.yml").read_text())
+        content["code_configuration"] = {"code": str(code), "scoring_script": "turning.py"}
+        path = self.directory / "turning.yml"
+        path.write_text(yaml.safe_dump(content))
+        return path, switch
+
+    def config(self, deployment: str = "green-deployment.yml", **changes: Any) -> Path:
+        """A rollout's config with quick stages, patient with good candidates: the machine may be busy."""
+        limit = 300 if deployment.endswith("slow.yml") else 5000
+        content = {
+            "endpoint": "endpoint.yml",
+            "deployment": str(self.deployment(deployment)),
+            "live": {"instance_count": 2},
+            "smoke_test": {
+                "requests": str(DIABETES / "requests.jsonl"), "sample": 20, "max_latency_ms": limit, "tolerance": 160,
+            },
+            "stages": self.stages(),
+        } | changes  # fmt: skip
+        path = self.directory / "rollout.yaml"
+        path.write_text(yaml.safe_dump(content))
+        return path
+
+    @staticmethod
+    def stages(*, approval: bool = True, approval_at: int | None = None) -> list[dict[str, Any]]:
+        """Quick stages at 10 and 100, with approvals at both, at none or at one of them."""
+        return [
+            {
+                "traffic": share,
+                "judge": STAGE,
+                "recheck_s": 1,
+                "approval": approval if approval_at is None else share == approval_at,
+            }
+            for share in (10, 100)
+        ]
+
+    def submit(self, config: Path) -> str:
+        """Start the deployed rollout as any program can; return its flow run."""
+        deployment = self.stack.api("GET", "/deployments/name/rollout/rollout")["id"]
+        parameters = {"parameters": {"config": str(config)}}
+        return str(self.stack.api("POST", f"/deployments/{deployment}/create_flow_run", json=parameters)["id"])
+
+    def state(self) -> EndpointState:
+        """The endpoint as Azure shows it."""
+        return self.workspace().existing(self.name)
+
+    def scale(self, name: str, instance_count: int) -> None:
+        """Give a deployment so many instances as somebody else does, for example an autoscaler."""
+        with Arm(self.stack.env) as arm:
+            body = {"sku": {"name": "Default", "capacity": instance_count}}
+            ended = arm.run("PATCH", f"onlineEndpoints/{self.name}/deployments/{name}", body)
+        assert ended["status"] == "Succeeded", ended
+
+    def users(self) -> Process:
+        """Users who send requests until the process is stopped."""
+        workspace = self.workspace()
+        arguments = {
+            "uri": workspace.existing(self.name).scoring_uri, "requests": str(DIABETES / "requests.jsonl"),
+            "requests_per_s": 20, "tolerance": 160,
+        }  # fmt: skip
+        env = self.stack.env | {"USERS_KEY": workspace.secret(self.name)}
+        return users(arguments, self.directory, env, REPOSITORY)
+
+    def delete(self) -> None:
+        """Remove the endpoint."""
+        self.workspace().delete_endpoint(self.name)
+
+
+def counts_of(process: Process) -> dict[str, Any]:
+    """Stop the users and return what they got."""
+    process.stop()
+    counts: dict[str, Any] = json.loads(process.lines.readlines()[-1])
+    return counts
+
+
+def phase_of(endpoint: Endpoint) -> Phase | None:
+    """The phase that the endpoint's record tells."""
+    record = Record.from_tags(endpoint.state().tags)
+    return record.phase if record else None

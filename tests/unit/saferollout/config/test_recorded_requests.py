@@ -1,0 +1,133 @@
+"""Recorded requests: one JSON object a line, and an even sample of them."""
+
+import itertools
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from saferollout.config import recorded_requests
+from saferollout.config.recorded_requests import RecordedRequest, Recording, read_requests, sample
+from saferollout.domain.errors import ConfigError, Problem
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file in the current folder, to be written."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "requests.jsonl"
+
+
+def problems_of(file: Path) -> list[Problem]:
+    with pytest.raises(ConfigError) as caught:
+        read_requests(file)
+    return list(caught.value.problems)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"request": 1}\n{"request": 2}\n',
+        '{"request": 1}\r\n\r\n{"request": 2}',
+        '\ufeff{"request": 1}\n \n{"request": 2}\n\n',
+    ],
+    ids=["plain", "from Windows", "byte order mark"],
+)
+def test_lines_are_requests(file: Path, content: str) -> None:
+    """Blank lines, either line end and a byte order mark make no difference."""
+    file.write_bytes(content.encode())
+
+    assert read_requests(file) == [RecordedRequest(request=1), RecordedRequest(request=2)]
+
+
+def test_a_line_may_hold_any_character(file: Path) -> None:
+    """Unicode's own line ends are text in JSON, not the end of a line."""
+    file.write_text('{"id": "x", "request": "a\u2028b\u0085c", "answer": null}\n', encoding="utf-8")
+
+    assert read_requests(file) == [RecordedRequest(id="x", request="a\u2028b\u0085c")]
+
+
+def test_each_bad_line_is_told_with_its_number(file: Path) -> None:
+    """Good lines do not hide bad ones, and blank lines count."""
+    file.write_text('{"request": 1}\n\n{"id": 7, "request": 1}\nnothing\n[1]\n', encoding="utf-8")
+
+    assert problems_of(file) == [
+        Problem("requests.jsonl", "line 3 id", "7 does not fit", "write text, in quotes if it is all digits"),
+        Problem("requests.jsonl", "line 4", "no JSON: expected ident at column 2", "write one JSON object on the line"),
+        Problem("requests.jsonl", "line 5", "[1] does not fit", "write `key: value` lines under it"),
+    ]
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_numbers_that_json_has_not_are_told(file: Path, number: str) -> None:
+    """They could not be sent: better said now than when the smoke test runs."""
+    file.write_text('{"request": {"data": [[%s]]}}\n' % number, encoding="utf-8")  # noqa: UP031 -- braces
+
+    assert problems_of(file) == [
+        Problem("requests.jsonl", "line 1 request", "NaN or infinity is no JSON", "write null")
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("content", ["", "\n \n"])
+def test_a_file_without_requests_is_told(file: Path, content: str) -> None:
+    """A gate that checks nothing would pass everything."""
+    file.write_text(content, encoding="utf-8")
+
+    assert problems_of(file) == [
+        Problem("requests.jsonl", "", "holds no request", 'write lines like {"request": {"data": [[1, 2]]}}')
+    ]
+
+
+def test_a_file_that_is_no_text_is_told(file: Path) -> None:
+    """A compressed file, say."""
+    file.write_bytes(b"\x1f\x8b\x08\xff")
+
+    assert problems_of(file) == [
+        Problem("requests.jsonl", "", "cannot be read: no UTF-8 at byte 1", "give a readable UTF-8 file")
+    ]
+
+
+@given(st.integers(1, 300), st.integers(1, 100))
+def test_a_sample_is_even_and_has_both_ends(count: int, size: int) -> None:
+    """A sample has the size asked for, no request twice, the file's order, and gaps that differ by one at most."""
+    requests = [RecordedRequest(id=str(index), request=index) for index in range(count)]
+
+    taken = [request.request for request in sample(requests, size)]
+
+    assert len(taken) == min(count, size)
+    assert taken == sorted(set(taken))
+    assert taken[0] == 0
+    if size > 1:
+        gaps = {later - earlier for earlier, later in itertools.pairwise(taken)}
+        assert taken[-1] == count - 1
+        assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_a_recording_is_the_files_own_lines(file: Path) -> None:
+    """Nothing is lost on the way through Prefect's storage: numbers, unknown answers and any character stay."""
+    content = '{"request": [1.0, 0.1, 12345678901234567890]}\n\n{"id": "é\u2028", "request": 1, "answer": null}\r\n'
+    file.write_text(content, encoding="utf-8")
+
+    found = Recording.model_validate_json(Recording.read(file).model_dump_json())
+
+    assert found.requests() == read_requests(file)
+    assert found.summary().startswith("2 (`")
+
+
+def test_a_large_recording_is_kept_as_an_even_sample(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run keeps is bounded, and says of how many it is; a single request is kept whatever its size."""
+    monkeypatch.setattr(recorded_requests, "MAX_KEPT_CHARACTERS", 1000)
+    file.write_text("".join(f'{{"request": "{number:04}"}}\n' for number in range(500)), encoding="utf-8")
+
+    found = Recording.read(file)
+
+    kept = [int(request.request) for request in found.requests()]
+    assert 900 < len(found.text) <= 1000
+    assert (kept[0], kept[-1]) == (0, 499)
+    gaps = {later - earlier for earlier, later in itertools.pairwise(kept)}
+    assert max(gaps) - min(gaps) <= 1
+    assert found.summary().startswith(f"{len(kept)} of 500 (`")
+
+    file.write_text('{"request": "' + "x" * 2000 + '"}\n', encoding="utf-8")
+    assert len(Recording.read(file).requests()) == 1

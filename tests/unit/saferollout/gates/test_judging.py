@@ -1,0 +1,438 @@
+"""A watch: when the judge ends it, on what, and how the next stage goes on."""
+
+import asyncio
+import threading
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import pytest
+
+from saferollout.config.judge import JudgeConfig
+from saferollout.config.recorded_requests import RecordedRequest
+from saferollout.domain.errors import AzureFailed
+from saferollout.domain.evidence import Evidence
+from saferollout.gates.judging import watch
+from saferollout.gates.scoring import Scorer
+from saferollout.gates.sources.probes import Probes
+from saferollout.gates.sources.source import Seen
+from saferollout.judge import Batch
+
+REQUESTS = [RecordedRequest(request=number, answer=[1]) for number in range(10)]
+LENIENT = {"negligible_error_rate": 0.3, "requests_per_s": 50}
+"""Health is shown by few requests."""
+
+
+class Told:
+    """What the progress heard."""
+
+    def __init__(self) -> None:
+        self.parts: list[float] = []
+        self.findings: list[str] = []
+
+    def __call__(self, part: float, finding: str) -> None:
+        self.parts.append(part)
+        self.findings.append(finding)
+
+
+class Script:
+    """A source that gives the same batch again and again."""
+
+    name = "script"
+    interval_s = 1.0
+
+    def __init__(self, requests: int = 10, errors: int = 0, interval_s: float = 0.02) -> None:
+        batch = Batch(candidate_requests=requests, candidate_errors=errors, live_requests=requests)
+        self.seen = Seen(batch, example="500 oh" if errors else "")
+        self.interval_s = interval_s
+        self.given = 0
+        self.closed = False
+
+    async def batches(self) -> AsyncGenerator[Seen, None]:
+        try:
+            while True:
+                await asyncio.sleep(self.interval_s)
+                self.given += 1
+                yield self.seen
+        finally:
+            self.closed = True
+
+
+async def watched(*sources: Any, earlier: Evidence | None = None, told: Told | None = None, **config: Any) -> Evidence:
+    judge = JudgeConfig.model_validate({"min_duration_s": 0, "max_duration_s": 30} | config)
+    return await watch(
+        sources, judge, "judge at 10%", earlier=earlier, report=told or Told(), retry_delays_s=(0.1, 0.1)
+    )
+
+
+async def probed(
+    endpoint: Any, candidate: Any, earlier: Evidence | None = None, live: Any = None, told: Told | None = None,
+    **config: Any,
+) -> Evidence:  # fmt: skip
+    """Watch a candidate on a real endpoint beside a live deployment that always answers."""
+    endpoint.deployments = {"green": candidate, "blue": live or (lambda _: endpoint.reply(200, [1]))}
+    config = {"requests_per_s": 50, "capacity_share": 1, "min_duration_s": 0} | config
+    before = asyncio.all_tasks()
+
+    async def connect() -> Scorer:
+        return Scorer(endpoint.uri, "secret")
+
+    probes = Probes(connect, REQUESTS, JudgeConfig.model_validate(config), candidate="green", live="blue")
+    evidence = await watched(probes, earlier=earlier, told=told, **config)
+    assert asyncio.all_tasks() - before == set()
+    return evidence
+
+
+async def test_a_harmful_candidate_ends_the_watch_at_once(endpoint: Any) -> None:
+    """Proven harm waits for no minimum: half of the requests fail, and seconds later the verdict is there."""
+    evidence = await probed(
+        endpoint,
+        lambda number: endpoint.reply(500, "oh") if number % 2 else endpoint.reply(200, [1]),
+        min_duration_s=20,
+    )
+
+    assert (evidence.gate, evidence.verdict) == ("judge at 10%", "harmful")
+    assert evidence.duration_s < 5
+    assert "500 oh" in evidence.summary
+    assert False in [check.passed for check in evidence.checks]
+
+
+async def test_other_answers_than_the_live_ones_are_harm(endpoint: Any) -> None:
+    """Not one request fails, but every answer is another one: more than is tolerated, and the table says which test."""
+    drift = {"kind": "labels", "path": "0", "tolerance": 0.1}
+
+    evidence = await probed(endpoint, lambda _: endpoint.reply(200, [2]), min_duration_s=20, prediction_drift=drift)
+
+    assert evidence.verdict == "harmful"
+    assert "the answers differ by 100.0%" in evidence.summary
+    assert [check.check for check in evidence.checks if check.passed is False] == [
+        "prediction drift (e-value)", "evidence of harm (e-value)"
+    ]  # fmt: skip
+
+
+async def test_a_healthy_candidate_is_watched_for_the_minimum(endpoint: Any) -> None:
+    """However good it looks, it is watched as long as configured, and then no longer."""
+    evidence = await probed(endpoint, lambda _: endpoint.reply(200, [1]), min_duration_s=1.5, **LENIENT)
+
+    assert evidence.verdict == "healthy"
+    assert 1.5 <= evidence.duration_s < 5
+    assert False not in [check.passed for check in evidence.checks]
+
+
+async def test_thin_data_are_undecided_at_the_end(endpoint: Any) -> None:
+    """A few good answers prove nothing, and the watch says so when its time is over."""
+    evidence = await probed(endpoint, lambda _: endpoint.reply(200, [1]), requests_per_s=5, max_duration_s=1)
+
+    assert evidence.verdict == "undecided"
+    assert 1 <= evidence.duration_s < 4
+
+
+async def test_a_candidate_that_hangs_does_not_hold_the_watch(endpoint: Any) -> None:
+    """Without a single answer the time is over when it is over."""
+    evidence = await probed(endpoint, endpoint.hang, max_duration_s=1)
+
+    assert evidence.verdict == "undecided"
+    assert 1 <= evidence.duration_s < 4
+
+
+async def test_more_time_is_given_where_the_config_says_so() -> None:
+    """`extend` watches on, up to ten times as long, before it calls the data too thin."""
+    evidence = await watched(Script(requests=1), when_undecided="extend", max_duration_s=0.1)
+
+    assert evidence.verdict == "undecided"
+    assert 1.0 <= evidence.duration_s < 3
+
+
+async def test_an_extension_ends_with_the_verdict() -> None:
+    """What the first stretch could not show, a later one may."""
+    evidence = await watched(Script(requests=2), when_undecided="extend", max_duration_s=0.1, **LENIENT)
+
+    assert evidence.verdict == "healthy"
+    assert 0.1 < evidence.duration_s < 1
+
+
+@pytest.mark.parametrize("errors", [0, 10], ids=["healthy", "harmful"])
+async def test_the_source_is_closed_with_the_verdict(errors: int) -> None:
+    """Nothing goes on in the background when the judge has spoken."""
+    source = Script(errors=errors)
+
+    await watched(source, **LENIENT)
+
+    assert source.closed
+
+
+class Broken(Script):
+    """A source that fails after each batch, as long as it shall."""
+
+    name = "broken"
+    interval_s = 1.0
+
+    def __init__(self, failures: int, error: AzureFailed, **batch: Any) -> None:
+        super().__init__(**batch)
+        self.failures = failures
+        self.error = error
+        self.opened = 0
+
+    async def batches(self) -> AsyncGenerator[Seen, None]:
+        self.opened += 1
+        if self.opened <= self.failures:
+            raise self.error
+        async for seen in super().batches():
+            yield seen
+
+
+THROTTLED = AzureFailed("throttled", status=429, retryable=True)
+
+
+async def test_a_source_that_fails_is_read_again() -> None:
+    """A failure that passes costs nothing but time, and nothing is said of it."""
+    source = Broken(2, THROTTLED)
+
+    evidence = await watched(source, **LENIENT)
+
+    assert (evidence.verdict, source.opened) == ("healthy", 3)
+    assert "throttled" not in evidence.summary
+
+
+@pytest.mark.parametrize(("error", "opened"), [(THROTTLED, 3), (AzureFailed("forbidden", status=403), 1)])
+async def test_a_source_that_cannot_tell_is_no_verdict(error: AzureFailed, opened: int) -> None:
+    """Given up, it makes the verdict undecided, with the reason and long before the time is over, even after health."""
+    healthy = await watched(Script(), **LENIENT)
+    source = Broken(100, error)
+
+    evidence = await watched(source, earlier=healthy, **LENIENT)
+
+    assert (healthy.verdict, evidence.verdict, source.opened) == ("healthy", "undecided", opened)
+    assert f"broken: {error}" in evidence.summary
+    assert evidence.checks[-1].candidate == f"cannot tell: {error}"
+    assert evidence.duration_s < 10
+
+
+async def test_the_other_sources_go_on() -> None:
+    """One source that cannot tell does not silence the others, and is mentioned."""
+    evidence = await watched(Broken(100, THROTTLED), Script(), **LENIENT)
+
+    assert evidence.verdict == "healthy"
+    assert "broken: throttled" in evidence.summary
+    told = {check.check: check.candidate for check in evidence.checks if check.check.startswith("source")}
+    assert told["source: broken"] == "cannot tell: throttled"
+    assert told["source: script"].endswith("0 requests")
+
+
+async def test_health_waits_for_every_source() -> None:
+    """A source that takes its time is heard before a candidate is called healthy; harm waits for nobody."""
+
+    class Late(Script):
+        name = "late"
+        interval_s = 1.0
+
+    healthy = await watched(Script(), Late(interval_s=1.5), **LENIENT)
+    harmful = await watched(Script(errors=10), Late(interval_s=30), **LENIENT)
+
+    assert (healthy.verdict, harmful.verdict) == ("healthy", "harmful")
+    assert healthy.duration_s >= 1.5
+    assert harmful.duration_s < 10
+
+
+async def test_a_bug_in_a_source_is_not_hidden() -> None:
+    """What is not a failure of Azure ends the watch as what it is."""
+
+    class Buggy(Script):
+        async def batches(self) -> AsyncGenerator[Seen, None]:
+            yield self.seen
+            raise KeyError("deployment")
+
+    with pytest.raises(KeyError, match="deployment"):
+        await watched(Buggy())
+
+
+async def test_health_of_an_earlier_stage_is_not_health_of_this_one() -> None:
+    """A stage in which nothing at all was told ends undecided, whatever was known before."""
+    healthy = await watched(Script(), **LENIENT)
+
+    evidence = await watched(Script(requests=0), earlier=healthy, max_duration_s=0.2, **LENIENT)
+
+    assert evidence.verdict == "undecided"
+
+
+async def test_undecided_says_what_it_would_take() -> None:
+    """The person who is asked sees how long a verdict would take at this traffic."""
+    evidence = await watched(Script(requests=1, interval_s=0.05), max_duration_s=1)
+
+    assert evidence.verdict == "undecided"
+    assert "more minute at this traffic would show it healthy" in evidence.summary
+
+
+CUTS = [5.0, 10.0, 20.0]
+BEFORE = Evidence(gate="smoke test", verdict="passed", summary="", cut_points_ms=CUTS)
+
+
+async def test_a_slow_candidate_is_harm(endpoint: Any) -> None:
+    """Not one request fails, but each takes 100 ms longer than the live deployment's: caught by default."""
+
+    def slow(_: Any) -> Any:
+        threading.Event().wait(0.1)
+        return endpoint.reply(200, [1])
+
+    evidence = await probed(endpoint, slow, earlier=BEFORE, min_duration_s=60, max_duration_s=60)
+
+    assert evidence.verdict == "harmful"
+    assert evidence.cut_points_ms == CUTS
+    checks = {check.check: check for check in evidence.checks}
+    assert False in (checks["latency (e-value)"].passed, checks["latency shift (e-value)"].passed), evidence.summary
+    shown = checks["latency p50 / p95"]
+    assert int(shown.candidate.split()[0]) >= 100 > int(shown.live.split()[0])
+
+
+async def test_what_no_user_feels_is_no_harm(endpoint: Any) -> None:
+    """A candidate slower by a few milliseconds is healthy under the default allowance."""
+
+    def slower(_: Any) -> Any:
+        threading.Event().wait(0.005)
+        return endpoint.reply(200, [1])
+
+    evidence = await probed(endpoint, slower, earlier=BEFORE, min_duration_s=3, **LENIENT)
+
+    assert evidence.verdict == "healthy"
+
+
+LABEL = {"kind": "labels", "path": "predictions.0.label", "tolerance": 0.1}
+
+
+async def test_a_comparison_without_data_is_not_health(endpoint: Any) -> None:
+    """Live answers lack the part that is to be compared: undecided with the reason, however good all else looks."""
+    told = Told()
+
+    evidence = await probed(
+        endpoint, lambda _: endpoint.reply(200, [1]), prediction_drift=LABEL, max_duration_s=3, told=told, **LENIENT
+    )
+
+    why = "prediction drift: no pair could be compared: live answers have no 'predictions.0.label'"
+    assert evidence.verdict == "undecided"
+    assert why in evidence.summary
+    assert why in told.findings[-1]
+    assert 3 <= evidence.duration_s < 6
+
+
+async def test_a_comparison_of_which_nothing_was_heard_is_not_health() -> None:
+    """The source that has answers cannot tell, another one says that all is well: still undecided, with the reason."""
+    evidence = await watched(Broken(100, THROTTLED), Script(), prediction_drift=LABEL, max_duration_s=0.5, **LENIENT)
+
+    assert evidence.verdict == "undecided"
+    assert "prediction drift: no recorded request was answered by both deployments" in evidence.summary
+
+
+@pytest.mark.parametrize("drift", [{"kind": "json"}, {"kind": "labels"}, {"kind": "vectors", "path": "0"}])
+async def test_the_same_nan_on_both_sides_is_no_drift(endpoint: Any, drift: dict[str, Any]) -> None:
+    """Python's JSON has NaN: a pair of answers with the same one agrees."""
+    body = [[float("nan"), 1.0]]
+
+    evidence = await probed(
+        endpoint,
+        lambda _: endpoint.reply(200, body),
+        live=lambda _: endpoint.reply(200, body),
+        prediction_drift={"tolerance": 0.1} | drift,
+        min_duration_s=2,
+        **LENIENT,
+    )
+
+    assert evidence.verdict == "healthy"
+    assert "the answers differ by 0.0%" in next(check.note for check in evidence.checks if "drift" in check.check)
+
+
+@pytest.mark.parametrize("error", ["no such column", {"error": "no such column"}])
+async def test_errors_with_status_200_are_harm(endpoint: Any, error: Any) -> None:
+    """Half of the answers are what a script returns that catches its exceptions; the evidence shows one of them."""
+    evidence = await probed(
+        endpoint, lambda number: endpoint.reply(200, error if number % 2 else [1]), min_duration_s=20
+    )
+
+    assert evidence.verdict == "harmful"
+    assert evidence.duration_s < 5
+    assert "no such column" in evidence.summary
+
+
+async def test_worse_answers_are_harm(endpoint: Any) -> None:
+    """The live deployment knows the true answer, the candidate does not: the quality test says so."""
+    quality = {"kind": "labels", "path": "0"}
+
+    evidence = await probed(endpoint, lambda _: endpoint.reply(200, [2]), quality=quality)
+
+    assert evidence.verdict == "harmful"
+    assert "answers with a known truth" in evidence.summary
+
+
+async def test_other_frequencies_of_answers_are_harm(endpoint: Any) -> None:
+    """Answers that need not agree pair by pair are compared by how often each comes."""
+    evidence = await probed(
+        endpoint,
+        lambda number: endpoint.reply(200, [1 + number % 2]),
+        output_drift={"path": "0", "labels": [1, 2]},
+    )
+
+    assert evidence.verdict == "harmful"
+    assert "of the answers are 2 against 0.0%" in evidence.summary
+
+
+async def test_progress_hears_how_far_it_is_and_what_is_known() -> None:
+    """The share of the time only grows, ends below 1, and comes with the numbers so far."""
+    told = Told()
+
+    await watched(Script(requests=1), told=told, max_duration_s=0.3)
+
+    assert told.parts == sorted(told.parts)
+    assert 0 < told.parts[0] <= told.parts[-1] <= 1
+    assert "undecided" in told.findings[-1]
+
+
+async def test_the_next_stage_goes_on_from_the_evidence() -> None:
+    """Evidence survives JSON, as Prefect keeps it, and the next stage needs only what was missing."""
+    first = await watched(Script(requests=4), max_duration_s=0.05, **LENIENT)
+    kept = Evidence.model_validate_json(first.model_dump_json())
+    anew, resumed = Script(requests=4), Script(requests=4)
+
+    assert (first.verdict, kept.verdict, kept.checks) == ("undecided", "undecided", first.checks)
+    assert (await watched(anew, **LENIENT)).verdict == "healthy"
+    assert (await watched(resumed, earlier=kept, **LENIENT)).verdict == "healthy"
+    assert resumed.given < anew.given
+
+
+async def test_other_settings_begin_anew() -> None:
+    """Evidence for one question is none for another: a judge with another α starts from nothing."""
+    first = await watched(Script(), max_duration_s=0.05)
+    state_before = dict(first.state)
+
+    same = await watched(Script(requests=0), earlier=first, max_duration_s=0.05)
+    other = await watched(Script(requests=0), earlier=first, max_duration_s=0.05, alpha=0.01)
+
+    assert [evidence.checks[0].candidate for evidence in (same, other)] == [first.checks[0].candidate, "0"]
+    assert first.state == state_before
+
+
+async def test_evidence_of_another_version_begins_anew() -> None:
+    """A rollout that was suspended over an upgrade is judged from the beginning, and does not crash."""
+    unknown = Evidence(gate="judge at 10%", verdict="undecided", summary="", state={"settings": {"beta": 1}})
+
+    assert (await watched(Script(), earlier=unknown, **LENIENT)).verdict == "healthy"
+
+
+class Sleepy:
+    """A source that tells a while of a healthy candidate, and then nothing for longer than is excused."""
+
+    name = "sleepy"
+    interval_s = -4.9  # with the slack, a tenth of a second
+
+    async def batches(self) -> AsyncGenerator[Seen, None]:
+        """Twenty batches at once, then three that are half a second apart."""
+        for number in range(23):
+            await asyncio.sleep(0.5 if number >= 20 else 0.001)
+            yield Seen(Batch(candidate_requests=100, live_requests=100))
+        await asyncio.sleep(60)
+
+
+async def test_time_in_which_nothing_was_seen_is_no_watching() -> None:
+    """The minimum time passes while something is told; what stands still for longer proves nothing by waiting."""
+    config = JudgeConfig.model_validate(LENIENT | {"min_duration_s": 1, "max_duration_s": 2.5})
+
+    found = await watch([Sleepy()], config, "judge at 10%", report=Told())
+
+    assert found.duration_s >= 2.5  # 1.5 s went by before the last batch, but only 0.3 s of it were watched

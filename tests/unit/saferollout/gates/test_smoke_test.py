@@ -1,0 +1,379 @@
+"""The smoke test, against a real endpoint: what it sends, and what each check lets pass."""
+
+import itertools
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from saferollout.config.recorded_requests import RecordedRequest
+from saferollout.config.rollout import SmokeTestConfig
+from saferollout.domain.evidence import Check, Evidence
+from saferollout.gates import smoke_test as smoke
+from saferollout.gates.scoring import Scorer
+
+REQUESTS = [RecordedRequest(request={"data": number}, answer=[number]) for number in (1.0, 2.0, 3.0, 4.0)]
+UNANSWERED = [RecordedRequest(request=request.request) for request in REQUESTS]
+SmokeTest = Callable[..., Any]
+
+
+def right(number: float) -> Any:
+    """The answer that the file has."""
+    return [number]
+
+
+@pytest.fixture
+def smoke_test(endpoint: Any) -> SmokeTest:
+    """Run the smoke test on a candidate and a live deployment, each a function from a number to an answer's body."""
+
+    def deployed(body: Callable[[float], Any]) -> Callable[[Any], Any]:
+        def reply(request: Any) -> Any:
+            answer = body(request["data"])
+            return answer if hasattr(answer, "status") else endpoint.reply(200, answer)
+
+        return reply
+
+    async def run(
+        candidate: Callable[[float], Any] = right,
+        live: Callable[[float], Any] = right,
+        requests: list[RecordedRequest] = REQUESTS,
+        schema: dict[str, Any] | None = None,
+        **config: Any,
+    ) -> Evidence:
+        endpoint.deployments = {"green": deployed(candidate), "blue": deployed(live)}
+        async with Scorer(endpoint.uri, "secret") as scorer:
+            return await smoke.run(
+                scorer, requests, SmokeTestConfig(**config), candidate="green", live="blue", answer_schema=schema
+            )
+
+    return run
+
+
+def check(evidence: Evidence, name: str) -> Check:
+    """The line of the table with this name."""
+    (found,) = [check for check in evidence.checks if check.check == name]
+    return found
+
+
+def failed(evidence: Evidence) -> list[str]:
+    """The names of the checks that failed."""
+    return [check.check for check in evidence.checks if check.passed is False]
+
+
+async def test_a_good_candidate_passes(smoke_test: SmokeTest) -> None:
+    """All checks are in the table, none has failed, and the summary says so in one sentence."""
+    evidence = await smoke_test()
+
+    assert [line.check for line in evidence.checks] == [
+        "failed requests", "answer shape", "latency p95", "wrong answers", "difference to live", "mean error"
+    ]  # fmt: skip
+    assert (evidence.gate, evidence.verdict, failed(evidence)) == ("smoke test", "passed", [])
+    assert evidence.summary == "4 recorded requests answered as they should be"
+    assert evidence.duration_s > 0
+
+
+async def test_every_request_goes_to_both_deployments(smoke_test: SmokeTest, endpoint: Any) -> None:
+    """Each request is pinned, so the candidate is tested without a user's request reaching it."""
+    await smoke_test()
+
+    for deployment in ("green", "blue"):
+        assert [body for pinned, body in endpoint.seen if pinned == deployment] == [
+            request.request for request in REQUESTS
+        ]
+
+
+@pytest.mark.parametrize(("allowed", "verdict"), [(0, "failed"), (1, "failed"), (2, "passed")])
+async def test_failed_requests_are_counted(smoke_test: SmokeTest, endpoint: Any, allowed: int, verdict: str) -> None:
+    """More failed answers than allowed fail the test, and one of them is shown."""
+    evidence = await smoke_test(
+        lambda number: endpoint.reply(500, "no such column") if number > 2 else [number], max_failed=allowed
+    )
+
+    line = check(evidence, "failed requests")
+    assert (evidence.verdict, line.candidate, line.live) == (verdict, "2 of 4, e.g. 500 no such column", "0 of 4")
+    assert line.limit == f"≤ {allowed}"
+
+
+async def test_the_scoring_scripts_error_is_shown(smoke_test: SmokeTest, endpoint: Any) -> None:
+    """Azure hides the script's status in headers of its 424; they are what a person needs."""
+    headers = {"ms-azureml-model-error-statuscode": "500", "ms-azureml-model-error-reason": "model_error"}
+
+    evidence = await smoke_test(lambda _: endpoint.reply(424, "", headers))
+
+    assert check(evidence, "failed requests").candidate == "4 of 4, e.g. 424 500 model_error"
+    assert "failed requests: 4 of 4" in evidence.summary
+
+
+@pytest.mark.parametrize(
+    ("candidate", "shape"),
+    [
+        (lambda number: [number, number], "2 × number"),
+        (lambda number: {"answer": number}, "{answer: number}"),
+        (lambda number: [str(number)], "1 × text"),
+        (lambda _: [None], "1 × null"),
+    ],
+)
+async def test_another_shape_fails(smoke_test: SmokeTest, candidate: Callable[[float], Any], shape: str) -> None:
+    """Without a schema, what the users' code can read is what the live deployment answers."""
+    evidence = await smoke_test(candidate, requests=UNANSWERED)
+
+    line = check(evidence, "answer shape")
+    assert (line.candidate, line.live, line.passed) == (shape, "1 × number", False)
+    assert failed(evidence) == ["answer shape"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "passed", "found"),
+    [
+        ({"type": "array"}, True, "valid"),
+        ({"type": "array", "items": {"maximum": 2}}, False, "2 violations, e.g. 3.0 is greater than the maximum of 2"),
+        ({"type": "object"}, False, "4 violations, e.g. [1.0] is not of type 'object'"),
+    ],
+)
+async def test_a_schema_takes_the_place_of_the_live_shape(
+    smoke_test: SmokeTest, schema: dict[str, Any], passed: bool, found: str
+) -> None:
+    """With a schema the candidate may differ from the live one, but not from the schema."""
+    evidence = await smoke_test(live=lambda number: {"old": number}, schema=schema, requests=UNANSWERED)
+
+    line = check(evidence, "answer schema")
+    assert (line.passed, line.candidate) == (passed, found)
+    assert "answer shape" not in [line.check for line in evidence.checks]
+
+
+@pytest.mark.parametrize("schema", [None, {"type": "array"}])
+async def test_no_answer_has_no_shape(smoke_test: SmokeTest, endpoint: Any, schema: dict[str, Any] | None) -> None:
+    """A candidate that never answered has shown nothing, even where failures are allowed."""
+    evidence = await smoke_test(lambda _: endpoint.reply(503, "later"), schema=schema, max_failed=4)
+
+    line = check(evidence, "answer schema" if schema else "answer shape")
+    assert (line.candidate, line.passed, evidence.verdict) == ("no answer", False, "failed")
+
+
+@pytest.mark.parametrize(("limit_ms", "passed"), [(20, False), (5000, True)])
+async def test_a_slow_candidate_fails(smoke_test: SmokeTest, endpoint: Any, limit_ms: float, passed: bool) -> None:
+    """The 95th percentile counts, and the live one's stands beside it."""
+
+    def slow(number: float) -> Any:
+        endpoint.released.wait(0.03)
+        return [number]
+
+    evidence = await smoke_test(slow, max_latency_ms=limit_ms)
+
+    line = check(evidence, "latency p95")
+    assert (line.passed, line.limit) == (passed, f"≤ {limit_ms:.0f} ms")
+    assert float(line.candidate.removesuffix(" ms")) >= 30
+
+
+@pytest.mark.parametrize(
+    ("candidate", "config", "wrong", "passed"),
+    [
+        (right, {}, 0, True),
+        (lambda number: [number + 0.5], {}, 4, False),
+        (lambda number: [number + 0.5], {"tolerance": 0.5}, 0, True),
+        (lambda number: [number * 1.1], {"tolerance": 0.35}, 1, False),
+        (lambda number: [number * 1.1], {"tolerance": 0.35, "max_wrong": 1}, 1, True),
+        (lambda _: [float("nan")], {"tolerance": 1000}, 4, False),
+        (lambda _: ["x"], {"tolerance": 1000}, 4, False),
+        (lambda number: number, {"tolerance": 1000}, 4, False),
+    ],
+)
+async def test_wrong_answers_are_counted(
+    smoke_test: SmokeTest, candidate: Callable[[float], Any], config: dict[str, Any], wrong: int, passed: bool
+) -> None:
+    """An answer is wrong beyond the tolerance, and whatever the tolerance when it is no number at all."""
+    line = check(await smoke_test(candidate, **config), "wrong answers")
+
+    assert (line.candidate, line.live, line.passed) == (f"{wrong} of 4", "0 of 4", passed)
+
+
+LABELS = [RecordedRequest(request={"data": number}, answer="spam") for number in range(20)]
+
+
+def wrong_below(limit: int, other: Any = "ham") -> Callable[[float], Any]:
+    """A classifier that is wrong on so many of the twenty."""
+    return lambda number: other if number < limit else "spam"
+
+
+@pytest.mark.parametrize(
+    ("candidate", "live", "config", "passed", "limit"),
+    [
+        (1, 8, {}, True, "≤ 8, as live, within 1e-06 of the expected"),
+        (8, 8, {}, True, "≤ 8, as live, within 1e-06 of the expected"),
+        (9, 8, {}, False, "≤ 8, as live, within 1e-06 of the expected"),
+        (1, 8, {"max_wrong": 0}, False, "≤ 0, within 1e-06 of the expected"),
+        (9, 8, {"max_wrong": 9}, True, "≤ 9, within 1e-06 of the expected"),
+    ],
+)
+async def test_a_candidate_may_be_as_wrong_as_live(
+    smoke_test: SmokeTest, candidate: int, live: int, config: dict[str, Any], passed: bool, limit: str
+) -> None:
+    """No classifier is always right: the live one is the measure, unless the config says how many."""
+    evidence = await smoke_test(wrong_below(candidate), wrong_below(live), requests=LABELS, **config)
+
+    line = check(evidence, "wrong answers")
+    assert (line.passed, line.candidate, line.live, line.limit) == (
+        passed,
+        f"{candidate} of 20",
+        f"{live} of 20",
+        limit,
+    )
+    assert evidence.verdict == ("passed" if passed else "failed")
+
+
+async def test_an_answer_where_live_has_none_is_not_held_against_the_candidate(
+    smoke_test: SmokeTest, endpoint: Any
+) -> None:
+    """A request that live answers with an error cannot be answered worse."""
+    live = wrong_below(3, other=endpoint.reply(500, "down"))
+
+    assert check(await smoke_test(wrong_below(3), live, requests=LABELS), "wrong answers").passed is True
+    assert check(await smoke_test(wrong_below(4), live, requests=LABELS), "wrong answers").passed is False
+
+
+@pytest.mark.parametrize("answer", [[float("nan")], [float("inf")]])
+async def test_a_number_that_is_none_is_worse_than_one_that_is_far_off(smoke_test: SmokeTest, answer: Any) -> None:
+    """Live is never exact, so that all its answers are wrong: NaN is nevertheless no match for them."""
+    evidence = await smoke_test(lambda _: answer, lambda number: [number + 1])
+
+    line = check(evidence, "wrong answers")
+    assert (line.passed, line.candidate, line.limit) == (False, "4 of 4 not comparable", "≤ 0, as live")
+
+
+async def test_expected_answers_of_another_shape_are_no_measure(smoke_test: SmokeTest) -> None:
+    """Where not one answer could match, as the file has bare labels and the answers are objects, it is said."""
+    evidence = await smoke_test(lambda _: {"label": "spam"}, lambda _: {"label": "spam"}, requests=LABELS)
+
+    line = check(evidence, "wrong answers")
+    assert (line.passed, line.candidate, line.limit) == (False, "{label: text}", "as the expected ones: text")
+
+
+@pytest.mark.parametrize(("wrong", "passed"), [(8, True), (20, False)])
+async def test_the_first_deployment_must_be_right_now_and_then(endpoint: Any, wrong: int, passed: bool) -> None:
+    """With no live deployment to compare with, some wrong answers are no reason to have none; only wrong ones are."""
+    endpoint.deployments = {
+        "blue": lambda request: endpoint.reply(200, json.dumps(wrong_below(wrong)(request["data"])))
+    }
+    async with Scorer(endpoint.uri, "secret") as scorer:
+        evidence = await smoke.run(scorer, LABELS, SmokeTestConfig(), candidate="blue", live="blue")
+
+    assert (check(evidence, "wrong answers").passed, evidence.verdict) == (passed, "passed" if passed else "failed")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_json_text_is_what_it_holds(smoke_test: SmokeTest, endpoint: Any, times: int) -> None:
+    """`return json.dumps(…)` in a script: compared with expected answers, live ones and the schema as any other."""
+
+    def encoded(number: float) -> Any:
+        text: Any = {"y": [number]}
+        for _ in range(times + 1):
+            text = json.dumps(text)
+        return endpoint.reply(200, text)
+
+    requests = [RecordedRequest(request=request.request, answer={"y": request.answer}) for request in REQUESTS]
+    evidence = await smoke_test(encoded, encoded, requests=requests)
+
+    assert (evidence.verdict, check(evidence, "wrong answers").candidate) == ("passed", "0 of 4")
+    assert check(evidence, "answer shape").candidate == "{y: 1 × number}"
+    for schema, passed in (({"type": "object"}, True), ({"type": "array"}, False)):
+        evidence = await smoke_test(encoded, encoded, requests=requests, schema=schema)
+        assert check(evidence, "answer schema").passed is passed
+    recorded = [RecordedRequest(request=request.request, answer=json.dumps(request.answer)) for request in REQUESTS]
+    assert check(await smoke_test(requests=recorded), "wrong answers").candidate == "0 of 4"
+
+
+async def test_lengths_may_vary_where_lives_do(smoke_test: SmokeTest) -> None:
+    """A detector finds more objects than live at some requests: no other shape, if live's number varies."""
+
+    def found(more: int) -> Callable[[float], Any]:
+        return lambda number: {"boxes": [{"x": 0.5, "label": "cat"}] * (int(number) % 3 + more)}
+
+    evidence = await smoke_test(found(1), found(0), requests=UNANSWERED)
+    assert (evidence.verdict, check(evidence, "answer shape").passed) == ("passed", True)
+
+    evidence = await smoke_test(lambda _: {"boxes": [{"x": 0.5}]}, found(1), requests=UNANSWERED)
+    line = check(evidence, "answer shape")
+    assert (line.passed, line.note) == (False, "no 'label' in 'boxes.*'")
+
+
+async def test_keys_that_always_differ_can_be_ignored(smoke_test: SmokeTest) -> None:
+    """An id and the model's version are in each answer: they are no part of what is right."""
+    ids = itertools.count()
+
+    def body(number: float) -> Any:
+        return {"y": [number], "meta": {"request_id": f"id {next(ids)}"}}
+
+    requests = [RecordedRequest(request=request.request, answer=body(request.request["data"])) for request in REQUESTS]
+    strict, lenient = [
+        await smoke_test(body, body, requests=requests, ignore=keys, max_wrong=0) for keys in ((), ("meta",))
+    ]
+
+    assert (check(strict, "wrong answers").candidate, check(lenient, "wrong answers").candidate) == ("4 of 4", "0 of 4")
+    assert check(lenient, "difference to live").candidate == "0 on average"
+    assert (failed(strict), failed(lenient)) == (["wrong answers"], [])
+
+
+@pytest.mark.parametrize(("factor", "passed"), [(1.0, True), (1.2, True), (1.3, False), (0.5, True)])
+async def test_the_mean_error_may_not_exceed_the_live_ones(smoke_test: SmokeTest, factor: float, passed: bool) -> None:
+    """A candidate within the tolerance still fails when it errs more than a share above the live one."""
+    evidence = await smoke_test(
+        lambda number: [number + 0.1 * factor], lambda number: [number - 0.1], tolerance=10, max_error_increase=0.25
+    )
+
+    line = check(evidence, "mean error")
+    assert (line.passed, line.live, line.limit) == (passed, "0.1", "≤ 0.125")
+    assert failed(evidence) == ([] if passed else ["mean error"])
+
+
+async def test_right_is_no_increase_where_live_has_no_error(smoke_test: SmokeTest) -> None:
+    """Expected answers that are the live deployment's own leave the tolerance as the only measure."""
+    evidence = await smoke_test(lambda number: [number + 0.1], tolerance=0.2)
+
+    line = check(evidence, "mean error")
+    assert (line.passed, line.live, line.limit) == (True, "0", "≤ 0.2")
+
+
+async def test_broken_live_deployment_is_not_held_against_the_candidate(smoke_test: SmokeTest, endpoint: Any) -> None:
+    """Where the live deployment answers nothing there is nothing to compare with; the candidate may be the cure."""
+    evidence = await smoke_test(live=lambda _: endpoint.reply(500, "down"))
+
+    line = check(evidence, "answer shape")
+    assert (line.passed, line.candidate, line.live) == (None, "not comparable", "no answer")
+    assert evidence.verdict == "passed"
+
+
+async def test_the_difference_to_live_only_informs(smoke_test: SmokeTest) -> None:
+    """Without true answers, another answer is not a wrong one: a better model differs too."""
+    evidence = await smoke_test(lambda number: [number + 2], requests=UNANSWERED)
+
+    line = check(evidence, "difference to live")
+    assert (line.passed, line.candidate, evidence.verdict) == (None, "2 on average", "passed")
+    assert {"wrong answers", "mean error"}.isdisjoint(line.check for line in evidence.checks)
+
+
+async def test_answers_that_are_no_numbers_are_not_compared(smoke_test: SmokeTest) -> None:
+    """Two texts have no difference in numbers, and that is said."""
+    evidence = await smoke_test(lambda _: ["yes"], lambda _: ["no"], requests=UNANSWERED)
+
+    assert check(evidence, "difference to live").candidate == "not comparable"
+
+
+async def test_all_failures_are_in_the_summary(smoke_test: SmokeTest) -> None:
+    """One sentence tells a person all that is wrong."""
+    evidence = await smoke_test(lambda number: [number + 9, 0])
+
+    assert evidence.summary == (
+        "answer shape: 2 × number (limit as the live one's); "
+        "wrong answers: 4 of 4 (limit ≤ 0, as live, within 1e-06 of the expected)"
+    )
+
+
+async def test_an_endpoint_that_is_not_there_fails(smoke_test: SmokeTest, endpoint: Any) -> None:
+    """No connection is a failed request like any other, with its reason."""
+    endpoint.uri = "http://127.0.0.1:1/score"
+
+    evidence = await smoke_test()
+
+    assert check(evidence, "failed requests").candidate.startswith("4 of 4, e.g. ConnectError: ")
+    assert check(evidence, "failed requests").live == "4 of 4"

@@ -1,0 +1,102 @@
+"""What became of a rollout: the report for people, JSON for programs."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from saferollout.domain.endpoint import Decision
+from saferollout.domain.evidence import Check, Evidence
+from saferollout.report.outcome import Outcome, StepRun, seconds
+
+PROMOTED = Outcome(
+    outcome="promoted",
+    reason="green serves all traffic",
+    endpoint="diabetes",
+    rollout="r-1",
+    live="green",
+    candidate="green",
+    model="diabetes:2",
+    environment="sklearn:3",
+    inputs={"recorded requests": "142 (`0123456789ab`)", "config": "`ba9876543210`"},
+    traffic={"green": 100},
+    instance_counts={"green": 2},
+    decisions=[
+        Decision(stage=10, decision="approve", approver="ann", comment="fine | go\nnow",
+                 at=datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC), evidence="0123456789ab"),
+    ],
+    verdicts=[
+        Evidence(gate="judge at 10%", verdict="healthy", summary="no worse than live",
+                 checks=[Check(check="errors", passed=True, candidate="0", live="1", limit="")]),
+    ],
+    steps=[StepRun(name="shift traffic to 10%", state="Completed", duration_s=2.4, attempts=2)],
+    duration_s=190,
+    waiting_s=65,
+)  # fmt: skip
+
+
+def test_a_report_has_all_that_happened() -> None:
+    """Outcome, reason, traffic, time, evidence, decisions and steps, in this order, as markdown."""
+    assert PROMOTED.report == "\n\n".join(
+        [
+            "# ✅ Promoted: diabetes",
+            "**green serves all traffic**",
+            "Traffic now: **green=100** · candidate green · rollout r-1",
+            (
+                "Deployed and judged: model diabetes:2 · environment sklearn:3 · "
+                "recorded requests 142 (`0123456789ab`) · config `ba9876543210`"
+            ),
+            "Took 3 min 10 s, of which 1 min 5 s waiting for a person.",
+            "**judge at 10%: healthy** — no worse than live",
+            "|  | check | candidate | live | limit |\n| --- | --- | --- | --- | --- |\n| ✅ | errors | 0 | 1 |  |\n",
+            "## Decisions",
+            (
+                "| traffic | decision | by | at | comment | evidence |\n| --- | --- | --- | --- | --- | --- |\n"
+                "| 10% | approve | ann | 2025-01-02 03:04:05 UTC | fine \\| go now | 0123456789ab |\n"
+            ),
+            "## Steps",
+            (
+                "| step | state | took | attempts |\n| --- | --- | --- | --- |\n"
+                "| shift traffic to 10% | Completed | 2 s | 2 |\n"
+            ),
+        ]
+    )
+
+
+def test_a_rollback_says_so_first() -> None:
+    """Nobody takes a rollback for a promotion, and empty chapters are left out."""
+    outcome = Outcome(
+        outcome="rolled_back", reason="ann rejected 10%", endpoint="diabetes", traffic={"blue": 100},
+        instance_counts={"blue": 1, "green": 1}, candidate="green", rollout="r-1",
+    )  # fmt: skip
+
+    lines = outcome.report.splitlines()
+
+    assert lines[0] == "# ↩️ Rolled back: diabetes"
+    assert "**ann rejected 10%**" in lines
+    assert "Traffic now: **blue=100** · candidate green · rollout r-1" in lines
+    assert not any(line.startswith("##") for line in lines)
+
+
+def test_an_outcome_survives_json() -> None:
+    """What Prefect keeps, or a program reads, is the outcome; its report can be written again from it."""
+    again = Outcome.model_validate_json(PROMOTED.model_dump_json())
+
+    assert again == PROMOTED
+    assert again.report == PROMOTED.report
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "words"),
+    [
+        (0, "0 s"),
+        (42.4, "42 s"),
+        (59.6, "1 min 0 s"),
+        (185, "3 min 5 s"),
+        (3599.7, "1 h 0 min"),
+        (7859, "2 h 10 min"),
+        (100_000, "27 h 46 min"),
+    ],
+)
+def test_durations_in_words(duration_s: float, words: str) -> None:
+    """A duration never reads as 60 seconds or 60 minutes."""
+    assert seconds(duration_s) == words
