@@ -2,9 +2,8 @@
 
 from prefect import task
 
-from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import StageConfig
-from saferollout.domain.errors import GateFailed
+from saferollout.rollout import scale
 from saferollout.rollout.rollout import Plan
 from tasks.support.access import in_workspace
 from tasks.support.policy import STEP
@@ -13,29 +12,10 @@ from tasks.support.policy import STEP
 @task(task_run_name="scale {plan.live} to {plan.live_instance_count}", **STEP)
 async def scale_live(plan: Plan) -> None:
     """Scale the live deployment up, unless it is that large already."""
-    await in_workspace(plan, lambda azure: _scale_live(azure, plan))
-
-
-def _scale_live(azure: Workspace, plan: Plan) -> None:
-    plan.own_record(azure.existing(plan.endpoint).tags)
-    azure.scale_up(plan.endpoint, plan.live, plan.live_instance_count)
+    await in_workspace(plan, lambda azure: scale.scale_live(azure, plan))
 
 
 @task(task_run_name="scale {plan.candidate} for {stage.traffic}%", **STEP)
 async def scale_candidate(plan: Plan, stage: StageConfig) -> None:
-    """Scale the candidate up to what its next share needs; GateFailed if something keeps it smaller."""
-    await in_workspace(plan, lambda azure: _scale_candidate(azure, plan, stage.traffic))
-
-
-def _scale_candidate(azure: Workspace, plan: Plan, share: int) -> None:
-    state = azure.settled(plan.endpoint, plan.live, plan.candidate)
-    plan.own_candidate(state)
-    needed = plan.candidate_instance_count(share, state.deployments[plan.live].instance_count)
-    azure.scale_up(plan.endpoint, plan.candidate, needed)
-    found = plan.own_candidate(azure.existing(plan.endpoint)).instance_count
-    if found < needed:
-        msg = (
-            f"{plan.candidate} has {found} instances, not the {needed} that {share}% needs: something else scales it; "
-            "raise its limit, or set candidate.instance_count"
-        )
-        raise GateFailed(msg)
+    """Scale the candidate up to what its next share needs."""
+    await in_workspace(plan, lambda azure: scale.scale_candidate(azure, plan, stage.traffic))

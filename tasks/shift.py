@@ -2,11 +2,9 @@
 
 from prefect import task
 
-from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.errors import Drifted
-from saferollout.rollout.record import fitted
+from saferollout.rollout import shift
 from saferollout.rollout.rollout import Plan
 from tasks.support.access import in_workspace
 from tasks.support.policy import STEP
@@ -14,28 +12,5 @@ from tasks.support.policy import STEP
 
 @task(task_run_name="shift {plan.candidate} to {stage.traffic}%", **STEP)
 async def shift_traffic(plan: Plan, stage: StageConfig, decision: Decision | None) -> None:
-    """Set traffic, stage and decision in one change; a stage that is past keeps its traffic.
-
-    Raises Drifted when somebody else changed the traffic meanwhile, or the stage on record.
-    """
-    await in_workspace(plan, lambda azure: _shift(azure, plan, stage.traffic, decision))
-
-
-def _shift(azure: Workspace, plan: Plan, share: int, decision: Decision | None) -> None:
-    state = azure.settled(plan.endpoint, plan.candidate)
-    record = plan.own_record(state.tags)
-    if record.stage > max(plan.stage, share):
-        msg = (
-            f"the tags of {plan.endpoint} say that the rollout has reached {record.stage}%: somebody else changed them"
-        )
-        raise Drifted(msg)
-    plan.own_candidate(state)
-    reached = max(record.stage, share)
-    approvals = record.approvals | ({share: fitted(decision)} if decision else {})
-    azure.update_endpoint(
-        plan.endpoint,
-        traffic=plan.traffic(reached),
-        expected_traffic=record.traffic(),
-        mirror=state.mirror_without(plan.candidate),
-        tags=lambda tags: plan.advanced(tags, stage=reached, approvals=approvals),
-    )
+    """Set traffic, share and decision in one change; a share that is past keeps its traffic."""
+    await in_workspace(plan, lambda azure: shift.shift_traffic(azure, plan, stage.traffic, decision))
