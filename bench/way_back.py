@@ -91,7 +91,7 @@ def users(endpoint: Endpoint) -> Iterator[None]:
     """Users who send requests while the block lasts."""
     workspace = endpoint.workspace()
     arguments = {
-        "uri": workspace.existing(endpoint.name).scoring_uri, "requests": str(DIABETES / "requests.jsonl"),
+        "uri": workspace.get_endpoint(endpoint.name).scoring_uri, "requests": str(DIABETES / "requests.jsonl"),
         "requests_per_s": USERS_PER_S, "tolerance": 160,
     }  # fmt: skip
     env = endpoint.stack.env | {"USERS_KEY": workspace.secret(endpoint.name)}

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from prefect import flow, get_client
 
-from flows.cancellation import undo_run
+from flows.cancellation import roll_back_run
 
 
 @flow(flow_run_name="clean up after {flow_run}", persist_result=True, result_serializer="json")
@@ -17,4 +17,4 @@ async def clean_up(flow_run: UUID) -> None:
     async with get_client() as client:
         state = (await client.read_flow_run(flow_run)).state
     if state and state.is_final():
-        await undo_run(flow_run)
+        await roll_back_run(flow_run)

@@ -10,7 +10,7 @@ from tasks.rollback import roll_back
 
 @flow(flow_run_name="rollback {endpoint}", persist_result=True, result_serializer="json")
 async def rollback(endpoint: str, workspace: WorkspaceConfig | None = None, force: bool = False) -> Record:
-    """Undo an endpoint's rollout: traffic, instances, candidate.
+    """Roll back an endpoint's rollout: traffic, instances, candidate.
 
     Args:
         endpoint: The endpoint's name.

@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Failed
 
-from flows.cancellation import undo, undo_terminated, undo_this_run
+from flows.cancellation import roll_back_cancelled, roll_back_terminated, roll_back_this_run
 from flows.naming import name_run
 from saferollout.config.project import Project
 from saferollout.config.rollout import ModelVersion, StageConfig
@@ -26,7 +26,7 @@ from saferollout.domain.errors import (
 from saferollout.domain.evidence import Evidence
 from saferollout.judge import Verdict
 from saferollout.report.outcome import Outcome
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 from tasks.approval import ask
 from tasks.baseline import take_baseline
 from tasks.create import create_candidate
@@ -45,7 +45,12 @@ from tasks.support.this_run import ThisRun, may_have_begun, run_id
 from tasks.verify import verify_traffic
 
 
-@flow(persist_result=True, result_serializer="json", on_cancellation=[undo], on_crashed=[undo_terminated])
+@flow(
+    persist_result=True,
+    result_serializer="json",
+    on_cancellation=[roll_back_cancelled],
+    on_crashed=[roll_back_terminated],
+)
 async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | None = None) -> Outcome | State[Any]:
     """Put a new version of a model into production gate by gate, and go back on any doubt.
 
@@ -57,88 +62,90 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
         project = await preflight(config, model)
         project = project.with_assets(await resolve_labels(project))
     except Exception:
-        await undo_this_run()
+        await roll_back_this_run()
         raise
-    plan: Plan | None = None
+    rollout: Rollout | None = None
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:
-        plan = await take_baseline(project)
-        if plan is None:
+        rollout = await take_baseline(project)
+        if rollout is None:
             return await already_live(project)
         run = ThisRun(project.config.orchestrator_grace_s)
-        await name_run(f"rollout {plan.endpoint} {plan.candidate} ← {plan.project.label}")
-        await run.step(_both(plan))
-        await run.step(verify_traffic(plan))
-        evidence.append(await run.step(smoke_test(plan)))
+        await name_run(f"rollout {rollout.endpoint} {rollout.candidate} ← {rollout.project.label}")
+        await run.step(_both(rollout))
+        await run.step(verify_traffic(rollout))
+        evidence.append(await run.step(smoke_test(rollout)))
         if shadow := project.config.shadow:
-            evidence.append(await run.step(mirror(plan, shadow, evidence[-1])))
+            evidence.append(await run.step(mirror(rollout, shadow, evidence[-1])))
         judged_by = shadow.judge if shadow else project.config.stages[0].judge
         for stage in project.config.stages:
-            decision = await run.step(_approval(plan, stage, evidence))
+            decision = await run.step(_approval(rollout, stage, evidence))
             decisions += [decision] if decision else []
-            if stage.traffic > plan.stage:
-                await run.step(scale_candidate(plan, stage))
-                await run.step(recheck(plan, stage, judged_by, evidence[-1], decision))
-            await run.step(shift_traffic(plan, stage, decision))
-            evidence.append(await judge(plan, stage, evidence[-1]))  # also while Prefect is away
+            if stage.traffic > rollout.share:
+                await run.step(scale_candidate(rollout, stage))
+                await run.step(recheck(rollout, stage, judged_by, evidence[-1], decision))
+            await run.step(shift_traffic(rollout, stage, decision))
+            evidence.append(await judge(rollout, stage, evidence[-1]))  # also while Prefect is away
             judged_by = stage.judge
-        await run.step(_last_doubt(plan, stage, evidence, decisions))
+        await run.step(_last_doubt(rollout, stage, evidence, decisions))
     except Lost:
         raise  # somebody undid this rollout: the endpoint is not ours any more
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
-        return await _back(project, plan, failure, evidence, decisions)
-    reason = f"{plan.candidate} passed every gate and has all traffic" + await _retired(plan)
-    return await report(plan, "promoted", reason, decisions, evidence)
+        return await _back(project, rollout, failure, evidence, decisions)
+    reason = f"{rollout.candidate} passed every gate and has all traffic" + await _retired(rollout)
+    return await report(rollout, "promoted", reason, decisions, evidence)
 
 
-async def _both(plan: Plan) -> None:
+async def _both(rollout: Rollout) -> None:
     """Do both at once and wait for both: a rollback must not overtake one that is still changing something."""
-    for result in await asyncio.gather(scale_live(plan), create_candidate(plan), return_exceptions=True):
+    for result in await asyncio.gather(scale_live(rollout), create_candidate(rollout), return_exceptions=True):
         if result is not None:
             raise result
 
 
-async def _approval(plan: Plan, stage: StageConfig, evidence: list[Evidence]) -> Decision | None:
+async def _approval(rollout: Rollout, stage: StageConfig, evidence: list[Evidence]) -> Decision | None:
     """Ask before the stage where it says so, and wherever the judge could not tell."""
     if not stage.approval and evidence[-1].verdict != Verdict.UNDECIDED:
         return None
-    question = f"Give {plan.candidate} {stage.traffic}% of the traffic of {plan.endpoint}?"
-    return await ask(plan, stage, evidence, question=question)
+    question = f"Give {rollout.candidate} {stage.traffic}% of the traffic of {rollout.endpoint}?"
+    return await ask(rollout, stage, evidence, question=question)
 
 
-async def _last_doubt(plan: Plan, stage: StageConfig, evidence: list[Evidence], decisions: list[Decision]) -> None:
+async def _last_doubt(
+    rollout: Rollout, stage: StageConfig, evidence: list[Evidence], decisions: list[Decision]
+) -> None:
     """No stage follows the last one, so its undecided verdict needs a question of its own."""
     if evidence[-1].verdict == Verdict.UNDECIDED:
-        question = f"The judge is undecided. Keep {plan.candidate} at {stage.traffic}% of {plan.endpoint}?"
-        decisions.append(await ask(plan, stage, evidence, question=question, again=True))
-        await recheck(plan, stage, stage.judge, evidence[-1], decisions[-1])  # the way back is deleted next
+        question = f"The judge is undecided. Keep {rollout.candidate} at {stage.traffic}% of {rollout.endpoint}?"
+        decisions.append(await ask(rollout, stage, evidence, question=question, again=True))
+        await recheck(rollout, stage, stage.judge, evidence[-1], decisions[-1])  # the way back is deleted next
 
 
-async def _retired(plan: Plan) -> str:
+async def _retired(rollout: Rollout) -> str:
     """Retire the old deployment; return what is to be said if that failed, which is no reason to go back any more."""
     try:
-        await retire_old(plan)
+        await retire_old(rollout)
     except Lost:
         raise
     except SaferolloutError as error:
-        return f"; {plan.live} is still there ({error}): the same command, or `saferollout retire`, removes it"
+        return f"; {rollout.live} is still there ({error}): the same command, or `saferollout retire`, removes it"
     return ""
 
 
 async def _back(
-    project: Project, plan: Plan | None, failure: Exception, evidence: list[Evidence], decisions: list[Decision]
+    project: Project, rollout: Rollout | None, failure: Exception, evidence: list[Evidence], decisions: list[Decision]
 ) -> State[Any]:
     """Roll back what this run began, report, and end the run Failed with the reason in one line."""
     if isinstance(failure, GateFailed) and failure.evidence:
         evidence.append(failure.evidence)
     if isinstance(failure, Rejected) and failure.decision:
         decisions.append(failure.decision)
-    if plan is None and not await may_have_begun():
+    if rollout is None and not await may_have_begun():
         raise _not_begun(failure)
     reason = str(failure) or type(failure).__name__
     try:
-        undone = await roll_back_own(project.config.workspace, project.endpoint, str(run_id()))
+        rolled_back = await roll_back_own(project.config.workspace, project.endpoint, str(run_id()))
     except SaferolloutError as error:
         if isinstance(error, Missing) and isinstance(failure, Missing):
             raise failure from None  # with the endpoint, all that was begun is gone
@@ -147,9 +154,9 @@ async def _back(
             f"NOT rolled back: {error} (after: {reason}); look, then `saferollout rollback --force {project.endpoint}`"
         )
         raise kind(msg) from failure
-    if undone is None:
-        raise failure  # nothing was begun, or somebody has undone it already
-    outcome = await report(plan or Plan.of(project, undone), "rolled_back", reason, decisions, evidence)
+    if rolled_back is None:
+        raise failure  # nothing was begun, or somebody has rolled it back already
+    outcome = await report(rollout or Rollout.of(project, rolled_back), "rolled_back", reason, decisions, evidence)
     message = f"rolled back: {reason}"
     if isinstance(failure, Stopped) and failure.cancelled:
         return Cancelled(message=message, data=outcome)

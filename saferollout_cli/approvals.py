@@ -1,4 +1,4 @@
-"""Answer approvals from outside the run, through the same API that Prefect's UI uses."""
+"""Reply approvals from outside the run, through the same API that Prefect's UI uses."""
 
 import asyncio
 import getpass
@@ -22,7 +22,7 @@ from rich.prompt import Prompt
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import Refused
 from saferollout_cli.choices import Approve
-from tasks.support.threads import in_daemon
+from tasks.support.threads import run_in_daemon_thread
 
 POLL_S = 1.0
 WRITTEN_S = 30.0
@@ -45,7 +45,7 @@ class Question(Value):
         return self.text.splitlines()[0].lstrip("# ")
 
 
-class Answer(Value):
+class Reply(Value):
     """What a person says, as an approval's form takes it."""
 
     decision: Literal["approve", "reject"]
@@ -53,30 +53,30 @@ class Answer(Value):
     comment: str = Field("", max_length=500)
 
 
-Ask = Callable[[Question], Awaitable[Answer | None]]
+Ask = Callable[[Question], Awaitable[Reply | None]]
 """Makes an answer of a question; None leaves it to somebody else."""
 
 
 def asker(how: Approve, console: Console, link: str, command: str) -> Ask:
     """The way to answer that the user chose; ``link`` and ``command`` lead to the others."""
 
-    async def ask(question: Question) -> Answer | None:
+    async def ask(question: Question) -> Reply | None:
         if how is Approve.AUTO:
-            return Answer(decision="approve", approver=getpass.getuser(), comment="approved by --approve auto")
+            return Reply(decision="approve", approver=getpass.getuser(), comment="approved by --approve auto")
         if how is Approve.UI:
             console.print(f"[bold yellow]Waiting for you:[/] {question.title}")
             console.print(f"  answer at {link} (Resume)\n  or with `{command}`", soft_wrap=True, highlight=False)
             return None
         console.print(Markdown(question.text))
-        return await in_daemon(lambda: _prompt(console), "prompt")
+        return await run_in_daemon_thread(lambda: _prompt(console), "prompt")
 
     return ask
 
 
-def _prompt(console: Console) -> Answer:
+def _prompt(console: Console) -> Reply:
     decision = Prompt.ask("Your decision", choices=["approve", "reject"], console=console)
     comment = Prompt.ask("Comment", default="", show_default=False, console=console)
-    return Answer.model_validate({"decision": decision, "approver": getpass.getuser(), "comment": comment[:500]})
+    return Reply.model_validate({"decision": decision, "approver": getpass.getuser(), "comment": comment[:500]})
 
 
 def passing(error: BaseException) -> bool:
@@ -112,7 +112,7 @@ async def waiting_question(client: PrefectClient, run: FlowRun) -> Question | No
     return Question(text=text, evidence=form["properties"]["evidence"]["const"], response=keys["response"])
 
 
-async def answer(run_id: UUID, given: Answer, evidence: str | None = None) -> Question:
+async def answer(run_id: UUID, given: Reply, evidence: str | None = None) -> Question:
     """Answer the approval that a run waits at and return what it asked.
 
     Refused if the run waits for nobody, or if ``evidence`` names another question than it asks now.
@@ -152,7 +152,7 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
     return question
 
 
-async def _resume(client: PrefectClient, run_id: UUID, given: Answer, question: Question) -> None:
+async def _resume(client: PrefectClient, run_id: UUID, given: Reply, question: Question) -> None:
     """Give the answer; Refused if the server did not take it, or took another one before."""
     told = given.model_dump() | {"evidence": question.evidence}
     result = await client.resume_flow_run(run_id, run_input=told)
@@ -169,7 +169,7 @@ async def attend(run_id: UUID, ask: Ask, report: Callable[[str], None]) -> FlowR
 
     While Prefect's server fails this goes on, and ``report`` gets a line when that begins and when it is over.
     """
-    answers: dict[Question, Answer | None] = {}
+    answers: dict[Question, Reply | None] = {}
     failing = False
     async with get_client() as client:
         while True:
@@ -195,7 +195,7 @@ async def attend(run_id: UUID, ask: Ask, report: Callable[[str], None]) -> FlowR
             await asyncio.sleep(POLL_S)
 
 
-async def _resume_in_time(client: PrefectClient, run_id: UUID, given: Answer, question: Question) -> None:
+async def _resume_in_time(client: PrefectClient, run_id: UUID, given: Reply, question: Question) -> None:
     """``_resume``; an answer that came too late is nobody's loss, one that is wrong in itself is Refused."""
     try:
         await _resume(client, run_id, given, question)

@@ -112,10 +112,10 @@ def reject(flow_run: FlowRun, by: By, comment: Comment = "", evidence: Digest = 
 
 
 def _answer(flow_run: UUID, decision: str, by: str, comment: str, evidence: str | None, *, as_json: bool) -> None:
-    from saferollout_cli.approvals import Answer, answer
+    from saferollout_cli.approvals import Reply, answer
 
     try:
-        given = Answer.model_validate({"decision": decision, "approver": by, "comment": comment})
+        given = Reply.model_validate({"decision": decision, "approver": by, "comment": comment})
     except ValidationError as error:
         raise ConfigError(*yaml_file.problems_of(Path("command line"), error)) from None
     question = asyncio.run(answer(flow_run, given, evidence))
@@ -145,12 +145,12 @@ def rollback(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Undo an endpoint's rollout, from its tags alone; the workspace is the environment's."""
+    """Roll back an endpoint's rollout, from its tags alone; the workspace is the environment's."""
     workspace = project.resolve_workspace(None)
     from flows.rollback import rollback as flow
 
     record = running.flow_here(flow, endpoint=endpoint, workspace=workspace, force=force)
-    text = f"Rollout {record.rollout} of **{endpoint}** undone: {record.baseline.live} has all traffic."
+    text = f"Rollout {record.rollout} of **{endpoint}** rolled back: {record.baseline.live} has all traffic."
     _print(record.model_dump(mode="json"), text, as_json=as_json)
 
 

@@ -53,7 +53,7 @@ def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outc
         try:
             outcome = _result(attended.result())
         except KeyboardInterrupt:
-            raise _undone(found, attended) from None
+            raise _rolled_back(found, attended) from None
     if not isinstance(outcome, Outcome):
         msg = f"the rollout ended without a result: {outcome!r}"
         raise SaferolloutError(msg)
@@ -84,17 +84,17 @@ def _say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def _undone(found: Project, attended: "_Attended") -> Refused:
+def _rolled_back(found: Project, attended: "_Attended") -> Refused:
     """Roll back what an interrupted rollout of this process began, never anybody else's, and say so."""
     from saferollout.azure.workspace import Workspace
-    from saferollout.rollout.rollback import restore_own
+    from saferollout.rollout.rollback import roll_back_own
 
     here = Owner.here("", in_process=True)
     _say("interrupted: rolling back what was begun, after the step under way; Ctrl-C again leaves it")
     try:
         attended.stop()
         threads.join(threads.STEP)
-        undone = restore_own(
+        rolled_back = roll_back_own(
             Workspace(found.config.workspace),
             found.endpoint,
             lambda owner: owner.model_copy(update={"flow_run": ""}) == here,
@@ -102,7 +102,8 @@ def _undone(found: Project, attended: "_Attended") -> Refused:
     except KeyboardInterrupt:
         msg = f"interrupted again: not rolled back; `saferollout rollback {found.endpoint}` does it"
         raise SaferolloutError(msg) from None
-    return Refused("interrupted; rolled back to the baseline" if undone else "interrupted; there was nothing to undo")
+    end = "rolled back to the baseline" if rolled_back else "there was nothing to roll back"
+    return Refused(f"interrupted; {end}")
 
 
 def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:

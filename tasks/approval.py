@@ -21,9 +21,9 @@ from saferollout.domain.errors import Rejected
 from saferollout.domain.evidence import Evidence, markdown_table
 from saferollout.report.outcome import seconds
 from saferollout.rollout.record import fitted, now
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
-from tasks.support.artifacts import show
+from tasks.support.artifacts import publish
 from tasks.support.policy import GATE
 from tasks.support.this_run import ThisRun, run_id
 
@@ -51,7 +51,7 @@ class Approval(RunInput):
 
 
 async def ask(
-    plan: Plan, stage: StageConfig, evidence: Sequence[Evidence], *, question: str, again: bool = False
+    rollout: Rollout, stage: StageConfig, evidence: Sequence[Evidence], *, question: str, again: bool = False
 ) -> Decision:
     """Wait for a person's answer and return the approval; Rejected if the answer is no, or none comes in time.
 
@@ -61,14 +61,14 @@ async def ask(
     of an approval counts only where Prefect's record of the answer agrees; else that is reported, and asked again.
     ``again`` asks although the stage was approved before.
     """
-    name = hashlib.sha256(f"{question} {plan.rollout} {plan.revision}".encode()).hexdigest()[:12]
-    claim = None if again else plan.approvals.get(stage.traffic)
-    if claim and (given := await _recorded(plan, stage, claim, f"{name}-{stage.traffic}-{claim.evidence}")):
+    name = hashlib.sha256(f"{question} {rollout.id} {rollout.revision}".encode()).hexdigest()[:12]
+    claim = None if again else rollout.approvals.get(stage.traffic)
+    if claim and (given := await _recorded(rollout, stage, claim, f"{name}-{stage.traffic}-{claim.evidence}")):
         return given
-    shown = f"# {question}\n\n{await changes(plan, stage, question)}\n\n" + "\n\n".join(
+    shown = f"# {question}\n\n{await changes(rollout, stage, question)}\n\n" + "\n\n".join(
         item.markdown() for item in evidence
     )
-    digest = hashlib.sha256(f"{plan.rollout}{plan.revision}{shown}".encode()).hexdigest()[:12]
+    digest = hashlib.sha256(f"{rollout.id}{rollout.revision}{shown}".encode()).hexdigest()[:12]
     shown += f"\n\nEvidence `{digest}`"
     if claim:
         shown = shown.replace("\n\n", f"\n\n**⚠️ {UNKNOWN.format(stage.traffic)}**\n\n", 1)
@@ -82,14 +82,14 @@ async def ask(
         try:
             async with asyncio.timeout(timeout_s):
                 pause = apause_flow_run(wait_for_input=form, timeout=timeout_s + GRACE_S, poll_interval=POLL_S, key=key)
-                answer = await ThisRun(plan.project.config.orchestrator_grace_s).unless_stopped(pause)
+                answer = await ThisRun(rollout.project.config.orchestrator_grace_s).unless_stopped(pause)
         except TimeoutError:
             await _close_question()
             msg = f"nobody approved {stage.traffic}% within {seconds(timeout_s)}"
             raise Rejected(msg) from None
     decision = Decision(
         stage=stage.traffic, decision=answer.decision, approver=answer.approver, comment=answer.comment, at=now(),
-        evidence=digest, rollout=plan.rollout, flow_run=str(run_id()),
+        evidence=digest, rollout=rollout.id, flow_run=str(run_id()),
     )  # fmt: skip
     if decision.decision == "reject":
         msg = f"{decision.approver} rejected {stage.traffic}%" + (f": {decision.comment}" if decision.comment else "")
@@ -97,13 +97,13 @@ async def ask(
     return decision
 
 
-async def _recorded(plan: Plan, stage: StageConfig, claim: Decision, key: str) -> Decision | None:
+async def _recorded(rollout: Rollout, stage: StageConfig, claim: Decision, key: str) -> Decision | None:
     """The approval that a tag claims, whole, as Prefect keeps it; None if Prefect's record does not agree.
 
     Prefect names an answer after the question, the rollout, the revision, the share and the evidence, so that none of
     another one is found. A tag never holds an approval of a share that was not reached: both are set in one change.
     """
-    if plan.stage < stage.traffic or (claim.rollout, claim.stage) != (plan.rollout, stage.traffic):
+    if rollout.share < stage.traffic or (claim.rollout, claim.stage) != (rollout.id, stage.traffic):
         return None
     if not claim.evidence.isalnum():
         return None  # it becomes part of an address
@@ -131,7 +131,7 @@ def _form(evidence: str) -> Any:
 async def _close_question() -> None:
     """Go on as running: whoever answers too late is told so."""
     async with get_client() as client:
-        await show(client.set_flow_run_state(run_id(), Running(), force=True))
+        await publish(client.set_flow_run_state(run_id(), Running(), force=True))
 
 
 def brief(version: str) -> str:
@@ -140,26 +140,26 @@ def brief(version: str) -> str:
     return f"{found[1]}…" if found else version
 
 
-@task(task_run_name="compare {plan.candidate} with {plan.live}", **GATE)
-async def changes(plan: Plan, stage: StageConfig, question: str) -> str:  # noqa: ARG001  # they are in the cache's key
+@task(task_run_name="compare {rollout.candidate} with {rollout.live}", **GATE)
+async def changes(rollout: Rollout, stage: StageConfig, question: str) -> str:  # noqa: ARG001  # they are in the cache's key
     """What the candidate changes, as a table in markdown, and a warning if it will have few instances.
 
     It is kept as it was when the question was asked: an autoscaler must not make another question of it.
     """
-    state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
-    live, candidate = state.deployments[plan.live], plan.own_candidate(state)
+    state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
+    live, candidate = state.deployments[rollout.live], rollout.own_candidate(state)
     rows = [
-        {"": name, f"live ({plan.live})": before, f"candidate ({plan.candidate})": after,
+        {"": name, f"live ({rollout.live})": before, f"candidate ({rollout.candidate})": after,
          "changed": "yes" if before != after else ""}
         for name, before, after in (
             ("model", live.model, candidate.model),
             ("code", brief(live.code), brief(candidate.code)),
             ("environment", brief(live.environment), brief(candidate.environment)),
             ("instances", str(live.instance_count), str(candidate.instance_count)),
-            ("revision", live.tags.get("saferollout.revision", "—"), plan.revision),
+            ("revision", live.tags.get("saferollout.revision", "—"), rollout.revision),
         )
     ]  # fmt: skip
-    kept = " · ".join(f"{name} {value}" for name, value in plan.project.inputs.items())
-    warning = plan.few_instances(candidate.instance_count, live.instance_count)
+    kept = " · ".join(f"{name} {value}" for name, value in rollout.project.inputs.items())
+    warning = rollout.few_instances(candidate.instance_count, live.instance_count)
     warned = f"\n**⚠️ {warning}**\n" if warning else ""
     return f"{markdown_table(rows)}\nThe same for every gate of this run: {kept}\n{warned}"

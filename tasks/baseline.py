@@ -9,7 +9,7 @@ from prefect.exceptions import ObjectNotFound
 from saferollout.config.project import Project
 from saferollout.rollout import begin
 from saferollout.rollout.record import Owner, Record
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.policy import STEP
 from tasks.support.this_run import mark, run_id
@@ -18,10 +18,10 @@ NAME = "baseline"
 
 
 @task(task_run_name=NAME, **STEP)
-async def take_baseline(project: Project) -> Plan | None:
+async def take_baseline(project: Project) -> Rollout | None:
     """Begin the rollout, or resume what this one left; None if it is live already, Refused if the endpoint is taken."""
     workspace = project.config.workspace
-    state = await in_workspace(workspace, lambda azure: azure.existing(project.endpoint))
+    state = await in_workspace(workspace, lambda azure: azure.get_endpoint(project.endpoint))
     record = Record.from_tags(state.tags)
     owner = Owner.here(str(run_id()), in_process=not runtime.deployment.id)
     gone = record.owner if record and await _is_gone(record.owner, owner) else None

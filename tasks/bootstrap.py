@@ -27,7 +27,7 @@ async def create_first(project: Project) -> None:
 async def give_all_traffic(project: Project) -> None:
     """Smoke-test the first deployment, then let the users in; GateFailed if it does not answer as it should."""
     workspace = project.config.workspace
-    if (await in_workspace(workspace, lambda azure: azure.existing(project.endpoint))).traffic:
+    if (await in_workspace(workspace, lambda azure: azure.get_endpoint(project.endpoint))).traffic:
         return
     slot = project.config.slots[0]
     requests = recorded_requests.sample(project.requests(), project.config.smoke_test.sample)

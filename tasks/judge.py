@@ -4,16 +4,16 @@ from prefect import task
 
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.evidence import Evidence
-from saferollout.rollout.rollout import Plan
-from tasks.judging import judged
+from saferollout.rollout.rollout import Rollout
+from tasks.judging import judge_gate
 from tasks.support.policy import GATE
 
 
-@task(task_run_name="judge {plan.candidate} at {stage.traffic}%", **GATE)
-async def judge(plan: Plan, stage: StageConfig, earlier: Evidence | None) -> Evidence:
+@task(task_run_name="judge {rollout.candidate} at {stage.traffic}%", **GATE)
+async def judge(rollout: Rollout, stage: StageConfig, earlier: Evidence | None) -> Evidence:
     """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed.
 
     A rollout that another run brought further is judged here once more, at the share that its candidate has by now:
     that a stage is past stands in a tag, which anybody may have written.
     """
-    return await judged(plan, stage.judge, f"judge at {stage.traffic}%", f"judge-{stage.traffic}", earlier)
+    return await judge_gate(rollout, stage.judge, f"judge at {stage.traffic}%", f"judge-{stage.traffic}", earlier)

@@ -7,22 +7,22 @@ from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from saferollout.config.judge import JudgeConfig, WhenUndecided
 from saferollout.domain.errors import GateFailed
 from saferollout.domain.evidence import Evidence
-from saferollout.gates.judging import watch
-from saferollout.gates.sources.catalogue import chosen
+from saferollout.gates.judging import run_judge
+from saferollout.gates.sources.catalogue import make_sources
 from saferollout.judge import Verdict
-from saferollout.report.pictures import illustrated, markdown
-from saferollout.rollout.rollout import Plan
+from saferollout.report.pictures import markdown, with_plots
+from saferollout.rollout.rollout import Rollout
 from tasks.rollback import put_users_back
 from tasks.support.access import in_workspace, scorer_of
-from tasks.support.artifacts import show
+from tasks.support.artifacts import publish
 from tasks.support.progress import Progress
 from tasks.support.this_run import ThisRun
 
 DRAW_S = 60.0
 
 
-async def judged(
-    plan: Plan, config: JudgeConfig, gate: str, key: str, earlier: Evidence | None, *,
+async def judge_gate(
+    rollout: Rollout, config: JudgeConfig, gate: str, key: str, earlier: Evidence | None, *,
     mirrored: bool = False, harm_only: bool = False,
 ) -> Evidence:  # fmt: skip
     """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed.
@@ -30,25 +30,25 @@ async def judged(
     The users are back on the live deployment before anything is told of it. With ``harm_only`` nothing is told but
     harm. Raises Stopped when the run is not to go on.
     """
-    state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
-    requests = await asyncio.to_thread(plan.project.requests)
-    sources = chosen(
-        config, state, requests, lambda: scorer_of(plan, plan.endpoint),
-        candidate=plan.candidate, live=plan.live, mirrored=mirrored, answer_schema=plan.project.answer_schema,
+    state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
+    requests = await asyncio.to_thread(rollout.project.requests)
+    sources = make_sources(
+        config, state, requests, lambda: scorer_of(rollout, rollout.endpoint),
+        candidate=rollout.candidate, live=rollout.live, mirrored=mirrored, answer_schema=rollout.project.answer_schema,
     )  # fmt: skip
-    async with Progress(f"{plan.endpoint}-{gate}") as progress:
-        watching = watch(sources, config, gate, earlier=earlier, report=progress.report)
-        evidence = await ThisRun(plan.project.config.orchestrator_grace_s).unless_stopped(watching)
+    async with Progress(f"{rollout.endpoint}-{gate}") as progress:
+        watching = run_judge(sources, config, gate, earlier=earlier, report=progress.report)
+        evidence = await ThisRun(rollout.project.config.orchestrator_grace_s).unless_stopped(watching)
     undecided_fails = config.when_undecided is not WhenUndecided.ASK
     failed = evidence.verdict == Verdict.HARMFUL or (evidence.verdict == Verdict.UNDECIDED and undecided_fails)
-    if failed and not await put_users_back(plan):
+    if failed and not await put_users_back(rollout):
         raise GateFailed(evidence.summary, evidence)  # the rollback insists, and nothing is to keep it
     if harm_only and not failed:
         return evidence
-    (drawn,) = await show(asyncio.to_thread(illustrated, evidence), limit_s=DRAW_S)
+    (drawn,) = await publish(asyncio.to_thread(with_plots, evidence), limit_s=DRAW_S)
     evidence = drawn or evidence
-    key = f"{plan.endpoint.lower()}-{key}"
-    await show(
+    key = f"{rollout.endpoint.lower()}-{key}"
+    await publish(
         progress.show(1.0, evidence.summary),
         acreate_table_artifact(table=evidence.table(), key=key, description=evidence.summary),
         acreate_markdown_artifact(markdown=markdown(evidence), key=f"{key}-plots", description=evidence.summary),

@@ -5,26 +5,26 @@ from prefect import task
 from saferollout.config.rollout import ShadowConfig
 from saferollout.domain.evidence import Evidence
 from saferollout.rollout import mirror as mirroring
-from saferollout.rollout.rollout import Plan
-from tasks.judging import judged
+from saferollout.rollout.rollout import Rollout
+from tasks.judging import judge_gate
 from tasks.support.access import in_workspace
 from tasks.support.policy import GATE
 
 
-@task(task_run_name="mirror {shadow.mirror}% to {plan.candidate}", **GATE)
-async def mirror(plan: Plan, shadow: ShadowConfig, earlier: Evidence) -> Evidence:
+@task(task_run_name="mirror {shadow.mirror}% to {rollout.candidate}", **GATE)
+async def mirror(rollout: Rollout, shadow: ShadowConfig, earlier: Evidence) -> Evidence:
     """Judge the candidate in the shadow of the live deployment, and stop mirroring.
 
     Returns healthy or undecided evidence. Raises GateFailed as soon as harm is shown, or if undecided means failed; the
     rollback stops mirroring then, with its very first change.
     """
     gate = f"shadow at {shadow.mirror}%"
-    if plan.stage:
+    if rollout.share:
         return earlier.model_copy(
             update={"gate": gate, "verdict": "passed", "summary": "judged before users were on the candidate",
                     "checks": [], "pictures": []}
         )  # fmt: skip
-    await in_workspace(plan, lambda azure: mirroring.mirror_traffic(azure, plan, shadow.mirror))
-    evidence = await judged(plan, shadow.judge, gate, "shadow", earlier, mirrored=True)
-    await in_workspace(plan, lambda azure: mirroring.mirror_traffic(azure, plan, 0))
+    await in_workspace(rollout, lambda azure: mirroring.mirror_traffic(azure, rollout, shadow.mirror))
+    evidence = await judge_gate(rollout, shadow.judge, gate, "shadow", earlier, mirrored=True)
+    await in_workspace(rollout, lambda azure: mirroring.mirror_traffic(azure, rollout, 0))
     return evidence

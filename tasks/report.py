@@ -19,37 +19,37 @@ from saferollout.report.outcome import Outcome, StepRun, once
 from saferollout.report.pictures import gallery
 from saferollout.rollout import retire
 from saferollout.rollout.record import now
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
-from tasks.support.artifacts import show
+from tasks.support.artifacts import publish
 from tasks.support.policy import STEP
 from tasks.support.this_run import run_id
 
 
 @task(task_run_name="report", **STEP)
 async def report(
-    plan: Plan,
+    rollout: Rollout,
     outcome: Literal["promoted", "rolled_back"],
     reason: str,
     decisions: Sequence[Decision],
     verdicts: Sequence[Evidence],
 ) -> Outcome:
     """Read the endpoint and the steps back, write the report and return it."""
-    state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
+    state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
     async with get_client() as client:
-        steps, durations = await show(_steps(client, run_id()), _durations(client, run_id()))
+        steps, durations = await publish(_steps(client, run_id()), _durations(client, run_id()))
     duration_s, waiting_s = durations or (0.0, 0.0)
-    candidate = state.deployments.get(plan.candidate)
+    candidate = state.deployments.get(rollout.candidate)
     result = Outcome(
         outcome=outcome,
         reason=reason,
-        endpoint=plan.endpoint,
-        rollout=plan.rollout,
+        endpoint=rollout.endpoint,
+        rollout=rollout.id,
         live=max(state.traffic, key=lambda name: state.traffic[name], default=""),
-        candidate=plan.candidate,
-        model=candidate.model if candidate else plan.project.model,
-        environment=candidate.environment if candidate else plan.project.assets.get("environment", ""),
-        inputs=plan.project.inputs,
+        candidate=rollout.candidate,
+        model=candidate.model if candidate else rollout.project.model,
+        environment=candidate.environment if candidate else rollout.project.assets.get("environment", ""),
+        inputs=rollout.project.inputs,
         traffic=state.traffic,
         instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
         decisions=list(decisions),
@@ -58,10 +58,10 @@ async def report(
         duration_s=duration_s,
         waiting_s=waiting_s,
     )
-    await show(
+    await publish(
         acreate_markdown_artifact(
             markdown=f"{result.report}\n\n{gallery(verdicts)}",
-            key=f"{plan.endpoint.lower()}-report",
+            key=f"{rollout.endpoint.lower()}-report",
             description=result.reason,
         )
     )
@@ -73,7 +73,7 @@ async def already_live(project: Project) -> Outcome:
     """Say that the live deployment is this very revision, and finish a retirement that was due and cut short."""
     workspace = project.config.workspace
     await in_workspace(workspace, lambda azure: retire.retire_due(azure, project.endpoint))
-    state = await in_workspace(workspace, lambda azure: azure.existing(project.endpoint))
+    state = await in_workspace(workspace, lambda azure: azure.get_endpoint(project.endpoint))
     (live,) = state.traffic
     return Outcome(
         outcome="promoted",

@@ -4,16 +4,16 @@ from prefect import task
 
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.rollout import retire
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.policy import STEP
 
 
-@task(task_run_name="retire {plan.live}", **STEP)
-async def retire_old(plan: Plan) -> None:
+@task(task_run_name="retire {rollout.live}", **STEP)
+async def retire_old(rollout: Rollout) -> None:
     """End the rollout: the old deployment goes now, or stays at 0% for its keep window."""
-    keep_s = plan.project.config.retire.keep_s
-    await in_workspace(plan, lambda azure: retire.end(azure, plan, keep_s))
+    keep_s = rollout.project.config.retire.keep_s
+    await in_workspace(rollout, lambda azure: retire.end(azure, rollout, keep_s))
 
 
 @task(task_run_name="list the endpoints", **STEP)

@@ -5,40 +5,40 @@ from prefect.logging import get_run_logger
 
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import Lost, SaferolloutError
+from saferollout.rollout import rollback
 from saferollout.rollout.record import Record
-from saferollout.rollout.rollback import put_traffic_back, restore, restore_own
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
-from tasks.support.policy import UNDO
+from tasks.support.policy import WAY_BACK
 
 
-@task(task_run_name="roll {endpoint} back", **UNDO)
+@task(task_run_name="roll {endpoint} back", **WAY_BACK)
 async def roll_back(workspace: WorkspaceConfig, endpoint: str, force: bool = False) -> Record:
-    """Undo the endpoint's rollout; see :func:`saferollout.rollout.rollback.restore`."""
-    return await in_workspace(workspace, lambda azure: restore(azure, endpoint, force=force))
+    """Roll back the endpoint's rollout; see `saferollout.rollout.rollback.roll_back`."""
+    return await in_workspace(workspace, lambda azure: rollback.roll_back(azure, endpoint, force=force))
 
 
 async def roll_back_own(workspace: WorkspaceConfig, endpoint: str, flow_run: str) -> Record | None:
-    """Undo what a flow run began on the endpoint; None if there is nothing of it, or nothing left.
+    """Roll back what a flow run began on the endpoint; None if there is nothing of it, or nothing left.
 
     No task: the way back must not depend on Prefect.
     """
     return await in_workspace(
-        workspace, lambda azure: restore_own(azure, endpoint, lambda owner: owner.flow_run == flow_run)
+        workspace, lambda azure: rollback.roll_back_own(azure, endpoint, lambda owner: owner.flow_run == flow_run)
     )
 
 
-async def put_users_back(plan: Plan) -> bool:
+async def put_users_back(rollout: Rollout) -> bool:
     """Give the users the live deployment back at once, and say whether that worked; the rollback does all the rest."""
     try:
-        is_back = await in_workspace(plan, lambda azure: put_traffic_back(azure, plan))
+        is_back = await in_workspace(rollout, lambda azure: rollback.put_traffic_back(azure, rollout))
     except Lost:
         raise
     except SaferolloutError as error:
         get_run_logger().warning("the traffic is not back yet: %s", error)
         return False
     if is_back:
-        get_run_logger().warning("%s has all traffic of %s again", plan.live, plan.endpoint)
+        get_run_logger().warning("%s has all traffic of %s again", rollout.live, rollout.endpoint)
     else:
-        get_run_logger().warning("%s has fewer instances than before: it gets those first, then all traffic", plan.live)
+        get_run_logger().warning("%s has fewer instances than before and gets those first", rollout.live)
     return is_back

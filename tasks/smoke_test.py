@@ -9,35 +9,35 @@ from saferollout.config import recorded_requests
 from saferollout.domain.errors import GateFailed
 from saferollout.domain.evidence import Evidence
 from saferollout.gates import smoke_test as smoke
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 from tasks.support.access import scorer_of
-from tasks.support.artifacts import show
+from tasks.support.artifacts import publish
 from tasks.support.policy import GATE
 
 
-@task(task_run_name="smoke test {plan.candidate}", **GATE)
-async def smoke_test(plan: Plan) -> Evidence:
+@task(task_run_name="smoke test {rollout.candidate}", **GATE)
+async def smoke_test(rollout: Rollout) -> Evidence:
     """Return the evidence; GateFailed if an answer is not as it should be."""
-    evidence = await run_smoke_test(plan)
-    await show(
+    evidence = await run_smoke_test(rollout)
+    await publish(
         acreate_table_artifact(
-            table=evidence.table(), key=f"{plan.endpoint.lower()}-smoke-test", description=evidence.summary
+            table=evidence.table(), key=f"{rollout.endpoint.lower()}-smoke-test", description=evidence.summary
         )
     )
     return passed(evidence)
 
 
-async def run_smoke_test(plan: Plan) -> Evidence:
+async def run_smoke_test(rollout: Rollout) -> Evidence:
     """Send the recorded requests, and return what came back."""
-    project = plan.project
+    project = rollout.project
     requests = await asyncio.to_thread(project.requests)
-    async with await scorer_of(plan, plan.endpoint) as scorer:
+    async with await scorer_of(rollout, rollout.endpoint) as scorer:
         return await smoke.run(
             scorer,
             recorded_requests.sample(requests, project.config.smoke_test.sample),
             project.config.smoke_test,
-            candidate=plan.candidate,
-            live=plan.live,
+            candidate=rollout.candidate,
+            live=rollout.live,
             answer_schema=project.answer_schema,
         )
 

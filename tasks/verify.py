@@ -3,12 +3,12 @@
 from prefect import task
 
 from saferollout.rollout import verify
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.policy import STEP
 
 
-@task(task_run_name="verify {plan.candidate} has {plan.stage}%", **STEP)
-async def verify_traffic(plan: Plan) -> None:
+@task(task_run_name="verify {rollout.candidate} has {rollout.share}%", **STEP)
+async def verify_traffic(rollout: Rollout) -> None:
     """Check that nobody else changed the traffic or the candidate."""
-    await in_workspace(plan, lambda azure: verify.verify_traffic(azure, plan))
+    await in_workspace(rollout, lambda azure: verify.verify_traffic(azure, rollout))

@@ -30,7 +30,7 @@ CONNECT_S, READ_S = 20, 120
 """How long a connection and an answer may take: azure-core would wait five minutes, four times over, for each."""
 
 Resource = dict[str, Any]
-Answer = PipelineResponse[HttpRequest, HttpResponse]
+Response = PipelineResponse[HttpRequest, HttpResponse]
 
 
 class Arm:
@@ -79,7 +79,7 @@ class Arm:
         shown: Resource = self._answer(HttpRequest("GET", url)).http_response.json()
         return shown
 
-    def _answer(self, request: HttpRequest) -> Answer:
+    def _answer(self, request: HttpRequest) -> Response:
         answer = self._pipeline.run(request, stream=False)
         response = answer.http_response
         if response.status_code >= 300:

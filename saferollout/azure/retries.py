@@ -28,7 +28,7 @@ def _as_long_as_one_takes(state: tenacity.RetryCallState) -> bool:
     return (state.seconds_since_start or 0) >= patient.operation_timeout_s
 
 
-signs_in_anew = tenacity.retry(
+sign_in_anew = tenacity.retry(
     retry=tenacity.retry_if_exception(_refused_token),
     wait=tenacity.wait_incrementing(start=0, increment=1),
     stop=tenacity.stop_after_attempt(3),
@@ -37,7 +37,7 @@ signs_in_anew = tenacity.retry(
 )
 """Azure may refuse a token long before its time; one that is refused three times in a row will be refused again."""
 
-waits_for_others = tenacity.retry(
+wait_for_others = tenacity.retry(
     retry=tenacity.retry_if_exception_type(Busy),
     wait=tenacity.wait_random_exponential(multiplier=0.5, max=10),
     stop=_as_long_as_one_takes,

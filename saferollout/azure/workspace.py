@@ -19,7 +19,7 @@ from azure.core.polling import LROPoller
 
 from saferollout.azure.access import credential, translated
 from saferollout.azure.arm import Arm, Resource
-from saferollout.azure.retries import signs_in_anew, waits_for_others
+from saferollout.azure.retries import sign_in_anew, wait_for_others
 from saferollout.azure.yaml_files import load_deployment, load_endpoint
 from saferollout.config.assets import label_of, with_version
 from saferollout.config.rollout import WorkspaceConfig
@@ -80,24 +80,24 @@ class Workspace:
             raise _endless(operation, self.operation_timeout_s)
         poller.result()
 
-    @signs_in_anew
+    @sign_in_anew
     def observe(self, endpoint: str) -> EndpointState | None:
         """The endpoint with its deployments, or None if there is no such endpoint."""
         path = _path(endpoint)
         read = self._unless_missing(endpoint, lambda: (self._arm.get(path), self._arm.list(f"{path}/deployments")))
         return _endpoint(*read) if read else None
 
-    @signs_in_anew
+    @sign_in_anew
     def endpoints(self) -> list[str]:
         """The names of all endpoints in the workspace."""
         with self._translated("list the endpoints"):
             return sorted(endpoint.name for endpoint in self._client.online_endpoints.list())
 
-    def existing(self, endpoint: str) -> EndpointState:
+    def get_endpoint(self, endpoint: str) -> EndpointState:
         """``observe``; Missing if there is no such endpoint."""
-        return _existing(endpoint, self.observe(endpoint))
+        return _required(endpoint, self.observe(endpoint))
 
-    @signs_in_anew
+    @sign_in_anew
     def secret(self, endpoint: str, *, is_refused: bool = False) -> str:
         """What the endpoint's ``Authorization: Bearer`` header takes; never log it.
 
@@ -111,7 +111,7 @@ class Workspace:
             keys = self._client.online_endpoints.get_keys(endpoint)
             return str(getattr(keys, "primary_key", None) or getattr(keys, "access_token", ""))
 
-    @signs_in_anew
+    @sign_in_anew
     def resolve(self, assets: Mapping[str, str]) -> dict[str, str]:
         """The registered ``model`` and ``environment`` with the version that each label is on now."""
         return {kind: self._resolve(kind, asset) for kind, asset in assets.items()}
@@ -127,8 +127,8 @@ class Workspace:
             operations = client.models if kind == "model" else client.environments
             return with_version(asset, str(operations.get(label.name, label=label.label).version))
 
-    @waits_for_others
-    @signs_in_anew
+    @wait_for_others
+    @sign_in_anew
     def create_endpoint(self, path: Path) -> None:
         """Create the endpoint of an Azure ML YAML, without traffic, unless it exists."""
         wanted = load_endpoint(path)
@@ -162,8 +162,8 @@ class Workspace:
         """
         self._update_endpoint(endpoint, traffic, expected_traffic, mirror, _unless_shown(tags))
 
-    @waits_for_others
-    @signs_in_anew
+    @wait_for_others
+    @sign_in_anew
     def _update_endpoint(
         self,
         endpoint: str,
@@ -175,7 +175,7 @@ class Workspace:
         path = _path(endpoint)
 
         def read() -> Resource:
-            return _existing(endpoint, self._unless_missing(endpoint, lambda: self._arm.get(path)))
+            return _required(endpoint, self._unless_missing(endpoint, lambda: self._arm.get(path)))
 
         def settled() -> Resource | None:
             shown = read()
@@ -213,8 +213,8 @@ class Workspace:
         # longer than a late read takes, the old values mean that somebody's update has overwritten this one
         _poll(shows, f"traffic {describe(wanted)}", STALE_S, retryable=True)
 
-    @waits_for_others
-    @signs_in_anew
+    @wait_for_others
+    @sign_in_anew
     def create_deployment(
         self, path: Path, endpoint: str, name: str, *, assets: Mapping[str, str], tags: dict[str, str],
         min_instance_count: int = 1, check: Callable[[], None] = lambda: None,
@@ -226,7 +226,7 @@ class Workspace:
         read, and raises when that is not what it should be. Raises DeploymentFailed with Azure's code and the end of
         its log when it does not come up.
         """
-        there = self.existing(endpoint).deployments.get(name)
+        there = self.get_endpoint(endpoint).deployments.get(name)
         if there is None or not there.has(tags):
             check()
         wanted = load_deployment(path, name=name, endpoint=endpoint, assets=assets)
@@ -248,12 +248,12 @@ class Workspace:
                 if error.retryable or error.status == 401 or isinstance(error, Busy):
                     raise
                 problem = f"did not come up: {error}"
-                shown = self.existing(endpoint).deployments.get(name)
+                shown = self.get_endpoint(endpoint).deployments.get(name)
                 if shown is None or not shown.broken:
                     raise
         state = self._read_back(endpoint, lambda state: _is_final(state, name), f"a final state of {name}")
-        if (shown_as := state.deployments[name].provisioning_state) != "Succeeded":
-            msg = f"deployment {name} {problem or f'is {shown_as}'}{self._last_words(endpoint, name)}"
+        if (shown_state := state.deployments[name].provisioning_state) != "Succeeded":
+            msg = f"deployment {name} {problem or f'is {shown_state}'}{self._last_words(endpoint, name)}"
             raise DeploymentFailed(msg)
 
     def scale_up(self, endpoint: str, name: str, instance_count: int) -> None:
@@ -264,8 +264,8 @@ class Workspace:
         """Give a deployment this many instances if it still has ``instead_of``; any other number is somebody else's."""
         self._scale(endpoint, name, lambda shown: instance_count if shown == instead_of else shown)
 
-    @waits_for_others
-    @signs_in_anew
+    @wait_for_others
+    @sign_in_anew
     def _scale(self, endpoint: str, name: str, wanted_of: Callable[[int], int]) -> None:
         """Change the number of instances by ``wanted_of``; a change that failed before is made again."""
         state = self.settled(endpoint, name)
@@ -285,12 +285,12 @@ class Workspace:
             return _is_final(state, name) and (before == wanted or state.deployments[name].instance_count != before)
 
         state = self._read_back(endpoint, shows, f"{wanted} instances of {name}")
-        if (shown_as := state.deployments[name].provisioning_state) != "Succeeded":
-            msg = f"deployment {name} is {shown_as} after it was scaled{self._last_words(endpoint, name)}"
+        if (shown_state := state.deployments[name].provisioning_state) != "Succeeded":
+            msg = f"deployment {name} is {shown_state} after it was scaled{self._last_words(endpoint, name)}"
             raise DeploymentFailed(msg)
 
-    @waits_for_others
-    @signs_in_anew
+    @wait_for_others
+    @sign_in_anew
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """Delete a deployment unless it is gone; Refused while it has traffic."""
         state = self.settled(endpoint, name)
@@ -305,8 +305,8 @@ class Workspace:
                 )
         self._read_back(endpoint, lambda state: name not in state.deployments, f"{name} gone")
 
-    @waits_for_others
-    @signs_in_anew
+    @wait_for_others
+    @sign_in_anew
     def delete_endpoint(self, endpoint: str) -> None:
         """Delete an endpoint with all its deployments unless it is gone."""
         if self.observe(endpoint) is not None:
@@ -341,7 +341,7 @@ class Workspace:
 
     def _read_back(self, endpoint: str, shows: Callable[[EndpointState], bool], wanted: str) -> EndpointState:
         def look() -> EndpointState | None:
-            state = self.existing(endpoint)
+            state = self.get_endpoint(endpoint)
             return state if shows(state) else None
 
         return _poll(look, wanted, self.operation_timeout_s)
@@ -383,7 +383,7 @@ def _path(endpoint: str) -> str:
     return f"onlineEndpoints/{endpoint}"
 
 
-def _existing(endpoint: str, read: T | None) -> T:
+def _required(endpoint: str, read: T | None) -> T:
     if read is None:
         msg = f"endpoint {endpoint} does not exist; create it with `saferollout bootstrap`"
         raise Missing(msg)

@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 
 from saferollout.azure.access import line_of
 from saferollout.config.project import Project
-from saferollout.config.yaml_file import key_of, shown
+from saferollout.config.yaml_file import display_path, key_of
 from saferollout.domain.errors import ConfigError, Problem
 
 
@@ -49,7 +49,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise ConfigError(*_problems(path, str(error))) from None
     except (MlException, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(
-            Problem(shown(path), "", f"the Azure ML SDK does not accept it: {line_of(error)}", "correct it")
+            Problem(display_path(path), "", f"the Azure ML SDK does not accept it: {line_of(error)}", "correct it")
         ) from None
 
 
@@ -57,7 +57,7 @@ def _problems(path: Path, text: str) -> list[Problem]:
     """The SDK's complaints, which it writes as JSON by key amid much advice."""
     complaints, _ = json.JSONDecoder().raw_decode(text[text.index("{") :])
     return [
-        Problem(shown(path), key, f"the Azure ML SDK says: {' '.join(said.split()).rstrip('.:')}", "correct it")
+        Problem(display_path(path), key, f"the Azure ML SDK says: {' '.join(said.split()).rstrip('.:')}", "correct it")
         for key, said in _first_of_each(complaints, [])
     ]
 

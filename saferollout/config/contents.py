@@ -44,14 +44,14 @@ class Contents(Value):
                 content = uploads.digest(found if root.is_dir() else {"": root})
             except ValueError as error:
                 what, _, remedy = str(error).rpartition("; ")
-                problems.append(Problem(yaml_file.shown(self.path), key, what, remedy))
+                problems.append(Problem(yaml_file.display_path(self.path), key, what, remedy))
                 continue
             if key == CODE and self.script and posixpath.normpath(self.script) not in found:
                 problems.append(
                     Problem(
-                        yaml_file.shown(self.path),
+                        yaml_file.display_path(self.path),
                         SCRIPT,
-                        f"{self.script} is not uploaded with {yaml_file.shown(root)}",
+                        f"{self.script} is not uploaded with {yaml_file.display_path(root)}",
                         f"move it there, or do not exclude it in {' or '.join(uploads.IGNORE_FILES)}",
                     )
                 )  # fmt: skip
@@ -70,7 +70,7 @@ def contents(path: Path, spec: dict[str, Any], chosen: Mapping[str, str]) -> Con
     """
     found: dict[str, Path] = {}
     problems: list[Problem] = []
-    file = yaml_file.shown(path)
+    file = yaml_file.display_path(path)
 
     def note(key: str, value: object, base: Path) -> None:
         if not isinstance(value, str) or value.startswith(assets.PREFIX) or "://" in value:

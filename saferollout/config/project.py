@@ -77,7 +77,8 @@ class Project(Value):
         except ConfigError:  # a file that is gone, or that cannot be uploaded any more
             changed = True
         if changed:
-            msg = f"the files of {yaml_file.shown(self.deployment_path)} changed since the run began; start a new one"
+            file = yaml_file.display_path(self.deployment_path)
+            msg = f"the files of {file} changed since the run began; start a new one"
             raise GateFailed(msg)
 
     def requests(self) -> list[RecordedRequest]:
@@ -154,8 +155,8 @@ def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> P
     if endpoint and deployment.get("endpoint_name", endpoint) != endpoint:
         problems.append(
             Problem(
-                yaml_file.shown(deployment_path), "endpoint_name", f"is {deployment['endpoint_name']!r}",
-                f"write {endpoint!r}, the name in {yaml_file.shown(endpoint_path)}",
+                yaml_file.display_path(deployment_path), "endpoint_name", f"is {deployment['endpoint_name']!r}",
+                f"write {endpoint!r}, the name in {yaml_file.display_path(endpoint_path)}",
             )
         )  # fmt: skip
     if problems:
@@ -177,12 +178,12 @@ def endpoint_name(path: Path) -> str:
     """The endpoint's name in its YAML; ConfigError if it breaks Azure's rules."""
     name = yaml_file.read(path).get("name")
     if name is None:
-        raise ConfigError(Problem(yaml_file.shown(path), "name", "required, but not there", "add it"))
+        raise ConfigError(Problem(yaml_file.display_path(path), "name", "required, but not there", "add it"))
     try:
         return check_name("endpoint", str(name))
     except ValueError as error:
         problem, _, remedy = str(error).partition("; ")
-        raise ConfigError(Problem(yaml_file.shown(path), "name", problem, remedy)) from None
+        raise ConfigError(Problem(yaml_file.display_path(path), "name", problem, remedy)) from None
 
 
 def _truths(
@@ -191,11 +192,11 @@ def _truths(
     """A comparison with true answers needs some."""
     if not requests or any(request.answer is not None for request in requests):
         return []
-    problem = f"{yaml_file.shown(requests_path)} holds no true answer"
+    problem = f"{yaml_file.display_path(requests_path)} holds no true answer"
     judges = {f"stages[{number}]": stage.judge for number, stage in enumerate(config.stages)}
     judges |= {"shadow": config.shadow.judge} if config.shadow else {}
     return [
-        Problem(yaml_file.shown(path), f"{key}.judge.quality", problem, "add answers there, or remove it")
+        Problem(yaml_file.display_path(path), f"{key}.judge.quality", problem, "add answers there, or remove it")
         for key, judge in judges.items() if judge.quality
     ]  # fmt: skip
 
@@ -204,12 +205,12 @@ def _no_mirror(path: Path, config: RolloutConfig, endpoint_path: Path) -> list[P
     """Azure mirrors traffic on managed endpoints only."""
     if config.shadow is None or "compute" not in yaml_file.read(endpoint_path):
         return []
-    problem = f"{yaml_file.shown(endpoint_path)} is a Kubernetes endpoint, which cannot mirror traffic"
-    return [Problem(yaml_file.shown(path), "shadow", problem, "remove it")]
+    problem = f"{yaml_file.display_path(endpoint_path)} is a Kubernetes endpoint, which cannot mirror traffic"
+    return [Problem(yaml_file.display_path(path), "shadow", problem, "remove it")]
 
 
 def _answer_schema(path: Path) -> dict[str, Any]:
-    file = yaml_file.shown(path)
+    file = yaml_file.display_path(path)
     try:
         schema = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:

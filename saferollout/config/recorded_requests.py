@@ -75,7 +75,7 @@ def _read(path: Path) -> list[tuple[str, RecordedRequest]]:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(yaml_file.unreadable(path, error)) from None
-    file = yaml_file.shown(path)
+    file = yaml_file.display_path(path)
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue

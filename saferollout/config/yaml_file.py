@@ -55,19 +55,23 @@ def read(path: Path) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # it is a safe loader
     except FileNotFoundError:
-        raise ConfigError(Problem(shown(path), "", "no such file", "check the path")) from None
+        raise ConfigError(Problem(display_path(path), "", "no such file", "check the path")) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(unreadable(path, error)) from None
     except yaml.YAMLError as error:
         raise ConfigError(_syntax(path, error)) from None
     except ValueError as error:  # a date that is none
-        raise ConfigError(Problem(shown(path), "", f"holds no valid YAML: {error}", "put it in quotes")) from None
+        raise ConfigError(
+            Problem(display_path(path), "", f"holds no valid YAML: {error}", "put it in quotes")
+        ) from None
     if not isinstance(content, dict):
-        raise ConfigError(Problem(shown(path), "", "holds no mapping of keys to values", "write `key: value` lines"))
+        raise ConfigError(
+            Problem(display_path(path), "", "holds no mapping of keys to values", "write `key: value` lines")
+        )
     return content
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """The path as the user would type it: from the current folder where it lies below that, else absolute."""
     full = path.absolute()
     return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
@@ -77,14 +81,14 @@ def no_file(base: Path, key: str, full: Path) -> Problem | None:
     """The problem of a key in the file ``base`` that shall name a file; None where ``full`` is one."""
     if full.is_file():
         return None
-    problem = f"is a folder: {shown(full)}" if full.is_dir() else f"no such file: {shown(full)}"
-    return Problem(shown(base), key, problem, "correct the path (it starts at this file)")
+    problem = f"is a folder: {display_path(full)}" if full.is_dir() else f"no such file: {display_path(full)}"
+    return Problem(display_path(base), key, problem, "correct the path (it starts at this file)")
 
 
 def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Problem:
     """The problem of a file that exists and cannot be read as text."""
     reason = error.strerror if isinstance(error, OSError) else f"no UTF-8 at byte {error.start}"
-    return Problem(shown(path), "", f"cannot be read: {reason}", "give a readable UTF-8 file")
+    return Problem(display_path(path), "", f"cannot be read: {reason}", "give a readable UTF-8 file")
 
 
 def fill_in(path: Path, content: dict[str, Any]) -> dict[str, Any]:
@@ -103,7 +107,9 @@ def fill_in(path: Path, content: dict[str, Any]) -> dict[str, Any]:
     def variable(name: str, key: str) -> str:
         if not (value := os.environ.get(name)):
             problems.append(
-                Problem(shown(path), key, f"environment variable {name} is not set", "export it or write the value")
+                Problem(
+                    display_path(path), key, f"environment variable {name} is not set", "export it or write the value"
+                )
             )
         return value or ""
 
@@ -148,7 +154,7 @@ def _problem(path: Path, detail: dict[str, Any]) -> Problem:
         remedy = _REMEDIES[kind].format(**limits)
     else:
         remedy = detail["msg"][0].lower() + detail["msg"][1:]
-    return Problem(shown(path), key, problem, remedy)
+    return Problem(display_path(path), key, problem, remedy)
 
 
 def _short(value: object) -> str:
@@ -161,4 +167,4 @@ def _syntax(path: Path, error: yaml.YAMLError) -> Problem:
     where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
     what = getattr(error, "problem", None) or getattr(error, "reason", None) or "not readable"
     remedy = "remove one of the two" if TWICE in what else "correct the indentation, quotes or brackets there"
-    return Problem(shown(path), where, f"YAML syntax error: {what}", remedy)
+    return Problem(display_path(path), where, f"YAML syntax error: {what}", remedy)

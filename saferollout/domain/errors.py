@@ -4,7 +4,7 @@ SaferolloutError
 ├── ConfigError        2  the input is wrong; nothing was called
 ├── Refused            1  the endpoint is not ours to change now; nothing was changed
 │   ├── Missing           there is no such endpoint
-│   └── Lost              not any more: the rollout was undone or replaced meanwhile
+│   └── Lost              not any more: the rollout was rolled back or replaced meanwhile
 ├── GateFailed         1  a gate said no; the rollout goes back to the baseline
 │   ├── Rejected          a person said no, or nobody answered in time
 │   ├── Drifted           somebody else changed the traffic meanwhile

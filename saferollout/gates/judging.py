@@ -29,7 +29,7 @@ def settings_of(config: JudgeConfig, cut_points_ms: Sequence[float] = ()) -> Set
     )
 
 
-async def watch(
+async def run_judge(
     sources: Sequence[Source],
     config: JudgeConfig,
     gate: str,

@@ -19,7 +19,7 @@ OWN_REQUESTS = "saferollout-"
 TIMEOUT_S = 185.0  # Azure cuts a request off after 180 s at the latest
 
 
-class Answer(Value):
+class Response(Value):
     """What came back for one request."""
 
     status: int
@@ -70,7 +70,7 @@ class Scorer:
     ) -> None:
         await self._client.__aexit__(kind, error, trace)
 
-    async def score(self, request: Any, *, deployment: str | None = None) -> Answer:
+    async def score(self, request: Any, *, deployment: str | None = None) -> Response:
         """Send one JSON request; never raises for what the endpoint or the network does."""
         secret = self._secret
         answer = await self._score(request, deployment, secret)
@@ -91,7 +91,7 @@ class Scorer:
                 self._renew = None
             return self._secret
 
-    async def _score(self, request: Any, deployment: str | None, secret: str) -> Answer:
+    async def _score(self, request: Any, deployment: str | None, secret: str) -> Response:
         begun = time.perf_counter()
         mark = f"{OWN_REQUESTS}{uuid.uuid4().hex[:24]}"  # 40 characters are allowed
         pinned = {PIN: deployment, "x-ms-client-request-id": mark} if deployment else {}
@@ -99,12 +99,12 @@ class Scorer:
         try:
             response = await self._client.post(self._uri, json=request, headers=headers)
         except httpx.HTTPError as error:
-            return Answer(status=0, latency_ms=_ms_since(begun), error=f"{type(error).__name__}: {error}".strip(": "))
+            return Response(status=0, latency_ms=_ms_since(begun), error=f"{type(error).__name__}: {error}".strip(": "))
         try:
             body = read_json_text(response.json())
         except ValueError:
             body = response.text
-        return Answer(
+        return Response(
             status=response.status_code,
             latency_ms=_ms_since(begun),
             body=body,

@@ -13,7 +13,7 @@ from saferollout.config.rollout import SmokeTestConfig
 from saferollout.domain.evidence import Check, Evidence
 from saferollout.domain.json_text import comparable
 from saferollout.gates.answer_shape import AnswerCheck
-from saferollout.gates.scoring import Answer, Scorer
+from saferollout.gates.scoring import Response, Scorer
 from saferollout.judge import cut_points_ms
 from saferollout.judge.disagreement import is_number, same
 
@@ -22,8 +22,8 @@ class _Pair(NamedTuple):
     """A recorded request with both deployments' answers."""
 
     request: RecordedRequest
-    candidate: Answer
-    live: Answer
+    candidate: Response
+    live: Response
 
 
 async def run(
@@ -109,7 +109,7 @@ def _expected(pairs: Sequence[_Pair], config: SmokeTestConfig, *, is_first: bool
     if not known:
         return []
 
-    def misses(answer_of: Callable[[_Pair], Answer]) -> list[float]:
+    def misses(answer_of: Callable[[_Pair], Response]) -> list[float]:
         """How far those answers are from the expected ones that miss them."""
         answers = [(answer_of(pair), pair.request.answer) for pair in known]
         apart = [_apart(answer, truth, config) for answer, truth in answers if answer.ok]
@@ -169,7 +169,7 @@ def _side_by_side(pairs: Sequence[_Pair], config: SmokeTestConfig) -> list[Check
     return checks
 
 
-def _apart(answer: Answer, other: Any, config: SmokeTestConfig) -> float:
+def _apart(answer: Response, other: Any, config: SmokeTestConfig) -> float:
     return distance(comparable(answer.body, config.ignore), comparable(other, config.ignore))
 
 

@@ -9,7 +9,7 @@ from saferollout.domain.evidence import Evidence, Picture
 from saferollout.judge import Judge
 
 
-def illustrated(evidence: Evidence) -> Evidence:
+def with_plots(evidence: Evidence) -> Evidence:
     """The evidence with pictures of how the judge came to it; as it is where no judge did."""
     if not evidence.state:
         return evidence

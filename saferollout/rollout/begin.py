@@ -8,15 +8,15 @@ from saferollout.domain.endpoint import Baseline, EndpointState, describe
 from saferollout.domain.errors import Lost, Refused
 from saferollout.rollout import retire
 from saferollout.rollout.record import MAX_TAGS, Owner, Phase, Record, now, without_record
-from saferollout.rollout.rollback import restore
-from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Plan
+from saferollout.rollout.rollback import roll_back
+from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Rollout
 
 RECORD_TAGS = 16  # what a record takes of Azure's 50 tags, at most, with the approvals of a few stages
 
 
 def begin(
     workspace: Workspace, project: Project, owner: Owner, *, gone: Owner | None, begun_before: bool
-) -> Plan | None:
+) -> Rollout | None:
     """Write the record of a new rollout, or take over what this very rollout left unfinished.
 
     None when the live deployment is this very revision already: then there is nothing to do.
@@ -25,17 +25,17 @@ def begin(
     it was suspended, so that an answer cannot start anything new. Raises Refused when the endpoint is not in a state
     to be rolled out, or when somebody else's rollout is unfinished.
     """
-    state = workspace.existing(project.endpoint)
+    state = workspace.get_endpoint(project.endpoint)
     record = Record.from_tags(state.tags)
     if begun_before and not (record and record.phase is Phase.ROLLING and record.owner.flow_run == owner.flow_run):
-        msg = f"this rollout of {project.endpoint} was undone or replaced while it waited"
+        msg = f"this rollout of {project.endpoint} was rolled back or replaced while it waited"
         raise Lost(msg)
     if record and record.unfinished:
         _check_ours(record, project, owner, gone)
         return _resume(workspace, project, record, owner)
     if record and record.phase is Phase.RETIRING:
         retire.retire_due(workspace, project.endpoint)
-        state = workspace.existing(project.endpoint)
+        state = workspace.get_endpoint(project.endpoint)
     baseline = _baseline(state)
     if state.deployments[baseline.live].tags.get(TAG_REVISION) == project.revision:
         return None
@@ -57,7 +57,7 @@ def begin(
         msg = f"endpoint {state.name} has {len(others)} tags; the rollout needs {RECORD_TAGS} of Azure's {MAX_TAGS}"
         raise Refused(msg)
     _claim(workspace, project.endpoint, record, instead_of=None)
-    return Plan.of(project, record)
+    return Rollout.of(project, record)
 
 
 def _check_ours(record: Record, project: Project, owner: Owner, gone: Owner | None) -> None:
@@ -65,23 +65,24 @@ def _check_ours(record: Record, project: Project, owner: Owner, gone: Owner | No
         return
     msg = (
         f"rollout {record.rollout} of {project.endpoint} is unfinished: begun by {record.owner.name} "
-        f"at {record.since:%Y-%m-%d %H:%M:%S %Z}, candidate {record.candidate} at {record.stage}% "
-        f"(flow run {record.owner.flow_run}); let it end, or undo it with `saferollout rollback {project.endpoint}`"
+        f"at {record.since:%Y-%m-%d %H:%M:%S %Z}, candidate {record.candidate} at {record.share}% "
+        f"(flow run {record.owner.flow_run}); let it end, or roll it back with "
+        f"`saferollout rollback {project.endpoint}`"
     )
     raise Refused(msg)
 
 
-def _resume(workspace: Workspace, project: Project, record: Record, owner: Owner) -> Plan:
-    """Take a rollout over; one that was being undone, or is of other files by now, is undone and Refused."""
-    if record.phase is Phase.UNDOING or record.revision != project.revision:
-        restore(workspace, project.endpoint)
-        why = "was being undone" if record.phase is Phase.UNDOING else "was of other files than there are now"
+def _resume(workspace: Workspace, project: Project, record: Record, owner: Owner) -> Rollout:
+    """Take a rollout over; one that was being rolled back, or is of other files by now, is rolled back and Refused."""
+    if record.phase is Phase.ROLLING_BACK or record.revision != project.revision:
+        roll_back(workspace, project.endpoint)
+        why = "was being rolled back" if record.phase is Phase.ROLLING_BACK else "was of other files than there are now"
         msg = f"rollout {record.rollout} of {project.endpoint} {why}; it is rolled back, and a new one may begin"
         raise Refused(msg)
     if record.owner != owner:
         record, before = record.model_copy(update={"owner": owner}), record
         _claim(workspace, project.endpoint, record, instead_of=before)
-    return Plan.of(project, record)
+    return Rollout.of(project, record)
 
 
 def _claim(workspace: Workspace, endpoint: str, record: Record, *, instead_of: Record | None) -> None:

@@ -12,7 +12,7 @@ def create_first(azure: Workspace, project: Project) -> None:
     One that an earlier bootstrap could not bring up is made anew. Raises Refused when the slot holds one that no
     bootstrap made: it may be somebody's.
     """
-    state = azure.existing(project.endpoint)
+    state = azure.get_endpoint(project.endpoint)
     if state.traffic:
         return
     slot = project.config.slots[0]

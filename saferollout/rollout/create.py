@@ -1,10 +1,10 @@
 """Create: bring the candidate up, without traffic."""
 
 from saferollout.azure.workspace import Workspace
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 
 
-def create_candidate(azure: Workspace, plan: Plan) -> None:
+def create_candidate(azure: Workspace, rollout: Rollout) -> None:
     """Create the candidate unless it is there.
 
     It gets no fewer instances than the live deployment had, since it shall take over, unless the config says so.
@@ -14,13 +14,13 @@ def create_candidate(azure: Workspace, plan: Plan) -> None:
         GateFailed: Its files changed since the rollout began: what is deployed must be what was planned.
         Lost: The rollout is somebody else's by now.
     """
-    plan.own_record(azure.existing(plan.endpoint).tags)
+    rollout.own_record(azure.get_endpoint(rollout.endpoint).tags)
     azure.create_deployment(
-        plan.project.deployment_path,
-        plan.endpoint,
-        plan.candidate,
-        min_instance_count=plan.candidate_instance_count(100, plan.baseline.instance_count),
-        assets=plan.project.assets,
-        tags=plan.candidate_tags,
-        check=plan.project.check_unchanged,
+        rollout.project.deployment_path,
+        rollout.endpoint,
+        rollout.candidate,
+        min_instance_count=rollout.candidate_instance_count(100, rollout.baseline.instance_count),
+        assets=rollout.project.assets,
+        tags=rollout.candidate_tags,
+        check=rollout.project.check_unchanged,
     )

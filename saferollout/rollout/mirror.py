@@ -3,17 +3,17 @@
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.endpoint import describe
 from saferollout.domain.errors import Refused
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 
 
-def mirror_traffic(azure: Workspace, plan: Plan, share: int) -> None:
+def mirror_traffic(azure: Workspace, rollout: Rollout, share: int) -> None:
     """Mirror `share` percent of the users' requests to the candidate; 0 ends it.
 
     What is mirrored for somebody else is never touched: Refused. Raises Lost if the rollout is somebody else's by now.
     """
-    state = azure.existing(plan.endpoint)
-    plan.own_record(state.tags)
-    if others := state.mirror_without(plan.candidate):
+    state = azure.get_endpoint(rollout.endpoint)
+    rollout.own_record(state.tags)
+    if others := state.mirror_without(rollout.candidate):
         msg = f"the endpoint mirrors {describe(others)}, and can mirror to one deployment only; stop that first"
         raise Refused(msg)
-    azure.update_endpoint(plan.endpoint, mirror={plan.candidate: share} if share else {}, tags=plan.advanced)
+    azure.update_endpoint(rollout.endpoint, mirror={rollout.candidate: share} if share else {}, tags=rollout.advanced)

@@ -1,4 +1,4 @@
-"""The record: what a later process needs to finish or undo a rollout, in the endpoint's tags.
+"""The record: what a later process needs to finish or roll back a rollout, in the endpoint's tags.
 
 Azure allows 50 tags of 256 characters; the record takes a dozen short ones and leaves all others alone.
 """
@@ -26,12 +26,16 @@ MAX_TAG_LENGTH = 256
 
 
 class Phase(StrEnum):
-    """How far a rollout is: under way, being undone, or done with the old deployment kept or being deleted."""
+    """How far a rollout is: under way, being rolled back, or done with the old deployment kept or being deleted."""
 
     ROLLING = "rolling"
-    UNDOING = "undoing"
+    ROLLING_BACK = "rolling-back"
     KEEPING = "keeping"
     RETIRING = "retiring"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Phase | None":
+        return cls.ROLLING_BACK if value == "undoing" else None  # in the tags of an earlier version
 
 
 class Owner(Value):
@@ -87,7 +91,7 @@ class Record(Value):
     environment: str = ""
     """The registered environment that it runs in, with its version; empty for a local one."""
     baseline: Baseline
-    stage: int = 0
+    share: int = 0
     """The candidate's traffic that has been reached."""
     approvals: dict[int, Decision] = Field(default={})
     """Who let the candidate have which traffic, when and why."""
@@ -99,12 +103,12 @@ class Record(Value):
 
     @property
     def unfinished(self) -> bool:
-        """Whether a rollout is under way or being undone."""
-        return self.phase in (Phase.ROLLING, Phase.UNDOING)
+        """Whether a rollout is under way or being rolled back."""
+        return self.phase in (Phase.ROLLING, Phase.ROLLING_BACK)
 
     def traffic(self) -> dict[str, int]:
         """The traffic that the rollout has set last."""
-        shares = {self.baseline.live: 100 - self.stage, self.candidate: self.stage}
+        shares = {self.baseline.live: 100 - self.share, self.candidate: self.share}
         return {name: share for name, share in shares.items() if share}
 
     def to_tags(self) -> dict[str, str]:
@@ -123,7 +127,7 @@ class Record(Value):
             "live": self.baseline.live,
             "live-instances": str(self.baseline.instance_count),
             "raised-to": str(self.raised_to or ""),
-            "stage": str(self.stage),
+            "stage": str(self.share),
             "keep-until": self.keep_until.isoformat(timespec="seconds") if self.keep_until else "",
             "on-rollback": self.left_candidate.value,
         } | {f"approval-{stage}": fitted(decision).model_dump_json() for stage, decision in self.approvals.items()}
@@ -156,7 +160,7 @@ class Record(Value):
                 model=own.get("model", ""),
                 environment=own.get("environment", ""),
                 baseline=Baseline(live=own["live"], instance_count=int(own["live-instances"])),
-                stage=int(own["stage"]),
+                share=int(own["stage"]),
                 approvals={int(name.removeprefix("approval-")): Decision.model_validate_json(value)
                            for name, value in own.items() if name.startswith("approval-")},
                 left_candidate=LeftCandidate(own["on-rollback"]),

@@ -5,34 +5,34 @@ from datetime import datetime, timedelta
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import Refused
 from saferollout.rollout.record import Phase, Record, now, without_record
-from saferollout.rollout.rollback import insisting
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollback import insist
+from saferollout.rollout.rollout import Rollout
 
 
-def end(workspace: Workspace, plan: Plan, keep_s: float) -> None:
+def end(workspace: Workspace, rollout: Rollout, keep_s: float) -> None:
     """Put the end of the rollout on record, and delete the old deployment if it is not to be kept.
 
     The record comes first, and insists: whoever is killed in between has not left a rollout that can neither be
-    finished nor undone. Raises Lost if the rollout is somebody else's by now.
+    finished nor rolled back. Raises Lost if the rollout is somebody else's by now.
     """
-    state = workspace.existing(plan.endpoint)
+    state = workspace.get_endpoint(rollout.endpoint)
     record = Record.from_tags(state.tags)
-    if record is None and plan.live not in state.deployments:
+    if record is None and rollout.live not in state.deployments:
         return  # an earlier try got that far
     until = now() + timedelta(seconds=keep_s)
-    if record is None or record.rollout != plan.rollout or record.unfinished:
-        insisting(_put_on_record)(workspace, plan, until)
-    retire_due(workspace, plan.endpoint)
+    if record is None or record.rollout != rollout.id or record.unfinished:
+        insist(_put_on_record)(workspace, rollout, until)
+    retire_due(workspace, rollout.endpoint)
 
 
-def _put_on_record(workspace: Workspace, plan: Plan, until: datetime) -> None:
+def _put_on_record(workspace: Workspace, rollout: Rollout, until: datetime) -> None:
     def ended(tags: dict[str, str]) -> dict[str, str]:
         there = Record.from_tags(tags)
-        if there and there.rollout == plan.rollout and there.phase is Phase.KEEPING:
+        if there and there.rollout == rollout.id and there.phase is Phase.KEEPING:
             return tags  # an earlier try got that far without hearing of it
-        return plan.advanced(tags, phase=Phase.KEEPING, keep_until=until)
+        return rollout.advanced(tags, phase=Phase.KEEPING, keep_until=until)
 
-    workspace.update_endpoint(plan.endpoint, tags=ended)
+    workspace.update_endpoint(rollout.endpoint, tags=ended)
 
 
 def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False) -> str:
@@ -41,7 +41,7 @@ def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False) ->
     The record says so before: until it is gone nobody begins a rollout whose candidate would take its name. Raises
     Refused if it shall go ``at_once`` and must not.
     """
-    state = workspace.existing(endpoint)
+    state = workspace.get_endpoint(endpoint)
     record = Record.from_tags(state.tags)
     if record is None:
         return f"{endpoint} keeps nothing"

@@ -10,7 +10,7 @@ from saferollout.config.rollout import LeftCandidate
 from saferollout.domain.endpoint import Baseline, EndpointState
 from saferollout.domain.errors import AzureFailed, DeploymentFailed, Drifted, Refused, SaferolloutError
 from saferollout.rollout.record import Owner, Phase, Record, without_record
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 
 GIVE_UP_S = 45 * 60.0
 MAX_DELAY_S = 60.0
@@ -27,7 +27,7 @@ def _worth_insisting(error: BaseException) -> bool:
     return isinstance(error, DeploymentFailed)
 
 
-insisting = tenacity.retry(
+insist = tenacity.retry(
     retry=tenacity.retry_if_exception(_worth_insisting),
     wait=tenacity.wait_random_exponential(multiplier=1, max=MAX_DELAY_S),
     stop=tenacity.stop_after_delay(GIVE_UP_S),
@@ -37,55 +37,59 @@ insisting = tenacity.retry(
 """Try again for a long time while Azure fails: half a rollback is worse than a late one."""
 
 
-def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, force: bool = False) -> Record:
-    """Undo the rollout that the endpoint's tags tell of: traffic first, then instances, then the candidate.
+def roll_back(workspace: Workspace, endpoint: str, *, rollout: str | None = None, force: bool = False) -> Record:
+    """Roll back the rollout that the endpoint's tags tell of: traffic first, then instances, then the candidate.
 
     A live deployment with fewer instances than before the rollout gets those before the traffic, which would overload
     it; if Azure has none to give, it gets the traffic all the same. Instances that neither the rollout nor the baseline
     accounts for, as an autoscaler's, stay.
 
     Every step is skipped where Azure already shows it, so it can be repeated; while Azure fails it is, for three
-    quarters of an hour. ``rollout`` undoes only the one with this id. Raises Refused without a rollout to undo, and
-    Drifted when somebody else changed the traffic, unless ``force`` says that the baseline is wanted all the same.
-    """
-    undoing: Record | None = None
+    quarters of an hour. `rollout` rolls back only the one with this id; `force` also where somebody else changed the
+    traffic.
 
-    def to_undo(tags: dict[str, str]) -> Record:
+    Raises:
+        Refused: There is no rollout to roll back.
+        Drifted: Somebody else changed the traffic, and it is not `force`.
+    """
+    rolling_back: Record | None = None
+
+    def to_roll_back(tags: dict[str, str]) -> Record:
         found = Record.from_tags(tags)
         if found is None or (rollout and found.rollout != rollout):
-            msg = f"endpoint {endpoint} has no rollout to undo"
+            msg = f"endpoint {endpoint} has no rollout to roll back"
             raise Refused(msg)
         if found.phase is Phase.RETIRING:
-            msg = f"deployment {found.baseline.live} is being deleted: rollout {found.rollout} cannot be undone"
+            msg = f"deployment {found.baseline.live} is being deleted: rollout {found.rollout} cannot be rolled back"
             raise Refused(msg)
         return found
 
-    @insisting
+    @insist
     def attempt() -> Record:
-        nonlocal undoing
-        state = workspace.existing(endpoint)
+        nonlocal rolling_back
+        state = workspace.get_endpoint(endpoint)
         there = Record.from_tags(state.tags)
-        if undoing and (there is None or there.rollout != undoing.rollout):
-            return undoing  # an earlier attempt got to the end without hearing of it
-        record = to_undo(state.tags)
+        if rolling_back and (there is None or there.rollout != rolling_back.rollout):
+            return rolling_back  # an earlier attempt got to the end without hearing of it
+        record = to_roll_back(state.tags)
         live = record.baseline.live
         if live not in state.deployments or state.deployments[live].provisioning_state == "Deleting":
-            msg = f"deployment {live} is gone: rollout {record.rollout} cannot be undone"
+            msg = f"deployment {live} is gone: rollout {record.rollout} cannot be rolled back"
             raise Refused(msg)
         try:
             if state.traffic == record.traffic() and _is_short(state, record):
-                _set_share(workspace, state, record, to_undo, record.stage)  # nothing goes forward meanwhile
+                _set_share(workspace, state, record, to_roll_back, record.share)  # nothing goes forward meanwhile
                 _give_instances(workspace, endpoint, record.baseline)
-                state = workspace.existing(endpoint)
-                record = to_undo(state.tags)
-            _set_share(workspace, state, record, to_undo, 0, force=force)
+                state = workspace.get_endpoint(endpoint)
+                record = to_roll_back(state.tags)
+            _set_share(workspace, state, record, to_roll_back, 0, force=force)
         except Drifted:
             if not _is_overtaken(workspace, endpoint, record):
                 raise
-            undoing = record
+            rolling_back = record
             msg = f"another rollback of {endpoint} is under way"
             raise AzureFailed(msg, retryable=True) from None
-        undoing = record
+        rolling_back = record
         workspace.scale_up(endpoint, live, record.baseline.instance_count)
         if record.raised_to:
             workspace.scale_back(endpoint, live, record.baseline.instance_count, instead_of=record.raised_to)
@@ -97,18 +101,18 @@ def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, 
     return attempt()
 
 
-def put_traffic_back(workspace: Workspace, plan: Plan) -> bool:
-    """The first part of ``restore`` alone, for the rollout at work: the users are back, all else is left to do.
+def put_traffic_back(workspace: Workspace, rollout: Rollout) -> bool:
+    """The first part of ``roll_back`` alone, for the rollout at work: the users are back, all else is left to do.
 
     To scale takes Azure minutes, and harm must end now: a live deployment that was scaled in gets at once what its
-    instances can carry, and ``restore`` gives it the rest. Returns whether it has all traffic. Raises Lost if the
+    instances can carry, and ``roll_back`` gives it the rest. Returns whether it has all traffic. Raises Lost if the
     rollout is not this run's any longer.
     """
-    state = workspace.existing(plan.endpoint)
-    record = plan.own_record(state.tags)
-    live = state.deployments.get(plan.live)
-    share = carried_share(live.instance_count if live else 0, record.baseline.instance_count, 100 - record.stage)
-    _set_share(workspace, state, record, plan.own_record, 100 - share)
+    state = workspace.get_endpoint(rollout.endpoint)
+    record = rollout.own_record(state.tags)
+    live = state.deployments.get(rollout.live)
+    share = carried_share(live.instance_count if live else 0, record.baseline.instance_count, 100 - record.share)
+    _set_share(workspace, state, record, rollout.own_record, 100 - share)
     return share == 100
 
 
@@ -127,7 +131,7 @@ def _is_short(state: EndpointState, record: Record) -> bool:
 
 def _give_instances(workspace: Workspace, endpoint: str, baseline: Baseline) -> None:
     """Give the live deployment its instances, if Azure has them: users on a small deployment are better than none."""
-    scale_up = insisting(workspace.scale_up).retry_with(stop=tenacity.stop_after_delay(INSTANCES_S))
+    scale_up = insist(workspace.scale_up).retry_with(stop=tenacity.stop_after_delay(INSTANCES_S))
     try:
         scale_up(endpoint, baseline.live, baseline.instance_count)
     except SaferolloutError as error:
@@ -138,8 +142,8 @@ def _set_share(
     workspace: Workspace, state: EndpointState, record: Record, own: Callable[[dict[str, str]], Record], share: int, *,
     force: bool = False,
 ) -> None:  # fmt: skip
-    """Leave the candidate this share, and mark the rollout as being undone."""
-    left = {"phase": Phase.UNDOING, "stage": share}
+    """Leave the candidate this share, and mark the rollout as being rolled back."""
+    left = {"phase": Phase.ROLLING_BACK, "share": share}
     workspace.update_endpoint(
         state.name,
         traffic=record.model_copy(update=left).traffic(),
@@ -151,15 +155,15 @@ def _set_share(
 
 def _is_overtaken(workspace: Workspace, endpoint: str, record: Record) -> bool:
     """Whether what seemed somebody else's change is another rollback of the same rollout."""
-    state = workspace.existing(endpoint)
+    state = workspace.get_endpoint(endpoint)
     there = Record.from_tags(state.tags)
-    same = there is None or (there.rollout == record.rollout and there.phase is Phase.UNDOING)
+    same = there is None or (there.rollout == record.rollout and there.phase is Phase.ROLLING_BACK)
     return same and state.traffic == record.baseline.traffic
 
 
-def restore_own(workspace: Workspace, endpoint: str, is_own: Callable[[Owner], bool]) -> Record | None:
-    """``restore`` the endpoint's unfinished rollout if its owner is this one; None, and nothing done, otherwise."""
-    record = Record.from_tags(insisting(workspace.existing)(endpoint).tags)
+def roll_back_own(workspace: Workspace, endpoint: str, is_own: Callable[[Owner], bool]) -> Record | None:
+    """``roll_back`` the endpoint's unfinished rollout if its owner is this one; None, and nothing done, otherwise."""
+    record = Record.from_tags(insist(workspace.get_endpoint)(endpoint).tags)
     if record is None or not record.unfinished or not is_own(record.owner):
         return None
-    return restore(workspace, endpoint, rollout=record.rollout)
+    return roll_back(workspace, endpoint, rollout=record.rollout)

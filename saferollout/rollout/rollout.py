@@ -1,4 +1,4 @@
-"""The plan: what one rollout is going to do; every step works from it and keeps its record up to date."""
+"""The rollout: what it is going to do; every step works from it and keeps its record up to date."""
 
 import math
 
@@ -11,31 +11,31 @@ TAG_ROLLOUT = "saferollout.rollout"
 TAG_REVISION = "saferollout.revision"
 
 
-class Plan(Value):
+class Rollout(Value):
     """What one rollout is going to do, with the project as it was when its run began."""
 
     project: Project
-    rollout: str
+    id: str
     """The rollout's id: new for every attempt, kept when an attempt is resumed."""
     flow_run: str
     """The flow run that works on it; another one that takes the rollout over ends this one's work."""
     candidate: str
     baseline: Baseline
-    stage: int
+    share: int
     """The candidate's traffic when this process began: above 0 when it resumes what was left."""
     approvals: dict[int, Decision]
     """The decisions taken so far, by stage; nobody is asked twice."""
 
     @classmethod
-    def of(cls, project: Project, record: Record) -> "Plan":
-        """The plan that belongs to a record."""
+    def of(cls, project: Project, record: Record) -> "Rollout":
+        """The rollout that belongs to a record."""
         return cls(
             project=project,
-            rollout=record.rollout,
+            id=record.rollout,
             flow_run=record.owner.flow_run,
             candidate=record.candidate,
             baseline=record.baseline,
-            stage=record.stage,
+            share=record.share,
             approvals=record.approvals,
         )
 
@@ -82,7 +82,7 @@ class Plan(Value):
     @property
     def candidate_tags(self) -> dict[str, str]:
         """What the candidate is known by: another deployment of its name is not the one that passed the gates."""
-        return {TAG_ROLLOUT: self.rollout, TAG_REVISION: self.revision}
+        return {TAG_ROLLOUT: self.id, TAG_REVISION: self.revision}
 
     def own_candidate(self, state: EndpointState) -> DeploymentState:
         """The candidate; GateFailed if it is gone, broken or another deployment. Lost as for ``own_record``."""
@@ -102,9 +102,9 @@ class Plan(Value):
         if (
             record is None
             or record.phase is not Phase.ROLLING
-            or (record.rollout, record.owner.flow_run) != (self.rollout, self.flow_run)
+            or (record.rollout, record.owner.flow_run) != (self.id, self.flow_run)
         ):
-            msg = f"rollout {self.rollout} of {self.endpoint} was undone or replaced meanwhile"
+            msg = f"rollout {self.id} of {self.endpoint} was rolled back or replaced meanwhile"
             raise Lost(msg)
         return record
 

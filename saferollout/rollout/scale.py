@@ -2,25 +2,25 @@
 
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import GateFailed
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 
 
-def scale_live(azure: Workspace, plan: Plan) -> None:
-    """Scale the live deployment up, unless it is that large already. Raises Lost as `Plan.own_record`."""
-    plan.own_record(azure.existing(plan.endpoint).tags)
-    azure.scale_up(plan.endpoint, plan.live, plan.live_instance_count)
+def scale_live(azure: Workspace, rollout: Rollout) -> None:
+    """Scale the live deployment up, unless it is that large already. Raises Lost as `Rollout.own_record`."""
+    rollout.own_record(azure.get_endpoint(rollout.endpoint).tags)
+    azure.scale_up(rollout.endpoint, rollout.live, rollout.live_instance_count)
 
 
-def scale_candidate(azure: Workspace, plan: Plan, share: int) -> None:
+def scale_candidate(azure: Workspace, rollout: Rollout, share: int) -> None:
     """Scale the candidate up to what `share` percent of the traffic needs; GateFailed if something keeps it smaller."""
-    state = azure.settled(plan.endpoint, plan.live, plan.candidate)
-    plan.own_candidate(state)
-    needed = plan.candidate_instance_count(share, state.deployments[plan.live].instance_count)
-    azure.scale_up(plan.endpoint, plan.candidate, needed)
-    found = plan.own_candidate(azure.existing(plan.endpoint)).instance_count
+    state = azure.settled(rollout.endpoint, rollout.live, rollout.candidate)
+    rollout.own_candidate(state)
+    needed = rollout.candidate_instance_count(share, state.deployments[rollout.live].instance_count)
+    azure.scale_up(rollout.endpoint, rollout.candidate, needed)
+    found = rollout.own_candidate(azure.get_endpoint(rollout.endpoint)).instance_count
     if found < needed:
         msg = (
-            f"{plan.candidate} has {found} instances, not the {needed} that {share}% needs: something else scales it; "
-            "raise its limit, or set candidate.instance_count"
+            f"{rollout.candidate} has {found} instances, not the {needed} that {share}% needs: something else scales "
+            "it; raise its limit, or set candidate.instance_count"
         )
         raise GateFailed(msg)

@@ -4,10 +4,10 @@ from saferollout.azure.workspace import Workspace
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Drifted
 from saferollout.rollout.record import fitted
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 
 
-def shift_traffic(azure: Workspace, plan: Plan, share: int, decision: Decision | None) -> None:
+def shift_traffic(azure: Workspace, rollout: Rollout, share: int, decision: Decision | None) -> None:
     """Set traffic, share and decision in one change; a share that is past keeps its traffic.
 
     Raises:
@@ -15,20 +15,21 @@ def shift_traffic(azure: Workspace, plan: Plan, share: int, decision: Decision |
         GateFailed: The candidate is gone, broken or another deployment.
         Lost: The rollout is somebody else's by now.
     """
-    state = azure.settled(plan.endpoint, plan.candidate)
-    record = plan.own_record(state.tags)
-    if record.stage > max(plan.stage, share):
+    state = azure.settled(rollout.endpoint, rollout.candidate)
+    record = rollout.own_record(state.tags)
+    if record.share > max(rollout.share, share):
         msg = (
-            f"the tags of {plan.endpoint} say that the rollout has reached {record.stage}%: somebody else changed them"
+            f"the tags of {rollout.endpoint} say that the rollout has reached {record.share}%: "
+            "somebody else changed them"
         )
         raise Drifted(msg)
-    plan.own_candidate(state)
-    reached = max(record.stage, share)
+    rollout.own_candidate(state)
+    reached = max(record.share, share)
     approvals = record.approvals | ({share: fitted(decision)} if decision else {})
     azure.update_endpoint(
-        plan.endpoint,
-        traffic=plan.traffic(reached),
+        rollout.endpoint,
+        traffic=rollout.traffic(reached),
         expected_traffic=record.traffic(),
-        mirror=state.mirror_without(plan.candidate),
-        tags=lambda tags: plan.advanced(tags, stage=reached, approvals=approvals),
+        mirror=state.mirror_without(rollout.candidate),
+        tags=lambda tags: rollout.advanced(tags, share=reached, approvals=approvals),
     )

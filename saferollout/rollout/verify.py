@@ -3,10 +3,10 @@
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.endpoint import drift
 from saferollout.domain.errors import Drifted
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 
 
-def verify_traffic(azure: Workspace, plan: Plan) -> None:
+def verify_traffic(azure: Workspace, rollout: Rollout) -> None:
     """Check that nobody else changed anything.
 
     Raises:
@@ -14,7 +14,7 @@ def verify_traffic(azure: Workspace, plan: Plan) -> None:
         GateFailed: The candidate is gone, broken or another deployment.
         Lost: The rollout is somebody else's by now.
     """
-    state = azure.existing(plan.endpoint)
-    plan.own_candidate(state)
-    if state.traffic != plan.traffic(plan.stage):
-        raise Drifted(drift(plan.endpoint, state.traffic, plan.traffic(plan.stage)))
+    state = azure.get_endpoint(rollout.endpoint)
+    rollout.own_candidate(state)
+    if state.traffic != rollout.traffic(rollout.share):
+        raise Drifted(drift(rollout.endpoint, state.traffic, rollout.traffic(rollout.share)))

@@ -115,7 +115,7 @@ class _Demo:
             raise processes.DemoFailed(f"bootstrap failed: {run.state and run.state.message}")
         found = load(config)
         workspace = await asyncio.to_thread(Workspace, found.config.workspace)
-        state = await asyncio.to_thread(workspace.existing, found.endpoint)
+        state = await asyncio.to_thread(workspace.get_endpoint, found.endpoint)
         arguments = {
             "uri": state.scoring_uri,
             "requests": str(found.requests_path),
@@ -173,7 +173,7 @@ class _Demo:
                     duration_s=run.estimated_run_time.total_seconds())
             for run in runs
         )  # fmt: skip
-        state = await asyncio.to_thread(workspace.existing, endpoint)
+        state = await asyncio.to_thread(workspace.get_endpoint, endpoint)
         self._shown.traffic = state.traffic
         self._shown.instances = {name: deployment.instance_count for name, deployment in state.deployments.items()}
         run = await client.read_flow_run(run_id)

@@ -7,21 +7,21 @@ from typing import TypeVar
 from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.gates.scoring import Scorer
-from saferollout.rollout.rollout import Plan
-from tasks.support.threads import STEP, in_daemon
+from saferollout.rollout.rollout import Rollout
+from tasks.support.threads import STEP, run_in_daemon_thread
 
 T = TypeVar("T")
 
 _idle: dict[WorkspaceConfig, list[Workspace]] = defaultdict(list)
 
 
-async def in_workspace(of: Plan | WorkspaceConfig, call: Callable[[Workspace], T]) -> T:
+async def in_workspace(of: Rollout | WorkspaceConfig, call: Callable[[Workspace], T]) -> T:
     """Call something blocking with a connection to the workspace, in a thread.
 
     A connection serves one thread at a time and is kept: signing in again for every step would cost more than most
     steps.
     """
-    config = of.project.config.workspace if isinstance(of, Plan) else of
+    config = of.project.config.workspace if isinstance(of, Rollout) else of
 
     def run() -> T:
         try:
@@ -33,15 +33,15 @@ async def in_workspace(of: Plan | WorkspaceConfig, call: Callable[[Workspace], T
         finally:
             _idle[config].append(workspace)
 
-    return await in_daemon(run, STEP)
+    return await run_in_daemon_thread(run, STEP)
 
 
-async def scorer_of(of: Plan | WorkspaceConfig, endpoint: str) -> Scorer:
+async def scorer_of(of: Rollout | WorkspaceConfig, endpoint: str) -> Scorer:
     """A client for the endpoint's scoring address, also when its key is changed meanwhile."""
 
     async def renew() -> str:
         return await in_workspace(of, lambda azure: azure.secret(endpoint, is_refused=True))
 
     return await in_workspace(
-        of, lambda azure: Scorer(azure.existing(endpoint).scoring_uri, azure.secret(endpoint), renew=renew)
+        of, lambda azure: Scorer(azure.get_endpoint(endpoint).scoring_uri, azure.secret(endpoint), renew=renew)
     )

@@ -10,7 +10,7 @@ LIMIT_S = 10.0
 """How long showing may keep a step: without a server the client would try for more than a minute."""
 
 
-async def show(*artifacts: Awaitable[Any], limit_s: float = LIMIT_S) -> list[Any]:
+async def publish(*artifacts: Awaitable[Any], limit_s: float = LIMIT_S) -> list[Any]:
     """What Prefect makes of the artifacts, all at once; None, and a warning in the log, for one that is not taken."""
     return await asyncio.gather(*(_show(artifact, limit_s) for artifact in artifacts))
 

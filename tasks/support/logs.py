@@ -5,7 +5,7 @@ import logging
 from saferollout.domain.errors import SaferolloutError
 
 
-def told_in_a_line(record: logging.LogRecord) -> bool:
+def drop_traceback(record: logging.LogRecord) -> bool:
     """A logging filter that lets every record pass, and takes the traceback out of those that need none."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, SaferolloutError) and not logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
@@ -14,4 +14,4 @@ def told_in_a_line(record: logging.LogRecord) -> bool:
 
 
 for _name in ("prefect.flow_runs", "prefect.task_runs"):
-    logging.getLogger(_name).addFilter(told_in_a_line)
+    logging.getLogger(_name).addFilter(drop_traceback)

@@ -20,10 +20,10 @@ def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> b
 
 
 def _gate_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    plan = parameters["plan"]
+    rollout = parameters["rollout"]
     stage = parameters.get("stage")
     share, question = stage.traffic if stage else 0, parameters.get("question", "")
-    return f"{context.task.name}:{plan.rollout}:{plan.revision}:{share}:{question}"
+    return f"{context.task.name}:{rollout.id}:{rollout.revision}:{share}:{question}"
 
 
 RETRIED: dict[str, Any] = {
@@ -33,10 +33,10 @@ RETRIED: dict[str, Any] = {
     "retry_condition_fn": worth_retrying,
 }
 
-UNDO: dict[str, Any] = {"cache_policy": NO_CACHE}
+WAY_BACK: dict[str, Any] = {"cache_policy": NO_CACHE}
 """A way back: it insists by itself, and far longer than a step."""
 
-STEP: dict[str, Any] = RETRIED | UNDO
+STEP: dict[str, Any] = RETRIED | WAY_BACK
 """A step that reads or changes Azure: a reconciliation, so it is run every time and never answered from a cache."""
 
 _KEPT: dict[str, Any] = {"persist_result": True, "result_serializer": "json"}

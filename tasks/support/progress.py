@@ -8,7 +8,7 @@ from uuid import UUID
 
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
-from tasks.support.artifacts import show
+from tasks.support.artifacts import publish
 
 EVERY_S = 2.0
 
@@ -41,11 +41,11 @@ class Progress:
         """Show that ``share`` (0 to 1) is done, now."""
         percent = round(share * 100, 1)
         if self._artifact is None:
-            (self._artifact,) = await show(
+            (self._artifact,) = await publish(
                 acreate_progress_artifact(progress=percent, key=self._key, description=text)
             )  # fmt: skip
         else:
-            await show(aupdate_progress_artifact(self._artifact, progress=percent, description=text))
+            await publish(aupdate_progress_artifact(self._artifact, progress=percent, description=text))
 
     async def _publish(self) -> None:
         while True:

@@ -31,7 +31,7 @@ def run_id() -> UUID:
 
 
 async def mark(project: Project) -> None:
-    """Put what the run is about to change into its labels, for whoever undoes it: the config may be another by then."""
+    """Put what the run is about to change into its labels, for whoever rolls it back: the config may change."""
     target = project.config.workspace.model_dump() | {"endpoint": project.endpoint}
     async with get_client() as client:
         await client.update_flow_run_labels(run_id(), {PREFIX + name: value for name, value in target.items()})

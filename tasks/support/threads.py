@@ -13,7 +13,7 @@ STEP = "step"
 """The name of what changes Azure, or reads it."""
 
 
-async def in_daemon(call: Callable[[], T], name: str) -> T:
+async def run_in_daemon_thread(call: Callable[[], T], name: str) -> T:
     """``asyncio.to_thread`` for what may take very long; the thread's ``name`` is for ``join``."""
     loop = asyncio.get_running_loop()
     context = contextvars.copy_context()

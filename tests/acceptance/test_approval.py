@@ -94,7 +94,7 @@ def test_answer_must_be_to_what_is_asked(stack: Stack, endpoint: Endpoint) -> No
     assert stack.run(run)["state_name"] == "Suspended"
 
     with started(stack.command("rollback", endpoint.name), stack.env) as killed:
-        wait_for("the undoing", lambda: phase_of(endpoint) is Phase.UNDOING or killed.poll() is not None or None)
+        wait_for("the rollback", lambda: phase_of(endpoint) is Phase.ROLLING_BACK or killed.poll() is not None or None)
     if phase_of(endpoint) is not None:
         stack.cli("rollback", endpoint.name)
 

@@ -66,7 +66,7 @@ def test_retire_deletes_what_was_kept(stack: Stack, endpoint: Endpoint) -> None:
 
 
 def test_cancelled_run_goes_back_and_deletes_its_candidate(stack: Stack, endpoint: Endpoint) -> None:
-    """Cancelled in Prefect while it judges at 10%, the rollout is undone, the candidate deleted as configured."""
+    """Cancelled in Prefect while it judges at 10%, the rollout is rolled back, the candidate deleted as configured."""
     stages = endpoint.stages(approval=False)
     stages[0]["judge"] = stages[0]["judge"] | {"min_duration_s": 50}
     run = endpoint.submit(endpoint.config(stages=stages, rollback={"candidate": "delete"}))

@@ -115,4 +115,4 @@ def test_rollback_needs_nothing_but_the_tags(
     stack.cli("approve", run, "--by", "Ada")
     shown = stack.until(run, "Failed")
     assert endpoint.state().traffic == {"blue": 100}
-    assert "undone" in shown["state"]["message"]
+    assert "rolled back" in shown["state"]["message"]

@@ -20,7 +20,7 @@ from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.endpoint import EndpointState
 from saferollout.rollout.record import Phase, Record
-from saferollout.rollout.rollback import insisting
+from saferollout.rollout.rollback import insist
 from saferollout_cli.demo.processes import Process, users
 from tests.support.localazure.arm import Arm
 
@@ -139,7 +139,7 @@ class Endpoint:
         (directory / "endpoint.yml").write_text(yaml.safe_dump(endpoint))
         workspace = made.workspace()
         workspace.create_endpoint(directory / "endpoint.yml")
-        insisting(workspace.create_deployment)(  # another test may be uploading the same model
+        insist(workspace.create_deployment)(  # another test may be uploading the same model
             made.deployment("blue-deployment.yml"), made.name, "blue", assets={}, tags={}
         )
         workspace.update_endpoint(made.name, traffic={"blue": 100})
@@ -225,7 +225,7 @@ class Endpoint:
 
     def state(self) -> EndpointState:
         """The endpoint as Azure shows it."""
-        return self.workspace().existing(self.name)
+        return self.workspace().get_endpoint(self.name)
 
     def scale(self, name: str, instance_count: int) -> None:
         """Give a deployment so many instances as somebody else does, for example an autoscaler."""
@@ -238,7 +238,7 @@ class Endpoint:
         """Users who send requests until the process is stopped."""
         workspace = self.workspace()
         arguments = {
-            "uri": workspace.existing(self.name).scoring_uri, "requests": str(DIABETES / "requests.jsonl"),
+            "uri": workspace.get_endpoint(self.name).scoring_uri, "requests": str(DIABETES / "requests.jsonl"),
             "requests_per_s": 20, "tolerance": 160,
         }  # fmt: skip
         env = self.stack.env | {"USERS_KEY": workspace.secret(self.name)}

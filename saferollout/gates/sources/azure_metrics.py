@@ -13,7 +13,7 @@ from saferollout.config.judge import STRETCH_S, SourceKind
 from saferollout.domain.endpoint import EndpointState
 from saferollout.gates.sources.counts import Counts, Ledger, batch_of, failed
 from saferollout.gates.sources.source import Seen
-from saferollout.gates.sources.windows import Stretches
+from saferollout.gates.sources.windows import Windows
 
 MINUTE = timedelta(minutes=1)
 NAMESPACE = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"
@@ -28,11 +28,9 @@ class AzureMetrics:
     name = "azure_metrics"
     interval_s = float(STRETCH_S[SourceKind.AZURE_METRICS])
 
-    def __init__(
-        self, endpoint: EndpointState, stretches: Stretches, ledger: Ledger, *, candidate: str, live: str
-    ) -> None:
+    def __init__(self, endpoint: EndpointState, windows: Windows, ledger: Ledger, *, candidate: str, live: str) -> None:
         self._endpoint = endpoint
-        self._minutes = stretches
+        self._minutes = windows
         self._ledger = ledger
         self._candidate = candidate
         self._live = live

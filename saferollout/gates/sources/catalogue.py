@@ -13,10 +13,10 @@ from saferollout.gates.sources.probes import Probes
 from saferollout.gates.sources.prometheus import Prometheus
 from saferollout.gates.sources.source import Source
 from saferollout.gates.sources.traffic_log import TrafficLog
-from saferollout.gates.sources.windows import Stretches
+from saferollout.gates.sources.windows import Windows
 
 
-def chosen(
+def make_sources(
     config: JudgeConfig,
     endpoint: EndpointState,
     requests: Sequence[RecordedRequest],
@@ -32,7 +32,7 @@ def chosen(
     probed = any(source.kind is SourceKind.PROBES for source in config.sources)
 
     def connected(source: SourceConfig) -> Source:
-        stretches = Stretches(STRETCH_S[source.kind] or 1, source.delay_s)
+        windows = Windows(STRETCH_S[source.kind] or 1, source.delay_s)
         match source.kind:
             case SourceKind.PROBES:
                 instances = min(endpoint.deployments[name].instance_count for name in (candidate, live))
@@ -41,13 +41,13 @@ def chosen(
                     answer_schema=answer_schema,
                 )  # fmt: skip
             case SourceKind.AZURE_METRICS:
-                return AzureMetrics(endpoint, stretches, ledger, candidate=candidate, live=live)
+                return AzureMetrics(endpoint, windows, ledger, candidate=candidate, live=live)
             case SourceKind.TRAFFIC_LOG:
                 return TrafficLog(
-                    endpoint.name, source.workspace_id or "", stretches,
+                    endpoint.name, source.workspace_id or "", windows,
                     candidate=candidate, live=live, with_latencies=not probed, mirrored=mirrored,
                 )  # fmt: skip
             case SourceKind.PROMETHEUS:
-                return Prometheus(source, stretches, ledger, candidate=candidate, live=live)
+                return Prometheus(source, windows, ledger, candidate=candidate, live=live)
 
     return [connected(source) for source in config.sources]

@@ -12,7 +12,7 @@ from saferollout.config.recorded_requests import RecordedRequest
 from saferollout.domain.errors import AzureFailed
 from saferollout.gates.answer_comparison import Answers
 from saferollout.gates.answer_shape import ENOUGH, AnswerCheck
-from saferollout.gates.scoring import Answer, Scorer
+from saferollout.gates.scoring import Response, Scorer
 from saferollout.gates.sources.counts import Ledger
 from saferollout.gates.sources.source import Seen
 from saferollout.gates.sources.windows import utc_now
@@ -25,8 +25,8 @@ class Pair(NamedTuple):
     """A recorded request with both deployments' answers."""
 
     request: RecordedRequest
-    candidate: Answer
-    live: Answer
+    candidate: Response
+    live: Response
 
 
 class Probes:
@@ -172,7 +172,7 @@ class Probes:
         return checked
 
     def _checked(self, pair: Pair) -> Pair:
-        def checked(answer: Answer, other: Answer) -> Answer:
+        def checked(answer: Response, other: Response) -> Response:
             if not answer.ok:
                 return answer
             problem = self._check.problem(pair.request.request, answer.body, [other.body] if other.ok else [])

@@ -10,7 +10,7 @@ from saferollout.config.judge import STRETCH_S, SourceConfig, SourceKind
 from saferollout.domain.errors import AzureFailed
 from saferollout.gates.sources.counts import Counts, Ledger, batch_of
 from saferollout.gates.sources.source import Seen
-from saferollout.gates.sources.windows import Stretches
+from saferollout.gates.sources.windows import Windows
 
 TIMEOUT_S = 30
 
@@ -26,10 +26,10 @@ class Prometheus:
     interval_s = float(STRETCH_S[SourceKind.PROMETHEUS])
 
     def __init__(
-        self, config: SourceConfig, stretches: Stretches, ledger: Ledger, *, candidate: str, live: str
+        self, config: SourceConfig, windows: Windows, ledger: Ledger, *, candidate: str, live: str
     ) -> None:  # fmt: skip
         self._config = config
-        self._minutes = stretches
+        self._minutes = windows
         self._ledger = ledger
         self._candidate = candidate
         self._live = live

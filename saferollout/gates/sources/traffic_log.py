@@ -14,7 +14,7 @@ from saferollout.domain.errors import AzureFailed
 from saferollout.gates.scoring import OWN_REQUESTS
 from saferollout.gates.sources.counts import Counts, batch_of, failed
 from saferollout.gates.sources.source import Seen
-from saferollout.gates.sources.windows import Stretches
+from saferollout.gates.sources.windows import Windows
 from saferollout.judge import Batch
 
 
@@ -38,12 +38,12 @@ class TrafficLog:
     interval_s = float(STRETCH_S[SourceKind.TRAFFIC_LOG])
 
     def __init__(
-        self, endpoint: str, workspace_id: str, stretches: Stretches, *, candidate: str, live: str,
+        self, endpoint: str, workspace_id: str, windows: Windows, *, candidate: str, live: str,
         with_latencies: bool = True, mirrored: bool = False,
     ) -> None:  # fmt: skip
         self._endpoint = endpoint
         self._workspace_id = workspace_id
-        self._stretches = stretches
+        self._windows = windows
         self._candidate = candidate
         self._live = live
         self._with_latencies = with_latencies
@@ -53,9 +53,9 @@ class TrafficLog:
         """A batch a stretch. Raises AzureFailed."""
         with credential() as identity:
             while True:
-                await self._stretches.ripe()
+                await self._windows.ripe()
                 rows = await asyncio.to_thread(self._read, identity)
-                self._stretches.done()
+                self._windows.done()
                 yield Seen(self.counted(rows))
 
     def counted(self, rows: Sequence[Row]) -> Batch:
@@ -76,7 +76,7 @@ class TrafficLog:
         return Batch(*counts[self._candidate], *counts[self._live], candidate_ms, live_ms)
 
     def _read(self, identity: TokenCredential) -> list[Row]:
-        start, end = self._stretches.start, self._stretches.end
+        start, end = self._windows.start, self._windows.end
         query = (
             "AmlOnlineEndpointTrafficLog"
             f" | where TimeGenerated >= datetime({start:%Y-%m-%dT%H:%M:%SZ})"

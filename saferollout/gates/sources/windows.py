@@ -1,4 +1,4 @@
-"""Stretches of time that are over, and told of completely."""
+"""Windows of time that are over, and told of completely."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Stretches:
+class Windows:
     """One stretch of time after the other, from the first whole one on; each is ripe once what is late has come in."""
 
     def __init__(self, length_s: int, delay_s: float, clock: Callable[[], datetime] = utc_now) -> None:

@@ -23,14 +23,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from saferollout.domain.errors import Refused
-from saferollout_cli.approvals import Answer, answer, attend, passing, stored, waiting_question
 from saferollout_cli.approvals import Question as Asked
+from saferollout_cli.approvals import Reply, answer, attend, passing, stored, waiting_question
 from saferollout_cli.demo import processes
 from tasks.approval import _form
 from tests.support.stack import REPOSITORY, wait_for
 
 DIGEST = "0123456789ab"
-YES = Answer(decision="approve", approver="Ann", comment="fine")
+YES = Reply(decision="approve", approver="Ann", comment="fine")
 
 
 class Server:
@@ -109,7 +109,7 @@ class Asker:
     def __init__(self) -> None:
         self.asked: list[Asked] = []
 
-    async def __call__(self, question: Asked) -> Answer:
+    async def __call__(self, question: Asked) -> Reply:
         """Say yes."""
         self.asked.append(question)
         return YES
@@ -172,7 +172,7 @@ async def test_an_answer_waits_for_the_question(client: PrefectClient) -> None:
 async def test_only_one_of_two_answers_is_taken(client: PrefectClient) -> None:
     """Whose answer came second hears it, though Prefect's own client takes the server's ABORT for a success."""
     run = await paused(client)
-    others = Answer(decision="reject", approver="Bob")
+    others = Reply(decision="reject", approver="Bob")
 
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):  # SQLite answers 503 to one of two writers
         taken = await asyncio.gather(answer(run.id, YES), answer(run.id, others), return_exceptions=True)

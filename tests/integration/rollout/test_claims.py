@@ -15,7 +15,7 @@ from saferollout.config import project
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Baseline, Decision
 from saferollout.rollout.record import Owner, Record, fitted, now
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 from tasks.approval import _recorded
 from tasks.baseline import _is_gone
 from tests.support.stack import REPOSITORY, Stack
@@ -30,9 +30,9 @@ async def asks() -> None:
     """What the runs here are runs of."""
 
 
-async def look(plan: Plan, claim: Decision) -> Decision | None:
+async def look(rollout: Rollout, claim: Decision) -> Decision | None:
     """Look an approval up, as a rollout does before it asks."""
-    return await _recorded(plan, StageConfig(traffic=10), claim, KEY.replace(DIGEST, claim.evidence))
+    return await _recorded(rollout, StageConfig(traffic=10), claim, KEY.replace(DIGEST, claim.evidence))
 
 
 @pytest.fixture(autouse=True)
@@ -42,12 +42,12 @@ def prefect(stack: Stack) -> Iterator[None]:
         yield
 
 
-def plan(stage: int = 10) -> Plan:
+def rollout(share: int = 10) -> Rollout:
     """A rollout that has reached a stage."""
     found = project.load(REPOSITORY / "configs" / "rollout.yaml")
     record = Record(rollout="r-1", owner=Owner(name="ann@laptop", flow_run="run-1"), since=now(), candidate="green",
-                    revision=found.revision, baseline=Baseline(live="blue", instance_count=1), stage=stage)  # fmt: skip
-    return Plan.of(found, record)
+                    revision=found.revision, baseline=Baseline(live="blue", instance_count=1), share=share)  # fmt: skip
+    return Rollout.of(found, record)
 
 
 async def answered(**changes: Any) -> Decision:
@@ -66,7 +66,7 @@ async def test_an_approval_that_prefect_knows_counts_and_is_whole() -> None:
     claim = await answered()
     assert claim.comment.endswith("…")
 
-    found = await look(plan(), claim)
+    found = await look(rollout(), claim)
 
     assert found == claim.model_copy(update={"comment": ANSWER["comment"]})
 
@@ -87,21 +87,21 @@ async def test_an_approval_that_prefect_does_not_know_counts_for_nothing(forged:
     """Every part of what the tag says must be what Prefect keeps."""
     claim = await answered()
 
-    assert await look(plan(), claim.model_copy(update=forged)) is None
+    assert await look(rollout(), claim.model_copy(update=forged)) is None
 
 
 async def test_an_answer_that_was_no_counts_for_nothing() -> None:
     """A tag that makes an approval of a rejection is found out."""
     claim = await answered(decision="reject")
 
-    assert await look(plan(), claim) is None
+    assert await look(rollout(), claim) is None
 
 
 async def test_a_tag_never_approves_what_was_not_reached() -> None:
     """A rollout writes an approval together with the traffic it is for: before, nobody has written it but a forger."""
     claim = await answered()
 
-    assert await look(plan(stage=0), claim) is None
+    assert await look(rollout(share=0), claim) is None
 
 
 async def test_a_process_that_is_seen_alive_is_not_gone() -> None:

@@ -10,7 +10,7 @@ import yaml
 
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
-from saferollout.rollout.rollback import insisting
+from saferollout.rollout.rollback import insist
 from tests.support.localazure.arm import Arm
 from tests.support.stack import REPOSITORY, Stack
 
@@ -79,7 +79,7 @@ def endpoint(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> It
     (project / "blue.yml").write_text(yaml.safe_dump(deployment | {"endpoint_name": endpoint["name"]}))
     workspace = Workspace(resolve_workspace(None))
     workspace.create_endpoint(project / "endpoint.yml")
-    insisting(workspace.create_deployment)(  # another test may be uploading the same model
+    insist(workspace.create_deployment)(  # another test may be uploading the same model
         project / "blue.yml", endpoint["name"], "blue", assets={}, tags={}
     )
     yield endpoint["name"]
@@ -104,7 +104,7 @@ def test_only_what_is_meant_differs_afterwards(endpoint: str, stack: Stack) -> N
         assert arm.get(blue)["properties"]["dataCollector"]["collections"]["model_inputs"]["samplingRate"] == 0.5
         assert arm.get(blue)["properties"]["requestSettings"]["maxQueueWait"] == "PT0.3S"
         assert changed({"traffic": {"blue": 100}}) == {"properties.traffic.blue"}
-        assert changed({"tags": lambda tags: tags | {"saferollout.stage": "10"}}) == {"tags.saferollout.stage"}
+        assert changed({"tags": lambda tags: tags | {"saferollout.share": "10"}}) == {"tags.saferollout.share"}
         assert changed({"instance_count": 2}, blue) == {"sku.capacity"}
         assert changed({"traffic": {}}) == {"properties.traffic.blue"}
         if arm.get(path)["properties"]["compute"] is None:

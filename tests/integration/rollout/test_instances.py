@@ -15,8 +15,8 @@ from saferollout.domain.errors import AzureFailed, GateFailed
 from saferollout.domain.evidence import Evidence
 from saferollout.rollout import begin as planning
 from saferollout.rollout.record import Owner, Phase
-from saferollout.rollout.rollback import put_traffic_back, restore
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollback import put_traffic_back, roll_back
+from saferollout.rollout.rollout import Rollout
 from tasks.approval import changes
 from tasks.create import create_candidate
 from tasks.recheck import recheck
@@ -25,20 +25,20 @@ from tasks.shift import shift_traffic
 from tests.support.stack import Endpoint, Stack, phase_of
 
 
-def begin(endpoint: Endpoint, **config: Any) -> Plan:
+def begin(endpoint: Endpoint, **config: Any) -> Rollout:
     """Begin a rollout, scale the live deployment and create the candidate."""
-    plan = planning.begin(
+    rollout = planning.begin(
         endpoint.workspace(), project.load(endpoint.config(**config)), Owner(name="ann@laptop", flow_run="run-1"),
         gone=None, begun_before=False,
     )  # fmt: skip
-    assert plan is not None
+    assert rollout is not None
 
     async def prepare() -> None:
-        await scale_live.fn(plan)
-        await create_candidate.fn(plan)
+        await scale_live.fn(rollout)
+        await create_candidate.fn(rollout)
 
     asyncio.run(prepare())
-    return plan
+    return rollout
 
 
 def counts(endpoint: Endpoint) -> dict[str, int]:
@@ -51,26 +51,26 @@ def test_what_an_autoscaler_added_stays(endpoint: Endpoint) -> None:
 
     The candidate has as many before it gets all traffic.
     """
-    plan = begin(endpoint)
+    rollout = begin(endpoint)
     assert counts(endpoint) == {"blue": 2, "green": 1}
     endpoint.scale("blue", 4)
 
-    asyncio.run(scale_live.fn(plan))
-    asyncio.run(scale_candidate.fn(plan, plan.project.config.stages[1]))
+    asyncio.run(scale_live.fn(rollout))
+    asyncio.run(scale_candidate.fn(rollout, rollout.project.config.stages[1]))
 
     assert counts(endpoint) == {"blue": 4, "green": 4}
-    restore(endpoint.workspace(), endpoint.name)
+    roll_back(endpoint.workspace(), endpoint.name)
     assert counts(endpoint)["blue"] == 4
 
 
 def test_a_small_candidate_is_the_configs_will_and_a_warning(endpoint: Endpoint) -> None:
     """Whoever approves sees that it will carry with 1 instance what 2 have carried."""
     endpoint.scale("blue", 2)
-    plan = begin(endpoint, live={}, candidate={"instance_count": 1})
-    stage = plan.project.config.stages[1]
+    rollout = begin(endpoint, live={}, candidate={"instance_count": 1})
+    stage = rollout.project.config.stages[1]
 
-    asyncio.run(scale_candidate.fn(plan, stage))
-    shown = asyncio.run(changes.fn(plan, stage, "?"))
+    asyncio.run(scale_candidate.fn(rollout, stage))
+    shown = asyncio.run(changes.fn(rollout, stage, "?"))
 
     assert counts(endpoint) == {"blue": 2, "green": 1}
     assert "⚠️ green takes over with 1 of blue's 2 instances, as the config says." in shown
@@ -81,8 +81,8 @@ def test_a_live_deployment_that_was_scaled_in_gets_its_instances_before_its_traf
 ) -> None:
     """All users on half the instances would be an outage; while Azure scales, nothing goes forward either."""
     endpoint.scale("blue", 2)
-    plan = begin(endpoint, live={})
-    asyncio.run(shift_traffic.fn(plan, plan.project.config.stages[0], None))
+    rollout = begin(endpoint, live={})
+    asyncio.run(shift_traffic.fn(rollout, rollout.project.config.stages[0], None))
     endpoint.scale("blue", 1)
     path = f"onlineEndpoints/{endpoint.name}/deployments/blue"
 
@@ -91,12 +91,12 @@ def test_a_live_deployment_that_was_scaled_in_gets_its_instances_before_its_traf
         ThreadPoolExecutor(1) as pool,
         chaos.hang(method="PATCH", path=path) as scaling,
     ):
-        undone = pool.submit(restore, type(endpoint.workspace())(endpoint.workspace_config()), endpoint.name)
+        rolled_back = pool.submit(roll_back, type(endpoint.workspace())(endpoint.workspace_config()), endpoint.name)
         scaling.wait()
         assert endpoint.state().traffic == {"blue": 90, "green": 10}
-        assert phase_of(endpoint) is Phase.UNDOING
+        assert phase_of(endpoint) is Phase.ROLLING_BACK
         scaling.remove()
-        undone.result(timeout=120)
+        rolled_back.result(timeout=120)
 
     assert endpoint.state().traffic == {"blue": 100}
     assert counts(endpoint)["blue"] == 2
@@ -105,11 +105,11 @@ def test_a_live_deployment_that_was_scaled_in_gets_its_instances_before_its_traf
 def test_harm_ends_at_once_as_far_as_live_can_carry(endpoint: Endpoint, stack: Stack) -> None:
     """Half of its instances carry half of the users; where Azure has no more of them, users get live all the same."""
     endpoint.scale("blue", 2)
-    plan = begin(endpoint, live={})
-    asyncio.run(shift_traffic.fn(plan, plan.project.config.stages[1], None))
+    rollout = begin(endpoint, live={})
+    asyncio.run(shift_traffic.fn(rollout, rollout.project.config.stages[1], None))
     endpoint.scale("blue", 1)
 
-    assert put_traffic_back(endpoint.workspace(), plan) is False
+    assert put_traffic_back(endpoint.workspace(), rollout) is False
 
     assert endpoint.state().traffic == {"blue": 50, "green": 50}
     path = f"onlineEndpoints/{endpoint.name}/deployments/blue"
@@ -118,22 +118,22 @@ def test_harm_ends_at_once_as_far_as_live_can_carry(endpoint: Endpoint, stack: S
         chaos.answer(400, code="OutOfQuota", method="PATCH", path=path, times=None),
         pytest.raises(AzureFailed, match="OutOfQuota"),
     ):
-        restore(endpoint.workspace(), endpoint.name)
+        roll_back(endpoint.workspace(), endpoint.name)
     assert endpoint.state().traffic == {"blue": 100}
 
-    restore(endpoint.workspace(), endpoint.name)
+    roll_back(endpoint.workspace(), endpoint.name)
     assert counts(endpoint)["blue"] == 2
 
 
 def test_a_candidate_that_no_longer_answers_does_not_get_its_share(endpoint: Endpoint) -> None:
     """Its recorded requests are sent once more, whatever they proved before the question."""
     deployment, switch = endpoint.turning("raise LookupError('turned bad')")
-    plan = begin(endpoint, deployment=str(deployment))
+    rollout = begin(endpoint, deployment=str(deployment))
     stage, earlier = StageConfig(traffic=10, recheck_s=0), Evidence(gate="smoke test", verdict="passed", summary="")
-    asyncio.run(recheck.fn(plan, stage, JudgeConfig(), earlier, None))
+    asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), earlier, None))
     switch.touch()
 
     with pytest.raises(
         GateFailed, match="green went bad as its recheck shows: smoke test failed: failed requests: 20 of 20"
     ):
-        asyncio.run(recheck.fn(plan, stage, JudgeConfig(), earlier, None))
+        asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), earlier, None))

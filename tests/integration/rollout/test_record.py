@@ -1,4 +1,4 @@
-"""The record on a real endpoint: who may begin, take over, undo and retire, whatever was cut short before."""
+"""The record on a real endpoint: who may begin, take over, roll back and retire, whatever was cut short before."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +23,7 @@ from saferollout.domain.errors import (
 from saferollout.rollout import begin as planning
 from saferollout.rollout import retire, rollback
 from saferollout.rollout.record import Owner, Phase, Record, now
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 from tasks.approval import changes
 from tasks.create import create_candidate
 from tasks.scale import scale_live
@@ -35,13 +35,13 @@ ANN = Owner(name="ann@laptop", flow_run="run-1")
 BOB = Owner(name="bob@laptop", flow_run="run-2")
 
 
-def begin(endpoint: Endpoint, owner: Owner = ANN, gone: Owner | None = None) -> Plan:
+def begin(endpoint: Endpoint, owner: Owner = ANN, gone: Owner | None = None) -> Rollout:
     """Begin a rollout on the endpoint."""
-    plan = planning.begin(
+    rollout = planning.begin(
         endpoint.workspace(), project.load(endpoint.config()), owner, gone=gone, begun_before=False
     )  # fmt: skip
-    assert plan is not None
-    return plan
+    assert rollout is not None
+    return rollout
 
 
 def put(endpoint: Endpoint, phase: Phase, candidate: str = "green", live: str = "blue") -> Record:
@@ -63,25 +63,25 @@ def test_one_of_two_simultaneous_starts_goes_on(endpoint: Endpoint) -> None:
     """Whoever wrote last owns the endpoint; the other one is refused, at the start or at its first change."""
     config = endpoint.config()
 
-    def start(owner: Owner) -> Plan | None:
+    def start(owner: Owner) -> Rollout | None:
         azure = Workspace(endpoint.workspace_config())
         try:
-            plan = planning.begin(azure, project.load(config), owner, gone=None, begun_before=False)
-            assert plan is not None
-            plan.own_record(endpoint.state().tags)
+            rollout = planning.begin(azure, project.load(config), owner, gone=None, begun_before=False)
+            assert rollout is not None
+            rollout.own_record(endpoint.state().tags)
         except SaferolloutError:
             return None
-        return plan
+        return rollout
 
     with ThreadPoolExecutor(2) as pool:
-        plans = [plan for plan in pool.map(start, (ANN, BOB)) if plan]
+        rollouts = [rollout for rollout in pool.map(start, (ANN, BOB)) if rollout]
 
     record = record_of(endpoint)
     assert record is not None
     going_on = []
-    for plan in plans:
+    for rollout in rollouts:
         try:
-            going_on.append(plan.own_record(endpoint.state().tags).owner)
+            going_on.append(rollout.own_record(endpoint.state().tags).owner)
         except Lost:
             continue
     assert going_on == [record.owner]
@@ -104,17 +104,17 @@ def test_only_the_rollout_of_whoever_is_gone_is_taken_over(endpoint: Endpoint) -
 
 def test_undo_that_was_cut_short_is_finished_and_nothing_begun(endpoint: Endpoint) -> None:
     """Who retries a run that was being rolled back gets the rollback, not a surprise: a new rollout is a new start."""
-    plan = begin(endpoint)
+    rollout = begin(endpoint)
     workspace = endpoint.workspace()
     workspace.scale_up(endpoint.name, "blue", 2)
-    workspace.update_endpoint(endpoint.name, tags=lambda tags: plan.advanced(tags, phase=Phase.UNDOING))
+    workspace.update_endpoint(endpoint.name, tags=lambda tags: rollout.advanced(tags, phase=Phase.ROLLING_BACK))
 
-    with pytest.raises(Refused, match="was being undone; it is rolled back, and a new one may begin"):
+    with pytest.raises(Refused, match="was being rolled back; it is rolled back, and a new one may begin"):
         begin(endpoint)
 
     assert record_of(endpoint) is None
     assert endpoint.state().deployments["blue"].instance_count == 1
-    assert begin(endpoint).rollout != plan.rollout
+    assert begin(endpoint).rollout != rollout.id
 
 
 @pytest.mark.xdist_group("retirement")  # others must not retire what is due in the workspace
@@ -124,10 +124,10 @@ def test_retirement_that_was_cut_short_is_finished_first(endpoint: Endpoint) -> 
     workspace.create_deployment(endpoint.deployment("green-deployment.yml"), endpoint.name, "green", assets={}, tags={})
     put(endpoint, Phase.RETIRING, candidate="blue", live="green")
 
-    plan = begin(endpoint)
+    rollout = begin(endpoint)
 
     assert list(endpoint.state().deployments) == ["blue"]
-    assert (plan.live, plan.candidate) == ("blue", "green")
+    assert (rollout.live, rollout.candidate) == ("blue", "green")
 
 
 def test_nothing_with_traffic_is_retired(endpoint: Endpoint) -> None:
@@ -147,7 +147,7 @@ def test_no_way_back_to_what_is_gone(endpoint: Endpoint, phase: Phase, live: str
     record = put(endpoint, phase, live=live)
 
     with pytest.raises(Refused, match=f"deployment {live} is (gone|being deleted)"):
-        rollback.restore(endpoint.workspace(), endpoint.name)
+        rollback.roll_back(endpoint.workspace(), endpoint.name)
 
     assert record_of(endpoint) == record
 
@@ -165,13 +165,18 @@ def test_mistyped_workspace_is_no_missing_endpoint(endpoint: Endpoint) -> None:
 
 
 def test_run_that_lost_its_rollout_changes_nothing(endpoint: Endpoint) -> None:
-    """Undone or taken over while its steps were still at work, it neither scales, nor creates, nor shifts."""
-    plan = begin(endpoint)
-    rollback.restore(endpoint.workspace(), endpoint.name)
-    stage = plan.project.config.stages[0]
+    """Rolled back or taken over while its steps were still at work, it neither scales, nor creates, nor shifts."""
+    rollout = begin(endpoint)
+    rollback.roll_back(endpoint.workspace(), endpoint.name)
+    stage = rollout.project.config.stages[0]
 
-    for step in (scale_live.fn(plan), create_candidate.fn(plan), verify_traffic.fn(plan), changes.fn(plan, stage, "?"),
-                 shift_traffic.fn(plan, stage, None)):  # fmt: skip
+    for step in (
+        scale_live.fn(rollout),
+        create_candidate.fn(rollout),
+        verify_traffic.fn(rollout),
+        changes.fn(rollout, stage, "?"),
+        shift_traffic.fn(rollout, stage, None),
+    ):
         with pytest.raises(Lost):
             asyncio.run(step)
 
@@ -182,13 +187,13 @@ def test_run_that_lost_its_rollout_changes_nothing(endpoint: Endpoint) -> None:
 
 def test_another_candidate_than_the_tested_one_gets_no_traffic(endpoint: Endpoint) -> None:
     """Somebody deployed something else under the candidate's name after the smoke test: users never see it."""
-    plan = begin(endpoint)
+    rollout = begin(endpoint)
     workspace = endpoint.workspace()
     path = endpoint.deployment("green-deployment.yml")
     workspace.create_deployment(path, endpoint.name, "green", assets={}, tags={})
 
     with pytest.raises(GateFailed, match="deployment green is gone or is not any more the one that this rollout made"):
-        asyncio.run(shift_traffic.fn(plan, plan.project.config.stages[0], None))
+        asyncio.run(shift_traffic.fn(rollout, rollout.project.config.stages[0], None))
 
     assert endpoint.state().traffic == {"blue": 100}
 
@@ -204,7 +209,7 @@ def test_rollback_insists_where_azure_fails(endpoint: Endpoint, stack: Stack) ->
         chaos.fail(method="PATCH", path=f"{path}/deployments/blue") as not_scaled,
         chaos.answer(500, method="PUT", path=path, skip=2, times=4, after=True) as lost,
     ):
-        record = rollback.restore(endpoint.workspace(), endpoint.name)
+        record = rollback.roll_back(endpoint.workspace(), endpoint.name)
         assert (failed.hits, not_scaled.hits) == (1, 1)
         assert lost.hits > 0
 
@@ -215,11 +220,11 @@ def test_rollback_insists_where_azure_fails(endpoint: Endpoint, stack: Stack) ->
 
 def test_a_stage_that_this_rollout_has_not_reached_is_drift(endpoint: Endpoint) -> None:
     """A tag that says 100% moves nobody and lets no shift be skipped."""
-    plan = begin(endpoint)
-    endpoint.workspace().update_endpoint(endpoint.name, tags=lambda tags: plan.advanced(tags, stage=100))
+    rollout = begin(endpoint)
+    endpoint.workspace().update_endpoint(endpoint.name, tags=lambda tags: rollout.advanced(tags, share=100))
 
     with pytest.raises(Drifted, match="say that the rollout has reached 100%: somebody else changed them"):
-        asyncio.run(shift_traffic.fn(plan, plan.project.config.stages[0], None))
+        asyncio.run(shift_traffic.fn(rollout, rollout.project.config.stages[0], None))
 
     assert endpoint.state().traffic == {"blue": 100}
 
@@ -240,12 +245,12 @@ def test_a_log_that_cannot_be_read_hides_no_failure(endpoint: Endpoint, stack: S
 
 def test_the_end_is_put_on_record_although_the_answer_got_lost(endpoint: Endpoint, stack: Stack) -> None:
     """What was written in spite of four answers of 500 is recognised as one's own, and no lost rollout."""
-    plan = begin(endpoint)
+    rollout = begin(endpoint)
     put_it = {"method": "PUT", "path": f"onlineEndpoints/{endpoint.name}"}
     with closing(Chaos(stack.env)) as chaos, chaos.answer(500, after=True, times=4, **put_it) as lost:
-        retire.end(endpoint.workspace(), plan, 3600)
+        retire.end(endpoint.workspace(), rollout, 3600)
         assert lost.hits == 4
 
     record = record_of(endpoint)
     assert record is not None
-    assert (record.rollout, record.phase) == (plan.rollout, Phase.KEEPING)
+    assert (record.rollout, record.phase) == (rollout.id, Phase.KEEPING)

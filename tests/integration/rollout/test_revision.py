@@ -18,7 +18,7 @@ from saferollout.config.project import Project, resolve_workspace
 from saferollout.domain.errors import AzureFailed, GateFailed
 from saferollout.rollout import begin
 from saferollout.rollout.record import Owner, Record
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 from tests.support.localazure.arm import Arm
 from tests.support.stack import DIABETES, Endpoint, Stack
 
@@ -94,21 +94,21 @@ def test_a_label_is_resolved_once_and_a_moved_one_is_another_candidate(client: M
         found = project.load(config)
         return found.with_assets(azure.resolve(found.assets))
 
-    def begun(found: Project) -> Plan | None:
+    def begun(found: Project) -> Rollout | None:
         return begin.begin(azure, found, ANN, gone=None, begun_before=False)
 
     before = loaded()
-    plan = begun(before)
+    rollout = begun(before)
     register(client, endpoint.name, "2")
 
-    assert plan is not None
+    assert rollout is not None
     versions = dict.fromkeys(("model", "environment"), f"azureml:{endpoint.name}:1")
-    assert plan.project.assets == versions
+    assert rollout.project.assets == versions
     record = Record.from_tags(endpoint.state().tags)
     assert record is not None
     assert {"model": record.model, "environment": record.environment} == versions
     azure.create_deployment(
-        path, endpoint.name, plan.candidate, assets=plan.project.assets, tags=plan.candidate_tags
+        path, endpoint.name, rollout.candidate, assets=rollout.project.assets, tags=rollout.candidate_tags
     )  # fmt: skip
     state = endpoint.state()
     green = state.deployments["green"]

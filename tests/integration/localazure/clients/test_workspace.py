@@ -16,9 +16,9 @@ from saferollout.domain.errors import AzureFailed, Busy
 from saferollout.gates.sources.azure_metrics import AzureMetrics
 from saferollout.gates.sources.counts import Ledger
 from saferollout.gates.sources.following import Following
-from saferollout.gates.sources.windows import Stretches
+from saferollout.gates.sources.windows import Windows
 from saferollout.rollout.record import Owner, Record, now
-from saferollout.rollout.rollback import restore
+from saferollout.rollout.rollback import roll_back
 from tasks.support.access import scorer_of
 from tests.support.localazure.arm import Arm, Assets
 
@@ -40,7 +40,7 @@ def mark(workspace: Workspace, _: Path) -> None:
 
 def scale(workspace: Workspace, _: Path) -> None:
     """From one instance to two, or back."""
-    count = workspace.existing(NAME).deployments["blue"].instance_count
+    count = workspace.get_endpoint(NAME).deployments["blue"].instance_count
     workspace.scale_back(NAME, "blue", 3 - count, instead_of=count)
 
 
@@ -94,7 +94,7 @@ def hurried() -> Workspace:
 def test_a_token_that_is_refused_early_is_replaced(chaos: Chaos, workspace: Workspace, project: Path) -> None:
     """By whatever is called next; one that is refused while an operation goes on has nothing begun a second time."""
     for look in (
-        lambda: workspace.existing(NAME),
+        lambda: workspace.get_endpoint(NAME),
         workspace.endpoints,
         lambda: workspace.secret(NAME),
         lambda: workspace.resolve({"model": "azureml:scale-model@latest"}),
@@ -115,10 +115,10 @@ def test_refused_for_good(chaos: Chaos, workspace: Workspace) -> None:
     """It ends soon, as a failure of Azure; the same connection works when tokens are accepted again."""
     with chaos.answer(401, code="AuthenticationFailed", path="onlineEndpoints**", times=None) as refused:
         with pytest.raises(AzureFailed, match="could not read endpoint troubled: Azure did not accept") as caught:
-            workspace.existing(NAME)
+            workspace.get_endpoint(NAME)
         assert (caught.value.status, refused.hits) == (401, 3)
 
-    assert workspace.existing(NAME).name == NAME
+    assert workspace.get_endpoint(NAME).name == NAME
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["refused", "applied"])
@@ -145,7 +145,7 @@ def test_tags_that_were_written_are_not_changed_from_again(chaos: Chaos, workspa
         workspace.update_endpoint(NAME, tags=advanced)
         assert lost.hits == 1
 
-    assert workspace.existing(NAME).tags["phase"] == "keeping"
+    assert workspace.get_endpoint(NAME).tags["phase"] == "keeping"
 
 
 def test_busy_without_end(chaos: Chaos, project: Path) -> None:
@@ -211,7 +211,7 @@ def begun(workspace: Workspace) -> None:
     """What a rollout leaves that gave its candidate a share and died."""
     record = Record(
         rollout="r-1", owner=Owner(name="ann@laptop", flow_run="run-1"), since=now().replace(microsecond=0),
-        candidate="red", revision="0" * 12, baseline=Baseline(live="blue", instance_count=1), stage=10, raised_to=2,
+        candidate="red", revision="0" * 12, baseline=Baseline(live="blue", instance_count=1), share=10, raised_to=2,
     )  # fmt: skip
     workspace.update_endpoint(NAME, traffic={"blue": 90, "red": 10}, tags=lambda tags: tags | record.to_tags())
     workspace.scale_up(NAME, "blue", 2)
@@ -230,10 +230,10 @@ def test_the_way_back_gets_over_refused_tokens_and_other_operations(chaos: Chaos
         for fault in faults:
             stack.enter_context(fault)
 
-        restore(workspace, NAME)
+        roll_back(workspace, NAME)
 
         assert [fault.hits for fault in faults] == [1, 2, 2]
-    state = workspace.existing(NAME)
+    state = workspace.get_endpoint(NAME)
     assert (state.traffic, state.deployments["blue"].instance_count) == ({"blue": 100}, 1)
     assert Record.from_tags(state.tags) is None
 
@@ -245,12 +245,12 @@ def test_the_way_back_has_a_deadline_too(chaos: Chaos, workspace: Workspace) -> 
         chaos.hang(method="PATCH", path=BLUE),
         pytest.raises(AzureFailed, match="the scaling of deployment blue has not ended after 2 s"),
     ):
-        restore(hurried(), NAME)
-    assert workspace.existing(NAME).traffic == {"blue": 100}
+        roll_back(hurried(), NAME)
+    assert workspace.get_endpoint(NAME).traffic == {"blue": 100}
 
-    restore(workspace, NAME)
+    roll_back(workspace, NAME)
 
-    assert workspace.existing(NAME).deployments["blue"].instance_count == 1
+    assert workspace.get_endpoint(NAME).deployments["blue"].instance_count == 1
 
 
 async def test_a_key_that_is_changed_meanwhile_is_fetched_anew(chaos: Chaos) -> None:
@@ -296,7 +296,7 @@ async def test_a_source_whose_token_is_refused_is_read_anew(chaos: Chaos, worksp
         return next(moments, begun_at + timedelta(hours=1))
 
     source = AzureMetrics(
-        workspace.existing(NAME), Stretches(60, 0, clock=clock), Ledger(), candidate="red", live="blue"
+        workspace.get_endpoint(NAME), Windows(60, 0, clock=clock), Ledger(), candidate="red", live="blue"
     )
     with chaos.answer(401, code="ExpiredAuthenticationToken", path="/**/metrics:getBatch") as refused:
         async with Following([source], (0.1,)) as following:

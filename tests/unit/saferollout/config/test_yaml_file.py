@@ -64,9 +64,9 @@ def test_a_missing_file_is_told(file: Path) -> None:
 
 def test_paths_are_shown_from_the_current_folder(file: Path) -> None:
     """Below the current folder a path is relative, elsewhere absolute: both can be pasted into a shell."""
-    assert yaml_file.shown(file) == "some.yaml"
-    assert yaml_file.shown(Path("sub/some.yaml")) == "sub/some.yaml"
-    assert yaml_file.shown(file.parent.parent) == str(file.parent.parent)
+    assert yaml_file.display_path(file) == "some.yaml"
+    assert yaml_file.display_path(Path("sub/some.yaml")) == "sub/some.yaml"
+    assert yaml_file.display_path(file.parent.parent) == str(file.parent.parent)
 
 
 def test_variables_are_filled_in_wherever_they_stand(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

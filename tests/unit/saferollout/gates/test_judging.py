@@ -11,7 +11,7 @@ from saferollout.config.judge import JudgeConfig
 from saferollout.config.recorded_requests import RecordedRequest
 from saferollout.domain.errors import AzureFailed
 from saferollout.domain.evidence import Evidence
-from saferollout.gates.judging import watch
+from saferollout.gates.judging import run_judge
 from saferollout.gates.scoring import Scorer
 from saferollout.gates.sources.probes import Probes
 from saferollout.gates.sources.source import Seen
@@ -59,7 +59,7 @@ class Script:
 
 async def watched(*sources: Any, earlier: Evidence | None = None, told: Told | None = None, **config: Any) -> Evidence:
     judge = JudgeConfig.model_validate({"min_duration_s": 0, "max_duration_s": 30} | config)
-    return await watch(
+    return await run_judge(
         sources, judge, "judge at 10%", earlier=earlier, report=told or Told(), retry_delays_s=(0.1, 0.1)
     )
 
@@ -433,6 +433,6 @@ async def test_time_in_which_nothing_was_seen_is_no_watching() -> None:
     """The minimum time passes while something is told; what stands still for longer proves nothing by waiting."""
     config = JudgeConfig.model_validate(LENIENT | {"min_duration_s": 1, "max_duration_s": 2.5})
 
-    found = await watch([Sleepy()], config, "judge at 10%", report=Told())
+    found = await run_judge([Sleepy()], config, "judge at 10%", report=Told())
 
     assert found.duration_s >= 2.5  # 1.5 s went by before the last batch, but only 0.3 s of it were watched

@@ -10,13 +10,13 @@ import pytest
 
 from saferollout.config.judge import JudgeConfig
 from saferollout.domain.evidence import Check, Evidence
-from saferollout.gates.judging import watch
+from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.source import Seen
 from saferollout.judge import Batch, BoundedMean, Comparison, Judge, Settings, Verdict
 from saferollout.judge.history import History
 from saferollout.judge.judge import COMPARISONS
 from saferollout.judge.plots import CANDIDATE, Plot, close_figure, draw_rates, open_figure
-from saferollout.report.pictures import illustrated
+from saferollout.report.pictures import with_plots
 
 
 class Timeouts(BoundedMean, Comparison):
@@ -138,7 +138,7 @@ def test_it_has_plots() -> None:
     """It is a line of the e-values, and its own plot comes last, from the state that the evidence keeps."""
     evidence = Evidence(gate="judge at 10%", verdict="harmful", summary="", state=judged().to_dict())
 
-    pictures = illustrated(evidence).pictures
+    pictures = with_plots(evidence).pictures
 
     assert [picture.name for picture in pictures] == ["e_values", "error_rate", "timeouts"]
     assert len(pictures[0].numbers["timeouts"]) == 10
@@ -160,7 +160,7 @@ async def test_a_stage_is_watched_with_it(monkeypatch: pytest.MonkeyPatch) -> No
                 yield Seen(SLOW)
 
     config = JudgeConfig(min_duration_s=0, max_duration_s=30)
-    evidence = await watch([Source()], config, "judge at 10%", report=lambda *_: None)
+    evidence = await run_judge([Source()], config, "judge at 10%", report=lambda *_: None)
 
     assert evidence.verdict == "harmful"
     checks = {check.check: check.passed for check in evidence.checks}

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 from saferollout.domain.evidence import Evidence
 from saferollout.judge import Batch, Judge, Settings
-from saferollout.report.pictures import gallery, illustrated, markdown
+from saferollout.report.pictures import gallery, markdown, with_plots
 
 IMAGE = re.compile(r"!\[[^]]+\]\(data:image/svg\+xml;base64,([A-Za-z0-9+/=]+)\)")
 NUMBERS = re.compile(r"<pre><code>(.*?)</code></pre>")
@@ -23,7 +23,7 @@ def judged() -> Evidence:
 
 def test_each_picture_comes_with_its_numbers() -> None:
     """Each plot is an image that needs no server, above the numbers behind it as JSON."""
-    shown = markdown(illustrated(judged()))
+    shown = markdown(with_plots(judged()))
 
     images = [ElementTree.fromstring(base64.b64decode(data)) for data in IMAGE.findall(shown)]  # noqa: S314 - our own
     numbers = [json.loads(html.unescape(data)) for data in NUMBERS.findall(shown)]
@@ -34,7 +34,7 @@ def test_each_picture_comes_with_its_numbers() -> None:
 
 def test_programs_get_the_numbers_without_the_pictures() -> None:
     """What goes into an outcome is small: neither the judge's state nor what only an eye reads."""
-    bare = illustrated(judged()).for_programs()
+    bare = with_plots(judged()).for_programs()
 
     assert [picture.name for picture in bare.pictures] == ["e_values", "error_rate", "latency", "prediction_drift"]
     assert bare.pictures[3].numbers["mean"] == [0.5] * 3
@@ -45,6 +45,6 @@ def test_what_was_not_judged_has_no_pictures() -> None:
     """A smoke test stays as it is, and a report shows only the gates that have some."""
     smoke = Evidence(gate="smoke test", verdict="passed", summary="")
 
-    assert illustrated(smoke) is smoke
+    assert with_plots(smoke) is smoke
     assert gallery([smoke]) == ""
-    assert gallery([smoke, illustrated(judged())]).startswith("## judge at 10%\n\n![")
+    assert gallery([smoke, with_plots(judged())]).startswith("## judge at 10%\n\n![")

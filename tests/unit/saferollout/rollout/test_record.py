@@ -29,7 +29,7 @@ RECORDS = st.builds(
     Record, rollout=WORDS, phase=st.sampled_from(Phase),
     owner=st.builds(Owner, name=WORDS, flow_run=WORDS, process=st.sampled_from(["", "123@456"])),
     since=SECONDS, candidate=WORDS, revision=WORDS, model=st.sampled_from(["", "azureml:diabetes:2"]),
-    baseline=st.builds(Baseline, live=WORDS, instance_count=st.integers(1, 50)), stage=st.integers(0, 100),
+    baseline=st.builds(Baseline, live=WORDS, instance_count=st.integers(1, 50)), share=st.integers(0, 100),
     approvals=st.dictionaries(st.integers(1, 100), DECISIONS, max_size=5),
     left_candidate=st.sampled_from(LeftCandidate), keep_until=st.none() | SECONDS, raised_to=st.integers(0, 50),
 )  # fmt: skip
@@ -138,15 +138,16 @@ def test_damaged_tags_are_refused_in_one_line(name: str, value: str | None, what
 
 
 @pytest.mark.parametrize(
-    ("stage", "traffic"), [(0, {"blue": 100}), (10, {"blue": 90, "green": 10}), (100, {"green": 100})]
+    ("share", "traffic"), [(0, {"blue": 100}), (10, {"blue": 90, "green": 10}), (100, {"green": 100})]
 )
-def test_the_record_knows_the_traffic_it_set(stage: int, traffic: dict[str, int]) -> None:
+def test_the_record_knows_the_traffic_it_set(share: int, traffic: dict[str, int]) -> None:
     """Traffic sums to 100 at every stage and has no zeros."""
-    assert record(stage=stage).traffic() == traffic
+    assert record(share=share).traffic() == traffic
 
 
 @pytest.mark.parametrize(
-    ("phase", "unfinished"), [("rolling", True), ("undoing", True), ("keeping", False), ("retiring", False)]
+    ("phase", "unfinished"),
+    [("rolling", True), ("rolling-back", True), ("undoing", True), ("keeping", False), ("retiring", False)],
 )
 def test_a_kept_deployment_is_no_unfinished_rollout(phase: str, unfinished: bool) -> None:
     """After the last stage the next rollout may begin, while the old deployment is still there."""

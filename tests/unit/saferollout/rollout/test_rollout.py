@@ -1,4 +1,4 @@
-"""The plan of a rollout, and its record as long as the rollout is its own."""
+"""The rollout of a rollout, and its record as long as the rollout is its own."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from saferollout.config import project
 from saferollout.domain.endpoint import Baseline, Decision, DeploymentState, EndpointState
 from saferollout.domain.errors import GateFailed, Lost
 from saferollout.rollout.record import Owner, Phase, Record, now
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import Rollout
 
 
 @pytest.fixture
@@ -22,28 +22,28 @@ def record(project_files: Path) -> Record:
 
 
 @pytest.fixture
-def plan(record: Record) -> Plan:
-    """The plan that belongs to the record."""
-    return Plan.of(project.load("rollout.yaml"), record)
+def rollout(record: Record) -> Rollout:
+    """The rollout that belongs to the record."""
+    return Rollout.of(project.load("rollout.yaml"), record)
 
 
-def test_traffic_sums_to_100_at_every_share(plan: Plan) -> None:
+def test_traffic_sums_to_100_at_every_share(rollout: Rollout) -> None:
     """The first invariant; a deployment without traffic is not named: Azure would show it no differently."""
-    assert (plan.traffic(0), plan.traffic(100)) == ({"blue": 100}, {"green": 100})
+    assert (rollout.traffic(0), rollout.traffic(100)) == ({"blue": 100}, {"green": 100})
     for share in range(101):
-        traffic = plan.traffic(share)
+        traffic = rollout.traffic(share)
         assert sum(traffic.values()) == 100
         assert all(percent > 0 for percent in traffic.values())
 
 
-def test_a_plan_survives_json(plan: Plan) -> None:
+def test_a_plan_survives_json(rollout: Rollout) -> None:
     """Tasks hand it on through Prefect, whole: the project, its paths, and stages that stay numbers."""
     decision = Decision.model_validate(
         {"stage": 10, "decision": "approve", "approver": "ann", "at": "2025-01-02T03:04:05Z", "evidence": "e"}
     )
-    decided = plan.model_copy(update={"approvals": {10: decision}})
+    decided = rollout.model_copy(update={"approvals": {10: decision}})
 
-    assert Plan.model_validate_json(decided.model_dump_json()) == decided
+    assert Rollout.model_validate_json(decided.model_dump_json()) == decided
 
 
 def test_live_never_gets_fewer_instances(project_files: Path, record: Record) -> None:
@@ -52,17 +52,17 @@ def test_live_never_gets_fewer_instances(project_files: Path, record: Record) ->
     counts = []
     for wanted in (1, 5):
         config.write_text(f"{config.read_text()}live: {{instance_count: {wanted}}}\n")
-        counts.append(Plan.of(project.load(config), record).live_instance_count)
+        counts.append(Rollout.of(project.load(config), record).live_instance_count)
         config.write_text(config.read_text().replace(f"live: {{instance_count: {wanted}}}\n", ""))
 
     assert counts == [2, 5]
 
 
-def test_own_record_is_advanced_and_other_tags_stay(plan: Plan, record: Record) -> None:
+def test_own_record_is_advanced_and_other_tags_stay(rollout: Rollout, record: Record) -> None:
     """A step changes the record that it finds, and nothing else."""
-    tags = plan.advanced({"team": "a"} | record.to_tags(), stage=10)
+    tags = rollout.advanced({"team": "a"} | record.to_tags(), share=10)
 
-    assert Record.from_tags(tags) == record.model_copy(update={"stage": 10})
+    assert Record.from_tags(tags) == record.model_copy(update={"share": 10})
     assert tags["team"] == "a"
 
 
@@ -70,18 +70,18 @@ def test_own_record_is_advanced_and_other_tags_stay(plan: Plan, record: Record) 
     "change",
     [
         {"rollout": "r-2"},
-        {"phase": Phase.UNDOING},
+        {"phase": Phase.ROLLING_BACK},
         {"phase": Phase.KEEPING},
         {"owner": Owner(name="ann@laptop", flow_run="run-2")},
     ],
-    ids=["replaced", "undone", "ended", "taken over"],
+    ids=["replaced", "rolled back", "ended", "taken over"],
 )
-def test_record_of_somebody_else_is_left_alone(plan: Plan, record: Record, change: dict[str, Any]) -> None:
-    """A run whose rollout was undone, replaced or taken over changes nothing any more."""
-    with pytest.raises(Lost, match="rollout r-1 of diabetes was undone or replaced meanwhile"):
-        plan.advanced(record.model_copy(update=change).to_tags(), stage=10)
+def test_record_of_somebody_else_is_left_alone(rollout: Rollout, record: Record, change: dict[str, Any]) -> None:
+    """A run whose rollout was rolled back, replaced or taken over changes nothing any more."""
+    with pytest.raises(Lost, match="rollout r-1 of diabetes was rolled back or replaced meanwhile"):
+        rollout.advanced(record.model_copy(update=change).to_tags(), share=10)
     with pytest.raises(Lost):
-        plan.own_record({})
+        rollout.own_record({})
 
 
 @pytest.mark.parametrize(
@@ -99,23 +99,25 @@ def test_candidate_has_what_its_share_needs(
     config = project_files / "rollout.yaml"
     config.write_text(config.read_text() + written)
 
-    plan = Plan.of(project.load(config), record)
+    rollout = Rollout.of(project.load(config), record)
 
-    assert plan.candidate_instance_count(share, live) == needed
-    assert bool(plan.few_instances(1, live)) == (needed < live and share == 100)
+    assert rollout.candidate_instance_count(share, live) == needed
+    assert bool(rollout.few_instances(1, live)) == (needed < live and share == 100)
 
 
 @pytest.mark.parametrize(
     "changes", [{"provisioning_state": "Failed"}, {"provisioning_state": "Canceled"}, {"tags": {}}]
 )
-def test_candidate_that_broke_or_was_replaced_is_not_ours(plan: Plan, record: Record, changes: dict[str, Any]) -> None:
+def test_candidate_that_broke_or_was_replaced_is_not_ours(
+    rollout: Rollout, record: Record, changes: dict[str, Any]
+) -> None:
     """What passed the gates was another deployment, or it was up then."""
-    green = DeploymentState(name="green", instance_count=1, provisioning_state="Succeeded", tags=plan.candidate_tags)
+    green = DeploymentState(name="green", instance_count=1, provisioning_state="Succeeded", tags=rollout.candidate_tags)
 
     def state(candidate: DeploymentState) -> EndpointState:
         return EndpointState(name="diabetes", scoring_uri="", provisioning_state="Succeeded", traffic={"blue": 100},
                              mirror_traffic={}, tags=record.to_tags(), deployments={"green": candidate})  # fmt: skip
 
-    assert plan.own_candidate(state(green)) == green
+    assert rollout.own_candidate(state(green)) == green
     with pytest.raises(GateFailed, match="deployment green is"):
-        plan.own_candidate(state(green.model_copy(update=changes)))
+        rollout.own_candidate(state(green.model_copy(update=changes)))

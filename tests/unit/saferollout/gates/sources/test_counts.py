@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from saferollout.gates.sources.counts import Counts, Ledger, batch_of, failed
-from saferollout.gates.sources.windows import Stretches
+from saferollout.gates.sources.windows import Windows
 
 MINUTE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 NEXT = MINUTE + timedelta(minutes=1)
@@ -55,19 +55,19 @@ def test_deployments_are_compared_where_both_were_seen() -> None:
 
 async def test_stretches_are_whole_and_begin_after_the_start() -> None:
     """What began before the watch is no part of it, and each stretch comes once."""
-    stretches = Stretches(10, 0, clock=lambda: MINUTE + timedelta(seconds=23.4))
+    windows = Windows(10, 0, clock=lambda: MINUTE + timedelta(seconds=23.4))
 
-    assert (stretches.start, stretches.end) == (MINUTE + timedelta(seconds=30), MINUTE + timedelta(seconds=40))
-    stretches.done()
-    assert stretches.start == MINUTE + timedelta(seconds=40)
+    assert (windows.start, windows.end) == (MINUTE + timedelta(seconds=30), MINUTE + timedelta(seconds=40))
+    windows.done()
+    assert windows.start == MINUTE + timedelta(seconds=40)
 
 
 async def test_a_stretch_is_ripe_when_what_is_late_has_come() -> None:
     """Not before its end and the delay of ingestion."""
     times = iter([MINUTE, MINUTE + timedelta(minutes=2, seconds=29.9)])
-    stretches = Stretches(60, 30, clock=lambda: next(times))
+    windows = Windows(60, 30, clock=lambda: next(times))
 
     begun = datetime.now(UTC)
-    await stretches.ripe()
+    await windows.ripe()
 
     assert 0.09 <= (datetime.now(UTC) - begun).total_seconds() < 5

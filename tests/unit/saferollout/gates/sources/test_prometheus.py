@@ -15,7 +15,7 @@ from saferollout.config.judge import SourceConfig, SourceKind
 from saferollout.domain.errors import AzureFailed
 from saferollout.gates.sources.counts import Ledger
 from saferollout.gates.sources.prometheus import Prometheus
-from saferollout.gates.sources.windows import Stretches
+from saferollout.gates.sources.windows import Windows
 from saferollout.judge import Batch
 
 MINUTE = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
@@ -74,7 +74,7 @@ def source(url: str, ledger: Ledger | None = None) -> Prometheus:
         {"kind": SourceKind.PROMETHEUS, "url": url, "requests": "all", "errors": "bad", "token_env": "PROMETHEUS_TOKEN"}
     )
     now = iter([MINUTE])
-    minutes = Stretches(60, 0, clock=lambda: next(now, MINUTE + timedelta(hours=1)))
+    minutes = Windows(60, 0, clock=lambda: next(now, MINUTE + timedelta(hours=1)))
     return Prometheus(config, minutes, ledger or Ledger(), candidate="green", live="blue")
 
 

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from saferollout.gates.sources.traffic_log import Row, TrafficLog
-from saferollout.gates.sources.windows import Stretches
+from saferollout.gates.sources.windows import Windows
 
 ROWS = [
     Row("green", 200, 20, "a"), Row("green", 500, 1, "b"), Row("", 404, 1, "x"),
@@ -12,8 +12,8 @@ ROWS = [
 
 
 def log(**options: bool) -> TrafficLog:
-    stretches = Stretches(10, 0, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
-    return TrafficLog("e", "w", stretches, candidate="green", live="blue", **options)
+    windows = Windows(10, 0, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
+    return TrafficLog("e", "w", windows, candidate="green", live="blue", **options)
 
 
 def test_rows_are_counted_by_deployment() -> None:
