@@ -10,7 +10,7 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 def write(document: dict[str, Any], folder: Path) -> None:
-    """Write ``judge-results.md`` and ``judge-results.svg``."""
+    """Write `judge-results.md` and `judge-results.svg`."""
     rows = document["rows"]
     lines = [
         "# The judge's bench: results",
@@ -86,9 +86,10 @@ def false_alarms(rows: list[dict[str, Any]]) -> list[str]:
     for (metric, scenario, rps, kind), by_rule in scenarios.items():
         cells = [
             (f"{by_rule[rule]['alarms']:.1%}" + (f" (≤ {by_rule[rule]['alarms_high']:.1%})" if rule in JUDGES else ""))
-            if rule in by_rule else "–"
+            if rule in by_rule
+            else "–"
             for rule in rules
-        ]  # fmt: skip
+        ]
         body.append([metric, scenario, f"{rps:g}", kind, *cells])
     worst = max((row for row in healthy if row["rule"] in JUDGES), key=lambda row: row["alarms_high"])
     return [
@@ -108,10 +109,12 @@ def honest(rows: list[dict[str, Any]], row: dict[str, Any]) -> bool:
     """Return whether the rule's own false-alarm rate on such traffic is at most 5 %."""
     same = {"errors": "0.5%", "latency": "same", "drift": "2%"}[row["metric"]]
     twins = [
-        other for other in rows
-        if other["healthy"] and other["scenario"] == same
+        other
+        for other in rows
+        if other["healthy"]
+        and other["scenario"] == same
         and all(other[key] == row[key] for key in ("metric", "rule", "requests_per_s", "traffic"))
-    ]  # fmt: skip
+    ]
     return all(twin["alarms"] <= LIMIT for twin in twins)
 
 
@@ -229,9 +232,14 @@ def picture(rows: list[dict[str, Any]], path: Path) -> None:
     ]
     scenarios = list(dict.fromkeys((row["metric"], row["scenario"]) for row in shown))
     colours = {
-        "judge": "#D55E00", "judge with probes": "#E69F00", "Flagger": "#0072B2", "Argo": "#56B4E9",
-        "SageMaker alarm": "#009E73", "Kayenta": "#CC79A7", "peeked z-test": "#999999",
-    }  # fmt: skip
+        "judge": "#D55E00",
+        "judge with probes": "#E69F00",
+        "Flagger": "#0072B2",
+        "Argo": "#56B4E9",
+        "SageMaker alarm": "#009E73",
+        "Kayenta": "#CC79A7",
+        "peeked z-test": "#999999",
+    }
     with rc_context({"svg.fonttype": "none", "svg.hashsalt": "judge", "font.size": 9}):
         figure = Figure(figsize=(9, 6), layout="constrained")
         axes = figure.add_subplot()

@@ -91,9 +91,11 @@ def users(endpoint: Endpoint) -> Iterator[None]:
     """Users who send requests while the block lasts."""
     workspace = endpoint.workspace()
     arguments = {
-        "uri": workspace.get_endpoint(endpoint.name).scoring_uri, "requests": str(DIABETES / "requests.jsonl"),
-        "requests_per_s": USERS_PER_S, "tolerance": 160,
-    }  # fmt: skip
+        "uri": workspace.get_endpoint(endpoint.name).scoring_uri,
+        "requests": str(DIABETES / "requests.jsonl"),
+        "requests_per_s": USERS_PER_S,
+        "tolerance": 160,
+    }
     env = endpoint.stack.env | {"USERS_KEY": workspace.secret(endpoint.name)}
     with processes.users(arguments, endpoint.directory, env, REPOSITORY):
         yield
@@ -103,10 +105,12 @@ def bad_answers(log: Path, endpoint: str) -> list[datetime]:
     """When users' requests came to which the candidate failed; the judge's own ones are pinned to a deployment."""
     lines = (json.loads(line) for line in log.read_text().splitlines())
     return [
-        datetime.fromisoformat(line["time"]) for line in lines
-        if (line["endpoint"], line["deployment"]) == (endpoint, "green") and line["response_code"] != 200
+        datetime.fromisoformat(line["time"])
+        for line in lines
+        if (line["endpoint"], line["deployment"]) == (endpoint, "green")
+        and line["response_code"] != 200
         and line["pinned"] in (None, "-")
-    ]  # fmt: skip
+    ]
 
 
 def changes(log: Path, endpoint: str) -> list[datetime]:

@@ -58,7 +58,7 @@ Ask = Callable[[Question], Awaitable[Reply | None]]
 
 
 def asker(how: Approve, console: Console, link: str, command: str) -> Ask:
-    """The way to answer that the user chose; ``link`` and ``command`` lead to the others."""
+    """The way to answer that the user chose; `link` and `command` lead to the others."""
 
     async def ask(question: Question) -> Reply | None:
         if how is Approve.AUTO:
@@ -115,7 +115,7 @@ async def waiting_question(client: PrefectClient, run: FlowRun) -> Question | No
 async def answer(run_id: UUID, given: Reply, evidence: str | None = None) -> Question:
     """Answer the approval that a run waits at and return what it asked.
 
-    Refused if the run waits for nobody, or if ``evidence`` names another question than it asks now.
+    Refused if the run waits for nobody, or if `evidence` names another question than it asks now.
     """
     async with get_client() as client:
         question = await _written_question(client, run_id)
@@ -167,7 +167,7 @@ async def _resume(client: PrefectClient, run_id: UUID, given: Reply, question: Q
 async def attend(run_id: UUID, ask: Ask, report: Callable[[str], None]) -> FlowRun:
     """Stay with a run until its end, and answer each of its questions; each is asked once.
 
-    While Prefect's server fails this goes on, and ``report`` gets a line when that begins and when it is over.
+    While Prefect's server fails this goes on, and `report` gets a line when that begins and when it is over.
     """
     answers: dict[Question, Reply | None] = {}
     failing = False
@@ -196,7 +196,7 @@ async def attend(run_id: UUID, ask: Ask, report: Callable[[str], None]) -> FlowR
 
 
 async def _resume_in_time(client: PrefectClient, run_id: UUID, given: Reply, question: Question) -> None:
-    """``_resume``; an answer that came too late is nobody's loss, one that is wrong in itself is Refused."""
+    """`_resume`; an answer that came too late is nobody's loss, one that is wrong in itself is Refused."""
     try:
         await _resume(client, run_id, given, question)
     except Refused:

@@ -32,7 +32,7 @@ Config = Annotated[Path, typer.Argument(help="The rollout's config (YAML).", sho
 Endpoint = Annotated[str, typer.Argument(help="The endpoint's name.", show_default=False)]
 Model = Annotated[
     str | None, typer.Option(help="Roll out this registered model: azureml:<name>:<version>, or …@latest.")
-]  # fmt: skip
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
 FlowRun = Annotated[UUID, typer.Argument(help="The flow run's id.", show_default=False)]
 By = Annotated[str, typer.Option(help="Who decides.", default_factory=getpass.getuser, show_default="you")]

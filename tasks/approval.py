@@ -59,7 +59,7 @@ async def ask(
     answer is there. Elsewhere the process waits. The answer belongs to this rollout, stage and evidence: a later
     question is a new one whose form takes no answer to this one, the same question is not asked again. What a tag says
     of an approval counts only where Prefect's record of the answer agrees; else that is reported, and asked again.
-    ``again`` asks although the stage was approved before.
+    `again` asks although the stage was approved before.
     """
     name = hashlib.sha256(f"{question} {rollout.id} {rollout.revision}".encode()).hexdigest()[:12]
     claim = None if again else rollout.approvals.get(stage.traffic)
@@ -88,9 +88,15 @@ async def ask(
             msg = f"nobody approved {stage.traffic}% within {seconds(timeout_s)}"
             raise Rejected(msg) from None
     decision = Decision(
-        stage=stage.traffic, decision=answer.decision, approver=answer.approver, comment=answer.comment, at=now(),
-        evidence=digest, rollout=rollout.id, flow_run=str(run_id()),
-    )  # fmt: skip
+        stage=stage.traffic,
+        decision=answer.decision,
+        approver=answer.approver,
+        comment=answer.comment,
+        at=now(),
+        evidence=digest,
+        rollout=rollout.id,
+        flow_run=str(run_id()),
+    )
     if decision.decision == "reject":
         msg = f"{decision.approver} rejected {stage.traffic}%" + (f": {decision.comment}" if decision.comment else "")
         raise Rejected(msg, decision)
@@ -149,8 +155,12 @@ async def changes(rollout: Rollout, stage: StageConfig, question: str) -> str:  
     state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
     live, candidate = state.deployments[rollout.live], rollout.own_candidate(state)
     rows = [
-        {"": name, f"live ({rollout.live})": before, f"candidate ({rollout.candidate})": after,
-         "changed": "yes" if before != after else ""}
+        {
+            "": name,
+            f"live ({rollout.live})": before,
+            f"candidate ({rollout.candidate})": after,
+            "changed": "yes" if before != after else "",
+        }
         for name, before, after in (
             ("model", live.model, candidate.model),
             ("code", brief(live.code), brief(candidate.code)),
@@ -158,7 +168,7 @@ async def changes(rollout: Rollout, stage: StageConfig, question: str) -> str:  
             ("instances", str(live.instance_count), str(candidate.instance_count)),
             ("revision", live.tags.get("saferollout.revision", "—"), rollout.revision),
         )
-    ]  # fmt: skip
+    ]
     kept = " · ".join(f"{name} {value}" for name, value in rollout.project.inputs.items())
     warning = rollout.few_instances(candidate.instance_count, live.instance_count)
     warned = f"\n**⚠️ {warning}**\n" if warning else ""

@@ -33,9 +33,13 @@ async def give_all_traffic(project: Project) -> None:
     requests = recorded_requests.sample(project.requests(), project.config.smoke_test.sample)
     async with await scorer_of(workspace, project.endpoint) as scorer:
         evidence = await smoke_test.run(
-            scorer, requests, project.config.smoke_test, candidate=slot, live=slot,
+            scorer,
+            requests,
+            project.config.smoke_test,
+            candidate=slot,
+            live=slot,
             answer_schema=project.answer_schema,
-        )  # fmt: skip
+        )
     if evidence.verdict == "failed":
         raise GateFailed(evidence.summary, evidence)
     await in_workspace(workspace, lambda azure: first.give_all_traffic(azure, project))

@@ -22,20 +22,32 @@ DRAW_S = 60.0
 
 
 async def judge_gate(
-    rollout: Rollout, config: JudgeConfig, gate: str, key: str, earlier: Evidence | None, *,
-    mirrored: bool = False, harm_only: bool = False,
-) -> Evidence:  # fmt: skip
+    rollout: Rollout,
+    config: JudgeConfig,
+    gate: str,
+    key: str,
+    earlier: Evidence | None,
+    *,
+    mirrored: bool = False,
+    harm_only: bool = False,
+) -> Evidence:
     """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed.
 
-    The users are back on the live deployment before anything is told of it. With ``harm_only`` nothing is told but
+    The users are back on the live deployment before anything is told of it. With `harm_only` nothing is told but
     harm. Raises Stopped when the run is not to go on.
     """
     state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
     requests = await asyncio.to_thread(rollout.project.requests)
     sources = make_sources(
-        config, state, requests, lambda: scorer_of(rollout, rollout.endpoint),
-        candidate=rollout.candidate, live=rollout.live, mirrored=mirrored, answer_schema=rollout.project.answer_schema,
-    )  # fmt: skip
+        config,
+        state,
+        requests,
+        lambda: scorer_of(rollout, rollout.endpoint),
+        candidate=rollout.candidate,
+        live=rollout.live,
+        mirrored=mirrored,
+        answer_schema=rollout.project.answer_schema,
+    )
     async with Progress(f"{rollout.endpoint}-{gate}") as progress:
         watching = run_judge(sources, config, gate, earlier=earlier, report=progress.report)
         evidence = await ThisRun(rollout.project.config.orchestrator_grace_s).unless_stopped(watching)

@@ -21,9 +21,14 @@ async def mirror(rollout: Rollout, shadow: ShadowConfig, earlier: Evidence) -> E
     gate = f"shadow at {shadow.mirror}%"
     if rollout.share:
         return earlier.model_copy(
-            update={"gate": gate, "verdict": "passed", "summary": "judged before users were on the candidate",
-                    "checks": [], "pictures": []}
-        )  # fmt: skip
+            update={
+                "gate": gate,
+                "verdict": "passed",
+                "summary": "judged before users were on the candidate",
+                "checks": [],
+                "pictures": [],
+            }
+        )
     await in_workspace(rollout, lambda azure: mirroring.mirror_traffic(azure, rollout, shadow.mirror))
     evidence = await judge_gate(rollout, shadow.judge, gate, "shadow", earlier, mirrored=True)
     await in_workspace(rollout, lambda azure: mirroring.mirror_traffic(azure, rollout, 0))

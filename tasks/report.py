@@ -94,10 +94,15 @@ async def _steps(client: PrefectClient, run_id: UUID) -> list[StepRun]:
         flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run_id])), sort=TaskRunSort.EXPECTED_START_TIME_ASC
     )
     return once(
-        StepRun(name=run.name, state=run.state_name or "", attempts=run.run_count,
-                duration_s=round(run.total_run_time.total_seconds(), 1))
-        for run in runs if str(run.id) != str(runtime.task_run.id)
-    )  # fmt: skip
+        StepRun(
+            name=run.name,
+            state=run.state_name or "",
+            attempts=run.run_count,
+            duration_s=round(run.total_run_time.total_seconds(), 1),
+        )
+        for run in runs
+        if str(run.id) != str(runtime.task_run.id)
+    )
 
 
 async def _durations(client: PrefectClient, run_id: UUID) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """Azure Resource Manager's own JSON: what is changed in place is written back as it was read, but for the change.
 
-The entities of ``azure-ai-ml`` do not serve for that: a deployment with a data collector cannot be written back,
+The entities of `azure-ai-ml` do not serve for that: a deployment with a data collector cannot be written back,
 durations lose what is below a second, and what the entities do not know is gone.
 """
 
@@ -34,7 +34,7 @@ Response = PipelineResponse[HttpRequest, HttpResponse]
 
 
 class Arm:
-    """What is in a workspace, by its path below the workspace. Raises the exceptions of ``azure.core``."""
+    """What is in a workspace, by its path below the workspace. Raises the exceptions of `azure.core`."""
 
     def __init__(self, identity: TokenCredential, workspace: WorkspaceConfig) -> None:
         base = resource_manager()
@@ -92,7 +92,7 @@ class Arm:
 
 
 def resource_manager() -> str:
-    """Where Azure is managed: the cloud that ``azure-ai-ml`` takes from the environment."""
+    """Where Azure is managed: the cloud that `azure-ai-ml` takes from the environment."""
     if metadata := os.environ.get("ARM_CLOUD_METADATA_URL"):
         return f"https://{urlsplit(metadata).netloc}"
     clouds = {"AzureChinaCloud": AzureClouds.AZURE_CHINA_CLOUD, "AzureUSGovernment": AzureClouds.AZURE_US_GOVERNMENT}

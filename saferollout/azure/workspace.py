@@ -94,14 +94,14 @@ class Workspace:
             return sorted(endpoint.name for endpoint in self._client.online_endpoints.list())
 
     def get_endpoint(self, endpoint: str) -> EndpointState:
-        """``observe``; Missing if there is no such endpoint."""
+        """`observe`; Missing if there is no such endpoint."""
         return _required(endpoint, self.observe(endpoint))
 
     @sign_in_anew
     def secret(self, endpoint: str, *, is_refused: bool = False) -> str:
-        """What the endpoint's ``Authorization: Bearer`` header takes; never log it.
+        """What the endpoint's `Authorization: Bearer` header takes; never log it.
 
-        ``is_refused`` says that the endpoint does not take the one it gave before: a token is not given a second time.
+        `is_refused` says that the endpoint does not take the one it gave before: a token is not given a second time.
         """
         if is_refused:
             self._connect()
@@ -113,7 +113,7 @@ class Workspace:
 
     @sign_in_anew
     def resolve(self, assets: Mapping[str, str]) -> dict[str, str]:
-        """The registered ``model`` and ``environment`` with the version that each label is on now."""
+        """The registered `model` and `environment` with the version that each label is on now."""
         return {kind: self._resolve(kind, asset) for kind, asset in assets.items()}
 
     def _resolve(self, kind: str, asset: str) -> str:
@@ -157,7 +157,7 @@ class Workspace:
     ) -> None:
         """Set traffic, mirrored traffic and tags in one change; everything else stays as it was read.
 
-        Raises Drifted when the traffic is neither ``expected_traffic`` nor already ``traffic``, or when somebody else's
+        Raises Drifted when the traffic is neither `expected_traffic` nor already `traffic`, or when somebody else's
         change overwrote this one.
         """
         self._update_endpoint(endpoint, traffic, expected_traffic, mirror, _unless_shown(tags))
@@ -216,13 +216,20 @@ class Workspace:
     @wait_for_others
     @sign_in_anew
     def create_deployment(
-        self, path: Path, endpoint: str, name: str, *, assets: Mapping[str, str], tags: dict[str, str],
-        min_instance_count: int = 1, check: Callable[[], None] = lambda: None,
-    ) -> None:  # fmt: skip
-        """Create a deployment from its Azure ML YAML under ``name``; it gets no traffic.
+        self,
+        path: Path,
+        endpoint: str,
+        name: str,
+        *,
+        assets: Mapping[str, str],
+        tags: dict[str, str],
+        min_instance_count: int = 1,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Create a deployment from its Azure ML YAML under `name`; it gets no traffic.
 
-        The registered ``assets`` take the place of what the YAML says. A deployment that exists with the same tags is
-        waited for; any other is replaced if it has no traffic. ``check`` is called before and after what is local is
+        The registered `assets` take the place of what the YAML says. A deployment that exists with the same tags is
+        waited for; any other is replaced if it has no traffic. `check` is called before and after what is local is
         read, and raises when that is not what it should be. Raises DeploymentFailed with Azure's code and the end of
         its log when it does not come up.
         """
@@ -261,13 +268,13 @@ class Workspace:
         self._scale(endpoint, name, lambda shown: max(shown, instance_count))
 
     def scale_back(self, endpoint: str, name: str, instance_count: int, *, instead_of: int) -> None:
-        """Give a deployment this many instances if it still has ``instead_of``; any other number is somebody else's."""
+        """Give a deployment this many instances if it still has `instead_of`; any other number is somebody else's."""
         self._scale(endpoint, name, lambda shown: instance_count if shown == instead_of else shown)
 
     @wait_for_others
     @sign_in_anew
     def _scale(self, endpoint: str, name: str, wanted_of: Callable[[int], int]) -> None:
-        """Change the number of instances by ``wanted_of``; a change that failed before is made again."""
+        """Change the number of instances by `wanted_of`; a change that failed before is made again."""
         state = self.settled(endpoint, name)
         if (there := state.deployments.get(name)) is None:
             msg = f"deployment {name} of {endpoint} is gone"
@@ -419,7 +426,7 @@ def _deployment(shown: Resource) -> DeploymentState:
 
 
 def _short(resource: object) -> str:
-    """``/subscriptions/…/models/diabetes/versions/2`` as ``diabetes:2``."""
+    """`/subscriptions/…/models/diabetes/versions/2` as `diabetes:2`."""
     if not isinstance(resource, str):
         return ""
     parts = resource.removeprefix("azureml:").split("/")

@@ -33,7 +33,7 @@ def load_endpoint(path: Path) -> Any:
 def load_deployment(path: Path, *, name: str, endpoint: str, assets: Mapping[str, str]) -> Any:
     """The SDK's deployment entity of an Azure ML YAML, under another name; ConfigError if the SDK rejects it.
 
-    The registered ``assets`` take the place of what the YAML says.
+    The registered `assets` take the place of what the YAML says.
     """
     override: list[dict[str, Any]] = [{"name": name}, {"endpoint_name": endpoint}]
     override += [{kind: asset} for kind, asset in assets.items()]

@@ -55,7 +55,7 @@ def check(key: str, asset: str) -> None:
 
 
 def short(asset: str) -> str:
-    """An asset as people call it: ``diabetes:2``, or ``diabetes@latest``."""
+    """An asset as people call it: `diabetes:2`, or `diabetes@latest`."""
     named = asset.removeprefix(PREFIX)
     for kind in ("/models/", "/environments/"):
         named = named.rpartition(kind)[2]

@@ -27,7 +27,7 @@ class Contents(Value):
     script: str
     """The scoring script's path in a local code folder; empty without one."""
     assets: dict[str, str]
-    """The registered ``model`` and ``environment``, where they are not local."""
+    """The registered `model` and `environment`, where they are not local."""
 
     def digest(self) -> str:
         """A digest over the settings and over the files as they are uploaded; ConfigError for what cannot be."""
@@ -54,7 +54,7 @@ class Contents(Value):
                         f"{self.script} is not uploaded with {yaml_file.display_path(root)}",
                         f"move it there, or do not exclude it in {' or '.join(uploads.IGNORE_FILES)}",
                     )
-                )  # fmt: skip
+                )
             # only a model's name reaches the candidate: its folder or file lies under it in $AZUREML_MODEL_DIR
             name = root.name if key == MODEL else ""
             whole.update(f"{key}\0{name}\0{content}\0".encode())
@@ -64,7 +64,7 @@ class Contents(Value):
 
 
 def contents(path: Path, spec: dict[str, Any], chosen: Mapping[str, str]) -> Contents:
-    """All that a deployment's YAML points to; ``chosen`` assets take the place of what it says.
+    """All that a deployment's YAML points to; `chosen` assets take the place of what it says.
 
     Raises ConfigError with every file that is not there and every asset that cannot be found by its name.
     """

@@ -1,4 +1,4 @@
-"""The ``judge`` section of a stage: what is compared, on which data, for how long, and how strictly."""
+"""The `judge` section of a stage: what is compared, on which data, for how long, and how strictly."""
 
 import os
 from enum import StrEnum
@@ -227,9 +227,13 @@ class JudgeConfig(ComparisonsConfig):
         probes = SourceConfig(kind=SourceKind.PROBES)
         counting = tuple(source for source in self.sources if source != probes) if has_users else ()
         return self.model_copy(
-            update={"sources": (probes, *counting), "min_duration_s": duration_s, "max_duration_s": duration_s,
-                    "when_undecided": WhenUndecided.ASK}
-        )  # fmt: skip
+            update={
+                "sources": (probes, *counting),
+                "min_duration_s": duration_s,
+                "max_duration_s": duration_s,
+                "when_undecided": WhenUndecided.ASK,
+            }
+        )
 
     @model_validator(mode="after")
     def _min_before_max(self) -> Self:

@@ -8,7 +8,7 @@ _NAME = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9])*")
 
 
 def check_name(kind: str, name: str) -> str:
-    """Return ``name``, or raise ValueError with Azure's rule if it breaks it."""
+    """Return `name`, or raise ValueError with Azure's rule if it breaks it."""
     if not 3 <= len(name) <= 32 or not _NAME.fullmatch(name):
         msg = (
             f"{name!r} is no {kind} name; use 3 to 32 letters, digits and single dashes, "
@@ -19,12 +19,12 @@ def check_name(kind: str, name: str) -> str:
 
 
 def check_deployment_name(name: str) -> str:
-    """``check_name`` for a deployment."""
+    """`check_name` for a deployment."""
     return check_name("deployment", name)
 
 
 def check_confirmed(endpoint: str, confirm: str) -> None:
-    """Raise ConfigError unless ``confirm`` repeats the endpoint's name."""
+    """Raise ConfigError unless `confirm` repeats the endpoint's name."""
     if confirm != endpoint:
         raise ConfigError(
             Problem("teardown", "confirm", f"is {confirm!r}", f"repeat the endpoint's name, {endpoint!r}")

@@ -28,7 +28,7 @@ class Project(Value):
     deployment_path: Path
     requests_path: Path
     assets: dict[str, str]
-    """The registered ``model`` and ``environment`` that are rolled out, asked for or named in the deployment's YAML.
+    """The registered `model` and `environment` that are rolled out, asked for or named in the deployment's YAML.
 
     One that is named by a label is not resolved yet.
     """
@@ -87,7 +87,7 @@ class Project(Value):
 
 
 def load(config_path: Path | str, model: ModelVersion | None = None, deployment: Path | None = None) -> Project:
-    """Read the config and everything it points to; ``deployment`` takes the place of the config's.
+    """Read the config and everything it points to; `deployment` takes the place of the config's.
 
     Raises ConfigError with every problem found, none of which needed Azure to be found.
     """
@@ -155,21 +155,31 @@ def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> P
     if endpoint and deployment.get("endpoint_name", endpoint) != endpoint:
         problems.append(
             Problem(
-                yaml_file.display_path(deployment_path), "endpoint_name", f"is {deployment['endpoint_name']!r}",
+                yaml_file.display_path(deployment_path),
+                "endpoint_name",
+                f"is {deployment['endpoint_name']!r}",
                 f"write {endpoint!r}, the name in {yaml_file.display_path(endpoint_path)}",
             )
-        )  # fmt: skip
+        )
     if problems:
         raise ConfigError(*problems)
     return Project(
-        config_path=path, config=config, endpoint=endpoint, endpoint_path=endpoint_path,
-        deployment_path=deployment_path, requests_path=requests_path, assets=parts.assets,
-        recorded=recorded, answer_schema=schema, files=parts.digest(), model_of_yaml=_model_of(deployment),
-    )  # fmt: skip
+        config_path=path,
+        config=config,
+        endpoint=endpoint,
+        endpoint_path=endpoint_path,
+        deployment_path=deployment_path,
+        requests_path=requests_path,
+        assets=parts.assets,
+        recorded=recorded,
+        answer_schema=schema,
+        files=parts.digest(),
+        model_of_yaml=_model_of(deployment),
+    )
 
 
 def resolve_workspace(workspace: WorkspaceConfig | None) -> WorkspaceConfig:
-    """The workspace with each ``${ENV}`` filled in; by default the one that the environment names."""
+    """The workspace with each `${ENV}` filled in; by default the one that the environment names."""
     content = (workspace or WorkspaceConfig()).model_dump()
     return WorkspaceConfig.model_validate(yaml_file.fill_in(Path("workspace"), content))
 
@@ -186,9 +196,7 @@ def endpoint_name(path: Path) -> str:
         raise ConfigError(Problem(yaml_file.display_path(path), "name", problem, remedy)) from None
 
 
-def _truths(
-    path: Path, config: RolloutConfig, requests_path: Path, requests: list[RecordedRequest]
-) -> list[Problem]:  # fmt: skip
+def _truths(path: Path, config: RolloutConfig, requests_path: Path, requests: list[RecordedRequest]) -> list[Problem]:
     """A comparison with true answers needs some."""
     if not requests or any(request.answer is not None for request in requests):
         return []
@@ -197,8 +205,9 @@ def _truths(
     judges |= {"shadow": config.shadow.judge} if config.shadow else {}
     return [
         Problem(yaml_file.display_path(path), f"{key}.judge.quality", problem, "add answers there, or remove it")
-        for key, judge in judges.items() if judge.quality
-    ]  # fmt: skip
+        for key, judge in judges.items()
+        if judge.quality
+    ]
 
 
 def _no_mirror(path: Path, config: RolloutConfig, endpoint_path: Path) -> list[Problem]:

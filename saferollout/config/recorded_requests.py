@@ -33,13 +33,13 @@ class Recording(Value):
     """The recorded requests as a run keeps them: their lines as they were in the file when the run began."""
 
     text: str = Field(repr=False)
-    """JSON Lines, at most ``MAX_KEPT_CHARACTERS``, unless one line alone has more."""
+    """JSON Lines, at most `MAX_KEPT_CHARACTERS`, unless one line alone has more."""
     total: int
-    """How many requests the file held; of more than fit into ``text``, every so many-th is kept."""
+    """How many requests the file held; of more than fit into `text`, every so many-th is kept."""
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Take the requests of a JSON Lines file; ConfigError as for ``read_requests``."""
+        """Take the requests of a JSON Lines file; ConfigError as for `read_requests`."""
         lines = [line for line, _ in _read(path)]
         kept = lines
         while (size := sum(len(line) + 1 for line in kept)) > MAX_KEPT_CHARACTERS and len(kept) > 1:
@@ -97,7 +97,7 @@ def _read(path: Path) -> list[tuple[str, RecordedRequest]]:
 
 
 def sample(requests: Sequence[T], size: int) -> list[T]:
-    """At most ``size`` of them, evenly spaced, the first and the last included."""
+    """At most `size` of them, evenly spaced, the first and the last included."""
     if len(requests) <= size:
         return list(requests)
     if size == 1:

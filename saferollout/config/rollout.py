@@ -1,4 +1,4 @@
-"""The rollout's config: what a user writes in ``configs/rollout.yaml``, typed and checked."""
+"""The rollout's config: what a user writes in `configs/rollout.yaml`, typed and checked."""
 
 import itertools
 import re
@@ -23,7 +23,7 @@ class LeftCandidate(StrEnum):
 
 
 class WorkspaceConfig(Section):
-    """The Azure Machine Learning workspace; literal values or ``${ENV}``."""
+    """The Azure Machine Learning workspace; literal values or `${ENV}`."""
 
     subscription_id: str = Field("${AZURE_SUBSCRIPTION_ID}", min_length=1)
     resource_group: str = Field("${AZURE_RESOURCE_GROUP}", min_length=1)
@@ -181,7 +181,7 @@ class ModelVersion(Section):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``azureml:name:version`` or ``azureml:name@latest``; ValueError says what is wrong."""
+        """Read `azureml:name:version` or `azureml:name@latest`; ValueError says what is wrong."""
         match = MODEL_VERSION.fullmatch(text)
         if match is None or (match["label"] or "latest") != "latest":
             msg = f"{text!r} is not a model version; write azureml:<name>:<version> or azureml:<name>@latest"

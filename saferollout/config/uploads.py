@@ -1,6 +1,6 @@
 """What Azure ML's SDK uploads of a file or folder: names and contents, and a digest over both.
 
-The SDK follows links to files and folders and leaves out what the folder's own ``.amlignore`` (or else ``.gitignore``)
+The SDK follows links to files and folders and leaves out what the folder's own `.amlignore` (or else `.gitignore`)
 excludes. Its own functions are asked, so that the revision cannot be of other files than those that are uploaded.
 """
 
@@ -17,7 +17,7 @@ BOOKKEEPING = frozenset({".git", "__pycache__"})
 
 
 def files(root: Path) -> dict[str, Path]:
-    """Every file that the SDK uploads of ``root``, by its name there: from the folder, or the file's own.
+    """Every file that the SDK uploads of `root`, by its name there: from the folder, or the file's own.
 
     Raises ValueError, "problem; remedy", for what cannot be uploaded: a link that leads in a circle, what is not a
     file, what cannot be read, or nothing at all.

@@ -51,7 +51,7 @@ class _Loader(yaml.SafeLoader):
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the mapping that ``path`` holds; ConfigError if it is missing, no YAML or no mapping."""
+    """Return the mapping that `path` holds; ConfigError if it is missing, no YAML or no mapping."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # it is a safe loader
     except FileNotFoundError:
@@ -78,7 +78,7 @@ def display_path(path: Path) -> str:
 
 
 def no_file(base: Path, key: str, full: Path) -> Problem | None:
-    """The problem of a key in the file ``base`` that shall name a file; None where ``full`` is one."""
+    """The problem of a key in the file `base` that shall name a file; None where `full` is one."""
     if full.is_file():
         return None
     problem = f"is a folder: {display_path(full)}" if full.is_dir() else f"no such file: {display_path(full)}"
@@ -92,7 +92,7 @@ def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Problem:
 
 
 def fill_in(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Replace every ``${ENV}`` in the mapping's strings; ConfigError names all variables that are not set."""
+    """Replace every `${ENV}` in the mapping's strings; ConfigError names all variables that are not set."""
     problems: list[Problem] = []
 
     def walk(value: Any, key: str) -> Any:
@@ -120,12 +120,12 @@ def fill_in(path: Path, content: dict[str, Any]) -> dict[str, Any]:
 
 
 def problems_of(path: Path, error: ValidationError) -> list[Problem]:
-    """Say each of pydantic's complaints as a problem of ``path``."""
+    """Say each of pydantic's complaints as a problem of `path`."""
     return [_problem(path, dict(detail)) for detail in error.errors(include_url=False)]
 
 
 def key_of(location: Sequence[str | int]) -> str:
-    """``("stages", 0, "traffic")`` as ``stages[0].traffic``."""
+    """`("stages", 0, "traffic")` as `stages[0].traffic`."""
     key = ""
     for part in location:
         key += f"[{part}]" if isinstance(part, int) else f".{part}" if key else str(part)

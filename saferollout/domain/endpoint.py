@@ -82,7 +82,7 @@ class Decision(Value):
 
 
 def drift(endpoint: str, shown: dict[str, int], left: dict[str, int]) -> str:
-    """What to say of traffic that is not what the rollout ``left``."""
+    """What to say of traffic that is not what the rollout `left`."""
     return (
         f"the traffic of {endpoint} is {describe(shown)}, "
         f"but the rollout left it at {describe(left)}: somebody else changed it"
@@ -90,5 +90,5 @@ def drift(endpoint: str, shown: dict[str, int], left: dict[str, int]) -> str:
 
 
 def describe(traffic: dict[str, int]) -> str:
-    """Traffic as people write it: ``blue=90 green=10``."""
+    """Traffic as people write it: `blue=90 green=10`."""
     return " ".join(f"{name}={percent}" for name, percent in sorted(traffic.items())) or "none"

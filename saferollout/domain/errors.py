@@ -69,7 +69,7 @@ class Lost(Refused):
 
 
 class GateFailed(SaferolloutError):
-    """A gate said no; ``evidence`` says on which grounds, where there are numbers."""
+    """A gate said no; `evidence` says on which grounds, where there are numbers."""
 
     def __init__(self, message: str, evidence: "Evidence | None" = None) -> None:
         super().__init__(message)
@@ -77,7 +77,7 @@ class GateFailed(SaferolloutError):
 
 
 class Rejected(GateFailed):
-    """A person rejected the rollout, or nobody answered in time; ``decision`` is the person's, where there is one."""
+    """A person rejected the rollout, or nobody answered in time; `decision` is the person's, where there is one."""
 
     def __init__(self, message: str, decision: "Decision | None" = None) -> None:
         super().__init__(message)
@@ -91,7 +91,7 @@ class Drifted(GateFailed):
 class Stopped(GateFailed):
     """The run is not to go on: somebody ended it in Prefect, or Prefect could not be reached for too long.
 
-    ``cancelled`` says that it was cancelled.
+    `cancelled` says that it was cancelled.
     """
 
     def __init__(self, message: str, *, cancelled: bool = False) -> None:
@@ -106,7 +106,7 @@ class DeploymentFailed(GateFailed):
 class AzureFailed(SaferolloutError):
     """Azure or the network failed.
 
-    ``retryable`` says whether the same call may succeed later: throttling (429), a server's error (5xx) or a
+    `retryable` says whether the same call may succeed later: throttling (429), a server's error (5xx) or a
     broken connection may; a refusal (400, 401, 403, 404, 409 …) will not: another token was tried, and another
     operation waited for, before.
     """

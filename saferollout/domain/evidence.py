@@ -29,7 +29,7 @@ class Picture(Value):
     name: str
     title: str
     svg: str
-    """An ``<svg>`` element; empty where only the numbers are kept."""
+    """An `<svg>` element; empty where only the numbers are kept."""
     numbers: dict[str, Any]
 
 
@@ -38,7 +38,7 @@ class Evidence(Value):
 
     gate: str
     verdict: str
-    """``passed`` or ``failed`` for a smoke test; the judge's verdict otherwise."""
+    """`passed` or `failed` for a smoke test; the judge's verdict otherwise."""
     summary: str
     """The finding in one sentence."""
     checks: list[Check] = Field(default=[])
@@ -60,10 +60,15 @@ class Evidence(Value):
     def table(self) -> list[dict[str, str]]:
         """The checks as rows of a table."""
         return [
-            {"": _MARKS[check.passed], "check": check.check, "candidate": check.candidate,
-             "live": check.live, "limit": check.limit}
+            {
+                "": _MARKS[check.passed],
+                "check": check.check,
+                "candidate": check.candidate,
+                "live": check.live,
+                "limit": check.limit,
+            }
             for check in self.checks
-        ]  # fmt: skip
+        ]
 
     def markdown(self) -> str:
         """The finding, its table, and what its lines mean."""

@@ -1,4 +1,4 @@
-"""JSON text within JSON: what a script that returns ``json.dumps(…)`` sends, as the server encodes it once more."""
+"""JSON text within JSON: what a script that returns `json.dumps(…)` sends, as the server encodes it once more."""
 
 import json
 from typing import Any
@@ -9,7 +9,7 @@ _TIMES = 2  # a script that calls json.dumps on what pandas' to_json has returne
 def read_json_text(value: Any) -> Any:
     """The object or list that a text holds as JSON, encoded once or twice; every other value as it is.
 
-    A text that holds no object or list stays a text: the label ``"3"`` is not a number.
+    A text that holds no object or list stays a text: the label `"3"` is not a number.
     """
     read = value
     for _ in range(_TIMES):

@@ -89,8 +89,11 @@ class Answers:
 
     def __init__(self, config: JudgeConfig) -> None:
         self._config = config
-        sections = {"prediction_drift": config.prediction_drift, "output_drift": config.output_drift,
-                    "quality": config.quality}  # fmt: skip
+        sections = {
+            "prediction_drift": config.prediction_drift,
+            "output_drift": config.output_drift,
+            "quality": config.quality,
+        }
         self._lacking = {
             name: "no recorded request was answered by both deployments"
             for name, section in sections.items()
@@ -109,8 +112,10 @@ class Answers:
         if drift := config.prediction_drift:
             apart = [disagreement_of(drift, candidate, live) for _, candidate, live in answered]
             parts["disagreements"] = [value for value in apart if value is not None]
-            lacks = ["" if value is not None else lack_of(drift, live)
-                     for value, (*_, live) in zip(apart, answered, strict=True)]  # fmt: skip
+            lacks = [
+                "" if value is not None else lack_of(drift, live)
+                for value, (*_, live) in zip(apart, answered, strict=True)
+            ]
             self._note("prediction_drift", lacks, "no pair could be compared: live answers have")
         if quality := config.quality:
             known = [(truth, *pair) for truth, *pair in answered if truth is not None]
@@ -118,8 +123,10 @@ class Answers:
             told = [(candidate, live) for candidate, live in losses if candidate is not None and live is not None]
             parts["candidate_losses"] = [candidate for candidate, _ in told]
             parts["live_losses"] = [live for _, live in told]
-            lacks = ["" if loss is not None else lack_of(quality, truth)
-                     for (loss, _), (truth, *_) in zip(losses, known, strict=True)]  # fmt: skip
+            lacks = [
+                "" if loss is not None else lack_of(quality, truth)
+                for (loss, _), (truth, *_) in zip(losses, known, strict=True)
+            ]
             self._note("quality", lacks, "no answer could be compared: the true answers have")
             if answered and not known and "quality" in self._lacking:
                 self._lacking["quality"] = "no recorded request that was answered has a true answer"

@@ -21,7 +21,7 @@ ENOUGH = 20
 """So many live answers teach what is usual; before, nothing that looks like an error is counted as one."""
 ERROR_KEYS = frozenset({"error", "errors", "exception", "traceback"})
 ERROR_STATES = frozenset({"error", "exception", "failed", "failure"})
-"""What the key ``status`` says of an error."""
+"""What the key `status` says of an error."""
 
 
 def kind_of(value: object) -> str:
@@ -33,7 +33,7 @@ def kind_of(value: object) -> str:
 
 
 def says_error(answer: object) -> bool:
-    """Whether an answer reports an error, as ``{"error": "no such column"}`` does; ``{"error": 0.1}`` is a number."""
+    """Whether an answer reports an error, as `{"error": "no such column"}` does; `{"error": 0.1}` is a number."""
     if not isinstance(answer, dict):
         return False
     told = {str(key).lower(): value for key, value in answer.items()}
@@ -88,7 +88,7 @@ class Usual:
         self._items: Usual | None = None
 
     def take(self, shape: Shape, requested: frozenset[int]) -> None:
-        """Learn from one more live answer; ``requested`` are the lengths of the lists in its request."""
+        """Learn from one more live answer; `requested` are the lengths of the lists in its request."""
         self._kinds.update(shape.kinds)
         self._told += shape.kinds != {"null"}
         self._lengths |= shape.lengths
@@ -159,7 +159,7 @@ class AnswerCheck:
     """Finds the answers that are errors though their status is 200: by a schema, else by what live answers."""
 
     def __init__(self, schema: dict[str, Any] | None = None, enough: int = ENOUGH) -> None:
-        """``enough`` is the number of pairs after which one knows what is usual; with a schema, one knows at once."""
+        """`enough` is the number of pairs after which one knows what is usual; with a schema, one knows at once."""
         self._validator = jsonschema.validators.validator_for(schema)(schema) if schema is not None else None
         self._enough = 0 if schema is not None else enough
         self._seen = 0
@@ -181,7 +181,7 @@ class AnswerCheck:
     def problem(self, request: Any, answer: Any, beside: Sequence[Any]) -> str:
         """What makes an answer an error, in words; empty where it is none.
 
-        ``beside`` is the other deployment's answer to the same request, nothing where that one failed.
+        `beside` is the other deployment's answer to the same request, nothing where that one failed.
         """
         if self._validator is not None:
             return next((error.message for error in self._validator.iter_errors(answer)), "")

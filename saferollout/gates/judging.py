@@ -46,7 +46,7 @@ async def run_judge(
     The minimum time is one of watching: while nothing was told, as when this process stood still, none of it passes;
     and health is a verdict only on data as fresh as the moment.
 
-    It goes on from an ``earlier`` gate's evidence; ``report`` is told how much of the time is over (0 to 1)
+    It goes on from an `earlier` gate's evidence; `report` is told how much of the time is over (0 to 1)
     and the finding so far, and must not block.
     """
     cut_points_ms = earlier.cut_points_ms if earlier else []
@@ -88,9 +88,15 @@ def _resumed(settings: Settings, state: dict[str, Any]) -> Judge:
 
 
 def _evidence(
-    judge: Judge, gate: str, example: str, following: Following, lacking: Sequence[str], *,
-    cut_points_ms: list[float], duration_s: float,
-) -> Evidence:  # fmt: skip
+    judge: Judge,
+    gate: str,
+    example: str,
+    following: Following,
+    lacking: Sequence[str],
+    *,
+    cut_points_ms: list[float],
+    duration_s: float,
+) -> Evidence:
     """What was found; where nothing was told any more, what was known before is no verdict on this stage.
 
     Nor is health one where a configured comparison of answers has compared nothing.
@@ -102,18 +108,29 @@ def _evidence(
     elif lacking and verdict is Verdict.HEALTHY:
         verdict, words = Verdict.UNDECIDED, "not all that was to be compared could be: undecided"
     harm = Check(
-        check="evidence of harm (e-value)", passed=verdict is not Verdict.HARMFUL,
-        candidate=f"{judge.e_value:.3g}", live="", limit=f"< {1 / alpha:.0f}",
-    )  # fmt: skip
+        check="evidence of harm (e-value)",
+        passed=verdict is not Verdict.HARMFUL,
+        candidate=f"{judge.e_value:.3g}",
+        live="",
+        limit=f"< {1 / alpha:.0f}",
+    )
     health = Check(
-        check="evidence of health (e-value)", passed=True if verdict is Verdict.HEALTHY else None,
-        candidate=f"{judge.e_value_healthy:.3g}", live="", limit=f"≥ {1 / alpha:.0f}",
-    )  # fmt: skip
+        check="evidence of health (e-value)",
+        passed=True if verdict is Verdict.HEALTHY else None,
+        candidate=f"{judge.e_value_healthy:.3g}",
+        live="",
+        limit=f"≥ {1 / alpha:.0f}",
+    )
     sources = [
-        Check(check=f"source: {name.replace('_', ' ')}", passed=None, live="", limit="",
-              candidate=f"cannot tell: {troubles[name]}" if name in troubles else f"{requests:,.0f} requests")
+        Check(
+            check=f"source: {name.replace('_', ' ')}",
+            passed=None,
+            live="",
+            limit="",
+            candidate=f"cannot tell: {troubles[name]}" if name in troubles else f"{requests:,.0f} requests",
+        )
         for name, requests in following.heard.items()
-    ]  # fmt: skip
+    ]
     parts = [
         words,
         *lacking,
@@ -136,7 +153,13 @@ def _findings(judge: Judge) -> list[Check]:
     if len(judge.comparisons) == 1:
         return []
     return [
-        Check(check=f"{finding.comparison.replace('_', ' ')} (e-value)", passed=finding.e_value < finding.alarm,
-              candidate=f"{finding.e_value:.3g}", live="", limit=f"< {finding.alarm:.0f}", note=finding.words)
+        Check(
+            check=f"{finding.comparison.replace('_', ' ')} (e-value)",
+            passed=finding.e_value < finding.alarm,
+            candidate=f"{finding.e_value:.3g}",
+            live="",
+            limit=f"< {finding.alarm:.0f}",
+            note=finding.words,
+        )
         for finding in judge.findings
-    ]  # fmt: skip
+    ]

@@ -37,7 +37,7 @@ async def run(
 ) -> Evidence:
     """Send every request to both deployments, pinned, and check the candidate's answers.
 
-    A first deployment, which has none to compare with, is both ``candidate`` and ``live``.
+    A first deployment, which has none to compare with, is both `candidate` and `live`.
     """
     begun = time.monotonic()
     pairs: list[_Pair] = []
@@ -59,9 +59,14 @@ async def run(
         or f"{len(pairs)} recorded requests answered as they should be"
     )
     live_ms = [pair.live.latency_ms for pair in pairs if pair.live.ok]
-    return Evidence(gate="smoke test", verdict="failed" if failed else "passed", summary=summary, checks=checks,
-                    duration_s=time.monotonic() - begun, cut_points_ms=cut_points_ms(live_ms) if live_ms else [],
-                    )  # fmt: skip
+    return Evidence(
+        gate="smoke test",
+        verdict="failed" if failed else "passed",
+        summary=summary,
+        checks=checks,
+        duration_s=time.monotonic() - begun,
+        cut_points_ms=cut_points_ms(live_ms) if live_ms else [],
+    )
 
 
 def _answered(pairs: Sequence[_Pair], config: SmokeTestConfig) -> Check:
@@ -84,8 +89,9 @@ def _shape(pairs: Sequence[_Pair], schema: dict[str, Any] | None) -> Check:
         answers = [answer.body for _, answer, _ in pairs if answer.ok]
         wrong = [problem for answer in answers if (problem := check.problem(None, answer, []))]
         found = f"{len(wrong)} violations, e.g. {wrong[0][:120]}" if wrong else "valid" if answers else "no answer"
-        return Check(check="answer schema", passed=bool(answers) and not wrong, candidate=found, live="",
-                     limit="answer_schema")  # fmt: skip
+        return Check(
+            check="answer schema", passed=bool(answers) and not wrong, candidate=found, live="", limit="answer_schema"
+        )
     both = [pair for pair in pairs if pair.candidate.ok and pair.live.ok]
     if not both and any(answer.ok for _, answer, _ in pairs):  # the live deployment is broken, not the candidate
         return Check(check="answer shape", passed=None, candidate="not comparable", live="no answer", limit="")
@@ -93,15 +99,26 @@ def _shape(pairs: Sequence[_Pair], schema: dict[str, Any] | None) -> Check:
     broken = [pair for pair, problem in zip(both, problems, strict=True) if problem]
     shapes = [(shape(pair.candidate.body), shape(pair.live.body)) for pair in (broken or both)[:1]]
     found, usual = shapes[0] if shapes else ("no answer", "no answer")
-    return Check(check="answer shape", passed=bool(both) and not any(problems), candidate=found, live=usual,
-                 limit="as the live one's", note=next(filter(None, problems), ""))  # fmt: skip
+    return Check(
+        check="answer shape",
+        passed=bool(both) and not any(problems),
+        candidate=found,
+        live=usual,
+        limit="as the live one's",
+        note=next(filter(None, problems), ""),
+    )
 
 
 def _latency(pairs: Sequence[_Pair], config: SmokeTestConfig) -> Check:
     candidate_ms = float(np.percentile([pair.candidate.latency_ms for pair in pairs], 95))
     live_ms = float(np.percentile([pair.live.latency_ms for pair in pairs], 95))
-    return Check(check="latency p95", passed=candidate_ms <= config.max_latency_ms, candidate=f"{candidate_ms:.0f} ms",
-                 live=f"{live_ms:.0f} ms", limit=f"≤ {config.max_latency_ms:.0f} ms")  # fmt: skip
+    return Check(
+        check="latency p95",
+        passed=candidate_ms <= config.max_latency_ms,
+        candidate=f"{candidate_ms:.0f} ms",
+        live=f"{live_ms:.0f} ms",
+        limit=f"≤ {config.max_latency_ms:.0f} ms",
+    )
 
 
 def _expected(pairs: Sequence[_Pair], config: SmokeTestConfig, *, is_first: bool) -> list[Check]:
@@ -117,8 +134,13 @@ def _expected(pairs: Sequence[_Pair], config: SmokeTestConfig, *, is_first: bool
 
     candidate, live = misses(lambda pair: pair.candidate), misses(lambda pair: pair.live)
     within = f"within {config.tolerance:g} of the expected"
-    line = Check(check="wrong answers", passed=None, candidate=f"{len(candidate)} of {len(known)}",
-                 live=f"{len(live)} of {len(known)}", limit="")  # fmt: skip
+    line = Check(
+        check="wrong answers",
+        passed=None,
+        candidate=f"{len(candidate)} of {len(known)}",
+        live=f"{len(live)} of {len(known)}",
+        limit="",
+    )
     if config.max_wrong is not None:
         changes = {"passed": len(candidate) <= config.max_wrong, "limit": f"≤ {config.max_wrong}, {within}"}
     elif shapes := _other_shapes(known, config):
@@ -132,8 +154,10 @@ def _expected(pairs: Sequence[_Pair], config: SmokeTestConfig, *, is_first: bool
         passed = len(candidate) <= limit and candidate.count(math.inf) <= limit_inf
         changes = {"passed": passed, "limit": f"≤ {limit}, as live, {within}"}
         if len(candidate) <= limit and not passed:
-            changes |= {"candidate": f"{candidate.count(math.inf)} of {len(known)} not comparable",
-                        "limit": f"≤ {limit_inf}, as live"}  # fmt: skip
+            changes |= {
+                "candidate": f"{candidate.count(math.inf)} of {len(known)} not comparable",
+                "limit": f"≤ {limit_inf}, as live",
+            }
     return [line.model_copy(update=changes)]
 
 
@@ -153,19 +177,32 @@ def _side_by_side(pairs: Sequence[_Pair], config: SmokeTestConfig) -> list[Check
     apart = np.array([_apart(candidate, live.body, config) for _, candidate, live in both])
     numeric = apart[np.isfinite(apart)]
     checks = [
-        Check(check="difference to live", passed=None, limit="", live="",
-              candidate=f"{numeric.mean():.4g} on average" if len(numeric) else "not comparable")
-    ]  # fmt: skip
-    truths = [(_apart(candidate, request.answer, config), _apart(live, request.answer, config))
-              for request, candidate, live in both if request.answer is not None]  # fmt: skip
+        Check(
+            check="difference to live",
+            passed=None,
+            limit="",
+            live="",
+            candidate=f"{numeric.mean():.4g} on average" if len(numeric) else "not comparable",
+        )
+    ]
+    truths = [
+        (_apart(candidate, request.answer, config), _apart(live, request.answer, config))
+        for request, candidate, live in both
+        if request.answer is not None
+    ]
     if truths and np.isfinite(truths).all():
         candidate_error, live_error = np.mean(truths, axis=0)
         # without any live error (the expected answers are its own) nothing can be a share of it
         limit = live_error * (1 + config.max_error_increase) or config.tolerance
         checks.append(
-            Check(check="mean error", passed=bool(candidate_error <= limit), candidate=f"{candidate_error:.4g}",
-                  live=f"{live_error:.4g}", limit=f"≤ {limit:.4g}")
-        )  # fmt: skip
+            Check(
+                check="mean error",
+                passed=bool(candidate_error <= limit),
+                candidate=f"{candidate_error:.4g}",
+                live=f"{live_error:.4g}",
+                limit=f"≤ {limit:.4g}",
+            )
+        )
     return checks
 
 
@@ -174,7 +211,7 @@ def _apart(answer: Response, other: Any, config: SmokeTestConfig) -> float:
 
 
 def shape(value: object) -> str:
-    """The shape of a JSON value: ``[1.5, 2]`` is ``2 × number``, ``{"label": "a"}`` is ``{label: text}``."""
+    """The shape of a JSON value: `[1.5, 2]` is `2 × number`, `{"label": "a"}` is `{label: text}`."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {shape(value[key])}" for key in sorted(value)) + "}"
     if isinstance(value, list):

@@ -106,7 +106,7 @@ def extract(answer: object, path: str) -> Any:
 
     Args:
         answer: As parsed from JSON.
-        path: Keys and list positions joined by dots, such as ``predictions.0.label``; empty for the whole answer.
+        path: Keys and list positions joined by dots, such as `predictions.0.label`; empty for the whole answer.
 
     Raises:
         KeyError: The answer has no such part.
@@ -155,8 +155,10 @@ def _at_most_one(distance: Array) -> Array:
 def _compare(a: object, b: object, scale: float | None) -> tuple[float, int]:
     """Return the sum of disagreements over the leaves, and their number."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
-        parts = [_compare(a[key], b[key], scale) if key in a and key in b else _missing(a.get(key, b.get(key)))
-                 for key in {**a, **b}]  # fmt: skip
+        parts = [
+            _compare(a[key], b[key], scale) if key in a and key in b else _missing(a.get(key, b.get(key)))
+            for key in {**a, **b}
+        ]
     elif isinstance(a, list | tuple) and isinstance(b, list | tuple):
         longer, shorter = (a, b) if len(a) >= len(b) else (b, a)
         parts = [_compare(x, y, scale) for x, y in zip(a, b, strict=False)]

@@ -77,7 +77,7 @@ class Outcome(Value):
 
 
 def seconds(duration_s: float) -> str:
-    """A duration as people say it: ``42 s``, ``3 min 5 s``, ``2 h 10 min``."""
+    """A duration as people say it: `42 s`, `3 min 5 s`, `2 h 10 min`."""
     whole = round(duration_s)
     if whole < 60:
         return f"{whole} s"

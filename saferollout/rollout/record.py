@@ -44,13 +44,16 @@ class Owner(Value):
     name: str
     flow_run: str
     process: str = ""
-    """``pid@start@place`` of the process that the run lives and dies with; empty for a deployed run."""
+    """`pid@start@place` of the process that the run lives and dies with; empty for a deployed run."""
 
     @classmethod
     def here(cls, flow_run: str, *, in_process: bool) -> Self:
         """This user on this machine."""
-        return cls(name=f"{getpass.getuser()}@{socket.gethostname()}", flow_run=flow_run,
-                   process=_process() if in_process else "")  # fmt: skip
+        return cls(
+            name=f"{getpass.getuser()}@{socket.gethostname()}",
+            flow_run=flow_run,
+            process=_process() if in_process else "",
+        )
 
     def is_here(self) -> bool:
         """Whether the owner is a process whose end can be seen from here: same host name, boot and pid namespace."""
@@ -161,12 +164,15 @@ class Record(Value):
                 environment=own.get("environment", ""),
                 baseline=Baseline(live=own["live"], instance_count=int(own["live-instances"])),
                 share=int(own["stage"]),
-                approvals={int(name.removeprefix("approval-")): Decision.model_validate_json(value)
-                           for name, value in own.items() if name.startswith("approval-")},
+                approvals={
+                    int(name.removeprefix("approval-")): Decision.model_validate_json(value)
+                    for name, value in own.items()
+                    if name.startswith("approval-")
+                },
                 left_candidate=LeftCandidate(own["on-rollback"]),
                 raised_to=int(own.get("raised-to", 0)),
                 keep_until=datetime.fromisoformat(keep_until) if keep_until else None,
-            )  # fmt: skip
+            )
         except (KeyError, ValueError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
             msg = f"the endpoint's {PREFIX}* tags are damaged ({what}); set the traffic by hand and remove them"

@@ -39,7 +39,7 @@ def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False) ->
     """Delete the old deployment if its keep window is over, and say what was done.
 
     The record says so before: until it is gone nobody begins a rollout whose candidate would take its name. Raises
-    Refused if it shall go ``at_once`` and must not.
+    Refused if it shall go `at_once` and must not.
     """
     state = workspace.get_endpoint(endpoint)
     record = Record.from_tags(state.tags)

@@ -102,10 +102,10 @@ def roll_back(workspace: Workspace, endpoint: str, *, rollout: str | None = None
 
 
 def put_traffic_back(workspace: Workspace, rollout: Rollout) -> bool:
-    """The first part of ``roll_back`` alone, for the rollout at work: the users are back, all else is left to do.
+    """The first part of `roll_back` alone, for the rollout at work: the users are back, all else is left to do.
 
     To scale takes Azure minutes, and harm must end now: a live deployment that was scaled in gets at once what its
-    instances can carry, and ``roll_back`` gives it the rest. Returns whether it has all traffic. Raises Lost if the
+    instances can carry, and `roll_back` gives it the rest. Returns whether it has all traffic. Raises Lost if the
     rollout is not this run's any longer.
     """
     state = workspace.get_endpoint(rollout.endpoint)
@@ -117,9 +117,9 @@ def put_traffic_back(workspace: Workspace, rollout: Rollout) -> bool:
 
 
 def carried_share(instances: int, baseline: int, share: int) -> int:
-    """How much of the traffic a deployment can carry, in percent, with ``instances`` where it had ``baseline`` for all.
+    """How much of the traffic a deployment can carry, in percent, with `instances` where it had `baseline` for all.
 
-    It carries ``share`` now: where that is most of the traffic, fewer instances do for today's users.
+    It carries `share` now: where that is most of the traffic, fewer instances do for today's users.
     """
     needed = min(baseline, instances * 100 // share) if share else baseline
     return min(100, 100 * instances // needed) if needed else share
@@ -139,9 +139,14 @@ def _give_instances(workspace: Workspace, endpoint: str, baseline: Baseline) -> 
 
 
 def _set_share(
-    workspace: Workspace, state: EndpointState, record: Record, own: Callable[[dict[str, str]], Record], share: int, *,
+    workspace: Workspace,
+    state: EndpointState,
+    record: Record,
+    own: Callable[[dict[str, str]], Record],
+    share: int,
+    *,
     force: bool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Leave the candidate this share, and mark the rollout as being rolled back."""
     left = {"phase": Phase.ROLLING_BACK, "share": share}
     workspace.update_endpoint(
@@ -162,7 +167,7 @@ def _is_overtaken(workspace: Workspace, endpoint: str, record: Record) -> bool:
 
 
 def roll_back_own(workspace: Workspace, endpoint: str, is_own: Callable[[Owner], bool]) -> Record | None:
-    """``roll_back`` the endpoint's unfinished rollout if its owner is this one; None, and nothing done, otherwise."""
+    """`roll_back` the endpoint's unfinished rollout if its owner is this one; None, and nothing done, otherwise."""
     record = Record.from_tags(insist(workspace.get_endpoint)(endpoint).tags)
     if record is None or not record.unfinished or not is_own(record.owner):
         return None

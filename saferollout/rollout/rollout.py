@@ -60,7 +60,7 @@ class Rollout(Value):
         return max(self.project.config.live.instance_count or 0, self.baseline.instance_count)
 
     def candidate_instance_count(self, share: int, live: int) -> int:
-        """How many instances the candidate needs for ``share`` percent of the traffic, where live has ``live`` now.
+        """How many instances the candidate needs for `share` percent of the traffic, where live has `live` now.
 
         For all of it that is as many as live has, or had before the rollout, unless the config says otherwise.
         """
@@ -68,7 +68,7 @@ class Rollout(Value):
         return math.ceil(whole * share / 100)
 
     def few_instances(self, candidate: int, live: int) -> str:
-        """A warning if the candidate, which has ``candidate`` instances, will take over with fewer than live's."""
+        """A warning if the candidate, which has `candidate` instances, will take over with fewer than live's."""
         given = max(candidate, self.candidate_instance_count(100, live))
         carrying = max(self.baseline.instance_count, live)
         if given >= carrying:
@@ -76,7 +76,7 @@ class Rollout(Value):
         return f"{self.candidate} takes over with {given} of {self.live}'s {carrying} instances, as the config says."
 
     def traffic(self, share: int) -> dict[str, int]:
-        """The endpoint's traffic when the candidate has ``share`` percent."""
+        """The endpoint's traffic when the candidate has `share` percent."""
         return {name: percent for name, percent in ((self.live, 100 - share), (self.candidate, share)) if percent}
 
     @property
@@ -85,7 +85,7 @@ class Rollout(Value):
         return {TAG_ROLLOUT: self.id, TAG_REVISION: self.revision}
 
     def own_candidate(self, state: EndpointState) -> DeploymentState:
-        """The candidate; GateFailed if it is gone, broken or another deployment. Lost as for ``own_record``."""
+        """The candidate; GateFailed if it is gone, broken or another deployment. Lost as for `own_record`."""
         self.own_record(state.tags)
         found = state.deployments.get(self.candidate)
         if found is None or not found.has(self.candidate_tags):
@@ -109,5 +109,5 @@ class Rollout(Value):
         return record
 
     def advanced(self, tags: dict[str, str], **changes: object) -> dict[str, str]:
-        """The endpoint's tags with this rollout's record changed; Lost as for ``own_record``."""
+        """The endpoint's tags with this rollout's record changed; Lost as for `own_record`."""
         return without_record(tags) | self.own_record(tags).model_copy(update=changes).to_tags()

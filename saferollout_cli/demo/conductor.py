@@ -169,10 +169,14 @@ class _Demo:
         of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run_id]))
         runs = await client.read_task_runs(flow_run_filter=of_run, sort=TaskRunSort.EXPECTED_START_TIME_ASC)
         self._shown.steps = once(
-            StepRun(name=run.name, state=run.state_name or "", attempts=run.run_count,
-                    duration_s=run.estimated_run_time.total_seconds())
+            StepRun(
+                name=run.name,
+                state=run.state_name or "",
+                attempts=run.run_count,
+                duration_s=run.estimated_run_time.total_seconds(),
+            )
             for run in runs
-        )  # fmt: skip
+        )
         state = await asyncio.to_thread(workspace.get_endpoint, endpoint)
         self._shown.traffic = state.traffic
         self._shown.instances = {name: deployment.instance_count for name, deployment in state.deployments.items()}

@@ -36,9 +36,15 @@ class Process:
         self.log = state_dir / f"{name}.log"
         with self.log.open("ab") as log:
             self._popen = subprocess.Popen(  # noqa: S603  # the demo's own commands
-                leash.command(*command), stdin=subprocess.PIPE, stdout=subprocess.PIPE if pipe else log, stderr=log,
-                env=env, cwd=cwd, text=True, start_new_session=True,
-            )  # fmt: skip
+                leash.command(*command),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE if pipe else log,
+                stderr=log,
+                env=env,
+                cwd=cwd,
+                text=True,
+                start_new_session=True,
+            )
 
     @property
     def lines(self) -> IO[str]:
@@ -53,7 +59,7 @@ class Process:
         return self._popen.poll() is None
 
     def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
-        """Poll until ``ready``; DemoFailed if the process ends before or the time is up."""
+        """Poll until `ready`; DemoFailed if the process ends before or the time is up."""
         deadline = time.monotonic() + timeout_s
         while not ready():
             if not self.running() or time.monotonic() > deadline:
@@ -125,8 +131,8 @@ def prefect_worker(state_dir: Path, env: dict[str, str], cwd: Path) -> Process:
         ["--no-prompt", "deploy", "--all"],
     ):
         done = subprocess.run(  # noqa: S603  # the demo's own commands
-            [sys.executable, "-m", "prefect", *arguments], env=env, cwd=cwd, capture_output=True,
-                              text=True, check=False)  # fmt: skip
+            [sys.executable, "-m", "prefect", *arguments], env=env, cwd=cwd, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             msg = f"prefect {' '.join(arguments)} failed: {done.stderr.strip() or done.stdout.strip()}"
             raise DemoFailed(msg)

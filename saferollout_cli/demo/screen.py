@@ -50,7 +50,7 @@ class Screen:
         self.pause()
 
     def pause(self) -> None:
-        """Leave the terminal to somebody else; ``resume`` takes it back."""
+        """Leave the terminal to somebody else; `resume` takes it back."""
         self._live.stop()
 
     def resume(self) -> None:
@@ -87,8 +87,13 @@ class Screen:
         traffic = Table.grid(padding=(0, 1))
         for name in sorted(shown.instances):
             share = shown.traffic.get(name, 0)
-            bar = ProgressBar(total=100, completed=share, width=30, complete_style=COLOURS.get(name, "magenta"),
-                              finished_style=COLOURS.get(name, "magenta"))  # fmt: skip
+            bar = ProgressBar(
+                total=100,
+                completed=share,
+                width=30,
+                complete_style=COLOURS.get(name, "magenta"),
+                finished_style=COLOURS.get(name, "magenta"),
+            )
             traffic.add_row(name, bar, f"{share}%", Text(f"{shown.instances[name]} instance(s)", style="dim"))
         style = "red" if shown.failed else "green"
         users = Text.assemble("users: ", (f"{shown.total:,} requests", "bold"), ", ", (f"{shown.failed} failed", style))

@@ -1,6 +1,6 @@
 """The users: steady requests to the endpoint in a process of their own, every answer checked.
 
-``python -m saferollout_cli.demo.users '{"uri": …, "requests": …, "requests_per_s": …, "tolerance": …}'`` with the key
+`python -m saferollout_cli.demo.users '{"uri": …, "requests": …, "requests_per_s": …, "tolerance": …}'` with the key
 in the environment variable USERS_KEY. Prints its counts as a JSON line about every second, and the last one at SIGTERM
 after all answers are there.
 """

@@ -34,16 +34,16 @@ class Progress:
             await asyncio.gather(self._publishing, return_exceptions=True)
 
     def report(self, share: float, text: str) -> None:
-        """Note that ``share`` (0 to 1) is done; it is shown when the server takes it, unless newer news came first."""
+        """Note that `share` (0 to 1) is done; it is shown when the server takes it, unless newer news came first."""
         self._latest = share, text
 
     async def show(self, share: float, text: str) -> None:
-        """Show that ``share`` (0 to 1) is done, now."""
+        """Show that `share` (0 to 1) is done, now."""
         percent = round(share * 100, 1)
         if self._artifact is None:
             (self._artifact,) = await publish(
                 acreate_progress_artifact(progress=percent, key=self._key, description=text)
-            )  # fmt: skip
+            )
         else:
             await publish(aupdate_progress_artifact(self._artifact, progress=percent, description=text))
 

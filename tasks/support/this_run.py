@@ -50,7 +50,7 @@ async def may_have_begun() -> bool:
 class ThisRun:
     """The run as Prefect's server shows it; nothing goes forward without a server, or in a run that was ended.
 
-    Raises Stopped when the run was cancelled, ended or deleted, or when no server could be reached for ``grace_s``
+    Raises Stopped when the run was cancelled, ended or deleted, or when no server could be reached for `grace_s`
     seconds.
     """
 

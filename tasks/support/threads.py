@@ -14,7 +14,7 @@ STEP = "step"
 
 
 async def run_in_daemon_thread(call: Callable[[], T], name: str) -> T:
-    """``asyncio.to_thread`` for what may take very long; the thread's ``name`` is for ``join``."""
+    """`asyncio.to_thread` for what may take very long; the thread's `name` is for `join`."""
     loop = asyncio.get_running_loop()
     context = contextvars.copy_context()
     done: asyncio.Future[T] = loop.create_future()

@@ -13,8 +13,9 @@ def test_nobody_answers_a_run_in_this_process(stack: Stack, endpoint: Endpoint) 
     """The time for an answer over, the rollout goes back by itself and says so in one line and in its result."""
     stages = [stage | {"approval_timeout_s": 2} for stage in endpoint.stages()]
 
-    result = json.loads(stack.cli("run", str(endpoint.config(stages=stages)), "--approve", "ui", "--json", code=1)
-                        .splitlines()[0])  # fmt: skip
+    result = json.loads(
+        stack.cli("run", str(endpoint.config(stages=stages)), "--approve", "ui", "--json", code=1).splitlines()[0]
+    )
 
     assert result["outcome"] == "rolled_back"
     assert result["reason"] == "nobody approved 10% within 2 s"

@@ -79,8 +79,11 @@ def test_a_second_container_of_one_host_name_is_refused(stack: Stack, endpoint: 
         stack.until(run, "Paused")
         second = subprocess.run(
             ["unshare", "--pid", "--fork", "--mount-proc", *stack.command("run", config, "--approve", "auto")],
-            env=stack.env, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            env=stack.env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
 
         assert second.returncode == 1, second.stderr
         assert "is unfinished: begun by" in second.stderr
@@ -105,5 +108,7 @@ def test_a_stage_in_a_tag_skips_no_judge(stack: Stack, endpoint: Endpoint) -> No
     outcome = json.loads(stack.cli("run", str(config), "--approve", "ui", "--json"))
 
     assert [(found["gate"], found["verdict"]) for found in outcome["verdicts"]] == [
-        ("smoke test", "passed"), ("judge at 10%", "healthy"), ("judge at 100%", "healthy"),
-    ]  # fmt: skip
+        ("smoke test", "passed"),
+        ("judge at 10%", "healthy"),
+        ("judge at 100%", "healthy"),
+    ]

@@ -16,8 +16,9 @@ SAFEROLLOUT = Stack(Path(), {}).command()[0]
 def demo(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the demo to its end."""
     kept = ["--state-dir", str(directory / "state"), "--json", str(directory / "result.json")]
-    return subprocess.run([SAFEROLLOUT, "demo", *kept, *options], cwd=REPOSITORY, capture_output=True, text=True,
-                          check=False)  # fmt: skip
+    return subprocess.run(
+        [SAFEROLLOUT, "demo", *kept, *options], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
 
 
 def left_over(directory: Path) -> list[str]:

@@ -29,14 +29,18 @@ DIABETES = REPOSITORY / "configs" / "diabetes"
 FINAL = ("Completed", "Failed", "Crashed", "Cancelled")
 POLL_S = 0.3
 STAGE = {
-    "requests_per_s": 20, "capacity_share": 1, "min_duration_s": 2, "max_duration_s": 60, "negligible_error_rate": 0.05
-}  # fmt: skip
+    "requests_per_s": 20,
+    "capacity_share": 1,
+    "min_duration_s": 2,
+    "max_duration_s": 60,
+    "negligible_error_rate": 0.05,
+}
 
 T = TypeVar("T")
 
 
 def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240) -> T:
-    """Poll until ``look`` finds something; otherwise fail and say what never came."""
+    """Poll until `look` finds something; otherwise fail and say what never came."""
     deadline = time.monotonic() + timeout_s
     while (found := look()) is None:
         assert time.monotonic() < deadline, f"never came: {what}"
@@ -47,8 +51,15 @@ def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240) ->
 @contextmanager
 def started(command: list[str], env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """A command in the background, its output in pipes; whatever happens, it does not outlive the block."""
-    with subprocess.Popen(command, env=env, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, start_new_session=True) as process:  # fmt: skip
+    with subprocess.Popen(
+        command,
+        env=env,
+        cwd=REPOSITORY,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
         try:
             yield process
         finally:
@@ -196,10 +207,13 @@ class Endpoint:
             "deployment": str(self.deployment(deployment)),
             "live": {"instance_count": 2},
             "smoke_test": {
-                "requests": str(DIABETES / "requests.jsonl"), "sample": 20, "max_latency_ms": limit, "tolerance": 160,
+                "requests": str(DIABETES / "requests.jsonl"),
+                "sample": 20,
+                "max_latency_ms": limit,
+                "tolerance": 160,
             },
             "stages": self.stages(),
-        } | changes  # fmt: skip
+        } | changes
         path = self.directory / "rollout.yaml"
         path.write_text(yaml.safe_dump(content))
         return path
@@ -238,9 +252,11 @@ class Endpoint:
         """Users who send requests until the process is stopped."""
         workspace = self.workspace()
         arguments = {
-            "uri": workspace.get_endpoint(self.name).scoring_uri, "requests": str(DIABETES / "requests.jsonl"),
-            "requests_per_s": 20, "tolerance": 160,
-        }  # fmt: skip
+            "uri": workspace.get_endpoint(self.name).scoring_uri,
+            "requests": str(DIABETES / "requests.jsonl"),
+            "requests_per_s": 20,
+            "tolerance": 160,
+        }
         env = self.stack.env | {"USERS_KEY": workspace.secret(self.name)}
         return users(arguments, self.directory, env, REPOSITORY)
 

@@ -108,7 +108,7 @@ def serve() -> Iterator[Serve]:
 
 @pytest.fixture
 def endpoint(serve: Serve) -> Iterator[Endpoint]:
-    """A running endpoint that knows the key ``secret``."""
+    """A running endpoint that knows the key `secret`."""
     found = Endpoint()
 
     class Handler(BaseHTTPRequestHandler):
@@ -165,182 +165,528 @@ def _deployment(old: str, new: str, *expected: str) -> tuple[dict[str, str | Non
 
 SPELLING = "remove it or correct its spelling"
 PATH = "correct the path (it starts at this file)"
-NAME_RULE = (
-    "use 3 to 32 letters, digits and single dashes, beginning with a letter and ending with a letter or digit"
-)  # fmt: skip
+NAME_RULE = "use 3 to 32 letters, digits and single dashes, beginning with a letter and ending with a letter or digit"
 BRACKETS = "correct the indentation, quotes or brackets there"
 MISTAKES = [
     Mistake("no config", {"rollout.yaml": None}, "rollout.yaml", "", "no such file", "check the path"),
-    Mistake("empty config", {"rollout.yaml": ""}, "rollout.yaml", "", "holds no mapping of keys to values",
-            "write `key: value` lines"),
-    Mistake("list for config", {"rollout.yaml": "- a\n"}, "rollout.yaml", "", "holds no mapping of keys to values",
-            "write `key: value` lines"),
-    Mistake("YAML syntax", *_config("stages: [", "line 3, column 10",
-            "YAML syntax error: expected the node content, but found '<stream end>'", BRACKETS)),
-    Mistake("YAML tab", *_config("live:\n\tinstance_count: 2\n", "line 4, column 1",
-            "YAML syntax error: found character '\\t' that cannot start any token", BRACKETS)),
-    Mistake("no date", *_config("live: 2024-13-45\n", "", "holds no valid YAML: month must be in 1..12",
-            "put it in quotes")),
+    Mistake(
+        "empty config",
+        {"rollout.yaml": ""},
+        "rollout.yaml",
+        "",
+        "holds no mapping of keys to values",
+        "write `key: value` lines",
+    ),
+    Mistake(
+        "list for config",
+        {"rollout.yaml": "- a\n"},
+        "rollout.yaml",
+        "",
+        "holds no mapping of keys to values",
+        "write `key: value` lines",
+    ),
+    Mistake(
+        "YAML syntax",
+        *_config(
+            "stages: [",
+            "line 3, column 10",
+            "YAML syntax error: expected the node content, but found '<stream end>'",
+            BRACKETS,
+        ),
+    ),
+    Mistake(
+        "YAML tab",
+        *_config(
+            "live:\n\tinstance_count: 2\n",
+            "line 4, column 1",
+            "YAML syntax error: found character '\\t' that cannot start any token",
+            BRACKETS,
+        ),
+    ),
+    Mistake(
+        "no date", *_config("live: 2024-13-45\n", "", "holds no valid YAML: month must be in 1..12", "put it in quotes")
+    ),
     Mistake("unknown key", *_config("endpiont: x\n", "endpiont", "unknown key", SPELLING)),
-    Mistake("unknown inner key", *_config("stages:\n- trafic: 10\n  traffic: 100\n", "stages[0].trafic",
-            "unknown key", SPELLING)),
+    Mistake(
+        "unknown inner key",
+        *_config("stages:\n- trafic: 10\n  traffic: 100\n", "stages[0].trafic", "unknown key", SPELLING),
+    ),
     Mistake("number for key", *_config("live: {1: 2}\n", "live.1", "unknown key", "keys are words")),
-    Mistake("missing key", {"rollout.yaml": "endpoint: endpoint.yml\n"}, "rollout.yaml", "deployment",
-            "required, but not there", "add it"),
-    Mistake("missing inner key", *_config("stages: [{approval: true}]\n", "stages[0].traffic",
-            "required, but not there", "add it")),
-    Mistake("percent sign", *_config("stages: [{traffic: 10%}]\n", "stages[0].traffic", "'10%' does not fit",
-            "write a whole number")),
-    Mistake("fraction", *_config("stages: [{traffic: 0.5}]\n", "stages[0].traffic", "0.5 does not fit",
-            "write a whole number")),
-    Mistake("above 100", *_config("stages: [{traffic: 101}]\n", "stages[0].traffic", "101 does not fit",
-            "write 100 or less")),
-    Mistake("no share", *_config("stages: [{traffic: 0}]\n", "stages[0].traffic", "0 does not fit",
-            "write 1 or more")),
-    Mistake("not ascending", *_config("stages: [{traffic: 50}, {traffic: 50}, {traffic: 100}]\n", "stages",
+    Mistake(
+        "missing key",
+        {"rollout.yaml": "endpoint: endpoint.yml\n"},
+        "rollout.yaml",
+        "deployment",
+        "required, but not there",
+        "add it",
+    ),
+    Mistake(
+        "missing inner key",
+        *_config("stages: [{approval: true}]\n", "stages[0].traffic", "required, but not there", "add it"),
+    ),
+    Mistake(
+        "percent sign",
+        *_config("stages: [{traffic: 10%}]\n", "stages[0].traffic", "'10%' does not fit", "write a whole number"),
+    ),
+    Mistake(
+        "fraction",
+        *_config("stages: [{traffic: 0.5}]\n", "stages[0].traffic", "0.5 does not fit", "write a whole number"),
+    ),
+    Mistake(
+        "above 100",
+        *_config("stages: [{traffic: 101}]\n", "stages[0].traffic", "101 does not fit", "write 100 or less"),
+    ),
+    Mistake("no share", *_config("stages: [{traffic: 0}]\n", "stages[0].traffic", "0 does not fit", "write 1 or more")),
+    Mistake(
+        "not ascending",
+        *_config(
+            "stages: [{traffic: 50}, {traffic: 50}, {traffic: 100}]\n",
+            "stages",
             "traffic goes [50, 50, 100], but each stage must have more than the one before",
-            "sort them, e.g. 10, 100")),
-    Mistake("not to 100", *_config("stages: [{traffic: 10}]\n", "stages",
-            "traffic goes [10], but the last stage must be 100", "add a stage with traffic: 100")),
-    Mistake("no stages", *_config("stages: []\n", "stages",
-            "traffic goes [], but the last stage must be 100", "add a stage with traffic: 100")),
+            "sort them, e.g. 10, 100",
+        ),
+    ),
+    Mistake(
+        "not to 100",
+        *_config(
+            "stages: [{traffic: 10}]\n",
+            "stages",
+            "traffic goes [10], but the last stage must be 100",
+            "add a stage with traffic: 100",
+        ),
+    ),
+    Mistake(
+        "no stages",
+        *_config(
+            "stages: []\n", "stages", "traffic goes [], but the last stage must be 100", "add a stage with traffic: 100"
+        ),
+    ),
     Mistake("stages no list", *_config("stages: 100\n", "stages", "100 does not fit", "write a list")),
-    Mistake("section no mapping", *_config("live: 2\n", "live", "2 does not fit",
-            "write `key: value` lines under it")),
+    Mistake("section no mapping", *_config("live: 2\n", "live", "2 does not fit", "write `key: value` lines under it")),
     Mistake("section empty", *_config("live:\n", "live", "is empty", "write a value or remove the key")),
-    Mistake("not a number", *_config("smoke_test: {tolerance: little}\n", "smoke_test.tolerance",
-            "'little' does not fit", "write a number")),
-    Mistake("not yes or no", *_config("stages: [{traffic: 100, approval: maybe}]\n", "stages[0].approval",
-            "'maybe' does not fit", "write true or false")),
-    Mistake("not a choice", *_config("rollback: {candidate: burn}\n", "rollback.candidate", "'burn' does not fit",
-            "write 'keep' or 'delete'")),
-    Mistake("alpha too large", *_config("stages: [{traffic: 100, judge: {alpha: 0.5}}]\n", "stages[0].judge.alpha",
-            "0.5 does not fit", "write a number below 0.5")),
-    Mistake("no rate", *_config("stages: [{traffic: 100, judge: {requests_per_s: 0}}]\n",
-            "stages[0].judge.requests_per_s", "0 does not fit", "write a number above 0")),
-    Mistake("minimum above maximum", *_config("stages: [{traffic: 100, judge: {max_duration_s: 1}}]\n",
-            "stages[0].judge", "min_duration_s is above max_duration_s", "make it smaller")),
-    Mistake("harmless above healthy", *_config("stages: [{traffic: 100, judge: {margin: 0.5}}]\n", "stages[0].judge",
-            "no_worse_than is not above margin", "make it larger")),
-    Mistake("numbers without scale", *_config(
+    Mistake(
+        "not a number",
+        *_config(
+            "smoke_test: {tolerance: little}\n", "smoke_test.tolerance", "'little' does not fit", "write a number"
+        ),
+    ),
+    Mistake(
+        "not yes or no",
+        *_config(
+            "stages: [{traffic: 100, approval: maybe}]\n",
+            "stages[0].approval",
+            "'maybe' does not fit",
+            "write true or false",
+        ),
+    ),
+    Mistake(
+        "not a choice",
+        *_config(
+            "rollback: {candidate: burn}\n", "rollback.candidate", "'burn' does not fit", "write 'keep' or 'delete'"
+        ),
+    ),
+    Mistake(
+        "alpha too large",
+        *_config(
+            "stages: [{traffic: 100, judge: {alpha: 0.5}}]\n",
+            "stages[0].judge.alpha",
+            "0.5 does not fit",
+            "write a number below 0.5",
+        ),
+    ),
+    Mistake(
+        "no rate",
+        *_config(
+            "stages: [{traffic: 100, judge: {requests_per_s: 0}}]\n",
+            "stages[0].judge.requests_per_s",
+            "0 does not fit",
+            "write a number above 0",
+        ),
+    ),
+    Mistake(
+        "minimum above maximum",
+        *_config(
+            "stages: [{traffic: 100, judge: {max_duration_s: 1}}]\n",
+            "stages[0].judge",
+            "min_duration_s is above max_duration_s",
+            "make it smaller",
+        ),
+    ),
+    Mistake(
+        "harmless above healthy",
+        *_config(
+            "stages: [{traffic: 100, judge: {margin: 0.5}}]\n",
+            "stages[0].judge",
+            "no_worse_than is not above margin",
+            "make it larger",
+        ),
+    ),
+    Mistake(
+        "numbers without scale",
+        *_config(
             "stages: [{traffic: 100, judge: {prediction_drift: {kind: numbers, tolerance: 0.1}}}]\n",
-            "stages[0].judge.prediction_drift", "numbers have no scale",
-            "add scale, the difference that counts as full disagreement")),
-    Mistake("required but off", *_config(
-            "stages: [{traffic: 100, judge: {required: [quality]}}]\n", "stages[0].judge",
-            "required names quality, but quality is off", "add quality, or do not require it")),
-    Mistake("labels and borders", *_config(
+            "stages[0].judge.prediction_drift",
+            "numbers have no scale",
+            "add scale, the difference that counts as full disagreement",
+        ),
+    ),
+    Mistake(
+        "required but off",
+        *_config(
+            "stages: [{traffic: 100, judge: {required: [quality]}}]\n",
+            "stages[0].judge",
+            "required names quality, but quality is off",
+            "add quality, or do not require it",
+        ),
+    ),
+    Mistake(
+        "labels and borders",
+        *_config(
             "stages: [{traffic: 100, judge: {output_drift: {labels: [a], borders: [1]}}}]\n",
-            "stages[0].judge.output_drift", "needs either labels or borders", "write one of them")),
-    Mistake("quality without truth", {
-                "rollout.yaml": CONFIG + "stages: [{traffic: 100, judge: {quality: {kind: labels}}}]\n",
-                "requests.jsonl": '{"request": 1}\n',
-            }, "rollout.yaml", "stages[0].judge.quality", "requests.jsonl holds no true answer",
-            "add answers there, or remove it"),
-    Mistake("source without its key", *_config(
-            "stages: [{traffic: 100, judge: {sources: [{kind: traffic_log}]}}]\n", "stages[0].judge.sources[0]",
-            "traffic_log needs workspace_id", "add it")),
-    Mistake("key of another source", *_config(
+            "stages[0].judge.output_drift",
+            "needs either labels or borders",
+            "write one of them",
+        ),
+    ),
+    Mistake(
+        "quality without truth",
+        {
+            "rollout.yaml": CONFIG + "stages: [{traffic: 100, judge: {quality: {kind: labels}}}]\n",
+            "requests.jsonl": '{"request": 1}\n',
+        },
+        "rollout.yaml",
+        "stages[0].judge.quality",
+        "requests.jsonl holds no true answer",
+        "add answers there, or remove it",
+    ),
+    Mistake(
+        "source without its key",
+        *_config(
+            "stages: [{traffic: 100, judge: {sources: [{kind: traffic_log}]}}]\n",
+            "stages[0].judge.sources[0]",
+            "traffic_log needs workspace_id",
+            "add it",
+        ),
+    ),
+    Mistake(
+        "key of another source",
+        *_config(
             "stages: [{traffic: 100, judge: {sources: [{kind: probes, url: 'http://x'}]}}]\n",
-            "stages[0].judge.sources[0]", "probes has no url", "remove it")),
-    Mistake("counted twice", *_config(
+            "stages[0].judge.sources[0]",
+            "probes has no url",
+            "remove it",
+        ),
+    ),
+    Mistake(
+        "counted twice",
+        *_config(
             "stages: [{traffic: 100, judge: {sources: [{kind: azure_metrics}, "
             "{kind: traffic_log, workspace_id: x}]}}]\n",
-            "stages[0].judge.sources", "azure_metrics and traffic_log would count the same requests twice",
-            "keep one of them")),
-    Mistake("source too late", *_config(
+            "stages[0].judge.sources",
+            "azure_metrics and traffic_log would count the same requests twice",
+            "keep one of them",
+        ),
+    ),
+    Mistake(
+        "source too late",
+        *_config(
             "stages: [{traffic: 100, judge: {max_duration_s: 200, sources: [{kind: azure_metrics}]}}]\n",
-            "stages[0].judge", "azure_metrics tells nothing before max_duration_s is over",
-            "make that longer than its delay")),
-    Mistake("answers without probes", *_config(
+            "stages[0].judge",
+            "azure_metrics tells nothing before max_duration_s is over",
+            "make that longer than its delay",
+        ),
+    ),
+    Mistake(
+        "answers without probes",
+        *_config(
             "stages: [{traffic: 100, judge: {output_drift: {labels: [a]}, sources: [{kind: azure_metrics}]}}]\n",
-            "stages[0].judge", "output_drift compares answers, which only probes have", "add kind: probes to sources")),
-    Mistake("mirrored too much", *_config("shadow: {mirror: 60}\n", "shadow.mirror", "60 does not fit",
-            "write 50 or less")),
-    Mistake("mirror on Kubernetes", {
-                "rollout.yaml": CONFIG + "shadow: {mirror: 10}\n", "endpoint.yml": ENDPOINT + "compute: azureml:k8s\n",
-            }, "rollout.yaml", "shadow", "endpoint.yml is a Kubernetes endpoint, which cannot mirror traffic",
-            "remove it"),
-    Mistake("number for text", *_config("workspace: {resource_group: 7}\n", "workspace.resource_group",
-            "7 does not fit", "write text, in quotes if it is all digits")),
-    Mistake("number for path", {"rollout.yaml": "endpoint: 7\ndeployment: green.yml\n"}, "rollout.yaml", "endpoint",
-            "7 does not fit", "write a file's path"),
-    Mistake("slot name", *_config("slots: [blue, green_2]\n", "slots[1]", "'green_2' is no deployment name",
-            NAME_RULE)),
-    Mistake("slot with capitals", *_config("slots: [Blue, green]\n", "slots[0]",
-            "'Blue' has capitals, which the Azure ML SDK loses in a traffic rule", "write 'blue'")),
-    Mistake("key twice", *_config("live: {instance_count: 1, instance_count: 2}\n", "line 3, column 27",
-            "YAML syntax error: 'instance_count' stands twice", "remove one of the two")),
+            "stages[0].judge",
+            "output_drift compares answers, which only probes have",
+            "add kind: probes to sources",
+        ),
+    ),
+    Mistake(
+        "mirrored too much", *_config("shadow: {mirror: 60}\n", "shadow.mirror", "60 does not fit", "write 50 or less")
+    ),
+    Mistake(
+        "mirror on Kubernetes",
+        {
+            "rollout.yaml": CONFIG + "shadow: {mirror: 10}\n",
+            "endpoint.yml": ENDPOINT + "compute: azureml:k8s\n",
+        },
+        "rollout.yaml",
+        "shadow",
+        "endpoint.yml is a Kubernetes endpoint, which cannot mirror traffic",
+        "remove it",
+    ),
+    Mistake(
+        "number for text",
+        *_config(
+            "workspace: {resource_group: 7}\n",
+            "workspace.resource_group",
+            "7 does not fit",
+            "write text, in quotes if it is all digits",
+        ),
+    ),
+    Mistake(
+        "number for path",
+        {"rollout.yaml": "endpoint: 7\ndeployment: green.yml\n"},
+        "rollout.yaml",
+        "endpoint",
+        "7 does not fit",
+        "write a file's path",
+    ),
+    Mistake(
+        "slot name", *_config("slots: [blue, green_2]\n", "slots[1]", "'green_2' is no deployment name", NAME_RULE)
+    ),
+    Mistake(
+        "slot with capitals",
+        *_config(
+            "slots: [Blue, green]\n",
+            "slots[0]",
+            "'Blue' has capitals, which the Azure ML SDK loses in a traffic rule",
+            "write 'blue'",
+        ),
+    ),
+    Mistake(
+        "key twice",
+        *_config(
+            "live: {instance_count: 1, instance_count: 2}\n",
+            "line 3, column 27",
+            "YAML syntax error: 'instance_count' stands twice",
+            "remove one of the two",
+        ),
+    ),
     Mistake("equal slots", *_config("slots: [blue, blue]\n", "slots", "both are 'blue'", "name two different ones")),
-    Mistake("three slots", *_config("slots: [red, green, blue]\n", "slots", "['red', 'green', 'blue'] does not fit",
-            "write at most 2 entries")),
-    Mistake("unset variable", *_config("workspace: {name: '${NOWHERE_SET}'}\n", "workspace.name",
-            "environment variable NOWHERE_SET is not set", "export it or write the value")),
-    Mistake("unset number", *_config("live: {instance_count: '${NOWHERE_SET}'}\n", "live.instance_count",
-            "environment variable NOWHERE_SET is not set", "export it or write the value")),
-    Mistake("unset workspace", {}, "rollout.yaml", "workspace.name",
-            "environment variable AZUREML_WORKSPACE_NAME is not set", "export it or write the value",
-            unset="AZUREML_WORKSPACE_NAME"),
+    Mistake(
+        "three slots",
+        *_config(
+            "slots: [red, green, blue]\n", "slots", "['red', 'green', 'blue'] does not fit", "write at most 2 entries"
+        ),
+    ),
+    Mistake(
+        "unset variable",
+        *_config(
+            "workspace: {name: '${NOWHERE_SET}'}\n",
+            "workspace.name",
+            "environment variable NOWHERE_SET is not set",
+            "export it or write the value",
+        ),
+    ),
+    Mistake(
+        "unset number",
+        *_config(
+            "live: {instance_count: '${NOWHERE_SET}'}\n",
+            "live.instance_count",
+            "environment variable NOWHERE_SET is not set",
+            "export it or write the value",
+        ),
+    ),
+    Mistake(
+        "unset workspace",
+        {},
+        "rollout.yaml",
+        "workspace.name",
+        "environment variable AZUREML_WORKSPACE_NAME is not set",
+        "export it or write the value",
+        unset="AZUREML_WORKSPACE_NAME",
+    ),
     Mistake("no endpoint file", {"endpoint.yml": None}, "rollout.yaml", "endpoint", "no such file: endpoint.yml", PATH),
     Mistake("no deployment file", {"green.yml": None}, "rollout.yaml", "deployment", "no such file: green.yml", PATH),
-    Mistake("folder for file", *_config("smoke_test: {requests: src}\n", "smoke_test.requests", "is a folder: src",
-            PATH)),
-    Mistake("no named requests", *_config("smoke_test: {requests: some/where.jsonl}\n", "smoke_test.requests",
-            "no such file: some/where.jsonl", PATH)),
-    Mistake("no requests", {"requests.jsonl": None}, "rollout.yaml", "smoke_test.requests",
-            "no such file: requests.jsonl", "put recorded requests there or name another file"),
-    Mistake("no answer schema", *_config("smoke_test: {answer_schema: s.json}\n", "smoke_test.answer_schema",
-            "no such file: s.json", PATH)),
-    Mistake("endpoint without name", {"endpoint.yml": "auth_mode: key\n"}, "endpoint.yml", "name",
-            "required, but not there", "add it"),
-    Mistake("endpoint name", {"endpoint.yml": "name: my_endpoint\n"}, "endpoint.yml", "name",
-            "'my_endpoint' is no endpoint name", NAME_RULE),
-    Mistake("deployment syntax", {"green.yml": "model: 'x\n"}, "green.yml", "line 2, column 1",
-            "YAML syntax error: found unexpected end of stream", BRACKETS),
-    Mistake("other endpoint", *_deployment("endpoint_name: diabetes", "endpoint_name: other", "endpoint_name",
-            "is 'other'", "write 'diabetes', the name in endpoint.yml")),
-    Mistake("no model", *_deployment("model:\n  path: model.bin\n", "", "model", "required, but not there",
-            "name a model, e.g. azureml:diabetes:2")),
-    Mistake("no model in nothing", {"green.yml": "{}\n"}, "green.yml", "model", "required, but not there",
-            "name a model, e.g. azureml:diabetes:2"),
-    Mistake("model string", *_deployment("model:\n  path: model.bin\n", "model: azureml:a b@latest\n", "model",
+    Mistake(
+        "folder for file", *_config("smoke_test: {requests: src}\n", "smoke_test.requests", "is a folder: src", PATH)
+    ),
+    Mistake(
+        "no named requests",
+        *_config(
+            "smoke_test: {requests: some/where.jsonl}\n", "smoke_test.requests", "no such file: some/where.jsonl", PATH
+        ),
+    ),
+    Mistake(
+        "no requests",
+        {"requests.jsonl": None},
+        "rollout.yaml",
+        "smoke_test.requests",
+        "no such file: requests.jsonl",
+        "put recorded requests there or name another file",
+    ),
+    Mistake(
+        "no answer schema",
+        *_config("smoke_test: {answer_schema: s.json}\n", "smoke_test.answer_schema", "no such file: s.json", PATH),
+    ),
+    Mistake(
+        "endpoint without name",
+        {"endpoint.yml": "auth_mode: key\n"},
+        "endpoint.yml",
+        "name",
+        "required, but not there",
+        "add it",
+    ),
+    Mistake(
+        "endpoint name",
+        {"endpoint.yml": "name: my_endpoint\n"},
+        "endpoint.yml",
+        "name",
+        "'my_endpoint' is no endpoint name",
+        NAME_RULE,
+    ),
+    Mistake(
+        "deployment syntax",
+        {"green.yml": "model: 'x\n"},
+        "green.yml",
+        "line 2, column 1",
+        "YAML syntax error: found unexpected end of stream",
+        BRACKETS,
+    ),
+    Mistake(
+        "other endpoint",
+        *_deployment(
+            "endpoint_name: diabetes",
+            "endpoint_name: other",
+            "endpoint_name",
+            "is 'other'",
+            "write 'diabetes', the name in endpoint.yml",
+        ),
+    ),
+    Mistake(
+        "no model",
+        *_deployment(
+            "model:\n  path: model.bin\n",
+            "",
+            "model",
+            "required, but not there",
+            "name a model, e.g. azureml:diabetes:2",
+        ),
+    ),
+    Mistake(
+        "no model in nothing",
+        {"green.yml": "{}\n"},
+        "green.yml",
+        "model",
+        "required, but not there",
+        "name a model, e.g. azureml:diabetes:2",
+    ),
+    Mistake(
+        "model string",
+        *_deployment(
+            "model:\n  path: model.bin\n",
+            "model: azureml:a b@latest\n",
+            "model",
             "'azureml:a b@latest' is not a model version",
-            "write azureml:<name>:<version> or azureml:<name>@latest")),
-    Mistake("other label", *_deployment("model:\n  path: model.bin\n", "model: azureml:m@prod\n", "model",
-            "Azure ML's SDK does not know the label 'prod' here", "write a version")),
-    Mistake("other label in a registry", *_deployment(
+            "write azureml:<name>:<version> or azureml:<name>@latest",
+        ),
+    ),
+    Mistake(
+        "other label",
+        *_deployment(
+            "model:\n  path: model.bin\n",
+            "model: azureml:m@prod\n",
+            "model",
+            "Azure ML's SDK does not know the label 'prod' here",
+            "write a version",
+        ),
+    ),
+    Mistake(
+        "other label in a registry",
+        *_deployment(
             "environment:\n  conda_file: conda.yml\n",
-            "environment: azureml://registries/r/environments/e/labels/prod\n", "environment",
-            "Azure ML's SDK does not know the label 'prod' here", "write a version")),
-    Mistake("label of code", *_deployment("code: src", "code: azureml:c@latest", "code_configuration.code",
-            "Azure ML's SDK does not know the label 'latest' here", "write a version")),
-    Mistake("environment without version", *_deployment(
-            "environment:\n  conda_file: conda.yml\n", "environment: azureml:e\n", "environment",
+            "environment: azureml://registries/r/environments/e/labels/prod\n",
+            "environment",
+            "Azure ML's SDK does not know the label 'prod' here",
+            "write a version",
+        ),
+    ),
+    Mistake(
+        "label of code",
+        *_deployment(
+            "code: src",
+            "code: azureml:c@latest",
+            "code_configuration.code",
+            "Azure ML's SDK does not know the label 'latest' here",
+            "write a version",
+        ),
+    ),
+    Mistake(
+        "environment without version",
+        *_deployment(
+            "environment:\n  conda_file: conda.yml\n",
+            "environment: azureml:e\n",
+            "environment",
             "'azureml:e' is not an environment version",
-            "write azureml:<name>:<version> or azureml:<name>@latest")),
-    Mistake("registry without version", *_deployment(
+            "write azureml:<name>:<version> or azureml:<name>@latest",
+        ),
+    ),
+    Mistake(
+        "registry without version",
+        *_deployment(
             "environment:\n  conda_file: conda.yml\n",
-            "environment: azureml://registries/azureml/environments/e\n", "environment",
+            "environment: azureml://registries/azureml/environments/e\n",
+            "environment",
             "'azureml://registries/azureml/environments/e' names no version",
-            "append /versions/<version> or /labels/latest")),
+            "append /versions/<version> or /labels/latest",
+        ),
+    ),
     Mistake("no model file", {"model.bin": None}, "green.yml", "model.path", "no such file: model.bin", PATH),
-    Mistake("no scoring script", {"src/score.py": None}, "green.yml", "code_configuration.scoring_script",
-            "no such file: src/score.py", PATH),
-    Mistake("no conda file", {"conda.yml": None}, "green.yml", "environment.conda_file", "no such file: conda.yml",
-            PATH),
-    Mistake("conda syntax", {"conda.yml": "a: [\n"}, "conda.yml", "line 2, column 1",
-            "YAML syntax error: expected the node content, but found '<stream end>'", BRACKETS),
-    Mistake("empty requests", {"requests.jsonl": "\n"}, "requests.jsonl", "", "holds no request",
-            'write lines like {"request": {"data": [[1, 2]]}}'),
-    Mistake("bad line", {"requests.jsonl": '{"request": 1}\n{"request": 2,}\n'}, "requests.jsonl", "line 2",
-            "no JSON: trailing comma at column 15", "write one JSON object on the line"),
-    Mistake("line without request", {"requests.jsonl": '{"id": "a"}\n'}, "requests.jsonl", "line 1 request",
-            "required, but not there", "add it"),
-    Mistake("line with more", {"requests.jsonl": '{"request": 1, "anser": 2}\n'}, "requests.jsonl", "line 1 anser",
-            "unknown key", SPELLING),
-    Mistake("request with NaN", {"requests.jsonl": '{"request": [NaN]}\n'}, "requests.jsonl", "line 1 request",
-            "NaN or infinity is no JSON", "write null"),
-]  # fmt: skip
+    Mistake(
+        "no scoring script",
+        {"src/score.py": None},
+        "green.yml",
+        "code_configuration.scoring_script",
+        "no such file: src/score.py",
+        PATH,
+    ),
+    Mistake(
+        "no conda file", {"conda.yml": None}, "green.yml", "environment.conda_file", "no such file: conda.yml", PATH
+    ),
+    Mistake(
+        "conda syntax",
+        {"conda.yml": "a: [\n"},
+        "conda.yml",
+        "line 2, column 1",
+        "YAML syntax error: expected the node content, but found '<stream end>'",
+        BRACKETS,
+    ),
+    Mistake(
+        "empty requests",
+        {"requests.jsonl": "\n"},
+        "requests.jsonl",
+        "",
+        "holds no request",
+        'write lines like {"request": {"data": [[1, 2]]}}',
+    ),
+    Mistake(
+        "bad line",
+        {"requests.jsonl": '{"request": 1}\n{"request": 2,}\n'},
+        "requests.jsonl",
+        "line 2",
+        "no JSON: trailing comma at column 15",
+        "write one JSON object on the line",
+    ),
+    Mistake(
+        "line without request",
+        {"requests.jsonl": '{"id": "a"}\n'},
+        "requests.jsonl",
+        "line 1 request",
+        "required, but not there",
+        "add it",
+    ),
+    Mistake(
+        "line with more",
+        {"requests.jsonl": '{"request": 1, "anser": 2}\n'},
+        "requests.jsonl",
+        "line 1 anser",
+        "unknown key",
+        SPELLING,
+    ),
+    Mistake(
+        "request with NaN",
+        {"requests.jsonl": '{"request": [NaN]}\n'},
+        "requests.jsonl",
+        "line 1 request",
+        "NaN or infinity is no JSON",
+        "write null",
+    ),
+]
 
 
 @pytest.fixture(params=MISTAKES, ids=[mistake.name for mistake in MISTAKES])

@@ -27,7 +27,7 @@ def make_sources(
     mirrored: bool = False,
     answer_schema: dict[str, Any] | None = None,
 ) -> list[Source]:
-    """Each of the config's sources; ``mirrored`` says that the candidate's requests are copies of live ones."""
+    """Each of the config's sources; `mirrored` says that the candidate's requests are copies of live ones."""
     ledger = Ledger()
     probed = any(source.kind is SourceKind.PROBES for source in config.sources)
 
@@ -37,16 +37,27 @@ def make_sources(
             case SourceKind.PROBES:
                 instances = min(endpoint.deployments[name].instance_count for name in (candidate, live))
                 return Probes(
-                    connect, requests, config, candidate=candidate, live=live, instances=instances, ledger=ledger,
+                    connect,
+                    requests,
+                    config,
+                    candidate=candidate,
+                    live=live,
+                    instances=instances,
+                    ledger=ledger,
                     answer_schema=answer_schema,
-                )  # fmt: skip
+                )
             case SourceKind.AZURE_METRICS:
                 return AzureMetrics(endpoint, windows, ledger, candidate=candidate, live=live)
             case SourceKind.TRAFFIC_LOG:
                 return TrafficLog(
-                    endpoint.name, source.workspace_id or "", windows,
-                    candidate=candidate, live=live, with_latencies=not probed, mirrored=mirrored,
-                )  # fmt: skip
+                    endpoint.name,
+                    source.workspace_id or "",
+                    windows,
+                    candidate=candidate,
+                    live=live,
+                    with_latencies=not probed,
+                    mirrored=mirrored,
+                )
             case SourceKind.PROMETHEUS:
                 return Prometheus(source, windows, ledger, candidate=candidate, live=live)
 

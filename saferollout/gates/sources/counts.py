@@ -43,7 +43,7 @@ class Ledger:
         self._owed: dict[str, Counts] = defaultdict(Counts)
 
     def note(self, deployment: str, at: datetime, status: int) -> None:
-        """Note a request that was sent ``at`` this time, and how it ended."""
+        """Note a request that was sent `at` this time, and how it ended."""
         minute = at.replace(second=0, microsecond=0)
         self._sent[deployment][minute] = self._sent[deployment][minute].plus(Counts(1, failed(status)))
 

@@ -19,7 +19,7 @@ SLACK_S = 5.0
 class Following:
     """What all sources see, one after the other, in the order in which it comes.
 
-    A source that fails is read again after each of ``retry_delays_s`` in turn, beginning with the first whenever it has
+    A source that fails is read again after each of `retry_delays_s` in turn, beginning with the first whenever it has
     told something; after the last one, or where no retry helps, it is given up.
     """
 

@@ -34,7 +34,7 @@ class Probes:
 
     They leave the deployments to the users: no more are on the way at once than the smaller deployment has
     instances, and the pace falls below the configured one where they would keep a deployment busy for more than
-    ``capacity_share`` of its time.
+    `capacity_share` of its time.
     """
 
     name = "probes"
@@ -52,9 +52,9 @@ class Probes:
         ledger: Ledger | None = None,
         answer_schema: dict[str, Any] | None = None,
     ) -> None:
-        """``instances`` is the smaller deployment's number; ``ledger`` notes what was sent, for those who count all.
+        """`instances` is the smaller deployment's number; `ledger` notes what was sent, for those who count all.
 
-        An answer that does not fit ``answer_schema`` is an error; without a schema, one that is not like live's.
+        An answer that does not fit `answer_schema` is an error; without a schema, one that is not like live's.
         """
         self._connect = connect
         self._requests = requests

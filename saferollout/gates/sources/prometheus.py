@@ -18,16 +18,14 @@ TIMEOUT_S = 30
 class Prometheus:
     """Users' requests as two queries count them: requests and errors of a minute, each by deployment.
 
-    They are evaluated at the end of each minute, so they should look back over one: ``increase(…[1m])``. A
+    They are evaluated at the end of each minute, so they should look back over one: `increase(…[1m])`. A
     deployment without a value is a gap.
     """
 
     name = "prometheus"
     interval_s = float(STRETCH_S[SourceKind.PROMETHEUS])
 
-    def __init__(
-        self, config: SourceConfig, windows: Windows, ledger: Ledger, *, candidate: str, live: str
-    ) -> None:  # fmt: skip
+    def __init__(self, config: SourceConfig, windows: Windows, ledger: Ledger, *, candidate: str, live: str) -> None:
         self._config = config
         self._minutes = windows
         self._ledger = ledger

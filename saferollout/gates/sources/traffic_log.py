@@ -30,17 +30,24 @@ class Row(NamedTuple):
 class TrafficLog:
     """Users' requests as the endpoint logged them, without the recorded ones, which are marked.
 
-    ``mirrored`` compares the candidate's requests with the same ones on the live deployment only, where request ids
-    tell which those are. ``with_latencies`` is off where another source tells them: two clocks do not compare.
+    `mirrored` compares the candidate's requests with the same ones on the live deployment only, where request ids
+    tell which those are. `with_latencies` is off where another source tells them: two clocks do not compare.
     """
 
     name = "traffic_log"
     interval_s = float(STRETCH_S[SourceKind.TRAFFIC_LOG])
 
     def __init__(
-        self, endpoint: str, workspace_id: str, windows: Windows, *, candidate: str, live: str,
-        with_latencies: bool = True, mirrored: bool = False,
-    ) -> None:  # fmt: skip
+        self,
+        endpoint: str,
+        workspace_id: str,
+        windows: Windows,
+        *,
+        candidate: str,
+        live: str,
+        with_latencies: bool = True,
+        mirrored: bool = False,
+    ) -> None:
         self._endpoint = endpoint
         self._workspace_id = workspace_id
         self._windows = windows

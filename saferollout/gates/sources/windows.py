@@ -14,7 +14,7 @@ class Windows:
     """One stretch of time after the other, from the first whole one on; each is ripe once what is late has come in."""
 
     def __init__(self, length_s: int, delay_s: float, clock: Callable[[], datetime] = utc_now) -> None:
-        """``length_s`` divides a minute, or is one; ``delay_s`` is what ingestion takes."""
+        """`length_s` divides a minute, or is one; `delay_s` is what ingestion takes."""
         self._length = timedelta(seconds=length_s)
         self._delay = timedelta(seconds=delay_s)
         self._clock = clock

@@ -302,8 +302,9 @@ async def test_an_answer_whose_reply_was_lost_is_told_as_taken(
     server.set_state(run.id, "COMPLETED")
 
 
-@pytest.mark.parametrize(("status", "passes"), [(408, True), (429, True), (500, True), (503, True), (401, False),
-                                                (404, False), (422, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "passes"), [(408, True), (429, True), (500, True), (503, True), (401, False), (404, False), (422, False)]
+)
 def test_what_the_server_refuses_does_not_pass(status: int, passes: bool) -> None:
     """Failures are waited out; a refusal is none that time cures."""
     request = httpx.Request("GET", "http://nowhere")

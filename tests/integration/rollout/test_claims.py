@@ -45,8 +45,15 @@ def prefect(stack: Stack) -> Iterator[None]:
 def rollout(share: int = 10) -> Rollout:
     """A rollout that has reached a stage."""
     found = project.load(REPOSITORY / "configs" / "rollout.yaml")
-    record = Record(rollout="r-1", owner=Owner(name="ann@laptop", flow_run="run-1"), since=now(), candidate="green",
-                    revision=found.revision, baseline=Baseline(live="blue", instance_count=1), share=share)  # fmt: skip
+    record = Record(
+        rollout="r-1",
+        owner=Owner(name="ann@laptop", flow_run="run-1"),
+        since=now(),
+        candidate="green",
+        revision=found.revision,
+        baseline=Baseline(live="blue", instance_count=1),
+        share=share,
+    )
     return Rollout.of(found, record)
 
 
@@ -56,9 +63,9 @@ async def answered(**changes: Any) -> Decision:
         run = await client.create_flow_run(asks, state=Completed())
         given = json.dumps(ANSWER | changes)
         await client.create_flow_run_input(run.id, f"suspended-{KEY}-response", given)
-    return fitted(Decision.model_validate(
-        ANSWER | {"stage": 10, "at": now(), "rollout": "r-1", "flow_run": str(run.id)}
-    ))  # fmt: skip
+    return fitted(
+        Decision.model_validate(ANSWER | {"stage": 10, "at": now(), "rollout": "r-1", "flow_run": str(run.id)})
+    )
 
 
 async def test_an_approval_that_prefect_knows_counts_and_is_whole() -> None:
@@ -74,15 +81,30 @@ async def test_an_approval_that_prefect_knows_counts_and_is_whole() -> None:
 @pytest.mark.parametrize(
     "forged",
     [
-        {"decision": "reject"}, {"rollout": "r-2"}, {"rollout": ""}, {"stage": 100}, {"evidence": "0" * 12},
-        {"evidence": f"../{DIGEST}"}, {"flow_run": "00000000-0000-0000-0000-000000000001"}, {"flow_run": "run"},
-        {"flow_run": ""}, {"approver": "Mallory"},
+        {"decision": "reject"},
+        {"rollout": "r-2"},
+        {"rollout": ""},
+        {"stage": 100},
+        {"evidence": "0" * 12},
+        {"evidence": f"../{DIGEST}"},
+        {"flow_run": "00000000-0000-0000-0000-000000000001"},
+        {"flow_run": "run"},
+        {"flow_run": ""},
+        {"approver": "Mallory"},
     ],
     ids=[
-        "a rejection", "another rollout", "earlier version", "another share", "other evidence", "no digest",
-        "unknown run", "no run", "no run named", "another person",
+        "a rejection",
+        "another rollout",
+        "earlier version",
+        "another share",
+        "other evidence",
+        "no digest",
+        "unknown run",
+        "no run",
+        "no run named",
+        "another person",
     ],
-)  # fmt: skip
+)
 async def test_an_approval_that_prefect_does_not_know_counts_for_nothing(forged: dict[str, Any]) -> None:
     """Every part of what the tag says must be what Prefect keeps."""
     claim = await answered()
@@ -113,8 +135,12 @@ async def test_a_process_that_is_seen_alive_is_not_gone() -> None:
     here = Owner.here("run-2", in_process=True)
     async with get_client() as client:
         run = await client.create_flow_run(asks, state=Failed())
-    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE,  # noqa: ASYNC220  # quick to start
-                          text=True) as other:  # fmt: skip
+    with subprocess.Popen(  # noqa: ASYNC220  # quick to start
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
         assert other.stdout is not None
         owner = here.model_copy(update={"process": other.stdout.readline().strip(), "flow_run": str(run.id)})
         assert await _is_gone(owner, here) is False

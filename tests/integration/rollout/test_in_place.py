@@ -44,7 +44,9 @@ DEPLOYMENT: dict[str, Any] = {
     "instance_type": "Standard_DS3_v2",
     "instance_count": 1,
     "request_settings": {
-        "request_timeout_ms": 9500, "max_concurrent_requests_per_instance": 2, "max_queue_wait_ms": 300,
+        "request_timeout_ms": 9500,
+        "max_concurrent_requests_per_instance": 2,
+        "max_queue_wait_ms": 300,
     },
     "liveness_probe": PROBE,
     "readiness_probe": PROBE | {"period": 8},
@@ -54,17 +56,20 @@ DEPLOYMENT: dict[str, Any] = {
         "collections": {"model_inputs": {"enabled": "true"}, "model_outputs": {"enabled": "false"}},
         "request_logging": {"capture_headers": ["x-custom"]},
     },
-}  # fmt: skip
+}
 MANAGED_DEPLOYMENT = DEPLOYMENT | {"egress_public_network_access": "disabled", "scale_settings": {"type": "default"}}
 KUBERNETES_DEPLOYMENT = DEPLOYMENT | {
     "type": "kubernetes",
     "instance_type": "some-instance-type",
     "resources": {"requests": {"cpu": "0.1", "memory": "0.5Gi"}, "limits": {"cpu": "200m", "memory": "1Gi"}},
     "scale_settings": {
-        "type": "target_utilization", "min_instances": 1, "max_instances": 3, "polling_interval": 10,
+        "type": "target_utilization",
+        "min_instances": 1,
+        "max_instances": 3,
+        "polling_interval": 10,
         "target_utilization_percentage": 60,
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture(

@@ -28,9 +28,12 @@ from tests.support.stack import Endpoint, Stack, phase_of
 def begin(endpoint: Endpoint, **config: Any) -> Rollout:
     """Begin a rollout, scale the live deployment and create the candidate."""
     rollout = planning.begin(
-        endpoint.workspace(), project.load(endpoint.config(**config)), Owner(name="ann@laptop", flow_run="run-1"),
-        gone=None, begun_before=False,
-    )  # fmt: skip
+        endpoint.workspace(),
+        project.load(endpoint.config(**config)),
+        Owner(name="ann@laptop", flow_run="run-1"),
+        gone=None,
+        begun_before=False,
+    )
     assert rollout is not None
 
     async def prepare() -> None:

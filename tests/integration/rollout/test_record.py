@@ -39,7 +39,7 @@ def begin(endpoint: Endpoint, owner: Owner = ANN, gone: Owner | None = None) -> 
     """Begin a rollout on the endpoint."""
     rollout = planning.begin(
         endpoint.workspace(), project.load(endpoint.config()), owner, gone=gone, begun_before=False
-    )  # fmt: skip
+    )
     assert rollout is not None
     return rollout
 
@@ -47,9 +47,15 @@ def begin(endpoint: Endpoint, owner: Owner = ANN, gone: Owner | None = None) -> 
 def put(endpoint: Endpoint, phase: Phase, candidate: str = "green", live: str = "blue") -> Record:
     """Put a record on the endpoint as a rollout leaves it in a phase."""
     record = Record(
-        rollout="r-1", phase=phase, owner=ANN, since=now().replace(microsecond=0), candidate=candidate,
-        revision="0" * 12, baseline=Baseline(live=live, instance_count=1), keep_until=now().replace(microsecond=0),
-    )  # fmt: skip
+        rollout="r-1",
+        phase=phase,
+        owner=ANN,
+        since=now().replace(microsecond=0),
+        candidate=candidate,
+        revision="0" * 12,
+        baseline=Baseline(live=live, instance_count=1),
+        keep_until=now().replace(microsecond=0),
+    )
     endpoint.workspace().update_endpoint(endpoint.name, tags=lambda tags: tags | record.to_tags())
     return record
 

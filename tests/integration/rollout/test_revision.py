@@ -109,7 +109,7 @@ def test_a_label_is_resolved_once_and_a_moved_one_is_another_candidate(client: M
     assert {"model": record.model, "environment": record.environment} == versions
     azure.create_deployment(
         path, endpoint.name, rollout.candidate, assets=rollout.project.assets, tags=rollout.candidate_tags
-    )  # fmt: skip
+    )
     state = endpoint.state()
     green = state.deployments["green"]
     assert (green.model, green.environment) == (f"{endpoint.name}:1", f"{endpoint.name}:1")

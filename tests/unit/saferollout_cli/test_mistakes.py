@@ -29,10 +29,18 @@ def calls(serve: Callable[[type[socketserver.BaseRequestHandler]], str]) -> tupl
 
 @pytest.fixture
 def saferollout(project_files: Path, calls: tuple[str, list[str]]) -> Saferollout:
-    """Run the installed command in the project's folder; every way out of the machine ends at ``calls``."""
+    """Run the installed command in the project's folder; every way out of the machine ends at `calls`."""
     uri, _ = calls
-    out = ("ARM_CLOUD_METADATA_URL", "AZURE_AUTHORITY_HOST", "PREFECT_API_URL",
-           "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy")  # fmt: skip
+    out = (
+        "ARM_CLOUD_METADATA_URL",
+        "AZURE_AUTHORITY_HOST",
+        "PREFECT_API_URL",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+        "http_proxy",
+        "https_proxy",
+    )
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         ways = dict.fromkeys(out, uri) | {
@@ -41,9 +49,15 @@ def saferollout(project_files: Path, calls: tuple[str, list[str]]) -> Saferollou
             "PREFECT_HOME": str(project_files / "prefect"),
         }
         return subprocess.run(
-            [Path(sys.executable).parent / "saferollout", *arguments], cwd=project_files, env=os.environ | ways,
-            capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
+            [Path(sys.executable).parent / "saferollout", *arguments],
+            cwd=project_files,
+            env=os.environ | ways,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
 
     return run
 
@@ -73,9 +87,12 @@ def test_a_mistake_exits_2_and_calls_nothing(
     ],
 )
 def test_a_mistake_is_told_before_prefect_is_started(
-    saferollout: Saferollout, calls: tuple[str, list[str]], arguments: tuple[str, ...], problem: str,
+    saferollout: Saferollout,
+    calls: tuple[str, list[str]],
+    arguments: tuple[str, ...],
+    problem: str,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     """The other commands, too, look at what they were given before anything is called."""
     if "AZUREML_WORKSPACE_NAME" in problem:
         monkeypatch.delenv("AZUREML_WORKSPACE_NAME", raising=False)
@@ -92,7 +109,7 @@ def test_a_mistake_is_told_before_prefect_is_started(
 def test_a_wrong_model_exits_2(
     saferollout: Saferollout, calls: tuple[str, list[str]], command: str, model: str
 ) -> None:
-    """A model on the command line has Azure's form for a version, or ``@latest``."""
+    """A model on the command line has Azure's form for a version, or `@latest`."""
     done = saferollout(command, "rollout.yaml", "--model", model)
 
     assert done.stderr == (
@@ -127,7 +144,7 @@ def test_a_wrong_command_line_exits_2(saferollout: Saferollout, arguments: list[
 
 
 def test_help_lists_the_commands(saferollout: Saferollout, calls: tuple[str, list[str]]) -> None:
-    """``--help`` works anywhere, at once."""
+    """`--help` works anywhere, at once."""
     done = saferollout("--help")
 
     assert (done.returncode, done.stderr, calls[1]) == (0, "", [])
@@ -136,7 +153,7 @@ def test_help_lists_the_commands(saferollout: Saferollout, calls: tuple[str, lis
 
 
 def test_the_published_schema_is_the_configs(saferollout: Saferollout) -> None:
-    """Editors complete a config by ``configs/rollout.schema.json``: it is what the command prints today."""
+    """Editors complete a config by `configs/rollout.schema.json`: it is what the command prints today."""
     done = saferollout("schema")
 
     assert (done.returncode, done.stderr) == (0, "")

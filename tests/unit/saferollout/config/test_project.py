@@ -58,8 +58,9 @@ def test_paths_start_at_the_config(project_files: Path, monkeypatch: pytest.Monk
     (project_files / "endpoint.yml").unlink()
     (problem,) = problems("../rollout.yaml")
     assert (problem.file, problem.problem) == (
-        str(project_files / "rollout.yaml"), f"no such file: {project_files / 'endpoint.yml'}"
-    )  # fmt: skip
+        str(project_files / "rollout.yaml"),
+        f"no such file: {project_files / 'endpoint.yml'}",
+    )
 
 
 def test_all_mistakes_are_told_at_once(project_files: Path) -> None:
@@ -71,9 +72,11 @@ def test_all_mistakes_are_told_at_once(project_files: Path) -> None:
     found = [(problem.file, problem.key) for problem in problems()]
 
     assert found == [
-        ("endpoint.yml", "name"), ("requests.jsonl", "line 1 request"), ("requests.jsonl", "line 2"),
+        ("endpoint.yml", "name"),
+        ("requests.jsonl", "line 1 request"),
+        ("requests.jsonl", "line 2"),
         ("green.yml", "model.path"),
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize(
@@ -81,10 +84,9 @@ def test_all_mistakes_are_told_at_once(project_files: Path) -> None:
     [
         ("{", "", "no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         ("[]", "", "no JSON object"),
-        ('{"properties": {"a": {"type": 12}}}', "properties.a.type",
-         "12 is not valid under any of the given schemas"),
+        ('{"properties": {"a": {"type": 12}}}', "properties.a.type", "12 is not valid under any of the given schemas"),
     ],
-)  # fmt: skip
+)
 def test_an_answer_schema_must_be_one(project_files: Path, content: str, key: str, problem: str) -> None:
     """A schema that could not check an answer is a mistake in the input, not a failure in the smoke test."""
     (project_files / "schema.json").write_text(content, encoding="utf-8")
@@ -133,9 +135,7 @@ def test_what_the_sdk_refuses_is_told_by_its_key(
     with pytest.raises(ConfigError) as caught:
         yaml_files.check(project.load("rollout.yaml"))
 
-    assert list(caught.value.problems) == [
-        Problem("green.yml", key, f"the Azure ML SDK says: {problem}", "correct it")
-    ]  # fmt: skip
+    assert list(caught.value.problems) == [Problem("green.yml", key, f"the Azure ML SDK says: {problem}", "correct it")]
 
 
 @pytest.mark.parametrize(
@@ -329,9 +329,13 @@ def test_a_scoring_script_that_is_not_uploaded_is_told(project_files: Path) -> N
     (project_files / "src" / "more").touch()
 
     assert problems() == [
-        Problem("green.yml", "code_configuration.scoring_script", "score.py is not uploaded with src",
-                "move it there, or do not exclude it in .amlignore or .gitignore")
-    ]  # fmt: skip
+        Problem(
+            "green.yml",
+            "code_configuration.scoring_script",
+            "score.py is not uploaded with src",
+            "move it there, or do not exclude it in .amlignore or .gitignore",
+        )
+    ]
 
 
 def test_a_model_of_which_changes_would_not_arrive_is_told(project_files: Path) -> None:
@@ -414,6 +418,10 @@ def test_a_missing_workspace_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         project.resolve_workspace(None)
 
     assert list(caught.value.problems) == [
-        Problem("workspace", "resource_group", "environment variable AZURE_RESOURCE_GROUP is not set",
-                "export it or write the value")
-    ]  # fmt: skip
+        Problem(
+            "workspace",
+            "resource_group",
+            "environment variable AZURE_RESOURCE_GROUP is not set",
+            "export it or write the value",
+        )
+    ]

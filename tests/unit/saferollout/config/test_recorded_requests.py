@@ -66,7 +66,7 @@ def test_numbers_that_json_has_not_are_told(file: Path, number: str) -> None:
 
     assert problems_of(file) == [
         Problem("requests.jsonl", "line 1 request", "NaN or infinity is no JSON", "write null")
-    ]  # fmt: skip
+    ]
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])

@@ -95,9 +95,22 @@ def test_a_model_version_reads_and_writes_azures_form(text: str, name: str, vers
 
 @pytest.mark.parametrize(
     "text",
-    ["", "diabetes", "diabetes:2", "azureml:", "azureml:diabetes", "azureml:diabetes:", "azureml:diabetes@",
-     "azureml:diabetes@stable", "azureml::2", "azureml:-d:2", "azureml:d:2:3", "azureml:d:2\n", " azureml:d:2"],
-)  # fmt: skip
+    [
+        "",
+        "diabetes",
+        "diabetes:2",
+        "azureml:",
+        "azureml:diabetes",
+        "azureml:diabetes:",
+        "azureml:diabetes@",
+        "azureml:diabetes@stable",
+        "azureml::2",
+        "azureml:-d:2",
+        "azureml:d:2:3",
+        "azureml:d:2\n",
+        " azureml:d:2",
+    ],
+)
 def test_what_is_no_model_version_is_refused(text: str) -> None:
     """The message repeats the text and shows both forms."""
     with pytest.raises(ValueError, match="is not a model version; write azureml:<name>:<version> or") as caught:

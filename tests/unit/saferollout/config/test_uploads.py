@@ -11,9 +11,19 @@ from azure.ai.ml._utils._asset_utils import get_ignore_file, get_object_hash
 from saferollout.config import uploads
 
 TREE = (
-    "score.py", "run.log", "kept.log", ".hidden", "sub/run.log", "sub/.amlignore", "sub/deep/data.csv",
-    "checkpoints/1.ckpt", ".git/HEAD", "__pycache__/score.pyc", "with space/é.txt", "Upper.py",
-)  # fmt: skip
+    "score.py",
+    "run.log",
+    "kept.log",
+    ".hidden",
+    "sub/run.log",
+    "sub/.amlignore",
+    "sub/deep/data.csv",
+    "checkpoints/1.ckpt",
+    ".git/HEAD",
+    "__pycache__/score.pyc",
+    "with space/é.txt",
+    "Upper.py",
+)
 
 
 @pytest.fixture
@@ -52,9 +62,14 @@ def test_a_folder_behind_a_link_is_the_folder_itself(root: Path, tmp_path: Path)
 def test_the_digest_is_over_names_and_contents(tmp_path: Path) -> None:
     """Bytes that move from one file to the next, a new name or an empty file more make another digest."""
     digests = set()
-    for number, files in enumerate((
-        {"a": "xy", "b": "z"}, {"a": "x", "b": "yz"}, {"a": "xy", "c": "z"}, {"a": "xy", "b": "z", "c": ""},
-    )):  # fmt: skip
+    for number, files in enumerate(
+        (
+            {"a": "xy", "b": "z"},
+            {"a": "x", "b": "yz"},
+            {"a": "xy", "c": "z"},
+            {"a": "xy", "b": "z", "c": ""},
+        )
+    ):
         folder = tmp_path / str(number)
         folder.mkdir()
         for name, content in files.items():

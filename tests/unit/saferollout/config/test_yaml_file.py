@@ -41,7 +41,7 @@ def test_a_mapping_is_returned(file: Path, mark: str) -> None:
         (b"a: 2024-02-30\n", "", "holds no valid YAML: day is out of range for month"),
         (b"just text\n", "", "holds no mapping of keys to values"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_read_is_told(file: Path, content: bytes, key: str, problem: str) -> None:
     """Whatever stands in the file, there is one problem with the file's name, the place and a remedy."""
     file.write_bytes(content)
@@ -70,7 +70,7 @@ def test_paths_are_shown_from_the_current_folder(file: Path) -> None:
 
 
 def test_variables_are_filled_in_wherever_they_stand(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``${ENV}`` works in every string, more than once, and leaves all other values alone."""
+    """`${ENV}` works in every string, more than once, and leaves all other values alone."""
     monkeypatch.setenv("ONE", "1")
     monkeypatch.setenv("TWO", "${ONE}")
     content = {"a": "x${ONE}y${ONE}", "b": ["${TWO}", 3], "c": {"d": None}, "e": "$ONE ${}"}

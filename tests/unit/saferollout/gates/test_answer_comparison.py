@@ -87,20 +87,38 @@ SOME = ([1], [1], [1])
 @pytest.mark.parametrize(
     ("config", "live", "why"),
     [
-        ({"prediction_drift": {"kind": "labels", "path": "predictions.0.label", "tolerance": 0.1}}, {"y": 1},
-         "prediction drift: no pair could be compared: live answers have no 'predictions.0.label'"),
-        ({"prediction_drift": {"kind": "vectors", "path": "y", "tolerance": 0.1}}, {"y": "a"},
-         "prediction drift: no pair could be compared: live answers have no vector of numbers at 'y'"),
-        ({"output_drift": {"path": "label", "labels": ["a"]}}, {"y": 1},
-         "output drift: no answer could be counted: live answers have no 'label'"),
-        ({"output_drift": {"labels": [1, 2]}}, [1],
-         "output drift: no answer could be counted: live answers have no label"),
-        ({"output_drift": {"path": "y", "borders": [1, 2]}}, {"y": "1"},
-         "output drift: no answer could be counted: live answers have no number at 'y'"),
-        ({"quality": {"kind": "labels", "path": "label"}}, {"label": "a"},
-         "quality: no answer could be compared: the true answers have no 'label'"),
+        (
+            {"prediction_drift": {"kind": "labels", "path": "predictions.0.label", "tolerance": 0.1}},
+            {"y": 1},
+            "prediction drift: no pair could be compared: live answers have no 'predictions.0.label'",
+        ),
+        (
+            {"prediction_drift": {"kind": "vectors", "path": "y", "tolerance": 0.1}},
+            {"y": "a"},
+            "prediction drift: no pair could be compared: live answers have no vector of numbers at 'y'",
+        ),
+        (
+            {"output_drift": {"path": "label", "labels": ["a"]}},
+            {"y": 1},
+            "output drift: no answer could be counted: live answers have no 'label'",
+        ),
+        (
+            {"output_drift": {"labels": [1, 2]}},
+            [1],
+            "output drift: no answer could be counted: live answers have no label",
+        ),
+        (
+            {"output_drift": {"path": "y", "borders": [1, 2]}},
+            {"y": "1"},
+            "output drift: no answer could be counted: live answers have no number at 'y'",
+        ),
+        (
+            {"quality": {"kind": "labels", "path": "label"}},
+            {"label": "a"},
+            "quality: no answer could be compared: the true answers have no 'label'",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_has_nothing_to_compare_says_so(config: dict[str, Any], live: Any, why: str) -> None:
     """A comparison that the config asks for and the answers have nothing for: no part of the batch, and the reason."""
     answers = Answers(JudgeConfig.model_validate(config))

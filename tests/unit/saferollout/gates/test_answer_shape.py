@@ -43,7 +43,7 @@ def taught(*live: Any, request: Any = ONE_ROW, schema: dict[str, Any] | None = N
         ([True], 1, "number instead of yes/no"),
         (["a"], [404, "no such column"], "list instead of text"),
     ],
-)  # fmt: skip
+)
 def test_what_live_never_does_is_an_error(live: Sequence[Any], answer: Any, problem: str) -> None:
     """What scripts return instead of raising: the exception's text, an object with an error, nothing."""
     assert taught(*live * 3).problem(ONE_ROW, answer, [live[0]]) == problem
@@ -66,7 +66,7 @@ def test_what_live_never_does_is_an_error(live: Sequence[Any], answer: Any, prob
         ([{"y": 1, "error": None}, {"y": 1, "error": ""}], {"y": 2, "error": None}),
         ([{"label": "a", "model_version": "1", "at": "9:30"}], {"label": "a", "model_version": "2", "at": "9:31"}),
     ],
-)  # fmt: skip
+)
 def test_where_live_varies_others_may_vary(live: Sequence[Any], answer: Any) -> None:
     """Lengths, optional keys, null, kinds of number: what live shows at other requests is no error at this one."""
     assert taught(*live).problem(ONE_ROW, answer, [live[0]]) == ""

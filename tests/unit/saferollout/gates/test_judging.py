@@ -65,9 +65,13 @@ async def watched(*sources: Any, earlier: Evidence | None = None, told: Told | N
 
 
 async def probed(
-    endpoint: Any, candidate: Any, earlier: Evidence | None = None, live: Any = None, told: Told | None = None,
+    endpoint: Any,
+    candidate: Any,
+    earlier: Evidence | None = None,
+    live: Any = None,
+    told: Told | None = None,
     **config: Any,
-) -> Evidence:  # fmt: skip
+) -> Evidence:
     """Watch a candidate on a real endpoint beside a live deployment that always answers."""
     endpoint.deployments = {"green": candidate, "blue": live or (lambda _: endpoint.reply(200, [1]))}
     config = {"requests_per_s": 50, "capacity_share": 1, "min_duration_s": 0} | config
@@ -105,8 +109,9 @@ async def test_other_answers_than_the_live_ones_are_harm(endpoint: Any) -> None:
     assert evidence.verdict == "harmful"
     assert "the answers differ by 100.0%" in evidence.summary
     assert [check.check for check in evidence.checks if check.passed is False] == [
-        "prediction drift (e-value)", "evidence of harm (e-value)"
-    ]  # fmt: skip
+        "prediction drift (e-value)",
+        "evidence of harm (e-value)",
+    ]
 
 
 async def test_a_healthy_candidate_is_watched_for_the_minimum(endpoint: Any) -> None:

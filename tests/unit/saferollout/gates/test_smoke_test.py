@@ -66,8 +66,13 @@ async def test_a_good_candidate_passes(smoke_test: SmokeTest) -> None:
     evidence = await smoke_test()
 
     assert [line.check for line in evidence.checks] == [
-        "failed requests", "answer shape", "latency p95", "wrong answers", "difference to live", "mean error"
-    ]  # fmt: skip
+        "failed requests",
+        "answer shape",
+        "latency p95",
+        "wrong answers",
+        "difference to live",
+        "mean error",
+    ]
     assert (evidence.gate, evidence.verdict, failed(evidence)) == ("smoke test", "passed", [])
     assert evidence.summary == "4 recorded requests answered as they should be"
     assert evidence.duration_s > 0

@@ -21,17 +21,27 @@ PROMOTED = Outcome(
     traffic={"green": 100},
     instance_counts={"green": 2},
     decisions=[
-        Decision(stage=10, decision="approve", approver="ann", comment="fine | go\nnow",
-                 at=datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC), evidence="0123456789ab"),
+        Decision(
+            stage=10,
+            decision="approve",
+            approver="ann",
+            comment="fine | go\nnow",
+            at=datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC),
+            evidence="0123456789ab",
+        ),
     ],
     verdicts=[
-        Evidence(gate="judge at 10%", verdict="healthy", summary="no worse than live",
-                 checks=[Check(check="errors", passed=True, candidate="0", live="1", limit="")]),
+        Evidence(
+            gate="judge at 10%",
+            verdict="healthy",
+            summary="no worse than live",
+            checks=[Check(check="errors", passed=True, candidate="0", live="1", limit="")],
+        ),
     ],
     steps=[StepRun(name="shift traffic to 10%", state="Completed", duration_s=2.4, attempts=2)],
     duration_s=190,
     waiting_s=65,
-)  # fmt: skip
+)
 
 
 def test_a_report_has_all_that_happened() -> None:
@@ -65,9 +75,14 @@ def test_a_report_has_all_that_happened() -> None:
 def test_a_rollback_says_so_first() -> None:
     """Nobody takes a rollback for a promotion, and empty chapters are left out."""
     outcome = Outcome(
-        outcome="rolled_back", reason="ann rejected 10%", endpoint="diabetes", traffic={"blue": 100},
-        instance_counts={"blue": 1, "green": 1}, candidate="green", rollout="r-1",
-    )  # fmt: skip
+        outcome="rolled_back",
+        reason="ann rejected 10%",
+        endpoint="diabetes",
+        traffic={"blue": 100},
+        instance_counts={"blue": 1, "green": 1},
+        candidate="green",
+        rollout="r-1",
+    )
 
     lines = outcome.report.splitlines()
 

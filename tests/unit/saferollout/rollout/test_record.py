@@ -22,25 +22,44 @@ WORDS = st.text(string.ascii_letters + string.digits + "-", min_size=1, max_size
 TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
 SECONDS = TIMES.map(lambda time: time.replace(microsecond=0))
 DECISIONS = st.builds(
-    Decision, stage=st.integers(1, 100), decision=st.sampled_from(["approve", "reject"]), approver=WORDS,
-    comment=st.text(max_size=10), at=TIMES, evidence=st.text(string.hexdigits, min_size=12, max_size=12),
-)  # fmt: skip
+    Decision,
+    stage=st.integers(1, 100),
+    decision=st.sampled_from(["approve", "reject"]),
+    approver=WORDS,
+    comment=st.text(max_size=10),
+    at=TIMES,
+    evidence=st.text(string.hexdigits, min_size=12, max_size=12),
+)
 RECORDS = st.builds(
-    Record, rollout=WORDS, phase=st.sampled_from(Phase),
+    Record,
+    rollout=WORDS,
+    phase=st.sampled_from(Phase),
     owner=st.builds(Owner, name=WORDS, flow_run=WORDS, process=st.sampled_from(["", "123@456"])),
-    since=SECONDS, candidate=WORDS, revision=WORDS, model=st.sampled_from(["", "azureml:diabetes:2"]),
-    baseline=st.builds(Baseline, live=WORDS, instance_count=st.integers(1, 50)), share=st.integers(0, 100),
+    since=SECONDS,
+    candidate=WORDS,
+    revision=WORDS,
+    model=st.sampled_from(["", "azureml:diabetes:2"]),
+    baseline=st.builds(Baseline, live=WORDS, instance_count=st.integers(1, 50)),
+    share=st.integers(0, 100),
     approvals=st.dictionaries(st.integers(1, 100), DECISIONS, max_size=5),
-    left_candidate=st.sampled_from(LeftCandidate), keep_until=st.none() | SECONDS, raised_to=st.integers(0, 50),
-)  # fmt: skip
+    left_candidate=st.sampled_from(LeftCandidate),
+    keep_until=st.none() | SECONDS,
+    raised_to=st.integers(0, 50),
+)
 
 
 def record(**changes: Any) -> Record:
     """An ordinary record."""
     owner = Owner(name="ann@laptop", flow_run="run-1", process="123@456")
     since = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
-    return Record(rollout="r1", owner=owner, since=since, candidate="green", revision="0123456789ab",
-                  baseline=Baseline(live="blue", instance_count=2)).model_copy(update=changes)  # fmt: skip
+    return Record(
+        rollout="r1",
+        owner=owner,
+        since=since,
+        candidate="green",
+        revision="0123456789ab",
+        baseline=Baseline(live="blue", instance_count=2),
+    ).model_copy(update=changes)
 
 
 def decision(**changes: Any) -> Decision:

@@ -11,7 +11,7 @@ from saferollout.rollout.rollback import carried_share
     ("instances", "baseline", "share", "carried"),
     [(2, 2, 0, 100), (4, 2, 0, 100), (1, 4, 0, 25), (2, 4, 90, 100), (1, 4, 50, 50), (1, 2, 10, 50), (0, 2, 0, 0)],
     ids=["as before", "more", "idle and small", "carries nearly all", "half", "a tenth", "nothing left"],
-)  # fmt: skip
+)
 def test_a_small_live_deployment_gets_what_it_can_carry(
     instances: int, baseline: int, share: int, carried: int
 ) -> None:

@@ -17,8 +17,14 @@ def record(project_files: Path) -> Record:
     """The record of a rollout that has just begun."""
     revision = project.load(project_files / "rollout.yaml").revision
     since = now().replace(microsecond=0)
-    return Record(rollout="r-1", owner=Owner(name="ann@laptop", flow_run="run-1"), since=since, candidate="green",
-                  revision=revision, baseline=Baseline(live="blue", instance_count=2))  # fmt: skip
+    return Record(
+        rollout="r-1",
+        owner=Owner(name="ann@laptop", flow_run="run-1"),
+        since=since,
+        candidate="green",
+        revision=revision,
+        baseline=Baseline(live="blue", instance_count=2),
+    )
 
 
 @pytest.fixture
@@ -87,11 +93,16 @@ def test_record_of_somebody_else_is_left_alone(rollout: Rollout, record: Record,
 @pytest.mark.parametrize(
     ("written", "share", "live", "needed"),
     [
-        ("", 100, 2, 2), ("", 100, 4, 4), ("", 100, 1, 2), ("", 50, 5, 3), ("", 10, 2, 1),
-        ("candidate: {instance_count: 1}\n", 100, 4, 1), ("candidate: {instance_count: 6}\n", 100, 4, 6),
+        ("", 100, 2, 2),
+        ("", 100, 4, 4),
+        ("", 100, 1, 2),
+        ("", 50, 5, 3),
+        ("", 10, 2, 1),
+        ("candidate: {instance_count: 1}\n", 100, 4, 1),
+        ("candidate: {instance_count: 6}\n", 100, 4, 6),
     ],
     ids=["as live", "live grew", "live shrank", "half", "a tenth", "fewer by config", "more by config"],
-)  # fmt: skip
+)
 def test_candidate_has_what_its_share_needs(
     project_files: Path, record: Record, written: str, share: int, live: int, needed: int
 ) -> None:
@@ -115,8 +126,15 @@ def test_candidate_that_broke_or_was_replaced_is_not_ours(
     green = DeploymentState(name="green", instance_count=1, provisioning_state="Succeeded", tags=rollout.candidate_tags)
 
     def state(candidate: DeploymentState) -> EndpointState:
-        return EndpointState(name="diabetes", scoring_uri="", provisioning_state="Succeeded", traffic={"blue": 100},
-                             mirror_traffic={}, tags=record.to_tags(), deployments={"green": candidate})  # fmt: skip
+        return EndpointState(
+            name="diabetes",
+            scoring_uri="",
+            provisioning_state="Succeeded",
+            traffic={"blue": 100},
+            mirror_traffic={},
+            tags=record.to_tags(),
+            deployments={"green": candidate},
+        )
 
     assert rollout.own_candidate(state(green)) == green
     with pytest.raises(GateFailed, match="deployment green is"):

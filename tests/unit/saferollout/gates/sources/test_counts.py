@@ -13,9 +13,18 @@ NEXT = MINUTE + timedelta(minutes=1)
 
 @pytest.mark.parametrize(
     ("status", "is_failure"),
-    [(200, False), (400, False), (401, False), (404, False), (408, True), (424, True), (429, True), (500, True),
-     (504, True)],
-)  # fmt: skip
+    [
+        (200, False),
+        (400, False),
+        (401, False),
+        (404, False),
+        (408, True),
+        (424, True),
+        (429, True),
+        (500, True),
+        (504, True),
+    ],
+)
 def test_only_what_the_endpoint_does_wrong_is_a_failure(status: int, is_failure: bool) -> None:
     """A user's bad request says nothing about a deployment."""
     assert failed(status) is is_failure

@@ -99,8 +99,11 @@ async def test_each_minute_is_asked_for_at_its_end(server: Server) -> None:
     first, second, third = await told(source(server.url), 3)
 
     assert (first.candidate_requests, first.candidate_errors, first.live_requests, first.live_errors) == (
-        10.5, 10.5, 90, 0
-    )  # fmt: skip
+        10.5,
+        10.5,
+        90,
+        0,
+    )
     assert (second.candidate_requests, second.live_requests, second.alone_requests, second.alone_errors) == (0, 0, 7, 1)
     assert (third.candidate_requests, third.alone_requests) == (0, 0)
     assert server.tokens == {"Bearer sesame"}

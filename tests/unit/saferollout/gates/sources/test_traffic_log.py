@@ -6,9 +6,14 @@ from saferollout.gates.sources.traffic_log import Row, TrafficLog
 from saferollout.gates.sources.windows import Windows
 
 ROWS = [
-    Row("green", 200, 20, "a"), Row("green", 500, 1, "b"), Row("", 404, 1, "x"),
-    Row("blue", 200, 10, "a"), Row("blue", 200, 12, "b"), Row("blue", 424, 3, "c"), Row("blue", 200, 9, "d"),
-]  # fmt: skip
+    Row("green", 200, 20, "a"),
+    Row("green", 500, 1, "b"),
+    Row("", 404, 1, "x"),
+    Row("blue", 200, 10, "a"),
+    Row("blue", 200, 12, "b"),
+    Row("blue", 424, 3, "c"),
+    Row("blue", 200, 9, "d"),
+]
 
 
 def log(**options: bool) -> TrafficLog:
