@@ -84,8 +84,10 @@ def test_a_list_with_an_item_for_each_row_has_as_many_as_the_request() -> None:
 
 
 def test_errors_of_live_are_no_excuse_for_more_of_them() -> None:
-    """Live fails at a tenth of the requests: a candidate that fails at others is in error there, as is live where it
-    fails and the candidate does not; where both fail, nobody is."""
+    """A candidate that fails at other requests than live is in error there.
+
+    So is live where it fails and the candidate does not; where both fail, neither is.
+    """
     for error in ("boom", {"error": "boom"}, {"message": "boom"}):
         check = taught(*[{"y": 1}] * 9, error)
 

@@ -44,6 +44,7 @@ def connect(endpoint: Any) -> Connect:
 def probes(
     connect: Connect, rate: float = RATE, instances: int = MAX_IN_FLIGHT, share: float = 1, **more: Any
 ) -> Probes:
+    """A source that sends the recorded requests to green, the candidate, and to blue."""
     config = JudgeConfig(requests_per_s=rate, capacity_share=share)
     return Probes(connect, REQUESTS, config, candidate="green", live="blue", instances=instances, **more)
 
