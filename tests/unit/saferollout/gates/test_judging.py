@@ -18,7 +18,7 @@ from saferollout.gates.sources.source import Seen
 from saferollout.judge import Batch
 
 REQUESTS = [RecordedRequest(request=number, answer=[1]) for number in range(10)]
-LENIENT = {"negligible_error_rate": 0.3, "requests_per_s": 50}
+LENIENT: dict[str, Any] = {"negligible_error_rate": 0.3, "requests_per_s": 50}
 """Health is shown by few requests."""
 
 
@@ -30,6 +30,7 @@ class Told:
         self.findings: list[str] = []
 
     def __call__(self, part: float, finding: str) -> None:
+        """Keep what is reported."""
         self.parts.append(part)
         self.findings.append(finding)
 
