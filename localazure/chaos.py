@@ -16,6 +16,8 @@ from typing import Any, Self, TypedDict, Unpack
 
 import httpx
 
+__all__ = ["AdminError", "Chaos", "Fault", "NotHit", "Where"]
+
 TIMEOUT_S = 90
 
 

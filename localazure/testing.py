@@ -18,6 +18,8 @@ from localazure.chaos import Chaos
 from localazure.core import leash
 from localazure.core.clock import Timing
 
+__all__ = ["LocalAzure", "NotReady"]
+
 READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
 
