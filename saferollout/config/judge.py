@@ -20,16 +20,30 @@ class WhenUndecided(StrEnum):
 class LatencyConfig(Section):
     """The comparison of latencies: a rank test, and cut points at the live p50, p90, p95 and p99 before the stage."""
 
-    slack: float = Field(0.25, ge=0, description="Harmless: slower by this share of a live latency, …")
-    slack_ms: float = Field(25, ge=0, description="… or by this many milliseconds, whichever is more.")
-    slo_ms: float | None = Field(
-        None, gt=0, description="Harmful, without that slack: to exceed this latency more often than live does."
+    slack: float = Field(
+        0.25,
+        ge=0,
+        description="A request may be slower by this share of a live latency, or by slack_ms if that is more.",
     )
-    warm_up: int = Field(20, ge=0, description="Leave out the candidate's first requests.")
+    slack_ms: float = Field(
+        25,
+        ge=0,
+        description="A request may be slower by this many milliseconds, or by the share slack if that is more.",
+    )
+    slo_ms: float | None = Field(
+        None,
+        gt=0,
+        description=(
+            "A latency that the candidate must not exceed more often than live does; slack does not apply to it."
+        ),
+    )
+    warm_up: int = Field(
+        20, ge=0, description="How many of the candidate's first requests the comparison of latencies leaves out."
+    )
 
 
 class AnswerKind(StrEnum):
-    """What the part of an answer that is compared is."""
+    """What kind of value the compared part of an answer is."""
 
     LABELS = "labels"
     NUMBERS = "numbers"
@@ -41,14 +55,20 @@ class AnswerConfig(Section):
     """How far two answers are apart, from 0 (the same) to 1 (as different as can be)."""
 
     kind: AnswerKind = Field(
-        description="labels agree or not; numbers by their distance; vectors, e.g. probabilities; json leaf by leaf."
+        description=(
+            "How answers are compared: labels (same or not), numbers (by distance), vectors (e.g. probabilities) or "
+            "json."
+        ),
     )
-    path: str = Field("", description="The part of the answer to compare, e.g. predictions.0.label; default: all.")
+    path: str = Field(
+        "", description="The part of the answer to compare, e.g. predictions.0.label; default: the whole answer."
+    )
     scale: float | None = Field(
-        None, gt=0, description="The difference of two numbers that is full disagreement, in the answer's unit."
+        None, gt=0, description="The difference of two numbers that counts as full disagreement, in the answer's unit."
     )
     ignore: tuple[str, ...] = Field(
-        (), description="Keys that differ at each call or version, e.g. request_id: left out of the comparison."
+        (),
+        description="Keys that the comparison leaves out since they differ at each call or version, e.g. request_id.",
     )
 
     @model_validator(mode="after")
@@ -65,23 +85,39 @@ class AnswerConfig(Section):
 class PredictionDriftConfig(AnswerConfig):
     """The comparison of the candidate's answers with the live ones to the same requests."""
 
-    tolerance: float = Field(gt=0, lt=1, description="Harmful above this mean disagreement (0 the same, 1 all else).")
+    tolerance: float = Field(
+        gt=0,
+        lt=1,
+        description="The candidate is harmful above this mean disagreement (0: all the same, 1: nothing the same).",
+    )
 
 
 class QualityConfig(AnswerConfig):
     """The comparison of both deployments' answers with the true ones, where recorded requests carry them."""
 
     margin: float = Field(
-        0.01, ge=0, le=0.9, description="Harmful if the mean loss (0 right, 1 wrong) exceeds the live one by more."
+        0.01,
+        ge=0,
+        le=0.9,
+        description=(
+            "The candidate is harmful if its mean loss (0 right, 1 wrong) exceeds the live one by more than this."
+        ),
     )
 
 
 class OutputDriftConfig(Section):
-    """The comparison of how often which answers come, where answers to one request need not be the same."""
+    """The comparison of how often each answer comes, where two answers to one request need not be the same."""
 
-    path: str = Field("", description="The part of the answer to count, e.g. predictions.0.label; default: all.")
-    labels: tuple[str | bool | int, ...] = Field((), description="The answers to count; others count together.")
-    borders: tuple[float, ...] = Field((), description="Or the borders between buckets of numbers.")
+    path: str = Field(
+        "", description="The part of the answer to count, e.g. predictions.0.label; default: the whole answer."
+    )
+    labels: tuple[str | bool | int, ...] = Field(
+        (),
+        description="The answers to count, each by itself; all others count together. Write either labels or borders.",
+    )
+    borders: tuple[float, ...] = Field(
+        (), description="The borders between the buckets in which numbers are counted. Write either borders or labels."
+    )
 
     @model_validator(mode="after")
     def _either(self) -> Self:
@@ -113,20 +149,41 @@ class SourceConfig(Section):
     """A source of data on both deployments."""
 
     kind: SourceKind = Field(
-        description="probes: recorded requests, pinned to each; the others count what users got, and may take minutes."
+        description=(
+            "probes sends recorded requests to both deployments; the others count users' requests, minutes later."
+        ),
     )
     ingestion_delay_s: float | None = Field(
-        None, ge=0, description="Believe counts this old; default: azure_metrics 180, traffic_log 300, prometheus 30."
+        None,
+        ge=0,
+        description=(
+            "The age, in seconds, at which counts are complete; default: azure_metrics 180, traffic_log 300, "
+            "prometheus 30."
+        ),
     )
-    workspace_id: str | None = Field(None, min_length=1, description="traffic_log: the Log Analytics workspace.")
-    url: str | None = Field(None, pattern="^https?://", description="prometheus: its address.")
+    workspace_id: str | None = Field(
+        None, min_length=1, description="The id of the Log Analytics workspace; only for traffic_log, which needs it."
+    )
+    url: str | None = Field(
+        None, pattern="^https?://", description="The address of Prometheus; only for prometheus, which needs it."
+    )
     requests: str | None = Field(
-        None, min_length=1, description="prometheus: requests of the last minute by deployment, as a query."
+        None,
+        min_length=1,
+        description="The query for the last minute's requests by deployment; only for prometheus, which needs it.",
     )
-    errors: str | None = Field(None, min_length=1, description="prometheus: those of them that failed.")
-    label: str = Field("deployment", min_length=1, description="prometheus: the label that names the deployment.")
+    errors: str | None = Field(
+        None,
+        min_length=1,
+        description="The query for the failed ones among these requests; only for prometheus, which needs it.",
+    )
+    label: str = Field(
+        "deployment", min_length=1, description="The label that names the deployment; only for prometheus."
+    )
     token_env: str | None = Field(
-        None, min_length=1, description="prometheus: the environment variable with a bearer token; default: none."
+        None,
+        min_length=1,
+        description="The environment variable that has a bearer token; only for prometheus; default: no token.",
     )
 
     @property
@@ -160,7 +217,7 @@ def _sources(value: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
     kinds = [source.kind for source in value]
     counting = [kind for kind in kinds if kind is not SourceKind.PROBES]
     if not kinds:
-        msg = "there is none; write at least one, e.g. kind: probes"
+        msg = "is empty; write at least one source, e.g. kind: probes"
         raise ValueError(msg)
     if len(counting) > 1 or len(set(kinds)) < len(kinds):
         msg = f"{' and '.join(counting or kinds)} would count the same requests twice; keep one of them"
@@ -175,17 +232,24 @@ class ComparisonsConfig(Section):
     """What is compared beside the error rates; each key is the name of a comparison and switches it on."""
 
     error_rate_slo: float | None = Field(
-        None, gt=0, lt=1, description="Harmful above this error rate, too, whatever the live one is; default: off."
+        None,
+        gt=0,
+        lt=1,
+        description="The candidate is also harmful above this error rate, whatever the live one is; default: off.",
     )
-    latency: LatencyConfig | None = Field(LatencyConfig(), description="Also compare latencies; null: do not.")
-    prediction_drift: PredictionDriftConfig | None = Field(None, description="Also compare the answers; default: off.")
+    latency: LatencyConfig | None = Field(
+        LatencyConfig(), description="The comparison of latencies; null turns it off."
+    )
+    prediction_drift: PredictionDriftConfig | None = Field(
+        None, description="The comparison of answers to the same requests; default: off."
+    )
     output_drift: OutputDriftConfig | None = Field(
-        None, description="Also compare how often which answers come; default: off."
+        None, description="The comparison of how often each answer comes; default: off."
     )
-    quality: QualityConfig | None = Field(None, description="Also compare with the true answers; default: off.")
+    quality: QualityConfig | None = Field(None, description="The comparison with the true answers; default: off.")
 
     def comparisons(self) -> dict[str, Any]:
-        """Return what is said of each comparison that is on, by its key and in JSON's types.
+        """Return the settings of each comparison that is on, by its key and in JSON's types.
 
         How answers are read and set against each other is left out: that is done before the judge sees anything.
         """
@@ -200,29 +264,56 @@ class ComparisonsConfig(Section):
 class JudgeConfig(ComparisonsConfig):
     """The comparison of candidate and live during a stage."""
 
-    alpha: float = Field(0.05, gt=0, lt=0.5, description="Chance that a healthy candidate is ever called harmful.")
-    margin: float = Field(0.0, ge=0, description="Harmful above (1 + margin) times the live error rate.")
-    no_worse_than: float = Field(0.5, gt=0, description="Healthy below (1 + this) times the live error rate, …")
-    negligible_error_rate: float = Field(0.01, gt=0, lt=1, description="… or below this error rate.")
+    alpha: float = Field(
+        0.05, gt=0, lt=0.5, description="The largest probability with which a healthy candidate is ever called harmful."
+    )
+    margin: float = Field(
+        0.0, ge=0, description="The candidate is harmful above (1 + margin) times the live error rate."
+    )
+    no_worse_than: float = Field(
+        0.5, gt=0, description="The candidate is healthy below (1 + no_worse_than) times the live error rate."
+    )
+    negligible_error_rate: float = Field(
+        0.01, gt=0, lt=1, description="The candidate is also healthy below this error rate, whatever the live one is."
+    )
     required: tuple[ComparisonName, ...] = Field(
-        (), description="Comparisons that must prove health, too; the others must only not prove harm."
+        (),
+        description="Comparisons that must prove health as the error rate must; the others must only not prove harm.",
     )
     sources: Annotated[tuple[SourceConfig, ...], AfterValidator(_sources)] = Field(
-        (SourceConfig(kind=SourceKind.PROBES),), description="Where the data comes from: probes, and one that counts."
+        (SourceConfig(kind=SourceKind.PROBES),),
+        description="Where the data comes from: probes, one source that counts users' requests, or both.",
     )
-    requests_per_s: float = Field(10, gt=0, description="Recorded requests a second to each deployment, at most.")
+    requests_per_s: float = Field(
+        10, gt=0, description="How many recorded requests a second each deployment gets at most."
+    )
     capacity_share: float = Field(
-        0.25, gt=0, le=1, description="Of a deployment's time that recorded requests take, at most; slower if need be."
+        0.25,
+        gt=0,
+        le=1,
+        description=(
+            "The share of a deployment's time that recorded requests may take; they are sent more slowly if need be."
+        ),
     )
-    min_duration_s: float = Field(60, ge=0, description="Watch at least this long, however good it looks.")
-    max_duration_s: float = Field(600, gt=0, description="Decide by then.")
-    when_undecided: WhenUndecided = Field(WhenUndecided.ASK, description="What follows when the data is too thin.")
+    min_duration_s: float = Field(
+        60, ge=0, description="The judge watches at least this long, in seconds, however good the candidate looks."
+    )
+    max_duration_s: float = Field(
+        600, gt=0, description="The judge gives its verdict after this many seconds at the latest."
+    )
+    when_undecided: WhenUndecided = Field(
+        WhenUndecided.ASK,
+        description=(
+            "What follows where the judge cannot decide in time: ask a person, extend the watch (up to ten times), or "
+            "fail."
+        ),
+    )
 
     def recheck(self, duration_s: float, *, has_users: bool) -> Self:
         """This judge for a last look at a candidate, where only harm counts.
 
-        Requests are always replayed, since what counts users' may tell of them minutes later; without users they are
-        all that there is.
+        Requests are always replayed, since a source that counts users' may report them minutes later; without users
+        they are all that there is.
         """
         probes = SourceConfig(kind=SourceKind.PROBES)
         counting = tuple(source for source in self.sources if source != probes) if has_users else ()
@@ -246,7 +337,7 @@ class JudgeConfig(ComparisonsConfig):
     def _sources_in_time(self) -> Self:
         for source in self.sources:
             if source.delay_s + STRETCH_S[source.kind] > self.max_duration_s:
-                msg = f"{source.kind} tells nothing before max_duration_s is over; make that longer than its delay"
+                msg = f"{source.kind} reports nothing before max_duration_s is over; make that longer than its delay"
                 raise ValueError(msg)
         return self
 

@@ -23,15 +23,17 @@ class LeftCandidate(StrEnum):
 
 
 class WorkspaceConfig(Section):
-    """The Azure Machine Learning workspace; literal values or `${ENV}`."""
+    """The Azure Machine Learning workspace; each value is literal or `${NAME}` of an environment variable."""
 
-    subscription_id: str = Field("${AZURE_SUBSCRIPTION_ID}", min_length=1)
-    resource_group: str = Field("${AZURE_RESOURCE_GROUP}", min_length=1)
-    name: str = Field("${AZUREML_WORKSPACE_NAME}", min_length=1)
+    subscription_id: str = Field("${AZURE_SUBSCRIPTION_ID}", min_length=1, description="The subscription's id.")
+    resource_group: str = Field("${AZURE_RESOURCE_GROUP}", min_length=1, description="The resource group's name.")
+    name: str = Field("${AZUREML_WORKSPACE_NAME}", min_length=1, description="The workspace's name.")
     operation_timeout_s: float = Field(
         3600,  # Azure names 8 to 20 minutes for a deployment; a large image or model takes longer
         gt=0,
-        description="How long one operation of Azure may take before it is given up and the rollout goes back.",
+        description=(
+            "How long one operation of Azure may take, in seconds, before it is given up and the rollout rolled back."
+        ),
     )
 
 
@@ -42,7 +44,9 @@ class LiveConfig(Section):
         None,
         ge=1,
         le=50,
-        description="Scale the live deployment up to this before anything else; default: as it is.",
+        description=(
+            "The number of instances to which live is scaled up before anything else; default: those that it has."
+        ),
     )
 
 
@@ -53,7 +57,10 @@ class CandidateConfig(Section):
         None,
         ge=1,
         le=50,
-        description="Let it take over with so many instances, even if live has more; default: as many as live has.",
+        description=(
+            "The number of instances with which the candidate takes over, even if live has more; default: as many as "
+            "live."
+        ),
     )
 
 
@@ -62,11 +69,17 @@ class SmokeTestConfig(Section):
 
     requests: Path | None = Field(
         None,
-        description="JSON Lines of recorded requests; default: requests.jsonl beside the deployment's YAML.",
+        description=(
+            "The file of recorded requests, in JSON Lines; default: requests.jsonl beside the deployment's YAML."
+        ),
     )
-    sample: int = Field(50, ge=1, description="Send at most this many, evenly spaced over the file.")
-    max_failed: int = Field(0, ge=0, description="How many may be answered with an error.")
-    max_latency_ms: float = Field(1000, gt=0, description="The 95th percentile must stay below this.")
+    sample: int = Field(
+        50, ge=1, description="How many recorded requests are sent at most, evenly spaced over the file."
+    )
+    max_failed: int = Field(0, ge=0, description="How many requests may be answered with an error.")
+    max_latency_ms: float = Field(
+        1000, gt=0, description="The candidate's 95th percentile of latency must stay below this."
+    )
     answer_schema: Path | None = Field(
         None, description="A JSON schema for each answer; default: the shape of the live deployment's answer."
     )
@@ -76,10 +89,10 @@ class SmokeTestConfig(Section):
     max_wrong: int | None = Field(
         None,
         ge=0,
-        description="How many answers may miss the expected one; default: as many as the live deployment's.",
+        description="How many answers may differ from the expected ones; default: as many as the live deployment's.",
     )
     ignore: tuple[str, ...] = Field(
-        (), description="Keys that differ at each call or version, e.g. request_id: left out of comparisons."
+        (), description="Keys that comparisons leave out since they differ at each call or version, e.g. request_id."
     )
     max_error_increase: float = Field(
         0.25, ge=0, description="The mean error on expected numbers may exceed the live one's by this share."
@@ -89,11 +102,17 @@ class SmokeTestConfig(Section):
 class StageConfig(Section):
     """A traffic share for the candidate with what guards it."""
 
-    traffic: int = Field(ge=1, le=100, description="The candidate's share, in percent.")
-    approval: bool = Field(True, description="Ask a person before this share.")
-    approval_timeout_s: float = Field(86400, ge=1, description="No answer by then counts as a rejection.")
+    traffic: int = Field(ge=1, le=100, description="The candidate's share of the traffic, in percent.")
+    approval: bool = Field(True, description="Whether a person is asked before the candidate gets this share.")
+    approval_timeout_s: float = Field(
+        86400,
+        ge=1,
+        description="How long the question stays open, in seconds; no answer by then counts as a rejection.",
+    )
     recheck_s: float = Field(
-        10, ge=0, description="Test the candidate again and judge it so long, just before it gets its share."
+        10,
+        ge=0,
+        description="How long, in seconds, the candidate is tested and judged again just before it gets its share.",
     )
     judge: JudgeConfig = JudgeConfig()
 
@@ -101,7 +120,7 @@ class StageConfig(Section):
 class ShadowConfig(Section):
     """Copies of users' requests for the candidate before any user is on it; its answers to them are dropped."""
 
-    mirror: int = Field(ge=1, le=50, description="How much of the users' traffic is copied, in percent.")
+    mirror: int = Field(ge=1, le=50, description="The share of the users' traffic that is copied, in percent.")
     judge: JudgeConfig = JudgeConfig()
 
 
@@ -109,14 +128,18 @@ class RollbackConfig(Section):
     """What a rollback leaves behind."""
 
     candidate: LeftCandidate = Field(
-        LeftCandidate.KEEP, description="Keep the candidate at 0% to look into, or delete it."
+        LeftCandidate.KEEP, description="Whether the candidate is kept at 0%, to look into it, or deleted."
     )
 
 
 class RetireConfig(Section):
     """What becomes of the old deployment after the last stage."""
 
-    keep_s: float = Field(0, ge=0, description="Keep it at 0% this long, for a quick way back; 0 deletes it at once.")
+    keep_s: float = Field(
+        0,
+        ge=0,
+        description="How long, in seconds, the old deployment stays at 0% for a quick way back; 0 deletes it at once.",
+    )
 
 
 def _stages(value: tuple[StageConfig, ...]) -> tuple[StageConfig, ...]:
@@ -151,15 +174,21 @@ class RolloutConfig(Section):
     """One rollout: which endpoint, which candidate, and what must hold before it takes over."""
 
     workspace: WorkspaceConfig = WorkspaceConfig()
-    endpoint: Path = Field(description="The endpoint's Azure ML YAML.")
-    deployment: Path = Field(description="The candidate's Azure ML YAML; its name is the slot that is free.")
+    endpoint: Path = Field(description="The path of the endpoint's Azure ML YAML.")
+    deployment: Path = Field(
+        description=(
+            "The path of the candidate's Azure ML YAML; whatever name it has, the candidate gets the free slot's."
+        ),
+    )
     slots: Annotated[tuple[Slot, Slot], AfterValidator(_two_slots)] = Field(
-        ("blue", "green"), description="The two deployment names that alternate."
+        ("blue", "green"), description="The two deployment names that candidates take in turn."
     )
     live: LiveConfig = LiveConfig()
     candidate: CandidateConfig = CandidateConfig()
     smoke_test: SmokeTestConfig = SmokeTestConfig()
-    shadow: ShadowConfig | None = Field(None, description="Mirror traffic before the first stage; default: do not.")
+    shadow: ShadowConfig | None = Field(
+        None, description="A stage of mirrored traffic before the first share; default: none."
+    )
     stages: Annotated[tuple[StageConfig, ...], AfterValidator(_stages)] = (
         StageConfig(traffic=10),
         StageConfig(traffic=100),
@@ -167,7 +196,7 @@ class RolloutConfig(Section):
     orchestrator_grace_s: float = Field(
         120,
         ge=0,
-        description="Go back when Prefect's server was out of reach for this long; nothing goes forward without it.",
+        description="How long, in seconds, Prefect's server may be out of reach before the rollout is rolled back.",
     )
     rollback: RollbackConfig = RollbackConfig()
     retire: RetireConfig = RetireConfig()
@@ -177,7 +206,7 @@ class ModelVersion(Section):
     """A registered model that replaces the one in the deployment's YAML."""
 
     name: str = Field(min_length=1, description="The registered model's name.")
-    version: str = Field(min_length=1, description="Its version, or `latest`.")
+    version: str = Field(min_length=1, description="The model's version, or `latest`.")
 
     @classmethod
     def parse(cls, text: str) -> Self:

@@ -4,6 +4,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """A part of the config; a key it does not know is an error, not a silence."""
+    """A part of the config; an unknown key is an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -392,7 +392,7 @@ MISTAKES = [
         *_config(
             "stages: [{traffic: 100, judge: {max_duration_s: 200, sources: [{kind: azure_metrics}]}}]\n",
             "stages[0].judge",
-            "azure_metrics tells nothing before max_duration_s is over",
+            "azure_metrics reports nothing before max_duration_s is over",
             "make that longer than its delay",
         ),
     ),
