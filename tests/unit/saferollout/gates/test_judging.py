@@ -10,7 +10,7 @@ import pytest
 from saferollout.config.judge import JudgeConfig
 from saferollout.config.recorded_requests import RecordedRequest
 from saferollout.domain.errors import AzureFailed
-from saferollout.domain.evidence import Evidence
+from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates.judging import run_judge
 from saferollout.gates.scoring import Scorer
 from saferollout.gates.sources.probes import Probes
@@ -268,7 +268,7 @@ async def test_undecided_says_what_it_would_take() -> None:
 
 
 CUTS = [5.0, 10.0, 20.0]
-BEFORE = Evidence(gate="smoke test", verdict="passed", summary="", cut_points_ms=CUTS)
+BEFORE = Evidence(gate="smoke test", verdict=Finding.PASSED, summary="", cut_points_ms=CUTS)
 
 
 async def test_a_slow_candidate_is_harm(endpoint: Any) -> None:
@@ -415,7 +415,7 @@ async def test_other_settings_begin_anew() -> None:
 
 async def test_evidence_of_another_version_begins_anew() -> None:
     """A rollout that was suspended over an upgrade is judged from the beginning, and does not crash."""
-    unknown = Evidence(gate="judge at 10%", verdict="undecided", summary="", state={"settings": {"beta": 1}})
+    unknown = Evidence(gate="judge at 10%", verdict=Finding.UNDECIDED, summary="", state={"settings": {"beta": 1}})
 
     assert (await watched(Script(), earlier=unknown, **LENIENT)).verdict == "healthy"
 
