@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import functools
 import json
 import logging
 import os
@@ -17,6 +18,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from prometheus_client import CollectorRegistry
 
 from localazure.arm.app import WORKSPACE_PATH, build
 from localazure.arm.faults import Faults
@@ -36,9 +39,9 @@ from localazure.core.store import Store
 from localazure.core.web import Connections, Web
 from localazure.extras import admin
 from localazure.extras.page import Page
-from localazure.extras.prometheus import Monitoring
+from localazure.extras.prometheus import Prometheus, ScoringCounts
 from localazure.extras.recorder import Recorder
-from localazure.gateway import listener, xds
+from localazure.gateway import listener
 from localazure.gateway.envoy import Gateway, GatewayError
 from localazure.monitor.log_analytics import Logs, workspace_id
 from localazure.monitor.metrics import Metrics
@@ -157,7 +160,7 @@ async def _serve_locked(
         await _start_gateway(gateway, known.get("scoring_port", 0))
         _remember(state, {**known, "port": web_socket.getsockname()[1], "scoring_port": gateway.port})
 
-        runtime = Runtime(gateway, clock)
+        runtime = Runtime(gateway, clock, functools.partial(endpoints.wanted_routes, store, options.quota))
         stack.push_async_callback(runtime.stop)
         stack.push_async_callback(operations.stop)
         blobs = Blobs(state / "blobs", store, authority, bytes.fromhex(known["storage_key"]), disk)
@@ -174,26 +177,29 @@ async def _serve_locked(
             store, operations, returns, runtime, assets, programs, revisions, options.quota, scope, LOCATION
         )
 
-        traffic = Traffic(gateway.access_log, options.ingestion_delay_s)
+        registry = CollectorRegistry()
+        traffic = Traffic(gateway.access_log, options.ingestion_delay_s, count=ScoringCounts(registry).add)
         samples = Samples(gateway, runtime, disk, state, clock)
         metrics = Metrics(traffic, samples, store, scope, LOCATION)
         logs = Logs(traffic, identity, scope)
 
-        def wanted(running: dict[str, dict[str, xds.Target]]) -> list[xds.Endpoint]:
-            routes = [
-                endpoints.wanted_routes(document, running.get(name, {}), options.quota)
-                for name, document in store.items(endpoints.KIND)
-            ]
-            return [endpoint for endpoint in routes if endpoint]
-
-        runtime.endpoints = wanted
         await runtime.publish()
         online_endpoints.resume()
         online_deployments.restore()
         operations.end_interrupted()
         faults = Faults(clock, disk, connections.cut)
-        administration = admin.Admin(known["admin_token"], faults, identity, runtime, scope, clock)
-        monitoring = Monitoring(store, operations, runtime, traffic, clock)
+        guarded_routes = [
+            *operations.routes(),
+            *workspace.routes(WORKSPACE_PATH),
+            *online_endpoints.routes(WORKSPACE_PATH),
+            *online_deployments.routes(WORKSPACE_PATH),
+            *assets.routes(WORKSPACE_PATH),
+            *metrics.routes(WORKSPACE_PATH),
+            *logs.routes(WORKSPACE_PATH),
+        ]
+        management = build(scope, identity, [], guarded_routes)
+        administration = admin.Admin(known["admin_token"], management, faults, identity, runtime, scope, clock)
+        prometheus = Prometheus(registry, store, operations, runtime, traffic, clock)
         page = Page(store, runtime, traffic, faults, scope, clock)
         application = build(
             scope,
@@ -204,25 +210,16 @@ async def _serve_locked(
                 *blobs.routes(),
                 *logs.open_routes(),
                 *administration.routes(),
-                *administration.shown_here([*page.routes(), *monitoring.routes()]),
+                *administration.shown_here([*page.routes(), *prometheus.routes()]),
             ],
-            guarded_routes=[
-                *operations.routes(),
-                *workspace.routes(WORKSPACE_PATH),
-                *online_endpoints.routes(WORKSPACE_PATH),
-                *online_deployments.routes(WORKSPACE_PATH),
-                *assets.routes(WORKSPACE_PATH),
-                *metrics.routes(WORKSPACE_PATH),
-                *logs.routes(WORKSPACE_PATH),
-            ],
+            guarded_routes=guarded_routes,
         )
-        administration.app = application
         served = faults.wrap(application)
         if options.record:
             recorder = Recorder(options.record, clock)
             stack.callback(recorder.close)
             served = recorder.wrap(served)
-        web = Web(monitoring.wrap(served), tls, connections)
+        web = Web(prometheus.wrap(served), tls, connections)
         serving = asyncio.create_task(web.serve([web_socket]), name="web server")
         while not web.started:
             if serving.done():

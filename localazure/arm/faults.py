@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import enum
 import itertools
 import re
@@ -11,11 +10,11 @@ from collections.abc import Callable
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from localazure.arm.errors import ArmError
-from localazure.core import store
 from localazure.core.clock import Clock
 from localazure.core.disk import Disk
 
@@ -148,12 +147,20 @@ class Fate:
                 raise ArmError(500, fault.spec.code, fault.spec.message)
 
 
-_fate: contextvars.ContextVar[Fate] = contextvars.ContextVar("fate", default=Fate([]))  # noqa: B039 - it never changes
+NO_FAULT = Fate([])
+"""Of an operation that no request starts, or one that no fault concerns."""
 
 
-def fate() -> Fate:
-    """Of an operation that is started by the request at hand."""
-    return _fate.get()
+def fate_of(request: Request) -> Fate:
+    """What will become of the operation that the request starts."""
+    fate: Fate = getattr(request.state, "fate", NO_FAULT)
+    return fate
+
+
+def moment_of(request: Request) -> float | None:
+    """The moment, of `time.monotonic`, as of which the request reads endpoints and deployments; None for now."""
+    moment: float | None = getattr(request.state, "moment", None)
+    return moment
 
 
 class Faults:
@@ -202,13 +209,14 @@ class Faults:
 
     async def _handle(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         concerned = [fault for fault in self if fault.concerns(scope["method"], scope["path"])]
-        _fate.set(Fate([fault for fault in concerned if fault.spec.kind in (Kind.FAIL, Kind.HANG)]))
+        state = scope.setdefault("state", {})
+        state["fate"] = Fate([fault for fault in concerned if fault.spec.kind in (Kind.FAIL, Kind.HANG)])
         for fault in concerned:
             match fault.spec.kind:
                 case Kind.DELAY if await fault.takes():
                     await self._clock.sleep(fault.spec.seconds)
                 case Kind.STALE if scope["method"] == "GET" and await fault.takes():
-                    store.read_as_of.set(self._clock.monotonic() - fault.spec.seconds)
+                    state["moment"] = self._clock.monotonic() - fault.spec.seconds
                 case Kind.ANSWER | Kind.RESET if await fault.takes():
                     if fault.spec.after:
                         await app(scope, receive, _nowhere)

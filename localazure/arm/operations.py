@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localazure.arm.errors import ArmError, conflict, not_found
-from localazure.arm.faults import fate
+from localazure.arm.faults import NO_FAULT, Fate
 from localazure.arm.ids import Scope, now
 from localazure.core.clock import Change, Clock
 from localazure.core.store import Document, Store
@@ -63,6 +63,7 @@ class Operations:
         settle: Callable[[ArmError | None], None],
         change: Change | None = None,
         result: Callable[[], Document] | None = None,
+        fate: Fate = NO_FAULT,
     ) -> dict[str, str]:
         """Begin `work` on `resource` (any key that names it); returns the headers by which clients follow it.
 
@@ -78,16 +79,15 @@ class Operations:
         if change and not resumed:
             document = {"status": "InProgress", "startTime": now(), "change": change, "resource": key}
             self._store.put("operation", identifier, document)
-        end = fate()
 
         async def run() -> None:
             reason: ArmError | None = None
             try:
                 if not resumed:
                     await self._clock.spend(change)
-                await end.begin()
+                await fate.begin()
                 await work()
-                end.end()
+                fate.end()
             except asyncio.CancelledError:
                 raise  # local Azure stops; the next one on this state goes on
             except Exception as error:  # noqa: BLE001 - clients must not wait for ever

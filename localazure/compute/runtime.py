@@ -13,6 +13,9 @@ from localazure.core.clock import Clock
 from localazure.gateway import xds
 from localazure.gateway.envoy import Gateway
 
+Targets = dict[str, dict[str, xds.Target]]
+"""What runs, by the endpoint's name in lower case and the deployment's."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -45,16 +48,15 @@ class _Running:
 class Runtime:
     """Keeps a fleet per deployment and makes the gateway follow.
 
-    `endpoints` returns the endpoints with their traffic, given the deployments that run: {endpoint: {deployment:
-    target}}, the endpoints by lower-cased name. Whoever knows the endpoints sets it.
+    `endpoints` returns the endpoints with their traffic, given the deployments that run.
     """
 
-    def __init__(self, gateway: Gateway, clock: Clock) -> None:
+    def __init__(self, gateway: Gateway, clock: Clock, endpoints: Callable[[Targets], list[xds.Endpoint]]) -> None:
         self._gateway = gateway
         self._clock = clock
         self._running: dict[tuple[str, str], _Running] = {}
         self._failing: set[str] = set()
-        self.endpoints: Callable[[dict[str, dict[str, xds.Target]]], list[xds.Endpoint]] = lambda _: []
+        self._endpoints = endpoints
 
     def address(self, endpoint: str) -> str:
         """Where the endpoint is: what comes after it goes to its deployments."""
@@ -158,12 +160,12 @@ class Runtime:
         return Fleet(cluster, self.publish, under_way, self._clock)
 
     def _wanted(self) -> list[xds.Endpoint]:
-        targets: dict[str, dict[str, xds.Target]] = {}
+        targets: Targets = {}
         for (endpoint, _), running in self._running.items():
             if running.fleet.started:
                 limits = running.limits
                 targets.setdefault(endpoint, {})[running.name] = xds.Target(
                     running.fleet.instances, limits.request_timeout_ms, limits.max_pending, running.routed
                 )
-        wanted = self.endpoints(targets)
+        wanted = self._endpoints(targets)
         return [replace(endpoint, failing=self.fails(endpoint.name)) for endpoint in wanted]

@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx
 import pydantic
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from localazure.arm.bodies import json_object
 from localazure.arm.errors import ArmError, bad_request, conflict, not_found
@@ -31,10 +31,17 @@ _POLL_S = 0.02
 
 
 class Admin:
-    """The pages below /localazure. `app`, once it is set, is what the other writer talks to."""
+    """The pages below /localazure. `management` is the application that another writer talks to, without faults."""
 
     def __init__(
-        self, token: str, faults: Faults, identity: Identity, runtime: Runtime, scope: Scope, clock: Clock
+        self,
+        token: str,
+        management: ASGIApp,
+        faults: Faults,
+        identity: Identity,
+        runtime: Runtime,
+        scope: Scope,
+        clock: Clock,
     ) -> None:
         self._token = token
         self._faults = faults
@@ -42,7 +49,7 @@ class Admin:
         self._runtime = runtime
         self._scope = scope
         self._clock = clock
-        self.app: Starlette | None = None
+        self._management = management
 
     def routes(self) -> list[Route]:
         """All of them, guarded."""
@@ -189,10 +196,8 @@ class Admin:
 
     def _somebody_else(self) -> httpx.AsyncClient:
         """A client of the management plane whom no fault meets."""
-        if self.app is None:
-            raise conflict("Local Azure is still starting.")
         return httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.app),
+            transport=httpx.ASGITransport(self._management),
             base_url=self._identity.base_url,
             headers={"Authorization": f"Bearer {self._identity.issue('admin')}"},
         )

@@ -25,37 +25,56 @@ PATH = "/metrics"
 SCORING_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 180)
 
 
-class Monitoring(Collector):
-    """Counts what passes, and says what is, when it is asked."""
+class ScoringCounts:
+    """The scoring requests, counted in `registry`."""
 
-    def __init__(self, store: Store, operations: Operations, runtime: Runtime, traffic: Traffic, clock: Clock) -> None:
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter(
+            "localazure_scoring_requests",
+            "Scoring requests, live and mirrored; without a deployment where they reached none.",
+            ("endpoint", "deployment", "kind", "status"),
+            registry=registry,
+        )
+        self._duration_s = Histogram(
+            "localazure_scoring_request_duration_seconds",
+            "How long scoring requests took.",
+            ("endpoint", "deployment", "kind"),
+            registry=registry,
+            buckets=SCORING_BUCKETS_S,
+        )
+
+    def add(self, request: ScoringRequest) -> None:
+        """Count one."""
+        labels = (request.endpoint, request.deployment, "mirror" if request.mirrored else "live")
+        self._requests.labels(*labels, str(request.status)).inc()
+        self._duration_s.labels(*labels).observe(request.total_ms / 1000)
+
+
+class Prometheus(Collector):
+    """Counts management requests in `registry`, and says what is, when it is asked."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        store: Store,
+        operations: Operations,
+        runtime: Runtime,
+        traffic: Traffic,
+        clock: Clock,
+    ) -> None:
         self._store = store
         self._operations = operations
         self._runtime = runtime
         self._traffic = traffic
         self._clock = clock
-        self._registry = CollectorRegistry()
-        self._registry.register(self)
+        self._registry = registry
+        registry.register(self)
         self._management = Histogram(
             "localazure_management_request_duration_seconds",
             "Requests to the management port.",
             ("method", "status"),
-            registry=self._registry,
+            registry=registry,
         )
-        self._scoring = Counter(
-            "localazure_scoring_requests",
-            "Scoring requests, live and mirrored; without a deployment where they reached none.",
-            ("endpoint", "deployment", "kind", "status"),
-            registry=self._registry,
-        )
-        self._scoring_s = Histogram(
-            "localazure_scoring_request_duration_seconds",
-            "How long scoring requests took.",
-            ("endpoint", "deployment", "kind"),
-            registry=self._registry,
-            buckets=SCORING_BUCKETS_S,
-        )
-        traffic.heard = self._hear
 
     def routes(self) -> list[Route]:
         """The page."""
@@ -121,8 +140,3 @@ class Monitoring(Collector):
         self._traffic.catch_up()
         encoder, media_type = exposition.choose_encoder(request.headers.get("accept", ""))
         return Response(encoder(self._registry), media_type=media_type)
-
-    def _hear(self, request: ScoringRequest) -> None:
-        labels = (request.endpoint, request.deployment, "mirror" if request.mirrored else "live")
-        self._scoring.labels(*labels, str(request.status)).inc()
-        self._scoring_s.labels(*labels).observe(request.total_ms / 1000)

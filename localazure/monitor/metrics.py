@@ -15,6 +15,7 @@ from starlette.routing import Route
 from localazure.arm.bodies import json_object
 from localazure.arm.durations import duration_s
 from localazure.arm.errors import bad_request, not_found
+from localazure.arm.faults import moment_of
 from localazure.arm.ids import Scope
 from localazure.core.store import Store
 from localazure.monitor.samples import CONNECTIONS, Samples
@@ -79,7 +80,7 @@ class Metrics:
         start, end = span(query.get("timespan"))
         await self._traffic.recalled()
         resource = request.url.path.split("/providers/Microsoft.Insights", maxsplit=1)[0]
-        values = self._values(resource, dict(query), query.get("$filter"), start, end)
+        values = self._values(resource, dict(query), query.get("$filter"), start, end, moment_of(request))
         body = {"timespan": f"{iso(start)}/{iso(end)}", "cost": 0, "interval": "PT1M"}
         body |= {"namespace": _namespace(resource), "resourceregion": self._location, "value": values}
         return JSONResponse(body)
@@ -117,13 +118,14 @@ class Metrics:
         conditions: str | None,
         start: datetime.datetime,
         end: datetime.datetime,
+        moment: float | None = None,
     ) -> list[dict[str, Any]]:
         for option in ("rollupby", "resultType", "orderby"):
             if query.get(option, "Data").lower() != "data":
                 raise bad_request(f"Local Azure does not support {option} in metric queries.")
         if query.get("interval", "PT1M") not in ("PT1M", "PT60S"):
             raise bad_request("Local Azure supports the interval PT1M only.")
-        name, deployment = self._resource(resource)
+        name, deployment = self._resource(resource, moment)
         known = _DEPLOYMENT if deployment else _ENDPOINT
         wanted = [part.strip() for part in (query.get("metricnames") or next(iter(known))).split(",")]
         lookup = {metric.lower(): metric for metric in known}
@@ -141,7 +143,7 @@ class Metrics:
                 raise bad_request(f"The aggregation must be among {', '.join(_AGGREGATIONS)}, not {unknown[0]}.")
             filters = parse_filter(conditions, dimensions)
             if deployment:
-                series = self._of_deployment(metric, name, deployment, filters, start, end)
+                series = self._of_deployment(metric, name, deployment, filters, start, end, moment)
             elif metric in CONNECTIONS:
                 minutes = _minutes(start, min(end, self._traffic.horizon))
                 seen = {minute: self._samples.connections(metric, minute) for minute in minutes}
@@ -183,10 +185,11 @@ class Metrics:
         filters: dict[str, set[str]],
         start: datetime.datetime,
         end: datetime.datetime,
+        moment: float | None,
     ) -> Series:
         minutes = _minutes(start, min(end, self._traffic.horizon))
         if metric == "DeploymentCapacity":
-            document = self._store.get("deployment", f"{endpoint}/{deployment}")
+            document = self._store.get("deployment", f"{endpoint}/{deployment}", moment)
             count = document["resource"]["sku"]["capacity"] if document else 0
             return {(): {minute: _point([count]) for minute in minutes}}
         found: dict[tuple[str, ...], dict[datetime.datetime, list[float]]] = {}
@@ -197,7 +200,7 @@ class Metrics:
                     found.setdefault(labels, {}).setdefault(minute, []).extend(values)
         return {labels: {minute: _point(values) for minute, values in seen.items()} for labels, seen in found.items()}
 
-    def _resource(self, resource: str) -> tuple[str, str]:
+    def _resource(self, resource: str, moment: float | None) -> tuple[str, str]:
         """The endpoint's and the deployment's name, lower-cased; the latter empty for an endpoint. Raises ArmError."""
         pattern = re.escape(self._scope.id) + r"/onlineEndpoints/([^/]+)(?:/deployments/([^/]+))?"
         match = re.fullmatch(pattern, "/" + resource.strip("/"), re.IGNORECASE)
@@ -205,7 +208,7 @@ class Metrics:
             raise not_found(f"There is no resource '{resource}' that has metrics.")
         endpoint, deployment = match[1].lower(), (match[2] or "").lower()
         key = f"{endpoint}/{deployment}" if deployment else endpoint
-        if self._store.get("deployment" if deployment else "endpoint", key) is None:
+        if self._store.get("deployment" if deployment else "endpoint", key, moment) is None:
             raise not_found(f"The resource '{resource}' was not found.")
         return endpoint, deployment
 

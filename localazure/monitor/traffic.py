@@ -64,10 +64,17 @@ def utc_now() -> datetime.datetime:
 class Traffic:
     """Follows the access log. A request is visible `delay_s` seconds after it began, as ingestion takes its time.
 
-    What has been logged before this object was made is seen once `recall` has read it.
+    What has been logged before this object was made is seen once `recall` has read it. `count` is called with each
+    request that is logged from now on when it is read, whatever the delay.
     """
 
-    def __init__(self, log: Path, delay_s: float = 0, now: Callable[[], datetime.datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        log: Path,
+        delay_s: float = 0,
+        now: Callable[[], datetime.datetime] = utc_now,
+        count: Callable[[Request], None] = lambda _: None,
+    ) -> None:
         self._log = log
         self._delay = datetime.timedelta(seconds=delay_s)
         self._now = now
@@ -80,8 +87,7 @@ class Traffic:
         self._first_position = self._position
         self._recalled = asyncio.Event()
         self._requests: collections.deque[Request] = collections.deque(maxlen=MAX_REQUESTS)
-        self.heard: Callable[[Request], None] = lambda _: None
-        """Called with each new request when it is read, whatever the delay."""
+        self._count = count
 
     async def follow(self, rotate: Callable[[], Awaitable[None]], clock: Clock) -> None:
         """Read the log until cancelled; `rotate` begins a new one where this has grown long."""
@@ -166,7 +172,7 @@ class Traffic:
             self._position += len(line)
             if request := _request(line):
                 self._requests.append(request)
-                self.heard(request)
+                self._count(request)
 
     def _history(self) -> Iterator[Request]:
         """What had been logged at first, newest first, as far as it is kept."""

@@ -14,6 +14,7 @@ from localazure.arm import shapes
 from localazure.arm.bodies import json_object
 from localazure.arm.durations import duration_s
 from localazure.arm.errors import ArmError, bad_request, not_found
+from localazure.arm.faults import NO_FAULT, Fate, fate_of, moment_of
 from localazure.arm.ids import Scope, system_data
 from localazure.arm.operations import Operations
 from localazure.arm.paging import page
@@ -103,23 +104,23 @@ class Deployments:
                 self._returns.expect(_resource(endpoint, name), work, settle, needed)
 
     async def _list(self, request: Request) -> Response:
-        endpoint = request.path_params["endpoint"]
-        self._endpoint(endpoint)
-        found = self._store.items(KIND, endpoint.lower() + "/")
+        endpoint, moment = request.path_params["endpoint"], moment_of(request)
+        self._endpoint(endpoint, moment)
+        found = self._store.items(KIND, endpoint.lower() + "/", moment)
         return page(request, [document["resource"] for _, document in found], {})
 
     async def _one(self, request: Request) -> Response:
         endpoint, name = request.path_params["endpoint"], request.path_params["deployment"]
         match request.method:
             case "PUT":
-                return await self._put(endpoint, name, await json_object(request))
+                return await self._put(endpoint, name, await json_object(request), fate_of(request))
             case "PATCH":
-                return self._patch(endpoint, name, await json_object(request))
+                return self._patch(endpoint, name, await json_object(request), fate_of(request))
             case "DELETE":
-                return self._delete(endpoint, name)
-        return JSONResponse(self._rendered(endpoint, name))
+                return self._delete(endpoint, name, fate_of(request))
+        return JSONResponse(self._rendered(endpoint, name, moment_of(request)))
 
-    async def _put(self, endpoint: str, name: str, body: dict[str, Any]) -> Response:
+    async def _put(self, endpoint: str, name: str, body: dict[str, Any], fate: Fate) -> Response:
         rules.check_name("deployment", name)
         shapes.check(body, shapes.DEPLOYMENT)
         rules.check_identity(body.get("identity"))
@@ -150,9 +151,10 @@ class Deployments:
             "sku": {**sku, "name": "Default", "capacity": deployment_settings.capacity(sku, properties)},
             "systemData": system_data(old["resource"]["systemData"] if old else None),
         }
-        return self._begin(endpoint, name, old, {"resource": resource, "registered": registered}, 200 if old else 201)
+        new = {"resource": resource, "registered": registered}
+        return self._begin(endpoint, name, old, new, 200 if old else 201, fate)
 
-    def _patch(self, endpoint: str, name: str, body: dict[str, Any]) -> Response:
+    def _patch(self, endpoint: str, name: str, body: dict[str, Any], fate: Fate) -> Response:
         old = self._document(endpoint, name)
         shapes.check(body, shapes.DEPLOYMENT_PATCH)
         resource = {**old["resource"], "systemData": system_data(old["resource"]["systemData"])}
@@ -166,9 +168,11 @@ class Deployments:
             before = resource["sku"]["capacity"]
             given = deployment_settings.capacity({"capacity": before, **sku}, resource["properties"])
             resource["sku"] = {**resource["sku"], "capacity": given}
-        return self._begin(endpoint, name, old, {"resource": resource, "registered": old.get("registered")}, 202)
+        return self._begin(endpoint, name, old, {"resource": resource, "registered": old.get("registered")}, 202, fate)
 
-    def _begin(self, endpoint: str, name: str, old: Document | None, new: Document, status: int) -> Response:
+    def _begin(
+        self, endpoint: str, name: str, old: Document | None, new: Document, status: int, fate: Fate
+    ) -> Response:
         resource = new["resource"]
         rules.check_instance_count(resource["sku"]["capacity"])
         self._quota.check_instances(resource)
@@ -185,12 +189,12 @@ class Deployments:
         document = {**new, "resource": resource, "serving": old.get("serving") if old else None}
         with self._store.transaction():
             self._store.put(KIND, _key(endpoint, name), document)
-            headers = self._apply(endpoint, name, _CHANGES[properties["provisioningState"]])
+            headers = self._apply(endpoint, name, _CHANGES[properties["provisioningState"]], fate)
         if status == 202:
             headers.pop("Azure-AsyncOperation")
         return JSONResponse(resource, status, headers)
 
-    def _apply(self, endpoint: str, name: str, change: Change) -> dict[str, str]:
+    def _apply(self, endpoint: str, name: str, change: Change, fate: Fate = NO_FAULT) -> dict[str, str]:
         async def work() -> None:
             document = self._document(endpoint, name)
             if document["serving"] and not self._runtime.runs(endpoint, name):  # we were stopped during the change
@@ -211,9 +215,9 @@ class Deployments:
 
         settle = functools.partial(self._settle, endpoint, name)
         made = functools.partial(self._rendered, endpoint, name)
-        return self._operations.start(_resource(endpoint, name), work, settle, change, made)
+        return self._operations.start(_resource(endpoint, name), work, settle, change, made, fate)
 
-    def _delete(self, endpoint: str, name: str) -> Response:
+    def _delete(self, endpoint: str, name: str, fate: Fate) -> Response:
         document = self._store.get(KIND, _key(endpoint, name))
         if document is None:
             return Response(status_code=204)
@@ -229,18 +233,18 @@ class Deployments:
         with self._store.transaction():
             document["resource"]["properties"]["provisioningState"] = "Deleting"
             self._store.put(KIND, _key(endpoint, name), document)
-            headers = self._remove(endpoint, name)
+            headers = self._remove(endpoint, name, fate)
         headers.pop("Azure-AsyncOperation")
         return Response(status_code=202, headers=headers)
 
-    def _remove(self, endpoint: str, name: str) -> dict[str, str]:
+    def _remove(self, endpoint: str, name: str, fate: Fate = NO_FAULT) -> dict[str, str]:
         async def work() -> None:
             await self._runtime.remove(endpoint, name)
             self._revisions.delete(endpoint, name)
             self._store.delete(KIND, _key(endpoint, name))
 
         settle = functools.partial(self._settle, endpoint, name)
-        return self._operations.start(_resource(endpoint, name), work, settle, Change.DEPLOYMENT_DELETE)
+        return self._operations.start(_resource(endpoint, name), work, settle, Change.DEPLOYMENT_DELETE, fate=fate)
 
     async def _run(self, endpoint: str, name: str, wanted: dict[str, Any]) -> Setup:
         properties, capacity = wanted["properties"], wanted["capacity"]
@@ -282,25 +286,25 @@ class Deployments:
         return JSONResponse({"content": "\n".join([*head, *lines[-tail:]]) + "\n"})
 
     async def _skus(self, request: Request) -> Response:
-        self._document(request.path_params["endpoint"], request.path_params["deployment"])
+        self._document(request.path_params["endpoint"], request.path_params["deployment"], moment_of(request))
         capacity = {"default": 1, "minimum": 1, "maximum": self._quota.instances, "scaleType": "Manual"}
         kind = "Microsoft.MachineLearning.Services/endpoints/deployments"
         sku = {"resourceType": kind, "sku": {"name": "Default"}, "capacity": capacity}
         return page(request, [sku], {}, size="count")
 
-    def _endpoint(self, name: str) -> Document:
-        document = self._store.get(endpoints.KIND, name.lower())
+    def _endpoint(self, name: str, moment: float | None = None) -> Document:
+        document = self._store.get(endpoints.KIND, name.lower(), moment)
         if document is None:
             raise endpoints.missing_endpoint(name, self._scope)
         return document
 
-    def _rendered(self, endpoint: str, name: str) -> Document:
-        resource: Document = self._document(endpoint, name)["resource"]
+    def _rendered(self, endpoint: str, name: str, moment: float | None = None) -> Document:
+        resource: Document = self._document(endpoint, name, moment)["resource"]
         return resource
 
-    def _document(self, endpoint: str, name: str) -> Document:
-        self._endpoint(endpoint)
-        document = self._store.get(KIND, _key(endpoint, name))
+    def _document(self, endpoint: str, name: str, moment: float | None = None) -> Document:
+        self._endpoint(endpoint, moment)
+        document = self._store.get(KIND, _key(endpoint, name), moment)
         if document is None:
             raise not_found(f"The deployment '{name}' was not found in the online endpoint '{endpoint}'.")
         return document

@@ -14,12 +14,13 @@ from starlette.routing import Route
 from localazure.arm import shapes
 from localazure.arm.bodies import json_object
 from localazure.arm.errors import ArmError, bad_request, conflict, not_found
+from localazure.arm.faults import NO_FAULT, Fate, fate_of, moment_of
 from localazure.arm.identity import Identity
 from localazure.arm.ids import Scope, system_data
 from localazure.arm.operations import Operations
 from localazure.arm.paging import page, pairs
 from localazure.compute.revisions import Revisions
-from localazure.compute.runtime import Runtime
+from localazure.compute.runtime import Runtime, Targets
 from localazure.core.clock import Change
 from localazure.core.store import Document, Store
 from localazure.gateway import xds
@@ -75,20 +76,21 @@ class Endpoints:
                     self._remove(name)
 
     async def _list(self, request: Request) -> Response:
-        return page(request, [self._render(document) for _, document in self._store.items(KIND)], _FILTERS, "count")
+        found = self._store.items(KIND, as_of=moment_of(request))
+        return page(request, [self._render(document) for _, document in found], _FILTERS, "count")
 
     async def _one(self, request: Request) -> Response:
         name = request.path_params["endpoint"]
         match request.method:
             case "PUT":
-                return self._put(name, await json_object(request))
+                return self._put(name, await json_object(request), fate_of(request))
             case "PATCH":
-                return self._patch(name, await json_object(request))
+                return self._patch(name, await json_object(request), fate_of(request))
             case "DELETE":
-                return self._delete(name)
-        return JSONResponse(self._render(self._document(name)))
+                return self._delete(name, fate_of(request))
+        return JSONResponse(self._render(self._document(name, moment_of(request))))
 
-    def _put(self, name: str, body: dict[str, Any]) -> Response:
+    def _put(self, name: str, body: dict[str, Any], fate: Fate) -> Response:
         rules.check_name("endpoint", name)
         shapes.check(body, shapes.ENDPOINT)
         old = self._store.get(KIND, name.lower())
@@ -133,9 +135,9 @@ class Endpoints:
         }
         keys = old["keys"] if old else credentials.first_keys(given.get("keys") or {})
         document = {"resource": resource, "keys": keys, _SCORED_AT: old and old.get(_SCORED_AT)}
-        return self._begin(name, document, 200 if old else 201)
+        return self._begin(name, document, 200 if old else 201, fate)
 
-    def _patch(self, name: str, body: dict[str, Any]) -> Response:
+    def _patch(self, name: str, body: dict[str, Any], fate: Fate) -> Response:
         document = self._document(name)
         shapes.check(body, shapes.ENDPOINT_PATCH)
         self._operations.require_idle(_resource(name), f"The endpoint '{name}'")
@@ -146,9 +148,9 @@ class Endpoints:
             document["resource"]["identity"] = self._identity(body["identity"])
         document["resource"]["systemData"] = system_data(document["resource"]["systemData"])
         document["resource"]["properties"]["provisioningState"] = "Updating"
-        return self._begin(name, document, 202)
+        return self._begin(name, document, 202, fate)
 
-    def _delete(self, name: str) -> Response:
+    def _delete(self, name: str, fate: Fate) -> Response:
         document = self._store.get(KIND, name.lower())
         if document is None:
             return Response(status_code=204)
@@ -159,11 +161,11 @@ class Endpoints:
         document["resource"]["properties"]["provisioningState"] = "Deleting"
         with self._store.transaction():
             self._store.put(KIND, name.lower(), document)
-            headers = self._remove(name)
+            headers = self._remove(name, fate)
         headers.pop("Azure-AsyncOperation")  # Azure answers DELETE with Location alone
         return Response(status_code=202, headers=headers)
 
-    def _remove(self, name: str) -> dict[str, str]:
+    def _remove(self, name: str, fate: Fate = NO_FAULT) -> dict[str, str]:
         async def work() -> None:
             await self._runtime.remove_endpoint(name)
             for deployment in self._deployments(name):
@@ -175,25 +177,25 @@ class Endpoints:
             await self._runtime.recover(name)
 
         return self._operations.start(
-            _resource(name), work, functools.partial(self._settle, name), Change.ENDPOINT_DELETE
+            _resource(name), work, functools.partial(self._settle, name), Change.ENDPOINT_DELETE, fate=fate
         )
 
-    def _begin(self, name: str, document: Document, status: int) -> Response:
+    def _begin(self, name: str, document: Document, status: int, fate: Fate) -> Response:
         document |= {"previous": self._store.get(KIND, name.lower()), "effective": False}
         with self._store.transaction():
             self._store.put(KIND, name.lower(), document)
-            headers = self._apply(name, Change.ENDPOINT_CREATE if status == 201 else Change.ENDPOINT_UPDATE)
+            headers = self._apply(name, Change.ENDPOINT_CREATE if status == 201 else Change.ENDPOINT_UPDATE, fate)
         if status == 202:
             headers.pop("Azure-AsyncOperation")
         return JSONResponse(self._render(document), status, headers)
 
-    def _apply(self, name: str, change: Change) -> dict[str, str]:
+    def _apply(self, name: str, change: Change, fate: Fate = NO_FAULT) -> dict[str, str]:
         async def work() -> None:
             self._store.put(KIND, name.lower(), {**self._document(name), "effective": True})
             await self._runtime.publish()
 
         settle, made = functools.partial(self._settle, name), (lambda: self._render(self._document(name)))
-        return self._operations.start(_resource(name), work, settle, change, made)
+        return self._operations.start(_resource(name), work, settle, change, made, fate)
 
     async def _list_keys(self, request: Request) -> Response:
         document = self._document(request.path_params["endpoint"])
@@ -215,7 +217,7 @@ class Endpoints:
         document["keys"][which] = (
             credentials.checked_key(value) if value and value not in document["keys"] else credentials.new_key()
         )
-        return self._begin(name, document, 202)
+        return self._begin(name, document, 202, fate_of(request))
 
     async def _token(self, request: Request) -> Response:
         document = self._document(request.path_params["endpoint"])
@@ -230,8 +232,8 @@ class Endpoints:
             }
         )
 
-    def _document(self, name: str) -> Document:
-        document = self._store.get(KIND, name.lower())
+    def _document(self, name: str, moment: float | None = None) -> Document:
+        document = self._store.get(KIND, name.lower(), moment)
         if document is None:
             raise missing_endpoint(name, self._scope)
         return document
@@ -306,8 +308,14 @@ def is_deleting(document: Document) -> bool:
     return bool(document["resource"]["properties"]["provisioningState"] == "Deleting")
 
 
-def wanted_routes(document: Document, targets: dict[str, xds.Target], quota: Quota) -> xds.Endpoint | None:
-    """What the gateway shall do for the endpoint, given the deployments that run; None before it is created."""
+def wanted_routes(store: Store, quota: Quota, running: Targets) -> list[xds.Endpoint]:
+    """What the gateway shall do for all endpoints, given the deployments that run."""
+    found = (_wanted_routes(document, running.get(name, {}), quota) for name, document in store.items(KIND))
+    return [endpoint for endpoint in found if endpoint]
+
+
+def _wanted_routes(document: Document, targets: dict[str, xds.Target], quota: Quota) -> xds.Endpoint | None:
+    """What the gateway shall do for the endpoint; None before it is created."""
     if "previous" in document and not document["effective"]:
         document = document["previous"]
         if document is None:
