@@ -16,10 +16,12 @@ from typing import Any, Self, TypedDict, Unpack
 
 import httpx
 
+from localazure.arm.errors import LocalAzureError
+
 TIMEOUT_S = 90
 
 
-class AdminError(Exception):
+class AdminError(LocalAzureError):
     """The admin API refused; the message says why."""
 
 

@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from localazure import server
+from localazure.arm.errors import NotRunning, StartFailed
 from localazure.core.clock import Timing
 from localazure.core.host import LOOPBACK, Host
 from localazure.resources.quota import Quota
@@ -93,7 +94,7 @@ def up(
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         _log_to(state / server.LOG_FILE)
         asyncio.run(server.serve(state, options, lambda environment: _print(environment, json_)))
-    except (server.StartFailed, OSError) as error:
+    except (StartFailed, OSError) as error:
         _fail(str(error))
 
 
@@ -103,7 +104,7 @@ def env(state_dir: StateDir = None, json_: Json = False) -> None:
     state = (state_dir or server.default_state_directory()).absolute()
     try:
         _print(server.running_environment(state), json_)
-    except server.NotRunning as error:
+    except NotRunning as error:
         _fail(str(error))
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from localazure.arm.app import WORKSPACE_PATH, build
+from localazure.arm.errors import GatewayError, NotRunning, StartFailed
 from localazure.arm.faults import Faults
 from localazure.arm.identity import Identity, new_key
 from localazure.arm.ids import Scope
@@ -42,7 +43,7 @@ from localazure.extras.page import Page
 from localazure.extras.prometheus import Prometheus, ScoringCounts
 from localazure.extras.recorder import Recorder
 from localazure.gateway import listener
-from localazure.gateway.envoy import Gateway, GatewayError
+from localazure.gateway.envoy import Gateway
 from localazure.monitor.log_analytics import Logs, workspace_id
 from localazure.monitor.metrics import Metrics
 from localazure.monitor.samples import Samples
@@ -82,14 +83,6 @@ class Options:
     record: Path | None = None
     """Where every management request and its answer is written."""
     quota: Quota = field(default_factory=Quota)
-
-
-class StartFailed(Exception):
-    """Local Azure cannot start; the message tells why and what to do."""
-
-
-class NotRunning(Exception):
-    """No local Azure runs on the state directory."""
 
 
 def default_state_directory() -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from localazure.arm.errors import LocalAzureError
 from localazure.chaos import Chaos
 from localazure.core import leash
 from localazure.core.clock import Timing
@@ -22,7 +23,7 @@ READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
 
 
-class NotReady(Exception):
+class NotReady(LocalAzureError):
     """`localazure up` did not become ready; the message has the end of what it wrote."""
 
 

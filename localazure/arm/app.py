@@ -28,8 +28,8 @@ WORKSPACE_PATH = (
 def build(scope: ids.Scope, identity: Identity, open_routes: list[Route], guarded_routes: list[Route]) -> Starlette:
     """The application. `guarded_routes` need a token, and their path must name this local Azure's workspace."""
 
-    async def answer_arm_error(_request: Request, error: Exception) -> Response:
-        if not isinstance(error, errors.ArmError):
+    async def answer_error(_request: Request, error: Exception) -> Response:
+        if not isinstance(error, errors.ResponseError):
             raise error
         return error.response()
 
@@ -54,7 +54,7 @@ def build(scope: ids.Scope, identity: Identity, open_routes: list[Route], guarde
         routes=[*open_routes, *guarded],
         middleware=[Middleware(_Answers)],
         exception_handlers={
-            errors.ArmError: answer_arm_error,
+            errors.ResponseError: answer_error,
             HTTPException: answer_http_error,
             Exception: answer_failure,
         },

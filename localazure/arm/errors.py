@@ -1,14 +1,52 @@
-"""Errors, as Azure Resource Manager answers them."""
+"""What goes wrong in local Azure, as one tree.
 
-from __future__ import annotations
+LocalAzureError
+  ResponseError: the request is answered with something other than success
+    ArmError: as Azure Resource Manager words it
+    BlobError: as Blob Storage words it
+  StartFailed: local Azure cannot start
+  NotRunning: no local Azure runs on a state directory
+  GatewayError: Envoy did not start, or did not take its configuration
+  BuildFailed: an environment or an image cannot be built
+  InstanceFailed: an instance did not start, ended, or did not become ready
+  UnsupportedQuery: a query that local Azure cannot run
+"""
 
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
 
-class ArmError(Exception):
-    """An answer other than success, in ARM's envelope: `{"error": {"code": …, "message": …}}`."""
+class LocalAzureError(Exception):
+    """Something went wrong; the message says what."""
+
+
+class StartFailed(LocalAzureError):
+    """Local Azure cannot start; the message says why and what to do."""
+
+
+class NotRunning(LocalAzureError):
+    """No local Azure runs on the state directory."""
+
+
+class GatewayError(LocalAzureError):
+    """Envoy did not start, or did not take its configuration."""
+
+
+class BuildFailed(LocalAzureError):
+    """An environment or an image cannot be built; the message says why."""
+
+
+class InstanceFailed(LocalAzureError):
+    """It did not start, ended, or did not become ready; the message says what its log says."""
+
+
+class UnsupportedQuery(LocalAzureError):
+    """A query that local Azure cannot run; the message says which part of it."""
+
+
+class ResponseError(LocalAzureError):
+    """The request is answered with something other than success."""
 
     def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(message)
@@ -17,13 +55,30 @@ class ArmError(Exception):
         self.message = message
         self.headers = headers or {}
 
+    def response(self) -> Response:
+        """Return the whole response."""
+        raise NotImplementedError
+
+
+class ArmError(ResponseError):
+    """In ARM's envelope: `{"error": {"code": …, "message": …}}`."""
+
     def body(self) -> dict[str, Any]:
-        """The value of `error`, as answers and finished operations carry it."""
+        """Return the value of `error`, as responses and finished operations carry it."""
         return {"code": self.code, "message": self.message, "details": [], "additionalInfo": []}
 
     def response(self) -> Response:
-        """The whole answer."""
+        """Return the whole response."""
         return JSONResponse({"error": self.body()}, self.status, self.headers)
+
+
+class BlobError(ResponseError):
+    """As Blob Storage words it: the code in a header and in an XML body."""
+
+    def response(self) -> Response:
+        """Return the whole response."""
+        body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{self.code}</Code><Message>{self}</Message></Error>'
+        return Response(body, self.status, {"x-ms-error-code": self.code}, "application/xml")
 
 
 def bad_request(message: str, code: str = "BadRequest") -> ArmError:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from localazure.arm.durations import duration_s
+from localazure.arm.errors import InstanceFailed
 from localazure.compute.fleets import Fleet
-from localazure.compute.instances import InstanceFailed
 from localazure.core.clock import Clock
 
 LOOKS_BEFORE_SCALING_IN = 3

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from localazure.arm.errors import BuildFailed
+
 SERVER_PACKAGE = "azureml-inference-server-http"
 
 _SAME_ON_PYPI = frozenset(
@@ -30,10 +32,6 @@ _OTHERWISE_ON_PYPI = {
     "py-xgboost": "xgboost",
     "matplotlib-base": "matplotlib",
 }
-
-
-class BuildFailed(Exception):
-    """The environment cannot be made; the message says why, in the words of the tool that refused."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from localazure.compute.conda import BuildFailed
+from localazure.arm.errors import BuildFailed
 from localazure.core.processes import Process
 
 TIMEOUT_S = 10

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from localazure.compute.conda import BuildFailed, Wanted
+from localazure.arm.errors import BuildFailed
+from localazure.compute.conda import Wanted
 from localazure.core.clock import Clock
 from localazure.core.processes import Process
 

@@ -7,7 +7,8 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable
 
-from localazure.compute.instances import Instance, InstanceFailed, Setup
+from localazure.arm.errors import InstanceFailed
+from localazure.compute.instances import Instance, Setup
 from localazure.core.clock import Clock
 from localazure.gateway import xds
 

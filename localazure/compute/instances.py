@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from localazure.arm.errors import InstanceFailed
 from localazure.compute.probes import Probe
 from localazure.core.clock import Clock
 from localazure.core.processes import Process
@@ -18,10 +19,6 @@ STOP_GRACE_S = 10
 
 _WRAPPED = r"[\w.]*UserScript\w*(Exception|Error)"
 """What the inference server makes of a script's own exception, which stands before it in the log."""
-
-
-class InstanceFailed(Exception):
-    """It did not start, ended, or did not become ready; the message says what its log says."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from localazure.arm.errors import ArmError, bad_request, not_implemented
-from localazure.compute.conda import BuildFailed, of_mlflow_model, parse
+from localazure.arm.errors import ArmError, BuildFailed, bad_request, not_implemented
+from localazure.compute.conda import of_mlflow_model, parse
 from localazure.compute.containers import Container
 from localazure.compute.engine import Engine, unpassable
 from localazure.compute.environment_specs import TRITON, TRITON_MODEL, Context, Image, conda_of, image_of

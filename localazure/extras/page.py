@@ -6,7 +6,6 @@ import colorsys
 import datetime
 import hashlib
 from html import escape
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -14,6 +13,7 @@ from starlette.routing import Route
 
 from localazure.arm.faults import Faults
 from localazure.arm.ids import Scope
+from localazure.arm.operations import Operation, operations_table
 from localazure.compute.runtime import Runtime
 from localazure.core.clock import Clock
 from localazure.core.store import Document, Store
@@ -40,6 +40,7 @@ class Page:
         self, store: Store, runtime: Runtime, traffic: Traffic, faults: Faults, scope: Scope, clock: Clock
     ) -> None:
         self._store = store
+        self._operations_table = operations_table(store)
         self._runtime = runtime
         self._traffic = traffic
         self._faults = faults
@@ -130,21 +131,20 @@ class Page:
         return f"<section><h2>Faults in force</h2><table>{head}{lines}</table></section>" if lines else ""
 
     def _operations(self) -> str:
-        lines = "".join(_operation(found) for found in self._store.last("operation", OPERATIONS))
+        lines = "".join(_operation(found) for found in self._operations_table.last(OPERATIONS))
         head = "<tr><th>began<th>what<th>resource<th>status<th class=n>took<th>error</tr>"
         return f"<section><h2>Recent operations</h2><table>{head}{lines}</table></section>"
 
 
-def _operation(document: Document) -> str:
-    began = datetime.datetime.fromisoformat(document["startTime"])
-    ended = document.get("endTime")
+def _operation(operation: Operation) -> str:
+    began = datetime.datetime.fromisoformat(operation.start_time)
+    ended = operation.end_time
     took = (datetime.datetime.fromisoformat(ended) if ended else datetime.datetime.now(datetime.UTC)) - began
-    error: dict[str, Any] = document.get("error") or {}
-    told = f"{error['code']}: {error['message']}" if error else ""
+    told = f"{operation.error.code}: {operation.error.message}" if operation.error else ""
     return (
-        f"<tr><td>{began.astimezone():%H:%M:%S}<td>{escape(document.get('change') or '')}"
-        f"<td>{escape(document.get('resource', '').replace('onlineendpoints/', '').replace('/deployments/', ' / '))}"
-        f"<td>{_badge(document['status'])}<td class=n>{took.total_seconds():.1f} s"
+        f"<tr><td>{began.astimezone():%H:%M:%S}<td>{escape(operation.change or '')}"
+        f"<td>{escape(operation.resource.replace('onlineendpoints/', '').replace('/deployments/', ' / '))}"
+        f"<td>{_badge(operation.status)}<td class=n>{took.total_seconds():.1f} s"
         f"<td class=told title='{escape(told)}'>{escape(told[:200])}</tr>"
     )
 

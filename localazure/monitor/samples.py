@@ -13,10 +13,11 @@ from pathlib import Path
 import httpx
 import psutil
 
+from localazure.arm.errors import GatewayError
 from localazure.compute.runtime import Runtime
 from localazure.core.clock import Clock
 from localazure.core.disk import Disk
-from localazure.gateway.envoy import Gateway, GatewayError
+from localazure.gateway.envoy import Gateway
 from localazure.monitor.traffic import RETENTION, utc_now
 
 PERIOD_S = 5

@@ -13,13 +13,13 @@ from starlette.routing import Route
 from localazure.arm import shapes
 from localazure.arm.bodies import json_object
 from localazure.arm.durations import duration_s
-from localazure.arm.errors import ArmError, bad_request, not_found
+from localazure.arm.errors import ArmError, InstanceFailed, bad_request, not_found
 from localazure.arm.faults import NO_FAULT, Fate, fate_of, moment_of
 from localazure.arm.ids import Scope, system_data
 from localazure.arm.operations import Operations
 from localazure.arm.paging import page
 from localazure.compute.autoscaler import Scaling
-from localazure.compute.instances import InstanceFailed, Setup
+from localazure.compute.instances import Setup
 from localazure.compute.programs import Programs
 from localazure.compute.revisions import SERVER_LOG, STORAGE_LOG, Revisions
 from localazure.compute.runtime import Limits, Runtime
