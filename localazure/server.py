@@ -49,6 +49,7 @@ from localazure.monitor.metrics import Metrics
 from localazure.monitor.samples import Samples
 from localazure.monitor.traffic import Traffic
 from localazure.resources import deployments, endpoints
+from localazure.resources.inventory import Inventory
 from localazure.resources.quota import Quota
 from localazure.resources.restarts import Returns
 from localazure.resources.workspace import METADATA_PATH, Workspace
@@ -173,7 +174,7 @@ async def _serve_locked(
         registry = CollectorRegistry()
         traffic = Traffic(gateway.access_log, options.ingestion_delay_s, count=ScoringCounts(registry).add)
         samples = Samples(gateway, runtime, disk, state, clock)
-        metrics = Metrics(traffic, samples, store, scope, LOCATION)
+        metrics = Metrics(traffic, samples, Inventory(store), scope, LOCATION)
         logs = Logs(traffic, identity, scope)
 
         await runtime.publish()

@@ -55,10 +55,13 @@ class Body(BaseModel):
             kind = "a string" if found["type"] == "string_type" else "an object"
             raise bad_request(f"'{path}' must be {kind}, not {found['input']!r}.") from error
 
+    def changes(self) -> dict[str, Any]:
+        """Return the properties that were given, be it without a value, by the names of their fields."""
+        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+
     def present(self) -> dict[str, Any]:
         """Return the properties that have a value, by the names of their fields."""
-        found = {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
-        return {name: value for name, value in found.items() if value is not None}
+        return {name: value for name, value in self.changes().items() if value is not None}
 
 
 class SystemData(Document):

@@ -7,12 +7,14 @@ import isodate  # type: ignore[import-untyped] # it ships no types
 from localazure.arm.errors import bad_request
 
 
-def duration_s(text: str) -> float:
+def duration_s(text: object) -> float:
     """The seconds of an ISO 8601 duration of weeks and less, such as PT5S or P1DT2H.
 
     Raises:
         ArmError: 400 for what is not a duration, is negative, or has months or years, whose lengths differ.
     """
+    if not isinstance(text, str):
+        raise bad_request(f"'{text}' is not an ISO 8601 duration.")
     try:
         found = isodate.parse_duration(text)
     except (isodate.ISO8601Error, OverflowError) as error:

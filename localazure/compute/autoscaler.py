@@ -6,11 +6,12 @@ import asyncio
 import logging
 import math
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from localazure.arm.durations import duration_s
 from localazure.arm.errors import InstanceFailed
 from localazure.compute.fleets import Fleet
+from localazure.compute.properties import DefaultScale, RequestSettings, TargetUtilization
 from localazure.core.clock import Clock
 
 LOOKS_BEFORE_SCALING_IN = 3
@@ -30,17 +31,16 @@ class Scaling:
     """How many requests an instance works on when it is as busy as it shall be."""
 
     @classmethod
-    def parse(cls, properties: dict[str, Any]) -> Self | None:
-        """From a deployment's properties, which have been checked; None where the number of instances is fixed."""
-        scale = properties["scaleSettings"]
-        if scale["scaleType"] != "TargetUtilization":
+    def parse(cls, scale: DefaultScale | TargetUtilization, requests: RequestSettings) -> Self | None:
+        """From a deployment's settings; None where the number of instances is fixed."""
+        if not isinstance(scale, TargetUtilization):
             return None
-        concurrent = properties["requestSettings"]["maxConcurrentRequestsPerInstance"]
+        concurrent = requests.max_concurrent_requests_per_instance
         return cls(
-            least=scale["minInstances"],
-            most=scale["maxInstances"],
-            period_s=duration_s(scale["pollingInterval"]),
-            requests_per_instance=concurrent * scale["targetUtilizationPercentage"] / 100,
+            least=scale.min_instances,
+            most=scale.max_instances,
+            period_s=duration_s(scale.polling_interval),
+            requests_per_instance=concurrent * scale.target_utilization_percentage / 100,
         )
 
     def within(self, count: int) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
 from localazure.arm.durations import duration_s
+from localazure.compute.properties import ProbeSettings
 from localazure.core.clock import Clock
 
 POLL_S = 0.1
@@ -25,14 +26,14 @@ class Probe:
     failure_threshold: int = 30
 
     @classmethod
-    def parse(cls, settings: dict[str, Any]) -> Self:
-        """From a deployment's settings, which have been checked."""
+    def parse(cls, settings: ProbeSettings) -> Self:
+        """From a deployment's settings."""
         return cls(
-            duration_s(settings["initialDelay"]),
-            duration_s(settings["period"]),
-            duration_s(settings["timeout"]),
-            int(settings["successThreshold"]),
-            int(settings["failureThreshold"]),
+            duration_s(settings.initial_delay),
+            duration_s(settings.period),
+            duration_s(settings.timeout),
+            settings.success_threshold,
+            settings.failure_threshold,
         )
 
     @property

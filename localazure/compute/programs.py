@@ -1,13 +1,10 @@
 """What a deployment runs: Azure ML's inference server with the user's code, or the user's own image."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from localazure.arm.errors import ArmError, BuildFailed, bad_request, not_implemented
 from localazure.compute.conda import of_mlflow_model, parse
@@ -17,6 +14,8 @@ from localazure.compute.environment_specs import TRITON, TRITON_MODEL, Context, 
 from localazure.compute.environments import Environments
 from localazure.compute.inference_server import InferenceServer
 from localazure.compute.instances import Program
+from localazure.compute.properties import DeploymentProperties
+from localazure.storage.asset_documents import EnvironmentProperties
 from localazure.storage.assets import Assets
 from localazure.storage.downloads import Files, Storage
 
@@ -38,7 +37,7 @@ class Programs:
         self._environments = environments
         self._engine = engine
 
-    async def require(self, properties: dict[str, Any]) -> None:
+    async def require(self, properties: DeploymentProperties) -> None:
         """Raise ArmError for assets that do not exist (404), do not go together (400), or cannot be run here (501)."""
         image = self._image(properties)
         if image is None:
@@ -50,41 +49,37 @@ class Programs:
             )
         if isinstance(image.source, Context):
             self._assets.location(image.source.uri)
-        if names := unpassable(_variables(properties)):
+        if names := unpassable(properties.variables):
             raise not_implemented(f"line breaks, or 10,000 characters, in a container's variable {names[0]}")
 
-    def _image(self, properties: dict[str, Any]) -> Image | None:
+    def _image(self, properties: DeploymentProperties) -> Image | None:
         """The image that is run as it is; None for Azure ML's own server. Raises ArmError, as `require`."""
         model_type, environment = None, None
-        if properties.get("model"):
-            _, _, model = self._assets.get("models", properties["model"])
-            self._assets.location(model["properties"]["modelUri"])
-            model_type = model["properties"]["modelType"]
-        if properties.get("environmentId"):
-            _, _, environment = self._assets.get("environments", properties["environmentId"])
-        code = properties["codeConfiguration"]
+        if properties.model:
+            model = self._assets.model(properties.model).properties
+            self._assets.location(model.model_uri or "")
+            model_type = model.model_type
+        if properties.environment_id:
+            environment = self._assets.environment(properties.environment_id).properties
+        code = properties.code_configuration
         if code:
-            self._assets.get("codes", code["codeId"])
-        if properties.get("modelMountPath") and not (environment and environment["properties"].get("inferenceConfig")):
+            self._assets.code(code.code_id)
+        own_server = environment and environment.inference_config and environment.inference_config.model_fields_set
+        if properties.model_mount_path and not own_server:
             raise bad_request("modelMountPath is for custom containers: the environment must have an inferenceConfig.")
-        if environment and conda_of(environment) is None:
-            return image_of(environment, model_type)
-        if not environment and not code and model_type == TRITON_MODEL:
-            return TRITON
-        if not environment and (code or model_type != _MLFLOW_MODEL):
-            raise bad_request("A deployment needs an environment, unless its model is an MLflow model without code.")
-        if not code and model_type != _MLFLOW_MODEL:
-            raise not_implemented("this without code: give code_configuration, or a model of the type mlflow_model")
-        return None
+        return _image_of(environment, model_type, with_code=bool(code))
 
-    async def prepare(self, files: Files, properties: dict[str, Any], tell: Callable[[str], None]) -> Program:
+    async def prepare(self, files: Files, properties: DeploymentProperties, tell: Callable[[str], None]) -> Program:
         """Build or get what runs with these files. Raises ArmError: ImageBuildFailure, BadArgument."""
         if image := self._image(properties):
             return await self._container(files, properties, image, tell)
         return await self._server(files, properties, tell)
 
-    async def _server(self, files: Files, properties: dict[str, Any], tell: Callable[[str], None]) -> Program:
-        app_root, script = files.code, PurePosixPath((properties["codeConfiguration"] or {}).get("scoringScript", ""))
+    async def _server(self, files: Files, properties: DeploymentProperties, tell: Callable[[str], None]) -> Program:
+        app_root, script = (
+            files.code,
+            PurePosixPath(properties.scoring_script),
+        )
         if app_root is None:
             app_root, script = files.folder / "mlflow", PurePosixPath(_MLFLOW_SCRIPT.name)
             app_root.mkdir(exist_ok=True)
@@ -95,7 +90,7 @@ class Programs:
             raise ArmError(
                 400, "BadArgument", f"The scoring script '{script}' is not in the code folder, which has: {found}."
             )
-        python, hint = await self._build(properties.get("environmentId"), files.model_dir, tell)
+        python, hint = await self._build(properties.environment_id, files.model_dir, tell)
         return InferenceServer(python, app_root / script, app_root, _environ(python, files, properties), hint)
 
     async def _build(
@@ -104,9 +99,9 @@ class Programs:
         what, hint = "model's own environment", ""
         try:
             if environment_id:
-                name, version, resource = self._assets.get("environments", environment_id)
-                what = f"environment '{name}:{version}'"
-                wanted = parse(conda_of(resource))
+                found = self._assets.environment(environment_id)
+                what = f"environment '{found.name}:{found.version}'"
+                wanted = parse(conda_of(found.properties))
             else:
                 wanted = of_mlflow_model(model_dir)
             hint = wanted.hint
@@ -115,9 +110,9 @@ class Programs:
             raise _failed("ImageBuildFailure", f"The image build of the {what} failed: {error}{hint}", tell) from error
 
     async def _container(
-        self, files: Files, properties: dict[str, Any], image: Image, tell: Callable[[str], None]
+        self, files: Files, properties: DeploymentProperties, image: Image, tell: Callable[[str], None]
     ) -> Program:
-        models = properties.get("modelMountPath") or f"{_APP}/azureml-models"
+        models = properties.model_mount_path or f"{_APP}/azureml-models"
         mounts: dict[str, Path] = {}
         environment: dict[str, str] = {}
         command: tuple[str, ...] = ()
@@ -128,14 +123,14 @@ class Programs:
             if image.triton:
                 repository = model_dir / _triton_repository(files.model_dir).relative_to(files.model_dir)
                 command = ("tritonserver", f"--model-repository={repository}")
-        if files.code:
-            script = PurePosixPath(f"{_APP}/{files.code.name}") / properties["codeConfiguration"]["scoringScript"]
+        if files.code and properties.code_configuration:
+            script = PurePosixPath(f"{_APP}/{files.code.name}") / properties.code_configuration.scoring_script
             mounts[f"{_APP}/{files.code.name}"] = files.code
             environment |= {"AML_APP_ROOT": str(script.parent), "AZUREML_ENTRY_SCRIPT": script.name}
         for mounted in mounts.values():
             _let_read(mounted)
         reference = await self._provide(image, files, tell)
-        return Container(self._engine, reference, command, image, environment | _variables(properties), mounts)
+        return Container(self._engine, reference, command, image, environment | properties.variables, mounts)
 
     async def _provide(self, image: Image, files: Files, tell: Callable[[str], None]) -> str:
         if not await self._engine.answers():
@@ -154,16 +149,25 @@ class Programs:
             raise _failed("BadArgument", f"Unable to download the user container image: {error}", tell) from error
 
 
+def _image_of(environment: EnvironmentProperties | None, model_type: str | None, with_code: bool) -> Image | None:
+    """The image that is run as it is; None for Azure ML's own server. Raises ArmError (400, 501)."""
+    if environment and conda_of(environment) is None:
+        return image_of(environment, model_type)
+    if not environment and not with_code and model_type == TRITON_MODEL:
+        return TRITON
+    if not environment and (with_code or model_type != _MLFLOW_MODEL):
+        raise bad_request("A deployment needs an environment, unless its model is an MLflow model without code.")
+    if not with_code and model_type != _MLFLOW_MODEL:
+        raise not_implemented("this without code: give code_configuration, or a model of the type mlflow_model")
+    return None
+
+
 def _failed(code: str, message: str, tell: Callable[[str], None]) -> ArmError:
     tell(f"ERROR: {message}")
     return ArmError(400, code, message)
 
 
-def _variables(properties: dict[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in (properties.get("environmentVariables") or {}).items()}
-
-
-def _environ(python: Path, files: Files, properties: dict[str, Any]) -> dict[str, str]:
+def _environ(python: Path, files: Files, properties: DeploymentProperties) -> dict[str, str]:
     """A server process's environment: none of this process's secrets, and threads as for a small machine."""
     environ = {
         name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
@@ -173,7 +177,7 @@ def _environ(python: Path, files: Files, properties: dict[str, Any]) -> dict[str
         "PATH": f"{python.parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
         "HOME": str(files.home),
         "PYTHONUNBUFFERED": "1",
-        **_variables(properties),
+        **properties.variables,
     }
     if files.model_dir:
         environ["AZUREML_MODEL_DIR"] = str(files.model_dir)

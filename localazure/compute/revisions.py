@@ -8,11 +8,11 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from localazure.compute.instances import Setup
 from localazure.compute.probes import Probe
 from localazure.compute.programs import Programs
+from localazure.compute.properties import DeploymentProperties, Registered
 from localazure.storage.downloads import Files, Storage
 
 SERVER_LOG = "inference-server.log"
@@ -34,7 +34,7 @@ class Revisions:
         return self._directory / endpoint.lower() / deployment.lower()
 
     async def prepare(
-        self, endpoint: str, deployment: str, properties: dict[str, Any], registered: dict[str, Any]
+        self, endpoint: str, deployment: str, properties: DeploymentProperties, registered: Registered
     ) -> Setup:
         """Bring everything to disk and make the program; the same properties give an equal setup again.
 
@@ -44,7 +44,8 @@ class Revisions:
         """
         folder = self.folder(endpoint, deployment)
         (folder / _HOME).mkdir(parents=True, exist_ok=True)
-        code, model = (properties["codeConfiguration"] or {}).get("codeId"), properties.get("model")
+        code = properties.code_configuration.code_id if properties.code_configuration else None
+        model = properties.model
         target = folder / _digest(code, registered.get("codes"), model, registered.get("models"))
         if not target.exists():
             partial = target.with_suffix(".partial")
@@ -57,8 +58,8 @@ class Revisions:
             program=program,
             folder=target,
             log=log,
-            liveness=Probe.parse(properties["livenessProbe"]),
-            readiness=Probe.parse(properties["readinessProbe"]),
+            liveness=Probe.parse(properties.liveness_probe),
+            readiness=Probe.parse(properties.readiness_probe),
         )
 
     def tidy(self, endpoint: str, deployment: str, keep: Setup) -> None:

@@ -41,6 +41,11 @@ class Table(Generic[M]):
         for key, document in self._store.items(self._kind, prefix, as_of):
             yield key, self._model.model_validate(document)
 
+    def values(self, prefix: str = "", as_of: float | None = None) -> Iterator[M]:
+        """Yield the documents, likewise."""
+        for _, document in self.items(prefix, as_of):
+            yield document
+
     def last(self, count: int) -> list[M]:
         """Return the `count` documents that were made last, the newest first."""
         return [self._model.model_validate(document) for document in self._store.last(self._kind, count)]

@@ -19,7 +19,8 @@ from localazure.core.clock import Clock
 from localazure.core.store import Store
 from localazure.monitor.traffic import Request as ScoringRequest
 from localazure.monitor.traffic import Traffic
-from localazure.resources import deployments, endpoints
+from localazure.resources.deployment_documents import deployments_table
+from localazure.resources.endpoint_documents import endpoints_table
 
 PATH = "/metrics"
 SCORING_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60, 180)
@@ -62,7 +63,8 @@ class Prometheus(Collector):
         traffic: Traffic,
         clock: Clock,
     ) -> None:
-        self._store = store
+        self._endpoints = endpoints_table(store)
+        self._deployments = deployments_table(store)
         self._operations = operations
         self._runtime = runtime
         self._traffic = traffic
@@ -111,10 +113,10 @@ class Prometheus(Collector):
         share = GaugeMetricFamily(
             "localazure_traffic_percent", "Live and mirrored traffic.", labels=("endpoint", "deployment", "kind")
         )
-        for _, document in self._store.items(endpoints.KIND):
-            name, properties = document["resource"]["name"], document["resource"]["properties"]
-            info.add_metric((name, properties["provisioningState"]), 1)
-            for kind, shares in (("live", properties["traffic"]), ("mirror", properties["mirrorTraffic"])):
+        for endpoint_state in self._endpoints.values():
+            name, properties = endpoint_state.resource.name, endpoint_state.resource.properties
+            info.add_metric((name, properties.provisioning_state), 1)
+            for kind, shares in (("live", properties.traffic), ("mirror", properties.mirror_traffic)):
                 for deployment, percent in shares.items():
                     share.add_metric((name, deployment, kind), percent)
         state = GaugeMetricFamily(
@@ -126,11 +128,11 @@ class Prometheus(Collector):
         ready = GaugeMetricFamily(
             "localazure_instances_ready", "Instances that serve.", labels=("endpoint", "deployment")
         )
-        for key, document in self._store.items(deployments.KIND):
-            resource = document["resource"]
-            labels = (key.partition("/")[0], resource["name"])
-            state.add_metric((*labels, resource["properties"]["provisioningState"]), 1)
-            wanted.add_metric(labels, resource["sku"]["capacity"])
+        for key, deployment_state in self._deployments.items():
+            resource = deployment_state.resource
+            labels = (key.partition("/")[0], resource.name)
+            state.add_metric((*labels, resource.properties.provisioning_state), 1)
+            wanted.add_metric(labels, resource.sku.capacity)
             ready.add_metric(labels, self._runtime.instances(*labels))
         running = GaugeMetricFamily("localazure_operations_running", "Operations under way.")
         running.add_metric((), self._operations.running)

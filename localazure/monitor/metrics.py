@@ -6,7 +6,7 @@ import collections
 import datetime
 import math
 import re
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
@@ -17,7 +17,6 @@ from localazure.arm.durations import duration_s
 from localazure.arm.errors import bad_request, not_found
 from localazure.arm.faults import moment_of
 from localazure.arm.ids import Scope
-from localazure.core.store import Store
 from localazure.monitor.samples import CONNECTIONS, Samples
 from localazure.monitor.traffic import Request, Traffic, utc_now
 
@@ -55,13 +54,23 @@ Series = dict[tuple[str, ...], dict[datetime.datetime, Point]]
 """By the values of the dimensions that were asked for, and by minute."""
 
 
+class Inventory(Protocol):
+    """Answers what exists, now or at a moment of `time.monotonic`."""
+
+    def has_endpoint(self, name: str, moment: float | None) -> bool:
+        """Whether there is such an endpoint."""
+
+    def capacity(self, endpoint: str, deployment: str, moment: float | None) -> int | None:
+        """Return how many instances the deployment shall have; None where there is no such deployment."""
+
+
 class Metrics:
     """Answers metric queries with one value a minute. A minute without data has no value: a gap is no zero."""
 
-    def __init__(self, traffic: Traffic, samples: Samples, store: Store, scope: Scope, location: str) -> None:
+    def __init__(self, traffic: Traffic, samples: Samples, inventory: Inventory, scope: Scope, location: str) -> None:
         self._traffic = traffic
         self._samples = samples
-        self._store = store
+        self._inventory = inventory
         self._scope = scope
         self._location = location
 
@@ -189,8 +198,7 @@ class Metrics:
     ) -> Series:
         minutes = _minutes(start, min(end, self._traffic.horizon))
         if metric == "DeploymentCapacity":
-            document = self._store.get("deployment", f"{endpoint}/{deployment}", moment)
-            count = document["resource"]["sku"]["capacity"] if document else 0
+            count = self._inventory.capacity(endpoint, deployment, moment) or 0
             return {(): {minute: _point([count]) for minute in minutes}}
         found: dict[tuple[str, ...], dict[datetime.datetime, list[float]]] = {}
         for minute in minutes:
@@ -207,8 +215,12 @@ class Metrics:
         if match is None:
             raise not_found(f"There is no resource '{resource}' that has metrics.")
         endpoint, deployment = match[1].lower(), (match[2] or "").lower()
-        key = f"{endpoint}/{deployment}" if deployment else endpoint
-        if self._store.get("deployment" if deployment else "endpoint", key, moment) is None:
+        exists = (
+            self._inventory.capacity(endpoint, deployment, moment) is not None
+            if deployment
+            else self._inventory.has_endpoint(endpoint, moment)
+        )
+        if not exists:
             raise not_found(f"The resource '{resource}' was not found.")
         return endpoint, deployment
 

@@ -7,16 +7,24 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from localazure.arm.errors import ArmError, bad_request
-from localazure.core.store import Document
 
 UPGRADE_RESERVE = 1.2
 """A managed deployment holds cores for a fifth of its instances in reserve, for upgrades."""
 
 _CORES_OF_OLD_SIZES = {"ds1": 1, "ds2": 2, "ds3": 4, "ds4": 8, "ds5": 16, "d1": 1, "d2": 2, "d3": 4, "d4": 8, "d5": 16}
 """In the first two generations of the D sizes, the number is a rank; in all others it is the cores."""
+
+
+class Size(NamedTuple):
+    """What a deployment takes from the quota."""
+
+    compute: str
+    instance_type: Any
+    """The name of a VM size, of a managed deployment."""
+    instances: int
 
 
 @dataclass(frozen=True)
@@ -53,13 +61,14 @@ class Quota:
         if others >= self.deployments:
             raise _exceeded(f"An endpoint can have at most {self.deployments} deployments.")
 
-    def check_instances(self, deployment: Document) -> None:
+    def check_instances(self, wanted: Size) -> None:
         """Raise ArmError (400) for a managed deployment with too many instances."""
-        count = deployment["sku"]["capacity"]
-        if deployment["properties"]["endpointComputeType"] == "Managed" and count > self.instances:
-            raise _exceeded(f"The instance count {count} exceeds the limit of {self.instances} per deployment.")
+        if wanted.compute == "Managed" and wanted.instances > self.instances:
+            raise _exceeded(
+                f"The instance count {wanted.instances} exceeds the limit of {self.instances} per deployment."
+            )
 
-    def check_cores(self, wanted: Document, others: Iterable[Document]) -> None:
+    def check_cores(self, wanted: Size, others: Iterable[Size]) -> None:
         """Raise ArmError (400) unless there are cores for the deployment `wanted`, next to all `others`."""
         needed = cores(wanted)
         if not self.cores or not needed:
@@ -67,18 +76,17 @@ class Quota:
         used = sum(map(cores, others))
         if needed + used > self.cores:
             raise _exceeded(
-                f"Not enough quota for {wanted['properties']['instanceType']}. The deployment needs {needed} cores, 20%"
+                f"Not enough quota for {wanted.instance_type}. The deployment needs {needed} cores, 20%"
                 f" of its instances in reserve included; {max(0, self.cores - used)} of {self.cores} are left."
             )
 
 
-def cores(deployment: Document) -> int:
-    """What a deployment takes from the quota; Kubernetes deployments take nothing. Raises ArmError (400)."""
-    properties: dict[str, Any] = deployment["properties"]
-    if properties["endpointComputeType"] != "Managed":
+def cores(deployment: Size) -> int:
+    """How many cores a deployment takes; Kubernetes deployments take none. Raises ArmError (400)."""
+    if deployment.compute != "Managed":
         return 0
-    instances = math.ceil(round(UPGRADE_RESERVE * int(deployment["sku"]["capacity"]), 6))
-    return instances * cores_of(properties["instanceType"])
+    instances = math.ceil(round(UPGRADE_RESERVE * deployment.instances, 6))
+    return instances * cores_of(deployment.instance_type)
 
 
 def cores_of(instance_type: str) -> int:

@@ -1,13 +1,13 @@
 """Azure ML's rules for names, traffic and settings, as far as they can be told from a request alone."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from localazure.arm.documents import Identity
 from localazure.arm.durations import duration_s
 from localazure.arm.errors import bad_request
+from localazure.resources.deployment_documents import ProbeBody
 
 MAX_REQUEST_TIMEOUT_MS = 180_000
 MAX_KUBERNETES_TIMEOUT_MS = 300_000
@@ -83,11 +83,11 @@ def choice(name: str, value: Any, choices: Sequence[str], default: str) -> str:
     raise bad_request(f"{name} must be {' or '.join(choices)}, not {value!r}.")
 
 
-def check_identity(identity: Mapping[str, Any] | None) -> None:
+def check_identity(identity: Identity | None) -> None:
     """Raise ArmError (400) for an identity that cannot be: of no known type, or the user's own without any."""
-    given = identity or {}
-    kind = choice("identity.type", str(given.get("type") or "None").replace(" ", ""), _IDENTITIES, "None")
-    if ("UserAssigned" in kind) != bool(given.get("userAssignedIdentities")):
+    given = identity or Identity()
+    kind = choice("identity.type", str(given.type or "None").replace(" ", ""), _IDENTITIES, "None")
+    if ("UserAssigned" in kind) != bool(given.user_assigned_identities):
         raise bad_request("identity.userAssignedIdentities are for the type UserAssigned, which needs at least one.")
 
 
@@ -103,12 +103,13 @@ def check_request_timeout(timeout_ms: float, limit_ms: float = MAX_REQUEST_TIMEO
         raise bad_request(f"requestTimeout must be more than 0 and at most {limit_ms:g} ms, not {timeout_ms:g}.")
 
 
-def check_probe(name: str, settings: Mapping[str, Any]) -> None:
+def check_probe(name: str, settings: ProbeBody) -> None:
     """Raise ArmError (400) unless the settings can be followed: durations of some length, thresholds of at least 1."""
-    for key in ("initialDelay", "period", "timeout"):
-        if duration_s(settings[key]) <= 0 and key != "initialDelay":
-            raise bad_request(f"{name}.{key} must be more than 0, not {settings[key]}.")
-    for key in ("successThreshold", "failureThreshold"):
-        count = settings[key]
+    durations = {"initialDelay": settings.initial_delay, "period": settings.period, "timeout": settings.timeout}
+    for key, duration in durations.items():
+        if duration_s(duration) <= 0 and key != "initialDelay":
+            raise bad_request(f"{name}.{key} must be more than 0, not {duration}.")
+    counts = {"successThreshold": settings.success_threshold, "failureThreshold": settings.failure_threshold}
+    for key, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise bad_request(f"{name}.{key} must be an integer of at least 1, not {count!r}.")

@@ -26,7 +26,7 @@ class Workspace:
         self._location = location
         self._tenant_id = tenant_id
         self._blobs = blobs
-        self._created = system_data()
+        self._created = system_data().as_json()
 
     def cloud_routes(self) -> list[Route]:
         """What a client asks before it has a token."""

@@ -49,12 +49,12 @@ class Storage:
         """Bring code and model into `folder`. Raises ArmError, as `fetch`."""
         folder.mkdir()
         if code_id:
-            _, _, code = self._assets.get("codes", code_id)
-            self.fetch(code["properties"]["codeUri"], folder / _CODE, "code", tell)
+            code = self._assets.code(code_id)
+            self.fetch(code.properties.code_uri or "", folder / _CODE, "code", tell)
         if model_id:
-            name, version, model = self._assets.get("models", model_id)
-            target = folder / _MODELS / name / version
-            self.fetch(model["properties"]["modelUri"], target, f"model {name}:{version}", tell)
+            model = self._assets.model(model_id)
+            target = folder / _MODELS / model.name / model.version
+            self.fetch(model.properties.model_uri or "", target, f"model {model.name}:{model.version}", tell)
 
     def fetch(self, uri: str, target: Path, what: str, tell: Callable[[str], None]) -> Path:
         """Bring the file or folder at `uri` into `target`; returns its path there.
