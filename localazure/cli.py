@@ -15,6 +15,7 @@ import typer
 
 from localazure import server
 from localazure.arm.errors import NotRunning, StartFailed
+from localazure.arm.installation import running_environment
 from localazure.core.clock import Timing
 from localazure.core.host import LOOPBACK, Host
 from localazure.resources.quota import Quota
@@ -103,7 +104,7 @@ def env(state_dir: StateDir = None, json_: Json = False) -> None:
     """Print the variables to export for a local Azure that is running."""
     state = (state_dir or server.default_state_directory()).absolute()
     try:
-        _print(server.running_environment(state), json_)
+        _print(running_environment(state), json_)
     except NotRunning as error:
         _fail(str(error))
 

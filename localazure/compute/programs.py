@@ -17,7 +17,7 @@ from localazure.compute.instances import Program
 from localazure.compute.properties import DeploymentProperties
 from localazure.storage.asset_documents import EnvironmentProperties
 from localazure.storage.assets import Assets
-from localazure.storage.downloads import Files, Storage
+from localazure.storage.downloads import Downloads, Files
 
 _MLFLOW_MODEL = "mlflow_model"
 _MLFLOW_SCRIPT = Path(__file__).with_name("mlflow_score.py")
@@ -31,9 +31,9 @@ _PASSED_ON_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_")
 class Programs:
     """Makes programs from deployments' properties."""
 
-    def __init__(self, assets: Assets, storage: Storage, environments: Environments, engine: Engine) -> None:
+    def __init__(self, assets: Assets, downloads: Downloads, environments: Environments, engine: Engine) -> None:
         self._assets = assets
-        self._storage = storage
+        self._downloads = downloads
         self._environments = environments
         self._engine = engine
 
@@ -139,7 +139,9 @@ class Programs:
             if isinstance(image.source, Context):
                 target = files.folder / "context"
                 shutil.rmtree(target, ignore_errors=True)
-                context = await asyncio.to_thread(self._storage.fetch, image.source.uri, target, "build context", tell)
+                context = await asyncio.to_thread(
+                    self._downloads.fetch, image.source.uri, target, "build context", tell
+                )
                 return await self._engine.build(context, image.source.dockerfile, tell)
         except BuildFailed as error:
             raise _failed("ImageBuildFailure", f"The image build failed: {error}", tell) from error

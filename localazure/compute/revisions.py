@@ -13,7 +13,7 @@ from localazure.compute.instances import Setup
 from localazure.compute.probes import Probe
 from localazure.compute.programs import Programs
 from localazure.compute.properties import DeploymentProperties, Registered
-from localazure.storage.downloads import Files, Storage
+from localazure.storage.downloads import Downloads, Files
 
 SERVER_LOG = "inference-server.log"
 STORAGE_LOG = "storage-initializer.log"
@@ -24,9 +24,9 @@ _HOME = "home"
 class Revisions:
     """Prepares revisions below `directory`: one folder per deployment, one folder per revision in it."""
 
-    def __init__(self, directory: Path, storage: Storage, programs: Programs) -> None:
+    def __init__(self, directory: Path, downloads: Downloads, programs: Programs) -> None:
         self._directory = directory
-        self._storage = storage
+        self._downloads = downloads
         self._programs = programs
 
     def folder(self, endpoint: str, deployment: str) -> Path:
@@ -50,7 +50,7 @@ class Revisions:
         if not target.exists():
             partial = target.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)
-            await asyncio.to_thread(self._storage.lay_out, partial, code, model, _writer(folder / STORAGE_LOG))
+            await asyncio.to_thread(self._downloads.lay_out, partial, code, model, _writer(folder / STORAGE_LOG))
             partial.rename(target)
         log = folder / SERVER_LOG
         program = await self._programs.prepare(Files(target, folder / _HOME), properties, _writer(log))

@@ -68,8 +68,8 @@ class Admin:
             self._route(endpoint + "/deployments/{deployment}/kill", self._kill, "POST"),
         ]
 
-    def shown_here(self, routes: list[Route]) -> list[Route]:
-        """`routes`, for clients on loopback; others need the admin API's token, also as a browser's password."""
+    def guard_page(self, routes: list[Route]) -> list[Route]:
+        """Return `routes`, for clients on loopback; others need the admin API's token, also as a browser's password."""
 
         def guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
             async def answer(request: Request) -> Response:

@@ -48,7 +48,7 @@ def workspace_id(scope: Scope) -> str:
     return str(uuid.uuid5(uuid.UUID(scope.subscription_id), "log-analytics"))
 
 
-class Logs:
+class LogAnalytics:
     """Answers queries by workspace id, and by the ARM id of the workspace."""
 
     def __init__(self, traffic: Traffic, identity: Identity, scope: Scope) -> None:

@@ -39,7 +39,7 @@ from localazure.resources.deployment_documents import (
 )
 from localazure.resources.endpoint_documents import EndpointState, endpoints_table
 from localazure.resources.quota import Quota
-from localazure.resources.restarts import NOT_READY, Returns
+from localazure.resources.restarts import NOT_READY, Restarts
 from localazure.storage.assets import Assets
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class Deployments:
         self,
         store: Store,
         operations: Operations,
-        returns: Returns,
+        restarts: Restarts,
         runtime: Runtime,
         assets: Assets,
         programs: Programs,
@@ -81,7 +81,7 @@ class Deployments:
         self._quota = quota
         self._scope = scope
         self._location = location
-        self._returns = returns
+        self._restarts = restarts
 
     def routes(self, root: str) -> list[Route]:
         """The operations under the workspace's path."""
@@ -108,7 +108,7 @@ class Deployments:
             if (serving := state.serving) and stage != "Deleting":
                 work = functools.partial(self._run, endpoint, name, serving)
                 settle, needed = functools.partial(self._restored, key), functools.partial(self._is_away, key, serving)
-                self._returns.expect(_resource(endpoint, name), work, settle, needed)
+                self._restarts.expect(_resource(endpoint, name), work, settle, needed)
 
     async def _list(self, request: Request) -> Response:
         endpoint, moment = request.path_params["endpoint"], moment_of(request)

@@ -18,7 +18,7 @@ NOT_READY = "ResourceNotReady"
 log = logging.getLogger(__name__)
 
 
-class Returns:
+class Restarts:
     """Starts things again, with growing pauses where that is for want of a container engine, of network or of space."""
 
     def __init__(self, operations: Operations, clock: Clock) -> None:

@@ -37,7 +37,7 @@ class Files:
         return next(self.models.glob("*/*")) if self.models else None
 
 
-class Storage:
+class Downloads:
     """Fetches the files of assets."""
 
     def __init__(self, assets: Assets, blobs: Blobs, disk: Disk) -> None:

@@ -1,0 +1,36 @@
+"""What clients upload, put together."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from starlette.routing import Route
+
+from localazure.arm.assembly import Arm
+from localazure.storage.assets import Assets
+from localazure.storage.blobs import Blobs
+from localazure.storage.downloads import Downloads
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The storage account, the assets whose files are in it, and the way from there to disk."""
+
+    blobs: Blobs
+    assets: Assets
+    downloads: Downloads
+
+    @classmethod
+    def build(cls, arm: Arm, state: Path, authority: str, key: str) -> Self:
+        """Put it together; `authority` is the host and port of the management plane, `key` the account's, in hex."""
+        blobs = Blobs(state / "blobs", arm.store, authority, bytes.fromhex(key), arm.disk)
+        assets = Assets(arm.store, blobs, arm.scope)
+        return cls(blobs, assets, Downloads(assets, blobs, arm.disk))
+
+    def open_routes(self) -> list[Route]:
+        """Return those that need no token of Microsoft Entra."""
+        return self.blobs.routes()
+
+    def routes(self, root: str) -> list[Route]:
+        """Return those under the workspace's path."""
+        return self.assets.routes(root)
