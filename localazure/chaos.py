@@ -6,8 +6,6 @@
 ...     assert fault.hits == 1
 """
 
-from __future__ import annotations
-
 import contextlib
 import ssl
 from collections.abc import Iterator, Mapping
@@ -46,7 +44,7 @@ class Where(TypedDict, total=False):
 class Fault:
     """A fault in force, until it is removed or the `with` block ends."""
 
-    def __init__(self, chaos: Chaos, document: Mapping[str, Any]) -> None:
+    def __init__(self, chaos: "Chaos", document: Mapping[str, Any]) -> None:
         self.id = str(document["id"])
         self._chaos = chaos
         self._hits = int(document["hits"])

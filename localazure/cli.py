@@ -1,7 +1,5 @@
 """The command line: `localazure up` serves, `localazure env` prints the variables of one that serves."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

@@ -1,7 +1,5 @@
 """Local Azure for tests: a real `localazure up`, started and ended around a block."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import selectors

@@ -1,7 +1,5 @@
 """The HTTP surface: every route, and what all of them share."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Request bodies."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Faults on demand: which requests go wrong, how, and how often."""
 
-from __future__ import annotations
-
 import asyncio
 import enum
 import itertools

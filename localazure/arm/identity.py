@@ -1,7 +1,5 @@
 """Microsoft Entra, as far as a service principal needs it: discovery, tokens for a client secret, their check."""
 
-from __future__ import annotations
-
 import hashlib
 import secrets
 import time

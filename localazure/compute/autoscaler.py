@@ -1,7 +1,5 @@
 """Scale settings that take effect: a Kubernetes deployment follows its load."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import math

@@ -1,7 +1,5 @@
 """Conda files: what they ask for, as far as pip can give it."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """An image that brings its own server, as a container whose ports are published on loopback."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The container engine that the `docker` command reaches, if there is one."""
 
-from __future__ import annotations
-
 import asyncio
 import csv
 import hashlib

@@ -1,7 +1,5 @@
 """What an environment is: packages that pip brings together for Azure ML's server, or an image that is run as it is."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any

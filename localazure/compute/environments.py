@@ -1,7 +1,5 @@
 """Environments: what `uv` builds from a conda file's pip part, once for each content."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import fcntl

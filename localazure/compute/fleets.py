@@ -1,7 +1,5 @@
 """The instances of one deployment: how many there are, which revision they run, and what happens when one dies."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import logging

@@ -1,7 +1,5 @@
 """Azure ML's own inference server, as a process on a loopback port of its own."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,14 +1,12 @@
 """One instance of a deployment: a server process or a container."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from localazure.arm.errors import InstanceFailed
 from localazure.compute.probes import Probe
@@ -83,7 +81,7 @@ class Instance:
         self._clock = clock
 
     @classmethod
-    async def start(cls, setup: Setup, clock: Clock) -> Instance:
+    async def start(cls, setup: Setup, clock: Clock) -> Self:
         """Start the server; it is not ready yet (see `ready`)."""
         log_start = setup.log.stat().st_size if setup.log.exists() else 0
         return cls(setup, await setup.program.start(setup.log, clock), log_start, clock)

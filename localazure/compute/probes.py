@@ -1,7 +1,5 @@
 """Liveness and readiness: asking an instance again and again whether it is well."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Self

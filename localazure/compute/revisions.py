@@ -1,7 +1,5 @@
 """A deployment's revision: files and program, prepared on disk."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json

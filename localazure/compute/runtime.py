@@ -1,7 +1,5 @@
 """What runs: the fleets of all deployments, and the gateway before them."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """The certificate authority of one local Azure: its own key, one server certificate, and the bundle clients trust."""
 
-from __future__ import annotations
-
 import datetime
 import os
 import re

@@ -1,7 +1,5 @@
 """Time: how long a change takes, when clients shall look again, and every wait there is."""
 
-from __future__ import annotations
-
 import asyncio
 import enum
 import time

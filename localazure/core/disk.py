@@ -1,7 +1,5 @@
 """The disk, as far as it can be full."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

@@ -1,7 +1,5 @@
 """Where local Azure is reached."""
 
-from __future__ import annotations
-
 import ipaddress
 import socket
 from dataclasses import dataclass

@@ -12,8 +12,6 @@ package, so that it starts in some twenty milliseconds and any program may use i
 Files that the parent passes on (`pass_fds`) reach the command; the leash itself closes its copies.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

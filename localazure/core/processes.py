@@ -1,7 +1,5 @@
 """Child processes that die with this one."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json
@@ -9,7 +7,7 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import psutil
 
@@ -33,7 +31,7 @@ class Process:
         pass_fds: Sequence[int] = (),
         grace_s: float = 10,
         farewell: Sequence[str] = (),
-    ) -> Process:
+    ) -> Self:
         """Start `argv` with stdout and stderr to `output`; `grace_s` is how long it may take to stop when asked.
 
         `farewell` is a command that ends what `argv` starts elsewhere: it is run when `argv` has ended, however.

@@ -1,7 +1,5 @@
 """What local Azure remembers: JSON documents in one SQLite file, by kind and key."""
 
-from __future__ import annotations
-
 import collections
 import contextlib
 import json

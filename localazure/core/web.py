@@ -1,7 +1,5 @@
 """The web server, which can also break off."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import socket

@@ -1,7 +1,5 @@
 """The admin API: faults, and what others than the client under test may do. It has a token of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import contextlib

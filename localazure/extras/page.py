@@ -1,7 +1,5 @@
 """A page to look at: what exists now and what goes on. Read-only, without secrets, and without a framework."""
 
-from __future__ import annotations
-
 import colorsys
 import datetime
 import hashlib

@@ -1,7 +1,5 @@
 """A Prometheus page about local Azure itself."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, exposition

@@ -1,7 +1,5 @@
 """The recorder: every management request and its answer, a JSON object a line, without secrets."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import os

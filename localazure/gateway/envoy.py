@@ -1,7 +1,5 @@
 """The endpoints' gateway: one Envoy process, told what to do through files that it watches."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

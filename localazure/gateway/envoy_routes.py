@@ -1,7 +1,5 @@
 """Which request goes where: the routes of users' requests and of their copies."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """How the gateway takes requests: its TLS listener, its own answers, and its traffic log."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

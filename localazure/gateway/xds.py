@@ -1,7 +1,5 @@
 """What the gateway shall do, and how that is said in Envoy's configuration."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """The part of the Kusto query language that local Azure runs: where, project, summarize, order by, take, count."""
 
-from __future__ import annotations
-
 import datetime
 import re
 from collections.abc import Callable, Iterable

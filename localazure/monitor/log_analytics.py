@@ -1,7 +1,5 @@
 """Log Analytics: queries of the traffic log."""
 
-from __future__ import annotations
-
 import datetime
 import uuid
 from typing import Any

@@ -1,12 +1,10 @@
 """Azure Monitor's metrics: the resource's own page, and the data plane's batch page."""
 
-from __future__ import annotations
-
 import collections
 import datetime
 import math
 import re
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
@@ -27,26 +25,33 @@ MAX_RESOURCES = 50
 _ENDPOINT_TYPE = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"
 _DEPLOYMENT_TYPE = _ENDPOINT_TYPE + "/deployments"
 
-# name: (unit, aggregation that Azure takes when none is asked for, dimensions)
+
+class Metric(NamedTuple):
+    """What a metric counts in, and by what it can be split."""
+
+    unit: str
+    dimensions: tuple[str, ...] = ()
+
+
 _ENDPOINT = {
-    "RequestsPerMinute": (
-        "Count", "Average", ("deployment", "statusCode", "statusCodeClass", "modelStatusCode"),
-    ),
-    "RequestLatency": ("MilliSeconds", "Average", ("deployment",)),
-    "RequestLatency_P50": ("MilliSeconds", "Average", ("deployment",)),
-    "RequestLatency_P90": ("MilliSeconds", "Average", ("deployment",)),
-    "RequestLatency_P95": ("MilliSeconds", "Average", ("deployment",)),
-    "RequestLatency_P99": ("MilliSeconds", "Average", ("deployment",)),
-    "NetworkBytes": ("BytesPerSecond", "Average", ()),
-    "ConnectionsActive": ("Count", "Average", ()),
-    "NewConnectionsPerSecond": ("CountPerSecond", "Average", ()),
-}  # fmt: skip
-_DEPLOYMENT = {
-    "DeploymentCapacity": ("Count", "Average", ()),
-    "CpuUtilizationPercentage": ("Percent", "Average", ("instanceId",)),
-    "CpuMemoryUtilizationPercentage": ("Percent", "Average", ("instanceId",)),
-    "DiskUtilization": ("Percent", "Average", ("instanceId",)),
+    "RequestsPerMinute": Metric("Count", ("deployment", "statusCode", "statusCodeClass", "modelStatusCode")),
+    "RequestLatency": Metric("MilliSeconds", ("deployment",)),
+    "RequestLatency_P50": Metric("MilliSeconds", ("deployment",)),
+    "RequestLatency_P90": Metric("MilliSeconds", ("deployment",)),
+    "RequestLatency_P95": Metric("MilliSeconds", ("deployment",)),
+    "RequestLatency_P99": Metric("MilliSeconds", ("deployment",)),
+    "NetworkBytes": Metric("BytesPerSecond"),
+    "ConnectionsActive": Metric("Count"),
+    "NewConnectionsPerSecond": Metric("CountPerSecond"),
 }
+_DEPLOYMENT = {
+    "DeploymentCapacity": Metric("Count"),
+    "CpuUtilizationPercentage": Metric("Percent", ("instanceId",)),
+    "CpuMemoryUtilizationPercentage": Metric("Percent", ("instanceId",)),
+    "DiskUtilization": Metric("Percent", ("instanceId",)),
+}
+_DEFAULT_AGGREGATION = "Average"
+"""What Azure takes for all of these when none is asked for."""
 _AGGREGATIONS = ("average", "count", "maximum", "minimum", "total")
 
 Point = dict[str, float]
@@ -146,8 +151,8 @@ class Metrics:
         requests = [] if deployment else list(self._traffic.requests(start, end, name))
         answers: list[dict[str, Any]] = []
         for metric in (lookup[metric.lower()] for metric in wanted):
-            unit, default, dimensions = known[metric]
-            chosen = [part.strip().lower() for part in (query.get("aggregation") or default).split(",")]
+            unit, dimensions = known[metric]
+            chosen = [part.strip().lower() for part in (query.get("aggregation") or _DEFAULT_AGGREGATION).split(",")]
             if unknown := [part for part in chosen if part not in _AGGREGATIONS]:
                 raise bad_request(f"The aggregation must be among {', '.join(_AGGREGATIONS)}, not {unknown[0]}.")
             filters = parse_filter(conditions, dimensions)

@@ -1,7 +1,5 @@
 """What the scoring requests of the last minutes amount to, by deployment."""
 
-from __future__ import annotations
-
 import datetime
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """What is measured every few seconds: the gateway's connections, and what instances use of this machine."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import datetime

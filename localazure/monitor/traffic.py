@@ -1,7 +1,5 @@
 """The scoring requests of the last hours, read from the gateway's access log, as observability is fed from them."""
 
-from __future__ import annotations
-
 import asyncio
 import collections
 import contextlib

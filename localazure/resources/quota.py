@@ -1,7 +1,5 @@
 """How much there may be: deployments, instances, cores, requests."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re

@@ -1,7 +1,5 @@
 """What served before local Azure was started again, and is to serve once more."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import logging

@@ -1,7 +1,5 @@
 """The workspace itself, its datastore, and the metadata of the cloud that it is in."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from starlette.requests import Request

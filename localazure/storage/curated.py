@@ -1,7 +1,5 @@
 """Microsoft's own inference images, as far as they are known to hold nothing but Python and the inference server."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A revision's files: code and model, brought from the storage to disk as Azure lays them out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
