@@ -95,7 +95,7 @@ class Assets:
         """Return a version of an environment by its ARM id, of Azure's own too. Raises ArmError, as `model`."""
         own = re.fullmatch(r"azureml://registries/azureml/environments/([^/]+)/(?:versions|labels)/([^/]+)", arm_id)
         if own and (conda := minimal(own[1])):
-            return Asset(own[1], own[2], arm_id, None, EnvironmentProperties(conda_file=conda))
+            return Asset(own[1], own[2], arm_id, None, EnvironmentProperties(condaFile=conda))
         return self._asset("environments", self._environments, arm_id)
 
     def _asset(self, kind: str, table: Table[Version[P]], arm_id: str) -> Asset[P]:
