@@ -36,7 +36,7 @@ def build(scope: ids.Scope, identity: Identity, open_routes: list[Route], guarde
             raise error
         what = f"{request.method} {request.url.path}"
         if error.status_code in (404, 405):
-            return errors.not_implemented(what).response()  # never a silent success, and never a 404 that means "gone"
+            return errors.NotSupported(what).response()  # never a silent success, and never a 404 that means "gone"
         return errors.ArmError(error.status_code, "RequestFailed", f"{what}: {error.detail}").response()
 
     async def answer_failure(_request: Request, error: Exception) -> Response:
@@ -64,13 +64,13 @@ def _guard(scope: ids.Scope, identity: Identity) -> Callable[[Request], None]:
         identity.check(request)
         path = request.path_params
         if path.get("subscription", "").lower() != scope.subscription_id.lower():
-            raise errors.not_found(
+            raise errors.NotFound(
                 f"The subscription '{path.get('subscription')}' could not be found.", "SubscriptionNotFound"
             )
         if path.get("group", scope.resource_group).lower() != scope.resource_group.lower():
-            raise errors.not_found(f"Resource group '{path['group']}' could not be found.", "ResourceGroupNotFound")
+            raise errors.NotFound(f"Resource group '{path['group']}' could not be found.", "ResourceGroupNotFound")
         if path.get("workspace", scope.workspace).lower() != scope.workspace.lower():
-            raise errors.not_found(
+            raise errors.NotFound(
                 f"The Resource 'Microsoft.MachineLearningServices/workspaces/{path['workspace']}' under resource group"
                 f" '{path['group']}' was not found."
             )

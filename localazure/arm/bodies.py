@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.requests import Request
 
-from localazure.arm.errors import ArmError, bad_request
+from localazure.arm.errors import ArmError, BadRequest
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
@@ -26,9 +26,9 @@ async def json_object(request: Request) -> dict[str, Any]:
     try:
         body = json.loads(received or b"{}")
     except ValueError as error:
-        raise bad_request(f"The request body is not valid JSON: {error}", "InvalidRequestContent") from error
+        raise BadRequest(f"The request body is not valid JSON: {error}", "InvalidRequestContent") from error
     except RecursionError as error:
-        raise bad_request("The request body is nested too deeply.", "InvalidRequestContent") from error
+        raise BadRequest("The request body is nested too deeply.", "InvalidRequestContent") from error
     if not isinstance(body, dict):
-        raise bad_request("The request body must be a JSON object.", "InvalidRequestContent")
+        raise BadRequest("The request body must be a JSON object.", "InvalidRequestContent")
     return body

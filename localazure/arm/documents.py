@@ -5,7 +5,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
-from localazure.arm.errors import bad_request, not_implemented
+from localazure.arm.errors import BadRequest, NotSupported
 
 Json = dict[str, Any]
 
@@ -51,9 +51,9 @@ class Body(BaseModel):
             found = min(error.errors(include_url=False), key=lambda found: _place(body, found["loc"]))
             path = ".".join(map(str, found["loc"]))
             if found["type"] == "extra_forbidden":
-                raise not_implemented(f"the property '{path}' of the request body") from error
+                raise NotSupported(f"the property '{path}' of the request body") from error
             kind = "a string" if found["type"] == "string_type" else "an object"
-            raise bad_request(f"'{path}' must be {kind}, not {found['input']!r}.") from error
+            raise BadRequest(f"'{path}' must be {kind}, not {found['input']!r}.") from error
 
     def changes(self) -> dict[str, Any]:
         """Return the properties that were given, be it without a value, by the names of their fields."""

@@ -3,6 +3,10 @@
 LocalAzureError
   ResponseError: the request is answered with something other than success
     ArmError: as Azure Resource Manager words it
+      BadRequest: the request breaks a rule
+      NotFound: there is no such resource
+      Conflict: not now
+      NotSupported: Azure can, local Azure cannot
     BlobError: as Blob Storage words it
   StartFailed: local Azure cannot start
   NotRunning: no local Azure runs on a state directory
@@ -81,21 +85,29 @@ class BlobError(ResponseError):
         return Response(body, self.status, {"x-ms-error-code": self.code}, "application/xml")
 
 
-def bad_request(message: str, code: str = "BadRequest") -> ArmError:
+class BadRequest(ArmError):
     """400: the request itself breaks a rule; sending it again changes nothing."""
-    return ArmError(400, code, message)
+
+    def __init__(self, message: str, code: str = "BadRequest") -> None:
+        super().__init__(400, code, message)
 
 
-def not_found(message: str, code: str = "ResourceNotFound") -> ArmError:
+class NotFound(ArmError):
     """404: there is no such resource."""
-    return ArmError(404, code, message)
+
+    def __init__(self, message: str, code: str = "ResourceNotFound") -> None:
+        super().__init__(404, code, message)
 
 
-def conflict(message: str, code: str = "Conflict") -> ArmError:
+class Conflict(ArmError):
     """409: not in the state that the resource is in now."""
-    return ArmError(409, code, message)
+
+    def __init__(self, message: str, code: str = "Conflict") -> None:
+        super().__init__(409, code, message)
 
 
-def not_implemented(what: str) -> ArmError:
+class NotSupported(ArmError):
     """501: Azure can, local Azure cannot; never a silent success."""
-    return ArmError(501, "NotImplemented", f"Local Azure does not support {what}.")
+
+    def __init__(self, what: str) -> None:
+        super().__init__(501, "NotImplemented", f"Local Azure does not support {what}.")

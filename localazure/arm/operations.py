@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localazure.arm.documents import Document, Json
-from localazure.arm.errors import ArmError, conflict, not_found
+from localazure.arm.errors import ArmError, Conflict, NotFound
 from localazure.arm.faults import NO_FAULT, Fate
 from localazure.arm.ids import Scope, now
 from localazure.core.clock import Change, Clock
@@ -82,7 +82,7 @@ class Operations:
     def require_idle(self, resource: str, what: str) -> None:
         """Raise ArmError (409) if an operation on the resource is under way."""
         if self.busy(resource):
-            raise conflict(f"{what} is being changed by another operation. Wait until it has reached a final state.")
+            raise Conflict(f"{what} is being changed by another operation. Wait until it has reached a final state.")
 
     def start(
         self,
@@ -173,7 +173,7 @@ class Operations:
         identifier = request.path_params["identifier"]
         operation = self._table.get(identifier)
         if operation is None:
-            raise not_found(f"There is no operation '{identifier}'.", "OperationNotFound")
+            raise NotFound(f"There is no operation '{identifier}'.", "OperationNotFound")
         return identifier, operation
 
     async def _status(self, request: Request) -> Response:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from localazure.arm.documents import Json, SystemData
-from localazure.arm.errors import bad_request, not_implemented
+from localazure.arm.errors import BadRequest, NotSupported
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
@@ -48,7 +48,7 @@ def page(request: Request, resources: Iterable[R], filters: Mapping[str, Filter[
     query = request.query_params
     for name in query:
         if name not in ("api-version", "$skip", "$orderBy", "orderBy", size, *filters):
-            raise not_implemented(f"the query parameter '{name}' of {request.url.path}")
+            raise NotSupported(f"the query parameter '{name}' of {request.url.path}")
     found = list(resources)
     for name, keep in filters.items():
         if wanted := query.get(name) or _UNLESS_ASKED.get(name):
@@ -88,7 +88,7 @@ def view(archived: Callable[[R], bool]) -> Filter[R]:
                 return not archived(resource)
             case "archivedonly":
                 return archived(resource)
-        raise bad_request(f"listViewType must be ActiveOnly, ArchivedOnly or All, not '{wanted}'.")
+        raise BadRequest(f"listViewType must be ActiveOnly, ArchivedOnly or All, not '{wanted}'.")
 
     return keep
 
@@ -109,12 +109,12 @@ def _start(token: str | None) -> int:
     try:
         return max(0, int(base64.urlsafe_b64decode(token.encode())))
     except (ValueError, binascii.Error) as error:
-        raise bad_request(f"$skip must be the token of an earlier page's nextLink, not '{token}'.") from error
+        raise BadRequest(f"$skip must be the token of an earlier page's nextLink, not '{token}'.") from error
 
 
 def _length(text: str | None, name: str) -> int:
     if text is None:
         return DEFAULT_PAGE
     if not text.isdigit() or not int(text):
-        raise bad_request(f"{name} must be a positive integer, not '{text}'.")
+        raise BadRequest(f"{name} must be a positive integer, not '{text}'.")
     return min(int(text), MAX_PAGE)

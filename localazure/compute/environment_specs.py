@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from localazure.arm.errors import bad_request, not_implemented
+from localazure.arm.errors import BadRequest, NotSupported
 from localazure.storage.asset_documents import EnvironmentProperties, InferenceConfig
 from localazure.storage.curated import minimal
 
@@ -80,15 +80,15 @@ def image_of(properties: EnvironmentProperties, model_type: str | None) -> Image
     triton = model_type == TRITON_MODEL
     routes = _routes(properties.inference_config, _TRITON if triton else _SERVER)
     if properties.conda_file:
-        raise not_implemented("a conda file on top of an image with its own server: install it in a Dockerfile")
+        raise NotSupported("a conda file on top of an image with its own server: install it in a Dockerfile")
     build = properties.build
     if build and build.model_fields_set:
         dockerfile = PurePosixPath(build.dockerfile_path or "Dockerfile")
         if dockerfile.is_absolute() or ".." in dockerfile.parts:
-            raise bad_request(f"build.dockerfilePath must be a path in the build context, not '{dockerfile}'.")
+            raise BadRequest(f"build.dockerfilePath must be a path in the build context, not '{dockerfile}'.")
         return Image(Context(build.context_uri or "", str(dockerfile)), triton, *routes)
     if not properties.image:
-        raise bad_request("The environment has neither an image, nor a build context, nor a conda file.")
+        raise BadRequest("The environment has neither an image, nor a build context, nor a conda file.")
     return Image(properties.image, triton, *routes)
 
 
@@ -99,10 +99,10 @@ def _routes(given: InferenceConfig | None, default: dict[str, Route]) -> list[Ro
     for name in default:
         route = getattr(given, name)
         if not route or not route.model_fields_set:
-            raise not_implemented(f"an inferenceConfig without {to_camel(name)}")
+            raise NotSupported(f"an inferenceConfig without {to_camel(name)}")
         path, port = route.path, route.port
         if not str(path).startswith("/") or isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536:
             where = f"inferenceConfig.{to_camel(name)}"
-            raise bad_request(f"{where} must have a path that begins with a slash, and a port.")
+            raise BadRequest(f"{where} must have a path that begins with a slash, and a port.")
         routes.append(Route(path, port))
     return routes

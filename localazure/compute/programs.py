@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from localazure.arm.errors import ArmError, BuildFailed, bad_request, not_implemented
+from localazure.arm.errors import ArmError, BadRequest, BuildFailed, NotSupported
 from localazure.compute.conda import of_mlflow_model, parse
 from localazure.compute.containers import Container
 from localazure.compute.engine import Engine, unpassable
@@ -43,14 +43,14 @@ class Programs:
         if image is None:
             return
         if not await self._engine.answers():
-            raise not_implemented(
+            raise NotSupported(
                 f"custom containers for want of a container engine ('docker' does not answer): {image} brings its own"
                 " server"
             )
         if isinstance(image.source, Context):
             self._assets.location(image.source.uri)
         if names := unpassable(properties.variables):
-            raise not_implemented(f"line breaks, or 10,000 characters, in a container's variable {names[0]}")
+            raise NotSupported(f"line breaks, or 10,000 characters, in a container's variable {names[0]}")
 
     def _image(self, properties: DeploymentProperties) -> Image | None:
         """The image that is run as it is; None for Azure ML's own server. Raises ArmError, as `require`."""
@@ -66,7 +66,7 @@ class Programs:
             self._assets.code(code.code_id)
         own_server = environment and environment.inference_config and environment.inference_config.model_fields_set
         if properties.model_mount_path and not own_server:
-            raise bad_request("modelMountPath is for custom containers: the environment must have an inferenceConfig.")
+            raise BadRequest("modelMountPath is for custom containers: the environment must have an inferenceConfig.")
         return _image_of(environment, model_type, with_code=bool(code))
 
     async def prepare(self, files: Files, properties: DeploymentProperties, tell: Callable[[str], None]) -> Program:
@@ -158,9 +158,9 @@ def _image_of(environment: EnvironmentProperties | None, model_type: str | None,
     if not environment and not with_code and model_type == TRITON_MODEL:
         return TRITON
     if not environment and (with_code or model_type != _MLFLOW_MODEL):
-        raise bad_request("A deployment needs an environment, unless its model is an MLflow model without code.")
+        raise BadRequest("A deployment needs an environment, unless its model is an MLflow model without code.")
     if not with_code and model_type != _MLFLOW_MODEL:
-        raise not_implemented("this without code: give code_configuration, or a model of the type mlflow_model")
+        raise NotSupported("this without code: give code_configuration, or a model of the type mlflow_model")
     return None
 
 

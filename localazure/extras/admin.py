@@ -16,7 +16,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from localazure.arm.bodies import json_object
-from localazure.arm.errors import ArmError, bad_request, conflict, not_found
+from localazure.arm.errors import ArmError, BadRequest, Conflict, NotFound
 from localazure.arm.faults import Fault, Faults, Spec
 from localazure.arm.identity import Identity
 from localazure.arm.ids import Scope
@@ -111,7 +111,7 @@ class Admin:
                 f"{'.'.join(map(str, part['loc']))}: {part['msg'].removeprefix('Value error, ')}"
                 for part in error.errors()
             )
-            raise bad_request(f"This is no fault: {told}") from error
+            raise BadRequest(f"This is no fault: {told}") from error
         return JSONResponse(_render(self._faults.add(spec)), 201)
 
     async def _clear(self, _request: Request) -> Response:
@@ -124,7 +124,7 @@ class Admin:
         """The fault; with `hits`, once it has struck so often, or `timeout_s` is over."""
         fault = self._faults.get(request.path_params["id"])
         if fault is None:
-            raise not_found(f"There is no fault '{request.path_params['id']}' in force.", "FaultNotFound")
+            raise NotFound(f"There is no fault '{request.path_params['id']}' in force.", "FaultNotFound")
         hits = int(request.query_params.get("hits", "0"))
         timeout_s = min(float(request.query_params.get("timeout_s", "30")), MAX_WAIT_S)
         try:
@@ -142,7 +142,7 @@ class Admin:
         """Expire what was issued; `life_s` is how long later tokens live."""
         life_s = (await json_object(request)).get("life_s", self._identity.token_life_s)
         if isinstance(life_s, bool) or not isinstance(life_s, int) or life_s < 1:
-            raise bad_request(f"life_s must be a positive integer, not {life_s!r}.")
+            raise BadRequest(f"life_s must be a positive integer, not {life_s!r}.")
         self._identity.token_life_s = life_s
         self._identity.expire_tokens()
         return Response(status_code=204)
@@ -175,18 +175,18 @@ class Admin:
     async def _kill(self, request: Request) -> Response:
         count = (await json_object(request)).get("count", 1)
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise bad_request(f"count must be a positive integer, not {count!r}.")
+            raise BadRequest(f"count must be a positive integer, not {count!r}.")
         endpoint, deployment = request.path_params["endpoint"], request.path_params["deployment"]
         killed = self._runtime.kill(endpoint, deployment, count)
         if not killed:
-            raise conflict(f"The deployment '{deployment}' of '{endpoint}' has no instance that serves.")
+            raise Conflict(f"The deployment '{deployment}' of '{endpoint}' has no instance that serves.")
         return JSONResponse({"killed": killed})
 
     async def _endpoint(self, http: httpx.AsyncClient, request: Request) -> dict[str, Any]:
         """The endpoint as it is. Raises ArmError (404)."""
         found: dict[str, Any] = (await http.get(self._path(request))).json()
         if "error" in found:
-            raise not_found(found["error"]["message"])
+            raise NotFound(found["error"]["message"])
         return found
 
     def _path(self, request: Request) -> str:

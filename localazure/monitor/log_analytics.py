@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localazure.arm.bodies import json_object
-from localazure.arm.errors import ArmError, UnsupportedQuery, not_found
+from localazure.arm.errors import ArmError, NotFound, UnsupportedQuery
 from localazure.arm.identity import Identity
 from localazure.arm.ids import Scope
 from localazure.monitor import kql
@@ -65,7 +65,7 @@ class LogAnalytics:
     async def _by_id(self, request: HttpRequest) -> Response:
         self._identity.check(request)
         if request.path_params["workspace_id"].lower() != workspace_id(self._scope):
-            raise not_found("The Log Analytics workspace was not found.", "WorkspaceNotFoundError")
+            raise NotFound("The Log Analytics workspace was not found.", "WorkspaceNotFoundError")
         return await self._by_resource(request)
 
     async def _by_resource(self, request: HttpRequest) -> Response:

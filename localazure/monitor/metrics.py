@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from localazure.arm.bodies import json_object
 from localazure.arm.durations import duration_s
-from localazure.arm.errors import bad_request, not_found
+from localazure.arm.errors import BadRequest, NotFound
 from localazure.arm.faults import moment_of
 from localazure.arm.ids import Scope
 from localazure.monitor.samples import CONNECTIONS, Samples
@@ -103,7 +103,7 @@ class Metrics:
         query = dict(request.query_params)
         resources = (await json_object(request)).get("resourceids")
         if not isinstance(resources, list) or not 1 <= len(resources) <= MAX_RESOURCES:
-            raise bad_request(f"resourceids must be a list of 1 to {MAX_RESOURCES} resource ids.")
+            raise BadRequest(f"resourceids must be a list of 1 to {MAX_RESOURCES} resource ids.")
         given = "/".join(query[key] for key in ("starttime", "endtime") if key in query)
         start, end = span(given if "/" in given else f"{given}/{iso(utc_now())}" if given else None)
         await self._traffic.recalled()
@@ -111,7 +111,7 @@ class Metrics:
         for resource in map(str, resources):
             namespace = _namespace(resource)
             if query.get("metricnamespace", namespace).lower() != namespace.lower():
-                raise bad_request(f"The metric namespace of {resource} is {namespace}.")
+                raise BadRequest(f"The metric namespace of {resource} is {namespace}.")
             answers.append(
                 {
                     "starttime": iso(start),
@@ -136,16 +136,16 @@ class Metrics:
     ) -> list[dict[str, Any]]:
         for option in ("rollupby", "resultType", "orderby"):
             if query.get(option, "Data").lower() != "data":
-                raise bad_request(f"Local Azure does not support {option} in metric queries.")
+                raise BadRequest(f"Local Azure does not support {option} in metric queries.")
         if query.get("interval", "PT1M") not in ("PT1M", "PT60S"):
-            raise bad_request("Local Azure supports the interval PT1M only.")
+            raise BadRequest("Local Azure supports the interval PT1M only.")
         name, deployment = self._resource(resource, moment)
         known = _DEPLOYMENT if deployment else _ENDPOINT
         wanted = [part.strip() for part in (query.get("metricnames") or next(iter(known))).split(",")]
         lookup = {metric.lower(): metric for metric in known}
         for metric in wanted:
             if metric.lower() not in lookup:
-                raise bad_request(
+                raise BadRequest(
                     f"Failed to find metric configuration for {metric}. Valid metrics: {', '.join(known)}."
                 )
         requests = [] if deployment else list(self._traffic.requests(start, end, name))
@@ -154,7 +154,7 @@ class Metrics:
             unit, dimensions = known[metric]
             chosen = [part.strip().lower() for part in (query.get("aggregation") or _DEFAULT_AGGREGATION).split(",")]
             if unknown := [part for part in chosen if part not in _AGGREGATIONS]:
-                raise bad_request(f"The aggregation must be among {', '.join(_AGGREGATIONS)}, not {unknown[0]}.")
+                raise BadRequest(f"The aggregation must be among {', '.join(_AGGREGATIONS)}, not {unknown[0]}.")
             filters = parse_filter(conditions, dimensions)
             if deployment:
                 series = self._of_deployment(metric, name, deployment, filters, start, end, moment)
@@ -218,7 +218,7 @@ class Metrics:
         pattern = re.escape(self._scope.id) + r"/onlineEndpoints/([^/]+)(?:/deployments/([^/]+))?"
         match = re.fullmatch(pattern, "/" + resource.strip("/"), re.IGNORECASE)
         if match is None:
-            raise not_found(f"There is no resource '{resource}' that has metrics.")
+            raise NotFound(f"There is no resource '{resource}' that has metrics.")
         endpoint, deployment = match[1].lower(), (match[2] or "").lower()
         exists = (
             self._inventory.capacity(endpoint, deployment, moment) is not None
@@ -226,7 +226,7 @@ class Metrics:
             else self._inventory.has_endpoint(endpoint, moment)
         )
         if not exists:
-            raise not_found(f"The resource '{resource}' was not found.")
+            raise NotFound(f"The resource '{resource}' was not found.")
         return endpoint, deployment
 
 
@@ -239,14 +239,14 @@ def parse_filter(text: str | None, dimensions: tuple[str, ...]) -> dict[str, set
         for term in re.split(r"\s+or\s+", group, flags=re.IGNORECASE) if group else ():
             match = re.fullmatch(r"\(?\s*(\w+)\s+eq\s+'([^']*)'\s*\)?", term.strip(), re.IGNORECASE)
             if match is None or match[1].lower() not in names:
-                raise bad_request(
+                raise BadRequest(
                     f"The filter {term!r} is not supported; dimensions: {', '.join(dimensions) or 'none'}."
                 )
             name = names[match[1].lower()]
             group_names.add(name)
             found.setdefault(name, set()).add(match[2])
         if len(group_names) > 1:
-            raise bad_request("'or' cannot join conditions on different dimensions.")
+            raise BadRequest("'or' cannot join conditions on different dimensions.")
     return found
 
 
@@ -265,9 +265,9 @@ def span(text: str | None) -> tuple[datetime.datetime, datetime.datetime]:
         else:
             start, end = moment(first), moment(second)
     except (ValueError, OverflowError) as error:
-        raise bad_request(f"The timespan {text!r} is not valid: {error}") from error
+        raise BadRequest(f"The timespan {text!r} is not valid: {error}") from error
     if not datetime.timedelta(0) < end - start <= MAX_MINUTES * MINUTE:
-        raise bad_request(f"The timespan {text!r} must be positive and at most a day.")
+        raise BadRequest(f"The timespan {text!r} must be positive and at most a day.")
     return start, end
 
 

@@ -3,7 +3,7 @@
 import secrets
 from typing import Any
 
-from localazure.arm.errors import bad_request
+from localazure.arm.errors import BadRequest
 from localazure.resources.endpoint_documents import AuthMode, Endpoint, KeysBody
 
 AUTH_MODES: dict[str, AuthMode] = {"key": "Key", "amltoken": "AMLToken", "aadtoken": "AADToken"}
@@ -24,14 +24,14 @@ def require_mode(endpoint: Endpoint, mode: AuthMode, otherwise: str) -> None:
     """Raise ArmError (400) unless the endpoint has the auth mode; `otherwise` says what that means."""
     found = endpoint.properties.auth_mode
     if found != mode:
-        raise bad_request(f"The endpoint's authMode is {found}: {otherwise}.")
+        raise BadRequest(f"The endpoint's authMode is {found}: {otherwise}.")
 
 
 def auth_mode(given: Any) -> AuthMode:
     """Return the auth mode that a client asks for, whatever its case. Raises ArmError (400)."""
     found = AUTH_MODES.get(str(given).lower())
     if found is None:
-        raise bad_request(f"authMode must be one of {', '.join(AUTH_MODES.values())}, not {given!r}.")
+        raise BadRequest(f"authMode must be one of {', '.join(AUTH_MODES.values())}, not {given!r}.")
     return found
 
 
@@ -44,7 +44,7 @@ def first_keys(given: KeysBody | None) -> list[str]:
 def checked_key(key: Any) -> str:
     """The key, which a client chose. Raises ArmError (400)."""
     if not isinstance(key, str) or not set(key) <= _KEY_CHARACTERS:
-        raise bad_request("A key can have letters and digits only.")
+        raise BadRequest("A key can have letters and digits only.")
     return key
 
 

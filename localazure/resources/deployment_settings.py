@@ -5,7 +5,7 @@ from typing import Any
 
 from localazure.arm.documents import Sku
 from localazure.arm.durations import duration_s
-from localazure.arm.errors import bad_request, not_implemented
+from localazure.arm.errors import BadRequest, NotSupported
 from localazure.compute.properties import (
     CodeConfiguration,
     Compute,
@@ -41,9 +41,9 @@ def complete(given: DeploymentPropertiesBody, compute: Compute) -> DeploymentPro
     kinds: dict[str, Compute] = {"managed": "Managed", "kubernetes": "Kubernetes"}
     kind = kinds.get(str(given.endpoint_compute_type).lower())
     if kind is None:
-        raise not_implemented(f"deployments of the type {given.endpoint_compute_type}")
+        raise NotSupported(f"deployments of the type {given.endpoint_compute_type}")
     if kind != compute:
-        raise bad_request(f"A deployment of a {compute} endpoint must be {compute} too, not {kind}.")
+        raise BadRequest(f"A deployment of a {compute} endpoint must be {compute} too, not {kind}.")
     _check_code(given)
     egress = rules.choice(
         "egressPublicNetworkAccess", given.egress_public_network_access, ("Enabled", "Disabled"), "Enabled"
@@ -54,7 +54,7 @@ def complete(given: DeploymentPropertiesBody, compute: Compute) -> DeploymentPro
     readiness = _probe("readinessProbe", given.readiness_probe)
     insights = False if given.app_insights_enabled is None else given.app_insights_enabled
     if not isinstance(insights, bool):
-        raise bad_request(f"appInsightsEnabled must be true or false, not {insights!r}.")
+        raise BadRequest(f"appInsightsEnabled must be true or false, not {insights!r}.")
     only_if_given = {
         "environment_id": given.environment_id,
         "instance_type": given.instance_type,
@@ -91,13 +91,13 @@ def _check_code(given: DeploymentPropertiesBody) -> None:
     """Raise ArmError (400) for code, a model's folder or environment variables that no container could have."""
     mount = given.model_mount_path
     if mount and not (str(mount).startswith("/") and ".." not in str(mount)):
-        raise bad_request(f"modelMountPath must be an absolute path in the container, not {mount!r}.")
+        raise BadRequest(f"modelMountPath must be an absolute path in the container, not {mount!r}.")
     code = given.code_configuration or CodeBody()
     if bool(code.code_id) != bool(code.scoring_script):
-        raise bad_request("codeConfiguration must have both codeId and scoringScript, or be left out.")
+        raise BadRequest("codeConfiguration must have both codeId and scoringScript, or be left out.")
     for name, value in (given.environment_variables or {}).items():
         if not re.fullmatch(r"[^=\s\0#][^=\s\0]*", name) or "\0" in str(value):
-            raise bad_request(f"environmentVariables: {name!r} must be a variable's name, and have a value of text.")
+            raise BadRequest(f"environmentVariables: {name!r} must be a variable's name, and have a value of text.")
 
 
 def _code(given: CodeBody | None) -> CodeConfiguration | None:
@@ -124,18 +124,16 @@ def _probe(name: str, given: ProbeBody | None) -> ProbeSettings:
 
 def _managed(given: DeploymentPropertiesBody) -> dict[str, Any]:
     if not given.instance_type:
-        raise bad_request("instanceType is required for a managed online deployment.")
+        raise BadRequest("instanceType is required for a managed online deployment.")
     cores_of(str(given.instance_type))
     resources = given.container_resource_requirements
     if resources and resources.model_fields_set:
-        raise bad_request(
-            "containerResourceRequirements are for Kubernetes: instanceType says what a managed one gets."
-        )
+        raise BadRequest("containerResourceRequirements are for Kubernetes: instanceType says what a managed one gets.")
     scale = given.scale_settings
     if scale is None or not scale.model_fields_set:
         scale = ScaleBody(scaleType="Default")
     if scale.scale_type != "Default":
-        raise bad_request("A managed online deployment supports the scale type Default only.")
+        raise BadRequest("A managed online deployment supports the scale type Default only.")
     return {"scale_settings": _default_scale(scale)}
 
 
@@ -144,7 +142,7 @@ def _kubernetes(given: DeploymentPropertiesBody) -> dict[str, Any]:
     for which, amounts in resources.model_dump(by_alias=True, exclude_none=True).items():
         for name, amount in amounts.items():
             if not re.fullmatch(r"\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?", str(amount)):
-                raise bad_request(f"{which}.{name} must be an amount as Kubernetes writes it, not '{amount}'.")
+                raise BadRequest(f"{which}.{name} must be an amount as Kubernetes writes it, not '{amount}'.")
     wanted = ScaleBody().model_copy(update=given.scale_settings.present() if given.scale_settings else {})
     if not wanted.model_fields_set:
         wanted = ScaleBody(scaleType="Default")
@@ -154,7 +152,7 @@ def _kubernetes(given: DeploymentPropertiesBody) -> dict[str, Any]:
     elif wanted.scale_type == "Default":
         scale = _default_scale(wanted)
     else:
-        raise bad_request("The scale type must be Default or TargetUtilization.")
+        raise BadRequest("The scale type must be Default or TargetUtilization.")
     # The SDK cannot read a deployment without them.
     both = ContainerResources(containerResourceLimits=None, containerResourceRequests=None)
     return {
@@ -185,18 +183,18 @@ def _collector(given: DataCollector) -> DataCollector:
     for name, collection in (given.collections or {}).items():
         mode = str(collection.data_collection_mode).capitalize()
         if mode not in ("Enabled", "Disabled"):
-            raise bad_request(f"dataCollector.collections.{name}.dataCollectionMode must be Enabled or Disabled.")
+            raise BadRequest(f"dataCollector.collections.{name}.dataCollectionMode must be Enabled or Disabled.")
         rate = collection.sampling_rate
         if rate is not None and not (isinstance(rate, int | float) and 0 < rate <= 1):
-            raise bad_request(f"dataCollector.collections.{name}.samplingRate must be more than 0 and at most 1.")
+            raise BadRequest(f"dataCollector.collections.{name}.samplingRate must be more than 0 and at most 1.")
         collections[name] = collection.model_copy(update={"data_collection_mode": mode})
     rolling = str(given.rolling_rate or "Hour").capitalize()
     if rolling not in ("Year", "Month", "Day", "Hour", "Minute"):
-        raise bad_request("dataCollector.rollingRate must be Year, Month, Day, Hour or Minute.")
+        raise BadRequest("dataCollector.rollingRate must be Year, Month, Day, Hour or Minute.")
     return given.model_copy(update={"collections": collections, "rolling_rate": rolling})
 
 
 def _check_count(name: str, count: Any, least: int, most: int | None = None) -> None:
     if isinstance(count, bool) or not isinstance(count, int) or count < least or (most is not None and count > most):
         limits = f"at least {least}" + (f" and at most {most}" if most is not None else "")
-        raise bad_request(f"{name} must be an integer of {limits}, not {count!r}.")
+        raise BadRequest(f"{name} must be an integer of {limits}, not {count!r}.")

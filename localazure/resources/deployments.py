@@ -11,7 +11,7 @@ from starlette.routing import Route
 from localazure.arm.bodies import json_object
 from localazure.arm.documents import Json, Sku
 from localazure.arm.durations import duration_s
-from localazure.arm.errors import ArmError, InstanceFailed, bad_request, not_found
+from localazure.arm.errors import ArmError, BadRequest, InstanceFailed, NotFound
 from localazure.arm.faults import NO_FAULT, Fate, fate_of, moment_of
 from localazure.arm.ids import Scope, system_data
 from localazure.arm.operations import Operations
@@ -233,7 +233,7 @@ class Deployments:
         for what, traffic in (("live", parent.traffic), ("mirrored", parent.mirror_traffic)):
             share = {key.lower(): value for key, value in traffic.items()}.get(name.lower())
             if share:
-                raise bad_request(
+                raise BadRequest(
                     f"The deployment '{name}' has {share}% of the endpoint's {what} traffic and cannot be deleted. Move"
                     " the traffic to other deployments first."
                 )
@@ -281,10 +281,10 @@ class Deployments:
         container = body.container_type or "InferenceServer"
         file = _LOGS.get(str(container).lower())
         if file is None:
-            raise bad_request(f"containerType must be StorageInitializer or InferenceServer, not {container!r}.")
+            raise BadRequest(f"containerType must be StorageInitializer or InferenceServer, not {container!r}.")
         tail = _DEFAULT_TAIL if body.tail is None else body.tail
         if isinstance(tail, bool) or not isinstance(tail, int) or tail < 1:
-            raise bad_request(f"tail must be a positive integer, not {tail!r}.")
+            raise BadRequest(f"tail must be a positive integer, not {tail!r}.")
         path = self._revisions.folder(endpoint, name) / file
         lines = path.read_text(errors="replace").splitlines() if path.exists() else []
         head = [f"Instance status: {state}", "", f"Container logs ({container}):"]
@@ -309,7 +309,7 @@ class Deployments:
         self._endpoint(endpoint, moment)
         state = self._states.get(key_of(endpoint, name), moment)
         if state is None:
-            raise not_found(f"The deployment '{name}' was not found in the online endpoint '{endpoint}'.")
+            raise NotFound(f"The deployment '{name}' was not found in the online endpoint '{endpoint}'.")
         return state
 
     def _visible(self, endpoint: str, name: str) -> Json:

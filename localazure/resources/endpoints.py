@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from localazure.arm.bodies import json_object
 from localazure.arm.documents import Identity, Json
-from localazure.arm.errors import ArmError, bad_request, conflict, not_found
+from localazure.arm.errors import ArmError, BadRequest, Conflict, NotFound
 from localazure.arm.faults import NO_FAULT, Fate, fate_of, moment_of
 from localazure.arm.identity import Identity as Tokens
 from localazure.arm.ids import Scope, system_data
@@ -101,16 +101,16 @@ class Endpoints:
         old = self._states.get(name.lower())
         given = body.properties or EndpointPropertiesBody()
         if old and bool(old.resource.properties.compute) != bool(given.compute):
-            raise bad_request("An endpoint stays what it is: its compute cannot be added or taken away.")
+            raise BadRequest("An endpoint stays what it is: its compute cannot be added or taken away.")
         if given.compute and not re.search(r"/computes/[^/]+$", str(given.compute), re.IGNORECASE):
-            raise bad_request(f"compute must be the id of a Kubernetes compute, not {given.compute!r}.")
+            raise BadRequest(f"compute must be the id of a Kubernetes compute, not {given.compute!r}.")
         auth_mode = credentials.auth_mode(given.auth_mode)
         rules.check_tags(body.tags or {})
         self._operations.require_idle(_resource(name), f"The endpoint '{name}'")
         access = rules.choice("publicNetworkAccess", given.public_network_access, ("Enabled", "Disabled"), "Enabled")
         traffic, mirror = self._traffic(given.traffic, name), self._traffic(given.mirror_traffic, name)
         if given.compute and any(mirror.values()):
-            raise bad_request("A Kubernetes endpoint cannot mirror traffic.")
+            raise BadRequest("A Kubernetes endpoint cannot mirror traffic.")
         rules.check_traffic(traffic, mirror, self._ready_deployments(name))
         display = old.resource.name if old else name
         resource = Endpoint(
@@ -212,7 +212,7 @@ class Endpoints:
         body = KeyBody.parse(json)
         which = {"primary": 0, "secondary": 1}.get(str(body.key_type).lower())
         if which is None:
-            raise bad_request(f"keyType must be Primary or Secondary, not {body.key_type!r}.")
+            raise BadRequest(f"keyType must be Primary or Secondary, not {body.key_type!r}.")
         # The SDK sends the key in force as keyValue; taking it would make "regenerate" do nothing.
         value = body.key_value
         state.keys[which] = (
@@ -272,14 +272,14 @@ class Endpoints:
 
 def missing_endpoint(name: str, scope: Scope) -> ArmError:
     """404 for an endpoint that is not there."""
-    return not_found(f"The online endpoint '{name}' was not found in the workspace '{scope.workspace}'.")
+    return NotFound(f"The online endpoint '{name}' was not found in the workspace '{scope.workspace}'.")
 
 
 def require_settled(endpoint: Endpoint) -> None:
     """Raise ArmError (409) while the endpoint is being created or deleted: it can take no deployments then."""
     state = endpoint.properties.provisioning_state
     if state in ("Creating", "Deleting"):
-        raise conflict(f"The endpoint '{endpoint.name}' is {state}. Wait until it has succeeded.")
+        raise Conflict(f"The endpoint '{endpoint.name}' is {state}. Wait until it has succeeded.")
 
 
 def wanted_routes(store: Store, quota: Quota, running: Targets) -> list[xds.Endpoint]:

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
-from localazure.arm.errors import ArmError, bad_request
+from localazure.arm.errors import BadRequest
 
 UPGRADE_RESERVE = 1.2
 """A managed deployment holds cores for a fifth of its instances in reserve, for upgrades."""
+
+_EXCEEDED = "OutOfQuota"
 
 _CORES_OF_OLD_SIZES = {"ds1": 1, "ds2": 2, "ds3": 4, "ds4": 8, "ds5": 16, "d1": 1, "d2": 2, "d3": 4, "d4": 8, "d5": 16}
 """In the first two generations of the D sizes, the number is a rank; in all others it is the cores."""
@@ -57,13 +59,14 @@ class Quota:
     def check_deployments(self, others: int) -> None:
         """Raise ArmError (400) where an endpoint with so many other deployments can have no further one."""
         if others >= self.deployments:
-            raise _exceeded(f"An endpoint can have at most {self.deployments} deployments.")
+            raise BadRequest(f"An endpoint can have at most {self.deployments} deployments.", _EXCEEDED)
 
     def check_instances(self, wanted: Size) -> None:
         """Raise ArmError (400) for a managed deployment with too many instances."""
         if wanted.compute == "Managed" and wanted.instances > self.instances:
-            raise _exceeded(
-                f"The instance count {wanted.instances} exceeds the limit of {self.instances} per deployment."
+            raise BadRequest(
+                f"The instance count {wanted.instances} exceeds the limit of {self.instances} per deployment.",
+                _EXCEEDED,
             )
 
     def check_cores(self, wanted: Size, others: Iterable[Size]) -> None:
@@ -73,9 +76,10 @@ class Quota:
             return
         used = sum(map(cores, others))
         if needed + used > self.cores:
-            raise _exceeded(
+            raise BadRequest(
                 f"Not enough quota for {wanted.instance_type}. The deployment needs {needed} cores, 20%"
-                f" of its instances in reserve included; {max(0, self.cores - used)} of {self.cores} are left."
+                f" of its instances in reserve included; {max(0, self.cores - used)} of {self.cores} are left.",
+                _EXCEEDED,
             )
 
 
@@ -91,10 +95,6 @@ def cores_of(instance_type: str) -> int:
     """The cores of a VM size, by its name. Raises ArmError (400) for what is no name of one."""
     match = re.fullmatch(r"standard_([a-z]+)(\d+)[a-z]*(_[a-uw-z]+\d+)?(_v(?P<version>\d+))?", instance_type.lower())
     if not match or not int(match[2]):
-        raise bad_request(f"'{instance_type}' is not an instance type: give the name of a VM size, as Standard_DS3_v2.")
+        raise BadRequest(f"'{instance_type}' is not an instance type: give the name of a VM size, as Standard_DS3_v2.")
     old = _CORES_OF_OLD_SIZES.get(match[1] + match[2]) if int(match["version"] or 1) <= 2 else None
     return old or int(match[2])
-
-
-def _exceeded(message: str) -> ArmError:
-    return ArmError(400, "OutOfQuota", message)

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm.errors import not_found
+from localazure.arm.errors import NotFound
 from localazure.arm.ids import Scope, system_data
 from localazure.storage import assets
 from localazure.storage.blobs import ENDPOINT_SUFFIX, Blobs
@@ -98,7 +98,7 @@ class Workspace:
     def _require(self, request: Request) -> None:
         name = request.path_params["datastore"]
         if name != assets.DATASTORE:
-            raise not_found(f"There is no datastore '{name}' in the workspace '{self._scope.workspace}'.")
+            raise NotFound(f"There is no datastore '{name}' in the workspace '{self._scope.workspace}'.")
 
     def _resource(self) -> dict[str, Any]:
         return {

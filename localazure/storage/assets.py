@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from localazure.arm.bodies import json_object
 from localazure.arm.documents import Json
-from localazure.arm.errors import bad_request, not_found, not_implemented
+from localazure.arm.errors import BadRequest, NotFound, NotSupported
 from localazure.arm.ids import Scope, system_data
 from localazure.arm.paging import Filter, page, pairs, view
 from localazure.core.store import Store
@@ -100,14 +100,14 @@ class Assets:
 
     def _asset(self, kind: str, table: Table[Version[P]], arm_id: str) -> Asset[P]:
         if "/registries/" in arm_id or arm_id.startswith("azureml://registries/"):
-            raise not_implemented(f"assets of registries ({arm_id}): register the asset in the workspace")
+            raise NotSupported(f"assets of registries ({arm_id}): register the asset in the workspace")
         match = re.search(rf"/{kind}/([^/]+)/(versions|labels)/([^/]+)$", arm_id, re.IGNORECASE)
         if not match or not self._scope.contains(arm_id):
-            raise bad_request(f"'{arm_id}' is not the id of one of the workspace's {kind}.")
+            raise BadRequest(f"'{arm_id}' is not the id of one of the workspace's {kind}.")
         name, by, version = match.groups()
         if by.lower() == "labels":
             if version.lower() != "latest":
-                raise not_found(f"{kind} '{name}' has no label '{version}'.")
+                raise NotFound(f"{kind} '{name}' has no label '{version}'.")
             version = self._latest(kind, name)
         resource = table.get(_key(name, version))
         if resource is None:
@@ -122,12 +122,12 @@ class Assets:
         """
         if match := re.match(r"azureml://(?:.*/)?datastores/([^/]+)/paths/(.+)$", uri):
             if match[1] != DATASTORE:
-                raise not_implemented(f"the datastore '{match[1]}': it has '{DATASTORE}' only")
+                raise NotSupported(f"the datastore '{match[1]}': it has '{DATASTORE}' only")
             return Location(CONTAINER, match[2])
         if (own := self._own_path(uri)) is not None:
             container, _, name = urllib.parse.unquote(own.removeprefix(BLOBS_PATH + "/")).partition("/")
             return Location(container, name.rstrip("/"))
-        raise not_implemented(f"files at '{uri}': give a local path, or a path in the datastore '{DATASTORE}'")
+        raise NotSupported(f"files at '{uri}': give a local path, or a path in the datastore '{DATASTORE}'")
 
     def routes(self, root: str) -> list[Route]:
         """The asset operations under the workspace's path."""
@@ -143,7 +143,7 @@ class Assets:
         kind, name, version = _kind(request), request.path_params["name"], request.path_params["version"]
         body = UploadBody.parse(await json_object(request))
         if body.pending_upload_type not in (None, "None", "TemporaryBlobReference"):
-            raise not_implemented(f"uploads of the type {body.pending_upload_type}")
+            raise NotSupported(f"uploads of the type {body.pending_upload_type}")
         _check_name(name, version)
         digest = hashlib.sha256(_key(name, version).encode()).hexdigest()[:32]
         container = f"upload-{kind}-{digest}"
@@ -181,9 +181,9 @@ class Assets:
         for place in ("code_uri", "model_uri"):
             uri = getattr(given, place, None)
             if old and uri and self._stored(getattr(old.properties, place) or "") != uri:
-                raise bad_request("Asset paths cannot be updated.", "UserError")  # the words that the SDK looks for
+                raise BadRequest("Asset paths cannot be updated.", "UserError")  # the words that the SDK looks for
             if uri and not self._blobs.names(*self.location(self._current(uri))):
-                raise bad_request(f"There are no files at '{uri}'.", "UserError")
+                raise BadRequest(f"There are no files at '{uri}'.", "UserError")
         properties = {**COMMON, **DEFAULTS.get(kind, {}), **given.present()}
         resource = Version[Any](
             id=f"{self._scope.id}/{kind}/{name}/versions/{version}",
@@ -287,14 +287,14 @@ class Assets:
         return resource.model_copy(update={"properties": with_addresses(resource.properties, self._current)})
 
     def _missing_container(self, kind: str, name: str) -> Exception:
-        return not_found(f"There is no {kind.removesuffix('s')} '{name}' in the workspace '{self._scope.workspace}'.")
+        return NotFound(f"There is no {kind.removesuffix('s')} '{name}' in the workspace '{self._scope.workspace}'.")
 
 
 def _check_name(*names: str) -> None:
     """Raise ArmError (400) for what could not be an asset's name or version; they become names of folders."""
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,254}", name, re.ASCII):
-            raise bad_request(
+            raise BadRequest(
                 f"'{name}' is no name or version of an asset: they begin with a letter or digit and have at most 255"
                 " letters, digits, dots, dashes and underscores."
             )
@@ -307,12 +307,12 @@ def _key(name: str, version: str = "") -> str:
 def _kind(request: Request) -> str:
     kind = str(request.path_params["kind"])
     if kind not in PROPERTIES:
-        raise not_implemented(f"the resource type '{kind}'")
+        raise NotSupported(f"the resource type '{kind}'")
     return kind
 
 
 def _missing(kind: str, name: str, version: str) -> Exception:
-    return not_found(f"There is no version '{version}' of the {kind.removesuffix('s')} '{name}' in the workspace.")
+    return NotFound(f"There is no version '{version}' of the {kind.removesuffix('s')} '{name}' in the workspace.")
 
 
 _VERSION_FILTERS: dict[str, Filter[Version[Any]]] = {
