@@ -175,7 +175,7 @@ class Chaos:
         self.ask("POST", f"/endpoints/{endpoint}/deployments/{deployment}/kill", {"count": count})
 
     def ask(self, method: str, path: str, body: Any = None, missing: dict[str, Any] | None = None) -> dict[str, Any]:
-        """One request to the admin API; `missing` is what a 404 means. Raises AdminError."""
+        """Return one request to the admin API; `missing` is what a 404 means. Raises AdminError."""
         answer = self._http.request(method, path, json=body)
         if answer.status_code == 404 and missing is not None:
             return missing

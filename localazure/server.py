@@ -63,7 +63,7 @@ class Options:
 
 
 def default_state_directory() -> Path:
-    """Where a local Azure keeps its state unless told otherwise: $XDG_STATE_HOME/localazure."""
+    """Return where a local Azure keeps its state unless told otherwise: $XDG_STATE_HOME/localazure."""
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "localazure"
 
@@ -154,7 +154,7 @@ async def _run(
 
 
 def _environment(arm: Arm, known: Installation, tls: Certificates) -> dict[str, str]:
-    """The variables that clients need."""
+    """Return the variables that clients need."""
     return {
         "ARM_CLOUD_METADATA_URL": f"{arm.base_url}{METADATA_PATH}?api-version=2022-09-01",
         "REQUESTS_CA_BUNDLE": str(tls.bundle),

@@ -99,7 +99,7 @@ class LocalAzure:
             shutil.rmtree(self.state_dir, ignore_errors=True)
 
     def log(self, lines: int = 30) -> str:
-        """The end of what local Azure wrote to stderr and to its log."""
+        """Return the end of what local Azure wrote to stderr and to its log."""
         parts = []
         for name in ("stderr.log", "localazure.log"):
             path = self.state_dir / name

@@ -24,7 +24,7 @@ WORKSPACE_PATH = (
 
 
 def build(scope: ids.Scope, identity: Identity, open_routes: list[Route], guarded_routes: list[Route]) -> Starlette:
-    """The application. `guarded_routes` need a token, and their path must name this local Azure's workspace."""
+    """Return the application. `guarded_routes` need a token, and their path must name this local Azure's workspace."""
 
     async def answer_error(_request: Request, error: Exception) -> Response:
         if not isinstance(error, errors.ResponseError):

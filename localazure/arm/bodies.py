@@ -11,7 +11,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
 async def content(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """The request's body. Raises ArmError (413) for one of more than `limit` bytes."""
+    """Return the request's body. Raises ArmError (413) for one of more than `limit` bytes."""
     received = bytearray()
     async for chunk in request.stream():
         received += chunk

@@ -113,7 +113,7 @@ class TrackedBody(ResourceBody):
 
 
 def _place(body: Any, path: tuple[int | str, ...]) -> list[int]:
-    """Where a property stands: the first of two comes first in the body."""
+    """Return where a property stands: the first of two comes first in the body."""
     places = []
     for name in path:
         places.append(list(body).index(name))

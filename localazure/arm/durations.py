@@ -8,7 +8,7 @@ from localazure.arm.errors import BadRequest
 
 
 def duration_s(text: object) -> float:
-    """The seconds of an ISO 8601 duration of weeks and less, such as PT5S or P1DT2H.
+    """Return the seconds of an ISO 8601 duration of weeks and less, such as PT5S or P1DT2H.
 
     Raises:
         ArmError: 400 for what is not a duration, is negative, or has months or years, whose lengths differ.

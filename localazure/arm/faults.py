@@ -66,7 +66,7 @@ class Spec(BaseModel):
     @field_validator("path")
     @classmethod
     def _can_strike(cls, path: str) -> str:
-        """A fault that never strikes would look like one that was got over."""
+        """Return a fault that never strikes would look like one that was got over."""
         beginning = path.lower().partition("*")[0]
         if beginning.startswith(SCORING):
             raise ValueError(
@@ -99,7 +99,7 @@ class Fault:
         self._path = _pattern(spec.path)
 
     def concerns(self, method: str, path: str) -> bool:
-        """Whether the request is one that the fault is for, if its number has come."""
+        """Return whether the request is one that the fault is for, if its number has come."""
         if self.spec.method.upper() not in ("*", method.upper()):
             return False
         _, _, below = path.partition("/workspaces/")
@@ -150,13 +150,13 @@ NO_FAULT = Fate([])
 
 
 def fate_of(request: Request) -> Fate:
-    """What will become of the operation that the request starts."""
+    """Return what will become of the operation that the request starts."""
     fate: Fate = getattr(request.state, "fate", NO_FAULT)
     return fate
 
 
 def moment_of(request: Request) -> float | None:
-    """The moment, of `time.monotonic`, as of which the request reads endpoints and deployments; None for now."""
+    """Return the moment, of `time.monotonic`, as of which the request reads endpoints and deployments; None for now."""
     moment: float | None = getattr(request.state, "moment", None)
     return moment
 
@@ -178,7 +178,7 @@ class Faults:
         return itertools.chain(list(self._faults.values()))
 
     def get(self, identifier: str) -> Fault | None:
-        """The fault, while it is in force."""
+        """Return the fault, while it is in force."""
         return self._faults.get(identifier)
 
     def add(self, spec: Spec) -> Fault:
@@ -195,7 +195,7 @@ class Faults:
         self._disk.full = any(fault.spec.kind is Kind.DISK_FULL for fault in self)
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
-        """`app` with the faults before it."""
+        """Return `app` with the faults before it."""
 
         async def handle(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http" or scope["path"] == "/" or scope["path"].startswith(EXEMPT):

@@ -39,7 +39,7 @@ class Identity:
         self._generation += 1
 
     def issue(self, audience: str, life_s: int | None = None) -> str:
-        """A token for the application, valid for `life_s` seconds; for `token_life_s` unless told."""
+        """Return a token for the application, valid for `life_s` seconds; for `token_life_s` unless told."""
         moment = int(time.time())
         claims = {
             "aud": audience,
@@ -84,7 +84,7 @@ class Identity:
             raise _unauthorized("InvalidAuthenticationToken", "The access token is invalid.") from error
 
     def routes(self) -> list[Route]:
-        """The pages that MSAL asks for. `{tenant}` is checked where it matters: when a token is asked for."""
+        """Return the pages that MSAL asks for. `{tenant}` is checked where it matters: when a token is asked for."""
         return [
             Route("/{tenant}/v2.0/.well-known/openid-configuration", self._configuration, methods=["GET"]),
             Route("/{tenant}/discovery/v2.0/keys", self._keys, methods=["GET"]),
@@ -137,7 +137,7 @@ class Identity:
 
 
 def new_key() -> str:
-    """A private key for signing tokens, in PEM."""
+    """Return a private key for signing tokens, in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     plain = serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode()

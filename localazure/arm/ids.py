@@ -33,12 +33,12 @@ class Scope:
         return f"/subscriptions/{self.subscription_id}/providers/{PROVIDER}"
 
     def contains(self, arm_id: str) -> bool:
-        """Whether `arm_id` names something in this workspace (ids compare without regard to case)."""
+        """Return whether `arm_id` names something in this workspace (ids compare without regard to case)."""
         return arm_id.lower().startswith(self.id.lower() + "/")
 
 
 def now() -> str:
-    """This moment in UTC, as ARM writes times."""
+    """Return this moment in UTC, as ARM writes times."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
 
 
@@ -56,7 +56,7 @@ def system_data(previous: SystemData | None = None) -> SystemData:
 
 
 def request_headers(request: Request) -> dict[str, str]:
-    """What ARM puts on every answer: the ids by which a request can be found again."""
+    """Return what ARM puts on every answer: the ids by which a request can be found again."""
     headers = {"x-ms-request-id": str(uuid.uuid4()), "x-ms-correlation-request-id": str(uuid.uuid4())}
     if client_id := request.headers.get("x-ms-client-request-id"):
         headers["x-ms-client-request-id"] = client_id

@@ -76,7 +76,7 @@ class Operations:
         return len(self._running)
 
     def busy(self, resource: str) -> bool:
-        """Whether an operation on the resource is under way."""
+        """Return whether an operation on the resource is under way."""
         return resource.lower() in self._running
 
     def require_idle(self, resource: str, what: str) -> None:
@@ -151,7 +151,7 @@ class Operations:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def routes(self) -> list[Route]:
-        """The two pages of an operation: its status, and its result."""
+        """Return the two pages of an operation: its status, and its result."""
         root = "/subscriptions/{subscription}/providers/{provider}/locations/{location}"
         return [
             Route(root + "/mfeOperationsStatus/{identifier}", self._status, methods=["GET"]),

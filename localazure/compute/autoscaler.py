@@ -42,11 +42,11 @@ class Scaling:
         )
 
     def within(self, count: int) -> int:
-        """The allowed number of instances that is nearest to `count`."""
+        """Return the allowed number of instances that is nearest to `count`."""
         return min(self.most, max(self.least, count))
 
     def wanted(self, requests: int) -> int:
-        """How many instances `requests` at once ask for."""
+        """Return how many instances `requests` at once ask for."""
         return self.within(math.ceil(requests / self.requests_per_instance))
 
 

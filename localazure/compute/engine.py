@@ -38,7 +38,7 @@ class Engine:
         self._swept = False
 
     async def answers(self) -> bool:
-        """Whether there is a `docker` command, and an engine behind it.
+        """Return whether there is a `docker` command, and an engine behind it.
 
         The first time that there is, the containers are removed that an earlier process left, because its machine died.
         """
@@ -125,7 +125,7 @@ class Engine:
         return next((line for line in lines if not code and re.fullmatch(r"(sha256:)?[0-9a-f]{64}", line)), None)
 
     async def _docker(self, *argv: str, timeout_s: float | None = TIMEOUT_S) -> tuple[int, list[str]]:
-        """The exit code, and the lines of the output."""
+        """Return the exit code, and the lines of the output."""
         process = await Process.start(["docker", *argv], output=subprocess.PIPE, grace_s=1)
         try:
             async with asyncio.timeout(timeout_s):

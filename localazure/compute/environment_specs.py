@@ -72,7 +72,7 @@ def conda_of(properties: EnvironmentProperties) -> str | dict[str, Any] | None:
 
 
 def image_of(properties: EnvironmentProperties, model_type: str | None) -> Image:
-    """The image of an environment version that `conda_of` gives nothing for.
+    """Return the image of an environment version that `conda_of` gives nothing for.
 
     Raises ArmError: 501 for a conda file beside it and for an inferenceConfig that leaves out a route, 400 for a route
     that is none, a Dockerfile outside of its context, and where there is nothing to run.

@@ -83,7 +83,7 @@ class Fleet:
             await self.shape(self._setup, count, self._drain_timeout_s)
 
     async def requests_under_way(self) -> int:
-        """How many requests all instances are answering."""
+        """Return how many requests all instances are answering."""
         return sum([await self._under_way(instance.address.port) for instance in list(self._instances)])
 
     async def drain(self) -> None:

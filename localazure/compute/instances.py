@@ -142,7 +142,7 @@ class Instance:
         await self._process.stop()
 
     def last_words(self) -> str:
-        """The line of this instance's log that tells best why it failed."""
+        """Return the line of this instance's log that tells best why it failed."""
         try:
             with self.setup.log.open("rb") as file:
                 file.seek(self._log_start)

@@ -24,7 +24,7 @@ def init() -> None:
 
 
 def run(raw_data: str) -> Any:
-    """The model's predictions, as JSON can say them."""
+    """Return the model's predictions, as JSON can say them."""
     request = json.loads(raw_data)
     if not isinstance(request, dict) or "input_data" not in request:
         raise ValueError("Request must contain a top level key named 'input_data'")

@@ -53,7 +53,7 @@ class Programs:
             raise NotSupported(f"line breaks, or 10,000 characters, in a container's variable {names[0]}")
 
     def _image(self, properties: DeploymentProperties) -> Image | None:
-        """The image that is run as it is; None for Azure ML's own server. Raises ArmError, as `require`."""
+        """Return the image that is run as it is; None for Azure ML's own server. Raises ArmError, as `require`."""
         model_type, environment = None, None
         if properties.model:
             model = self._assets.model(properties.model).properties
@@ -152,7 +152,7 @@ class Programs:
 
 
 def _image_of(environment: EnvironmentProperties | None, model_type: str | None, with_code: bool) -> Image | None:
-    """The image that is run as it is; None for Azure ML's own server. Raises ArmError (400, 501)."""
+    """Return the image that is run as it is; None for Azure ML's own server. Raises ArmError (400, 501)."""
     if environment and conda_of(environment) is None:
         return image_of(environment, model_type)
     if not environment and not with_code and model_type == TRITON_MODEL:
@@ -170,7 +170,7 @@ def _failed(code: str, message: str, tell: Callable[[str], None]) -> ArmError:
 
 
 def _environ(python: Path, files: Files, properties: DeploymentProperties) -> dict[str, str]:
-    """A server process's environment: none of this process's secrets, and threads as for a small machine."""
+    """Return a server process's environment: none of this process's secrets, and threads as for a small machine."""
     environ = {
         name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }
@@ -187,7 +187,7 @@ def _environ(python: Path, files: Files, properties: DeploymentProperties) -> di
 
 
 def _triton_repository(model_dir: Path) -> Path:
-    """The folder that has Triton's models: the model's own, or `triton` in it, as Azure's examples have it."""
+    """Return the folder that has Triton's models: the model's own, or `triton` in it, as Azure's examples have it."""
     entries = list(model_dir.iterdir())
     folder = entries[0] if len(entries) == 1 else model_dir
     return folder / "triton" if (folder / "triton").is_dir() else folder

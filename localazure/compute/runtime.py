@@ -57,20 +57,20 @@ class Runtime:
         self._endpoints = endpoints
 
     def address(self, endpoint: str) -> str:
-        """Where the endpoint is: what comes after it goes to its deployments."""
+        """Return where the endpoint is: what comes after it goes to its deployments."""
         return self._gateway.url + xds.endpoint_path(endpoint)
 
     def runs(self, endpoint: str, deployment: str) -> bool:
-        """Whether the deployment has instances here."""
+        """Return whether the deployment has instances here."""
         return (endpoint.lower(), deployment.lower()) in self._running
 
     def instances(self, endpoint: str, deployment: str) -> int:
-        """How many instances of the deployment serve."""
+        """Return how many instances of the deployment serve."""
         running = self._running.get((endpoint.lower(), deployment.lower()))
         return sum(not instance.draining for instance in running.fleet.instances) if running else 0
 
     def members(self) -> Iterator[tuple[tuple[str, str], Instance]]:
-        """All instances, with their endpoint and deployment in lower case."""
+        """Yield all instances, with their endpoint and deployment in lower case."""
         for key, running in self._running.items():
             for instance in running.fleet.members:
                 yield key, instance
@@ -125,7 +125,7 @@ class Runtime:
         return running.fleet.kill(count) if running else 0
 
     def fails(self, endpoint: str) -> bool:
-        """Whether every request to the endpoint is answered 500."""
+        """Return whether every request to the endpoint is answered 500."""
         return endpoint.lower() in self._failing
 
     async def fail(self, endpoint: str) -> None:

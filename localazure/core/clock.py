@@ -53,11 +53,11 @@ class Clock:
         self._scale = scale
 
     def duration_s(self, change: Change | None) -> float:
-        """How long the change takes beyond the work that it is."""
+        """Return how long the change takes beyond the work that it is."""
         return AZURE_S[change] / self._scale if change and self.timing is Timing.AZURE else 0
 
     def retry_after(self, change: Change | None) -> dict[str, str]:
-        """The header that tells clients when to look again."""
+        """Return the header that tells clients when to look again."""
         if self.timing is Timing.INSTANT:
             # Retry-After has whole seconds, and azure-core takes 0 for absent; this header it reads as well.
             return {"x-ms-retry-after-ms": str(INSTANT_RETRY_AFTER_MS)}

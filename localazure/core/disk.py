@@ -18,11 +18,11 @@ class Disk:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def used_percent(self, path: Path) -> float:
-        """How much is in use where `path` lies. Raises OSError."""
+        """Return how much is in use where `path` lies. Raises OSError."""
         usage = shutil.disk_usage(path)
         return 100.0 if self.full else 100 * usage.used / usage.total
 
 
 def is_full(error: OSError) -> bool:
-    """Whether this is what the system says when there is no space left."""
+    """Return whether this is what the system says when there is no space left."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -38,7 +38,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def command(*argv: str) -> list[str]:
-    """The argument vector that runs `argv` on a leash: start it with a pipe as stdin and keep the pipe open."""
+    """Return the argument vector that runs `argv` on a leash: start it with a pipe as stdin and keep the pipe open."""
     return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), *argv]
 
 

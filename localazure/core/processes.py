@@ -66,7 +66,7 @@ class Process:
         return await self._leashed.wait()
 
     async def read(self) -> bytes:
-        """The output, where it was asked for as a pipe, and the end of the command."""
+        """Return the output, where it was asked for as a pipe, and the end of the command."""
         if self._leashed.stdout is None:
             raise RuntimeError("the output is not a pipe")
         # not communicate(), which closes the leash's stdin from Python 3.12 on

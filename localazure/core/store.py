@@ -40,7 +40,7 @@ class Store:
         )
 
     def get(self, kind: str, key: str, as_of: float | None = None) -> Document | None:
-        """The document, a fresh copy; None where there is none. `as_of`: at this moment of `time.monotonic`."""
+        """Return the document, a fresh copy; None where there is none. `as_of`: at this moment of `time.monotonic`."""
         text = self._then(kind, key, self._text(kind, key), as_of)
         return None if text is None else _document(text)
 
@@ -59,7 +59,7 @@ class Store:
         self._execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))
 
     def items(self, kind: str, prefix: str = "", as_of: float | None = None) -> Iterator[tuple[str, Document]]:
-        """(key, document) of every key that begins with `prefix`, oldest first; at the moment `as_of`, or now."""
+        """Yield (key, document) of every key that begins with `prefix`, oldest first; at the moment `as_of`, or now."""
         rows = self._execute(
             "SELECT key, body FROM documents WHERE kind = ? AND substr(key, 1, ?) = ? ORDER BY number",
             (kind, len(prefix), prefix),
@@ -72,7 +72,7 @@ class Store:
                 yield key, _document(then)
 
     def last(self, kind: str, count: int) -> list[Document]:
-        """The `count` documents that were made last, the newest first."""
+        """Return the `count` documents that were made last, the newest first."""
         rows = self._execute("SELECT body FROM documents WHERE kind = ? ORDER BY number DESC LIMIT ?", (kind, count))
         return [_document(body) for (body,) in rows]
 
@@ -102,7 +102,7 @@ class Store:
             past.append((time.monotonic(), self._text(kind, key)))
 
     def _then(self, kind: str, key: str, text: str | None, moment: float | None) -> str | None:
-        """The text of a document at the moment, if it is `text` now."""
+        """Return the text of a document at the moment, if it is `text` now."""
         if moment is not None:
             for changed, before in self._past.get((kind, key), ()):
                 if changed > moment:

@@ -50,7 +50,7 @@ class Admin:
         self._management = management
 
     def routes(self) -> list[Route]:
-        """All of them, guarded."""
+        """Return all of them, guarded."""
         endpoint = ROOT + "/endpoints/{endpoint}"
         return [
             self._route(ROOT + "/faults", self._list, "GET"),
@@ -121,7 +121,7 @@ class Admin:
         return Response(status_code=204)
 
     async def _one(self, request: Request) -> Response:
-        """The fault; with `hits`, once it has struck so often, or `timeout_s` is over."""
+        """Return the fault; with `hits`, once it has struck so often, or `timeout_s` is over."""
         fault = self._faults.get(request.path_params["id"])
         if fault is None:
             raise NotFound(f"There is no fault '{request.path_params['id']}' in force.", "FaultNotFound")
@@ -183,7 +183,7 @@ class Admin:
         return JSONResponse({"killed": killed})
 
     async def _endpoint(self, http: httpx.AsyncClient, request: Request) -> dict[str, Any]:
-        """The endpoint as it is. Raises ArmError (404)."""
+        """Return the endpoint as it is. Raises ArmError (404)."""
         found: dict[str, Any] = (await http.get(self._path(request))).json()
         if "error" in found:
             raise NotFound(found["error"]["message"])
@@ -193,7 +193,7 @@ class Admin:
         return f"{self._scope.id}/onlineEndpoints/{request.path_params['endpoint']}"
 
     def _somebody_else(self) -> httpx.AsyncClient:
-        """A client of the management plane whom no fault meets."""
+        """Return a client of the management plane whom no fault meets."""
         return httpx.AsyncClient(
             transport=httpx.ASGITransport(self._management),
             base_url=self._identity.base_url,

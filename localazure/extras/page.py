@@ -48,7 +48,7 @@ class Page:
         self._clock = clock
 
     def routes(self) -> list[Route]:
-        """`/`, and `/?part=now` for what changes."""
+        """Return `/`, and `/?part=now` for what changes."""
         return [Route("/", self._answer, methods=["GET"])]
 
     async def _answer(self, request: Request) -> Response:

@@ -77,11 +77,11 @@ class Prometheus(Collector):
         )
 
     def routes(self) -> list[Route]:
-        """The page."""
+        """Return the page."""
         return [Route(PATH, self._page, methods=["GET"])]
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
-        """`app`, with its requests counted, but those for this page."""
+        """Return `app`, with its requests counted, but those for this page."""
 
         async def handle(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http" or scope["path"] == PATH:
@@ -103,7 +103,7 @@ class Prometheus(Collector):
         return handle
 
     def collect(self) -> Iterator[Metric]:
-        """What is now."""
+        """Yield what is now."""
         yield from self._now()
 
     def _now(self) -> Iterator[Metric]:

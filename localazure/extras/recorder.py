@@ -43,7 +43,7 @@ class Recorder:
         self._file.close()
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
-        """`app`, recorded; the admin API's pages and what people and Prometheus look at are left out."""
+        """Return `app`, recorded; the admin API's pages and what people and Prometheus look at are left out."""
 
         async def handle(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and scope["path"] not in ("/", "/metrics") and not _is_admin(scope["path"]):
@@ -117,7 +117,7 @@ class _Body:
 
 
 def masked(value: Any) -> Any:
-    """`value`, as JSON has it, with every secret replaced by `***`."""
+    """Return `value`, as JSON has it, with every secret replaced by `***`."""
     match value:
         case dict():
             return {
@@ -134,7 +134,7 @@ def masked(value: Any) -> Any:
 
 
 def _hidden(value: Any) -> Any:
-    """`value` with its names only; what users give their containers as variables may all be secret."""
+    """Return `value` with its names only; what users give their containers as variables may all be secret."""
     match value:
         case dict():
             return {key: _hidden(found) for key, found in value.items()}

@@ -31,7 +31,7 @@ FORMAT = {
 
 
 def predecessor(path: Path) -> Path:
-    """The path of the log that was written before the one at `path`."""
+    """Return the path of the log that was written before the one at `path`."""
     return path.with_suffix(".1" + path.suffix)
 
 

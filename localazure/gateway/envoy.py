@@ -127,7 +127,7 @@ class Gateway:
                     self._forget(xds.instances_file(old["name"]))
 
     async def requests_under_way(self, cluster: str, port: int) -> int:
-        """How many requests the instance on `port` is answering; 0 for one that the gateway does not know."""
+        """Return how many requests the instance on `port` is answering; 0 for one that the gateway does not know."""
         for found in (await self._ask("/clusters?format=json")).get("cluster_statuses", []):
             if found["name"] == cluster:
                 for host in found.get("host_statuses", []):
@@ -137,7 +137,7 @@ class Gateway:
         return 0
 
     async def connections(self) -> tuple[int, int]:
-        """How many clients' connections are open, and how many there have been since it started.
+        """Return how many clients' connections are open, and how many there have been since it started.
 
         Raises GatewayError, httpx.HTTPError while it is not there.
         """
@@ -242,7 +242,7 @@ class Gateway:
 
 
 def _has(state: dict[str, Any], targets: dict[str, xds.Target]) -> bool:
-    """Whether Envoy's clusters have exactly the instances that they shall have, draining ones marked."""
+    """Return whether Envoy's clusters have exactly the instances that they shall have, draining ones marked."""
     found = {
         cluster["name"]: {
             (host["address"]["socket_address"]["port_value"], _draining(host))

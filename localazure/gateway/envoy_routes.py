@@ -35,7 +35,7 @@ _CLIENT_ID = "[A-Za-z0-9_-]{1,40}"
 
 
 def live(endpoints: list[Endpoint]) -> Resource:
-    """Who gets which request."""
+    """Return who gets which request."""
     rules = [rule for endpoint in endpoints for rule in _endpoint_routes(endpoint)]
     rules.append(_answer({"prefix": "/"}, 404, "EndpointNotFound", "There is no such online endpoint."))
     return response(
@@ -50,7 +50,7 @@ def live(endpoints: list[Endpoint]) -> Resource:
 
 
 def mirrors(endpoints: list[Endpoint]) -> Resource:
-    """Which deployment gets the copies that are for its host."""
+    """Return which deployment gets the copies that are for its host."""
     hosts = [
         {
             "name": cluster_name(endpoint.name, name),
@@ -176,7 +176,7 @@ def _copies(endpoint: Endpoint) -> list[Resource]:
 
 
 def _forward(match: Resource, endpoint: Endpoint, name: str, target: Target, **action: Any) -> Resource:
-    """A route to a deployment; `action` is what else happens on it."""
+    """Return a route to a deployment; `action` is what else happens on it."""
     route: Resource = {
         "cluster": cluster_name(endpoint.name, name),
         "timeout": f"{target.request_timeout_ms / 1000:.3f}s",
@@ -209,7 +209,7 @@ def _forward(match: Resource, endpoint: Endpoint, name: str, target: Target, **a
 
 
 def _bandwidth(endpoint: Endpoint) -> Resource:
-    """All routes that name the same bucket share what is in it."""
+    """Return all routes that name the same bucket share what is in it."""
     kib = endpoint.megabytes_per_second * 1_000_000 // 1024
     limit = {"bucket_id": endpoint.name, "kbps": {"default_value": kib, "runtime_key": "none"}}
     return {

@@ -109,7 +109,7 @@ def bootstrap(
 
 
 def _manager(routes: str, directory: Path, admission: list[Resource], log: Path, mirrored: bool) -> Resource:
-    """What takes users' requests or, `mirrored`, copies of them; first those that `admission` lets pass."""
+    """Return what takes users' requests or, `mirrored`, copies of them; first those that `admission` lets pass."""
     return {
         "@type": TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": routes,
@@ -144,7 +144,7 @@ def _manager(routes: str, directory: Path, admission: list[Resource], log: Path,
 
 
 def _tokens(issuer: Issuer) -> Resource:
-    """The filter that checks tokens. It refuses nothing: the routes do, which see the claims of a good token."""
+    """Return the filter that checks tokens. It refuses nothing: the routes do, which see the claims of a good token."""
     provider = {
         "issuer": issuer.name,
         "local_jwks": {"inline_string": json.dumps(issuer.public_keys)},

@@ -53,17 +53,17 @@ class Endpoint:
 
 
 def cluster_name(endpoint: str, deployment: str) -> str:
-    """The name by which the gateway knows a deployment."""
+    """Return the name by which the gateway knows a deployment."""
     return f"{endpoint}/{deployment}"
 
 
 def endpoint_path(endpoint: str) -> str:
-    """The path of an endpoint. Azure has a host per endpoint; names like that need a resolver."""
+    """Return the path of an endpoint. Azure has a host per endpoint; names like that need a resolver."""
     return f"/endpoints/{endpoint}"
 
 
 def clusters(endpoints: list[Endpoint], directory: Path) -> Resource:
-    """One cluster per deployment; which processes it has is in a file of its own (see `instances`)."""
+    """Return one cluster per deployment; which processes it has is in a file of its own (see `instances`)."""
     return response(
         [
             _cluster(cluster_name(endpoint.name, name), target, directory)
@@ -74,7 +74,7 @@ def clusters(endpoints: list[Endpoint], directory: Path) -> Resource:
 
 
 def instances(cluster: str, target: Target) -> Resource:
-    """The processes of one deployment."""
+    """Return the processes of one deployment."""
     assignment = {
         "@type": TYPE + "config.endpoint.v3.ClusterLoadAssignment",
         "cluster_name": cluster,
@@ -96,7 +96,7 @@ def instances(cluster: str, target: Target) -> Resource:
 
 
 def instances_file(cluster: str) -> str:
-    """The file name for `instances`."""
+    """Return the file name for `instances`."""
     return f"instances.{cluster.replace('/', '.')}.json"
 
 
@@ -134,7 +134,7 @@ def _cluster(name: str, target: Target, directory: Path) -> Resource:
 
 
 def source(directory: Path, file: str) -> Resource:
-    """Where Envoy finds a part of its configuration: a file that is replaced by moving another one over it."""
+    """Return where Envoy finds a part of its configuration: a file that is replaced by moving another one over it."""
     return {
         "resource_api_version": "V3",
         "path_config_source": {"path": str(directory / file), "watched_directory": {"path": str(directory)}},

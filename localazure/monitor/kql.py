@@ -31,7 +31,7 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 def run(
     query: str, table: str, columns: dict[str, str], rows: Iterable[Row], now: datetime.datetime
 ) -> tuple[dict[str, str], list[Row]]:
-    """The result's columns (name: Kusto type) and rows. Raises UnsupportedQuery."""
+    """Return the result's columns (name: Kusto type) and rows. Raises UnsupportedQuery."""
     source, *steps = (part.strip() for part in _split(query.strip().rstrip(";"), "|"))
     if source != table:
         raise UnsupportedQuery(f"the table must be {table}, not {source!r}")

@@ -42,7 +42,7 @@ COLUMNS = {
 
 
 def workspace_id(scope: Scope) -> str:
-    """The id of the Log Analytics workspace; the same for as long as the state directory lives."""
+    """Return the id of the Log Analytics workspace; the same for as long as the state directory lives."""
     return str(uuid.uuid5(uuid.UUID(scope.subscription_id), "log-analytics"))
 
 
@@ -55,11 +55,11 @@ class LogAnalytics:
         self._scope = scope
 
     def open_routes(self) -> list[Route]:
-        """The page whose path names no subscription; it checks the token itself."""
+        """Return the page whose path names no subscription; it checks the token itself."""
         return [Route("/v1/workspaces/{workspace_id}/query", self._by_id, methods=["POST"])]
 
     def routes(self, root: str) -> list[Route]:
-        """The page of the workspace as a resource; `root` is the workspace's path."""
+        """Return the page of the workspace as a resource; `root` is the workspace's path."""
         return [Route(f"/v1{root}/query", self._by_resource, methods=["POST"])]
 
     async def _by_id(self, request: HttpRequest) -> Response:

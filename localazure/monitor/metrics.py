@@ -80,7 +80,7 @@ class Metrics:
         self._location = location
 
     def routes(self, root: str) -> list[Route]:
-        """The pages of endpoints and deployments (under the workspace's path), and the batch page."""
+        """Return the pages of endpoints and deployments (under the workspace's path), and the batch page."""
         metrics = "/providers/Microsoft.Insights/metrics"
         one = root + "/onlineEndpoints/{endpoint}"
         return [
@@ -251,7 +251,7 @@ def parse_filter(text: str | None, dimensions: tuple[str, ...]) -> dict[str, set
 
 
 def span(text: str | None) -> tuple[datetime.datetime, datetime.datetime]:
-    """`start/end`, the last hour where none is given. Raises ArmError (400)."""
+    """Return `start/end`, the last hour where none is given. Raises ArmError (400)."""
     if not text:
         return utc_now() - 60 * MINUTE, utc_now()
     try:
@@ -272,7 +272,7 @@ def span(text: str | None) -> tuple[datetime.datetime, datetime.datetime]:
 
 
 def moment(text: str) -> datetime.datetime:
-    """An ISO 8601 time; UTC where it does not say. Raises ValueError."""
+    """Return an ISO 8601 time; UTC where it does not say. Raises ValueError."""
     found = datetime.datetime.fromisoformat(text.strip().replace(" ", "+"))
     return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
 
@@ -283,7 +283,7 @@ def iso(when: datetime.datetime) -> str:
 
 
 def percentile(ordered: list[float], share: float) -> float:
-    """The nearest-rank percentile of sorted values, `share` in (0, 1]."""
+    """Return the nearest-rank percentile of sorted values, `share` in (0, 1]."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
@@ -301,7 +301,7 @@ def _of_requests(metric: str, requests: list[Request], filters: dict[str, set[st
 
 
 def _wanted(labels: tuple[str, ...], filters: dict[str, set[str]]) -> bool:
-    """Whether the filters take the series with these values of their dimensions."""
+    """Return whether the filters take the series with these values of their dimensions."""
     pairs = zip(labels, filters.values(), strict=True)
     return all("*" in values or label.lower() in {value.lower() for value in values} for label, values in pairs)
 

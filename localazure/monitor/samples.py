@@ -123,7 +123,7 @@ def _cpu_percent(then: float, before: _Used, now: float, used: _Used) -> float:
 
 
 def _used(roots: dict[str, int]) -> dict[str, _Used]:
-    """What the descendants of each root use; a root itself is a leash."""
+    """Return what the descendants of each root use; a root itself is a leash."""
     children: dict[int, list[psutil.Process]] = {}
     for process in psutil.process_iter(["ppid"]):
         children.setdefault(process.info["ppid"], []).append(process)

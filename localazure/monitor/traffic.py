@@ -55,7 +55,7 @@ class Request:
 
 
 def utc_now() -> datetime.datetime:
-    """This moment."""
+    """Return this moment."""
     return datetime.datetime.now(datetime.UTC)
 
 
@@ -128,7 +128,7 @@ class Traffic:
     def requests(
         self, start: datetime.datetime, end: datetime.datetime, endpoint: str | None = None
     ) -> Iterator[Request]:
-        """The visible requests that began in [start, end), of one endpoint or of all."""
+        """Yield the visible requests that began in [start, end), of one endpoint or of all."""
         self.catch_up()
         end = min(end, self.horizon)
         for request in self._requests:
@@ -136,7 +136,7 @@ class Traffic:
                 yield request
 
     def since(self, start: datetime.datetime) -> Iterator[Request]:
-        """Those that began after `start`, whatever the delay; newest first."""
+        """Yield those that began after `start`, whatever the delay; newest first."""
         self.catch_up()
         for request in reversed(self._requests):
             if request.time < start - LONGEST:  # they are in the order in which they ended
@@ -173,7 +173,7 @@ class Traffic:
                 self._count(request)
 
     def _history(self) -> Iterator[Request]:
-        """What had been logged at first, newest first, as far as it is kept."""
+        """Yield what had been logged at first, newest first, as far as it is kept."""
         oldest = self._now() - RETENTION
         lines = itertools.chain(_backwards(self._log, self._first_position), _backwards(predecessor(self._log)))
         for request in filter(None, map(_request, lines)):
@@ -184,7 +184,7 @@ class Traffic:
 
 
 def _backwards(path: Path, end: int | None = None) -> Iterator[bytes]:
-    """The lines of the first `end` bytes, or of all, the last one first; none where there is no such file."""
+    """Yield the lines of the first `end` bytes, or of all, the last one first; none where there is no such file."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         end = os.fstat(file.fileno()).st_size if end is None else end
         if not end:

@@ -16,7 +16,7 @@ _KEY_CHARACTERS = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234
 
 
 def audience(endpoint: Endpoint) -> str:
-    """Whom a token must be for: the service as a whole, or this endpoint alone."""
+    """Return whom a token must be for: the service as a whole, or this endpoint alone."""
     return AAD_AUDIENCE if endpoint.properties.auth_mode == "AADToken" else endpoint.id
 
 
@@ -36,18 +36,18 @@ def auth_mode(given: Any) -> AuthMode:
 
 
 def first_keys(given: KeysBody | None) -> list[str]:
-    """Those that the client chose for a new endpoint, else random ones. Raises ArmError (400)."""
+    """Return those that the client chose for a new endpoint, else random ones. Raises ArmError (400)."""
     chosen = (given.primary_key, given.secondary_key) if given else (None, None)
     return [checked_key(key) if key else new_key() for key in chosen]
 
 
 def checked_key(key: Any) -> str:
-    """The key, which a client chose. Raises ArmError (400)."""
+    """Return the key, which a client chose. Raises ArmError (400)."""
     if not isinstance(key, str) or not set(key) <= _KEY_CHARACTERS:
         raise BadRequest("A key can have letters and digits only.")
     return key
 
 
 def new_key() -> str:
-    """A random key."""
+    """Return a random key."""
     return "".join(secrets.choice(sorted(_KEY_CHARACTERS)) for _ in range(64))

@@ -84,7 +84,7 @@ class Deployments:
         self._restarts = restarts
 
     def routes(self, root: str) -> list[Route]:
-        """The operations under the workspace's path."""
+        """Return the operations under the workspace's path."""
         many = root + "/onlineEndpoints/{endpoint}/deployments"
         one = many + "/{deployment}"
         return [
@@ -323,7 +323,7 @@ class Deployments:
             self._states.put(key_of(endpoint, name), state)
 
     def _is_away(self, key: str, serving: Serving) -> bool:
-        """Whether the deployment served so before and does not serve now; nobody has deleted it, or begun to."""
+        """Return whether the deployment served so before and does not serve now; nobody has deleted it, or begun to."""
         endpoint, _, name = key.partition("/")
         parent, state = self._endpoints.get(endpoint), self._states.get(key)
         if parent is None or parent.resource.deleting or state is None:
@@ -342,7 +342,7 @@ class Deployments:
 
 
 def _stage(old: DeploymentState | None, new: DeploymentState) -> Literal["Creating", "Updating", "Scaling"]:
-    """What the change from `old` to `new` is."""
+    """Return what the change from `old` to `new` is."""
     if old is None:
         return "Creating"
     before, after = old.resource.properties.as_json(), new.resource.properties.as_json()

@@ -61,7 +61,7 @@ class Endpoints:
         self._location = location
 
     def routes(self, root: str) -> list[Route]:
-        """The operations under the workspace's path."""
+        """Return the operations under the workspace's path."""
         one = root + "/onlineEndpoints/{endpoint}"
         return [
             Route(root + "/onlineEndpoints", self._list, methods=["GET"]),
@@ -244,7 +244,7 @@ class Endpoints:
         return [key.removeprefix(start) for key, _ in self._deployments.items(start)]
 
     def _ready_deployments(self, name: str) -> list[str]:
-        """Those that can take traffic: they have been ready once, whatever became of a later update."""
+        """Return those that can take traffic: they have been ready once, whatever became of a later update."""
         start = key_of(name, "")
         return [key.removeprefix(start) for key, found in self._deployments.items(start) if found.serving]
 
@@ -263,7 +263,7 @@ class Endpoints:
             self._states.put(name.lower(), state)
 
     def _visible(self, state: EndpointState) -> Endpoint:
-        """The resource, with where it is reached."""
+        """Return the resource, with where it is reached."""
         endpoint = state.resource
         root = self._runtime.address(endpoint.name)
         addresses = {"scoring_uri": root + (state.scored_at or "/score"), "swagger_uri": root + "/swagger.json"}
@@ -283,7 +283,7 @@ def require_settled(endpoint: Endpoint) -> None:
 
 
 def wanted_routes(store: Store, quota: Quota, running: Targets) -> list[xds.Endpoint]:
-    """What the gateway shall do for all endpoints, given the deployments that run."""
+    """Return what the gateway shall do for all endpoints, given the deployments that run."""
     states = ((name, state.in_force) for name, state in endpoints_table(store).items())
     return [_wanted_routes(state, running.get(name, {}), quota) for name, state in states if state]
 
@@ -304,7 +304,7 @@ def _wanted_routes(state: EndpointState, targets: dict[str, xds.Target], quota: 
 
 
 def _identity(given: Identity | None) -> Identity:
-    """A system-assigned identity unless another was asked for; its ids belong to no real principal."""
+    """Return a system-assigned identity unless another was asked for; its ids belong to no real principal."""
     rules.check_identity(given)
     given = given or Identity()
     kind = given.type or "SystemAssigned"

@@ -13,7 +13,7 @@ class Inventory:
         self._deployments = deployments_table(store)
 
     def has_endpoint(self, name: str, moment: float | None) -> bool:
-        """Whether there is such an endpoint."""
+        """Return whether there is such an endpoint."""
         return self._endpoints.get(name.lower(), moment) is not None
 
     def capacity(self, endpoint: str, deployment: str, moment: float | None) -> int | None:

@@ -84,7 +84,7 @@ class Quota:
 
 
 def cores(deployment: Size) -> int:
-    """How many cores a deployment takes; Kubernetes deployments take none. Raises ArmError (400)."""
+    """Return how many cores a deployment takes; Kubernetes deployments take none. Raises ArmError (400)."""
     if deployment.compute != "Managed":
         return 0
     instances = math.ceil(round(UPGRADE_RESERVE * deployment.instances, 6))
@@ -92,7 +92,7 @@ def cores(deployment: Size) -> int:
 
 
 def cores_of(instance_type: str) -> int:
-    """The cores of a VM size, by its name. Raises ArmError (400) for what is no name of one."""
+    """Return the cores of a VM size, by its name. Raises ArmError (400) for what is no name of one."""
     match = re.fullmatch(r"standard_([a-z]+)(\d+)[a-z]*(_[a-uw-z]+\d+)?(_v(?P<version>\d+))?", instance_type.lower())
     if not match or not int(match[2]):
         raise BadRequest(f"'{instance_type}' is not an instance type: give the name of a VM size, as Standard_DS3_v2.")

@@ -74,7 +74,7 @@ def check_traffic(traffic: Mapping[str, Any], mirror: Mapping[str, Any], deploym
 
 
 def choice(name: str, value: Any, choices: Sequence[str], default: str) -> str:
-    """The choice that `value` is, whatever its case; `default` where it says nothing. Raises ArmError (400)."""
+    """Return the choice that `value` is, whatever its case; `default` where it says nothing. Raises ArmError (400)."""
     if value is None:
         return default
     for known in choices:

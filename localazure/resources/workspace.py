@@ -27,11 +27,11 @@ class Workspace:
         self._created = system_data().as_json()
 
     def cloud_routes(self) -> list[Route]:
-        """What a client asks before it has a token."""
+        """Return what a client asks before it has a token."""
         return [Route(METADATA_PATH, self._metadata, methods=["GET"])]
 
     def routes(self, root: str) -> list[Route]:
-        """The workspace's own pages; `root` is its path."""
+        """Return the workspace's own pages; `root` is its path."""
         datastore = root + "/datastores/{datastore}"
         return [
             Route(root, self._workspace, methods=["GET"]),

@@ -193,5 +193,5 @@ def with_addresses(properties: A, change: Callable[[str], str]) -> A:
 
 
 def is_archived(resource: Version[Any] | Container) -> bool:
-    """Whether a client has put the asset away."""
+    """Return whether a client has put the asset away."""
     return bool(resource.properties.is_archived)

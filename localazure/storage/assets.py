@@ -130,7 +130,7 @@ class Assets:
         raise NotSupported(f"files at '{uri}': give a local path, or a path in the datastore '{DATASTORE}'")
 
     def routes(self, root: str) -> list[Route]:
-        """The asset operations under the workspace's path."""
+        """Return the asset operations under the workspace's path."""
         return [
             Route(root + "/{kind}/{name}/versions/{version}/startPendingUpload", self._upload, methods=["POST"]),
             Route(root + "/{kind}/{name}/versions/{version}", self._version, methods=["GET", "PUT", "DELETE"]),

@@ -70,14 +70,14 @@ class Blobs:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def sas(self, container: str) -> str:
-        """A query string that grants everything on `container` for an hour."""
+        """Return a query string that grants everything on `container` for an hour."""
         expires = str(int(time.time()) + SAS_LIFE_S)
         return urllib.parse.urlencode(
             {"sv": "2025-01-05", "sr": "c", "sp": "racwdl", "se": expires, "sig": self._signature(container, expires)}
         )
 
     def names(self, container: str, prefix: str) -> list[str]:
-        """The blobs under `prefix`: the blob of that very name, or all in the folder of that name."""
+        """Return the blobs under `prefix`: the blob of that very name, or all in the folder of that name."""
         folder = prefix.rstrip("/") + "/"
         start = f"{container}/"
         keys = (key.removeprefix(start) for key, _ in self._table.items(start + prefix.rstrip("/")))
@@ -289,7 +289,7 @@ class Blobs:
 
 
 def _created(blob: Blob, received_md5: str) -> Response:
-    """`received_md5` is of the request's body, which for a block list is the list: clients compare it."""
+    """Return `received_md5` is of the request's body, which for a block list is the list: clients compare it."""
     headers = {**_validators(blob), "Content-MD5": received_md5, "x-ms-request-server-encrypted": "true"}
     return Response(status_code=201, headers=headers)
 
