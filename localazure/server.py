@@ -47,7 +47,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """What `localazure up` can be told."""
+    """The options of `localazure up`."""
 
     host: Host = field(default_factory=Host)
     port: int = 0
@@ -63,7 +63,7 @@ class Options:
 
 
 def default_state_directory() -> Path:
-    """Return where a local Azure keeps its state unless told otherwise: $XDG_STATE_HOME/localazure."""
+    """Return where a local Azure keeps its state unless another place is given: $XDG_STATE_HOME/localazure."""
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "localazure"
 
@@ -174,7 +174,11 @@ def _environment(arm: Arm, known: Installation, tls: Certificates) -> dict[str, 
 
 
 async def _start_web(web: Web, web_socket: socket.socket, clock: Clock) -> asyncio.Task[None]:
-    """Return the server as a task, once it answers. Raises StartFailed."""
+    """Return the server as a task, once it answers.
+
+    Raises:
+        StartFailed: It ended before.
+    """
     serving = asyncio.create_task(web.serve([web_socket]), name="web server")
     while not web.started:
         if serving.done():

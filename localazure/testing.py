@@ -51,14 +51,22 @@ class LocalAzure:
 
     @property
     def chaos(self) -> Chaos:
-        """What can be made to go wrong in it."""
+        """What can be made to go wrong in it.
+
+        Raises:
+            NotReady: It has not been started.
+        """
         if self._chaos is None:
             raise NotReady("local Azure has not been started")
         return self._chaos
 
     @property
     def pid(self) -> int:
-        """The process that holds everything else on its leash; when it dies, all of local Azure does."""
+        """The process that holds everything else on its leash; when it dies, all of local Azure does.
+
+        Raises:
+            NotReady: It has not been started.
+        """
         if self._process is None:
             raise NotReady("local Azure has not been started")
         return self._process.pid

@@ -41,7 +41,11 @@ class Arm:
         clock: Clock,
         cut: Callable[[tuple[str, int]], None],
     ) -> Self:
-        """Put it together; `cut` resets the connection from a client's (host, port)."""
+        """Put it together; `cut` resets the connection from a client's (host, port).
+
+        Returns:
+            All of it.
+        """
         scope = Scope(installation.subscription_id, RESOURCE_GROUP, WORKSPACE)
         disk = Disk()
         return cls(

@@ -11,7 +11,11 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
 async def content(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """Return the request's body. Raises ArmError (413) for one of more than `limit` bytes."""
+    """Return the request's body.
+
+    Raises:
+        ArmError: 413 for a body of more than `limit` bytes.
+    """
     received = bytearray()
     async for chunk in request.stream():
         received += chunk
@@ -21,7 +25,12 @@ async def content(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
 
 
 async def json_object(request: Request) -> dict[str, Any]:
-    """The request's body. Raises ArmError: 400 for a body that is no JSON object, 413 for one that is too large."""
+    """Return the request's body.
+
+    Raises:
+        BadRequest: It is not a JSON object.
+        ArmError: 413 where it is too large.
+    """
     received = await content(request)
     try:
         body = json.loads(received or b"{}")

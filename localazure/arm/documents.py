@@ -42,8 +42,8 @@ class Body(BaseModel):
         """Return the body as the model.
 
         Raises:
-            ArmError: 501 for a property that local Azure does not know, 400 for a value of the wrong kind, whichever
-                comes first in the body.
+            NotSupported: Local Azure does not know a property.
+            BadRequest: A value is of the wrong kind. What comes first in the body is reported.
         """
         try:
             return cls.model_validate(body)

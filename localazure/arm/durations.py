@@ -11,7 +11,7 @@ def duration_s(text: object) -> float:
     """Return the seconds of an ISO 8601 duration of weeks and less, such as PT5S or P1DT2H.
 
     Raises:
-        ArmError: 400 for what is not a duration, is negative, or has months or years, whose lengths differ.
+        BadRequest: It is not a duration, is negative, or has months or years, whose lengths differ.
     """
     if not isinstance(text, str):
         raise BadRequest(f"'{text}' is not an ISO 8601 duration.")

@@ -4,6 +4,7 @@ LocalAzureError
   ResponseError: the request is answered with something other than success
     ArmError: as Azure Resource Manager words it
       BadRequest: the request breaks a rule
+      Unauthorized: no token, or one that is not valid
       NotFound: there is no such resource
       Conflict: not now
       NotSupported: Azure can, local Azure cannot
@@ -90,6 +91,14 @@ class BadRequest(ArmError):
 
     def __init__(self, message: str, code: str = "BadRequest") -> None:
         super().__init__(400, code, message)
+
+
+class Unauthorized(ArmError):
+    """401: no token, or one that is not valid."""
+
+    def __init__(self, code: str, message: str) -> None:
+        header = f'Bearer error="invalid_token", error_description="{message}"'
+        super().__init__(401, code, message, {"WWW-Authenticate": header})
 
 
 class NotFound(ArmError):

@@ -66,7 +66,14 @@ class Spec(BaseModel):
     @field_validator("path")
     @classmethod
     def _can_strike(cls, path: str) -> str:
-        """Return a fault that never strikes would look like one that was got over."""
+        """Refuse a path that no fault can strike: such a fault would look like one that was got over.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: No fault acts on it.
+        """
         beginning = path.lower().partition("*")[0]
         if beginning.startswith(SCORING):
             raise ValueError(
@@ -107,7 +114,11 @@ class Fault:
         return bool(self._path.fullmatch(path) or (relative and self._path.fullmatch(relative)))
 
     async def takes(self) -> bool:
-        """Count one that the fault is for; whether it goes wrong."""
+        """Count one that the fault is for.
+
+        Returns:
+            Whether it goes wrong.
+        """
         self._seen += 1
         spec = self.spec
         if self._seen <= spec.skip or (spec.times is not None and self.hits >= spec.times):
@@ -126,7 +137,11 @@ class Fate:
         self._failing: list[Fault] = []
 
     async def begin(self) -> None:
-        """To be awaited before the operation takes effect. Raises ArmError if it shall fail without."""
+        """Wait as long as the operation hangs. To be awaited before it takes effect.
+
+        Raises:
+            ArmError: It shall fail without.
+        """
         for fault in self._faults:
             if await fault.takes():
                 if fault.spec.kind is Kind.HANG:
@@ -136,7 +151,11 @@ class Fate:
         self._fail(after=False)
 
     def end(self) -> None:
-        """To be called when the operation has taken effect. Raises ArmError if it shall fail nevertheless."""
+        """End the operation. To be called when it has taken effect.
+
+        Raises:
+            ArmError: It shall fail nevertheless.
+        """
         self._fail(after=True)
 
     def _fail(self, after: bool) -> None:
@@ -182,7 +201,11 @@ class Faults:
         return self._faults.get(identifier)
 
     def add(self, spec: Spec) -> Fault:
-        """Put a fault in force, behind those that are."""
+        """Put a fault in force, behind those that are.
+
+        Returns:
+            The fault.
+        """
         fault = Fault(str(next(self._numbers)), spec)
         self._faults[fault.id] = fault
         self._disk.full = self._disk.full or spec.kind is Kind.DISK_FULL

@@ -55,7 +55,11 @@ class Installation(BaseModel):
 
 @contextlib.contextmanager
 def locked(state: Path) -> Iterator[None]:
-    """Hold the directory for this process alone. Raises StartFailed where another local Azure does."""
+    """Hold the directory for this process alone during the block.
+
+    Raises:
+        StartFailed: Another local Azure holds it.
+    """
     try:
         with _exclusive(state / _LOCK_FILE):
             yield
@@ -79,7 +83,11 @@ def withdraw(state: Path) -> None:
 
 
 def running_environment(state: Path) -> dict[str, str]:
-    """Return the variables of the local Azure that runs on `state`. Raises NotRunning."""
+    """Return the variables of the local Azure that runs on `state`.
+
+    Raises:
+        NotRunning: None does, or it is still starting.
+    """
     try:
         with _exclusive(state / _LOCK_FILE, create=False):
             pass

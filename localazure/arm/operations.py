@@ -1,4 +1,4 @@
-"""Long-running operations: one at a time per resource, each with a page that tells how far it is."""
+"""Long-running operations: one at a time per resource, each with a page that says how far it is."""
 
 import asyncio
 import logging
@@ -80,7 +80,11 @@ class Operations:
         return resource.lower() in self._running
 
     def require_idle(self, resource: str, what: str) -> None:
-        """Raise ArmError (409) if an operation on the resource is under way."""
+        """Check that no operation on the resource is under way.
+
+        Raises:
+            Conflict: One is.
+        """
         if self.busy(resource):
             raise Conflict(f"{what} is being changed by another operation. Wait until it has reached a final state.")
 
@@ -93,12 +97,22 @@ class Operations:
         result: Callable[[], Json] | None = None,
         fate: Fate = NO_FAULT,
     ) -> dict[str, str]:
-        """Begin `work` on `resource` (any key that names it); returns the headers by which clients follow it.
+        """Begin `work` on `resource`.
 
-        `settle` writes down how it ended, with the reason if it failed, in the transaction that ends the operation;
-        `change` tells how long it takes, None that nobody has asked for it: then it is not remembered. `result` tells
-        what it made, for clients that follow Location and expect the resource there. Raises ArmError (409) where
-        another operation on the resource is under way.
+        Args:
+            resource: Any key that names it.
+            work: What is done; when it raises, the operation has failed.
+            settle: Writes down how it ended, with the reason if it failed, in the transaction that ends the operation.
+            change: What it is, which says how long it takes; None where nobody has asked for it: then it is not
+                remembered.
+            result: Returns what it made, for clients that follow Location and expect the resource there.
+            fate: What becomes of it, as faults have it.
+
+        Returns:
+            The headers by which clients follow it.
+
+        Raises:
+            Conflict: Another operation on the resource is under way.
         """
         key = resource.lower()
         self.require_idle(resource, f"The resource '{resource}'")

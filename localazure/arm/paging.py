@@ -34,7 +34,7 @@ Filter = Callable[[R, str], bool]
 
 
 def page(request: Request, resources: Iterable[R], filters: Mapping[str, Filter[R]], size: str = "$top") -> Response:
-    """Answer with one page of `resources`, which come oldest first; the last page has no `nextLink`.
+    """Return one page of `resources`, which come oldest first; the last page has no `nextLink`.
 
     Args:
         request: Whose query parameters say what is wanted.
@@ -43,7 +43,8 @@ def page(request: Request, resources: Iterable[R], filters: Mapping[str, Filter[
         size: The query parameter that gives the size of a page.
 
     Raises:
-        ArmError: 400 for a value that is not valid, 501 for a parameter that local Azure does not know.
+        NotSupported: Local Azure does not know a parameter.
+        BadRequest: A value is not valid.
     """
     query = request.query_params
     for name in query:

@@ -33,7 +33,11 @@ class Compute:
         storage: Storage,
         endpoints: Callable[[Targets], list[xds.Endpoint]],
     ) -> Self:
-        """Put it together; `endpoints` returns what the gateway shall do, given what runs."""
+        """Put it together; `endpoints` returns what the gateway shall do, given what runs.
+
+        Returns:
+            All of it.
+        """
         engine = Engine(state)
         await engine.answers()
         programs = Programs(storage.assets, storage.downloads, Environments(arm.clock), engine)

@@ -30,7 +30,7 @@ class Scaling:
 
     @classmethod
     def parse(cls, scale: DefaultScale | TargetUtilization, requests: RequestSettings) -> Self | None:
-        """From a deployment's settings; None where the number of instances is fixed."""
+        """Return what a deployment's settings say; None where the number of instances is fixed."""
         if not isinstance(scale, TargetUtilization):
             return None
         concurrent = requests.max_concurrent_requests_per_instance

@@ -30,7 +30,11 @@ class Container:
         return self.image.scoring.path
 
     async def start(self, log: Path, clock: Clock) -> Started:
-        """Start a container of it."""
+        """Start a container of it, its output to `log`.
+
+        Returns:
+            The container.
+        """
         image = self.image
         inner = {route.port for route in (image.liveness, image.readiness, image.scoring)}
         with log.open("ab") as output:

@@ -62,7 +62,7 @@ TRITON = Image("mcr.microsoft.com/mirror/nvcr/nvidia/tritonserver:23.03-py3", Tr
 
 
 def conda_of(properties: EnvironmentProperties) -> str | dict[str, Any] | None:
-    """The conda file of an environment version, which pip brings together; None for an image to run (`image_of`)."""
+    """Return the conda file of an environment, which pip brings together; None for an image to run (`image_of`)."""
     routes = properties.inference_config or InferenceConfig()
     own_server = any(route.path != _SERVER[name].path for name, route in routes.present().items())
     if (properties.build and properties.build.model_fields_set) or own_server:
@@ -74,8 +74,9 @@ def conda_of(properties: EnvironmentProperties) -> str | dict[str, Any] | None:
 def image_of(properties: EnvironmentProperties, model_type: str | None) -> Image:
     """Return the image of an environment version that `conda_of` gives nothing for.
 
-    Raises ArmError: 501 for a conda file beside it and for an inferenceConfig that leaves out a route, 400 for a route
-    that is none, a Dockerfile outside of its context, and where there is nothing to run.
+    Raises:
+        NotSupported: There is a conda file beside it, or an inferenceConfig that leaves out a route.
+        BadRequest: A route is not valid, a Dockerfile is outside of its context, or there is nothing to run.
     """
     triton = model_type == TRITON_MODEL
     routes = _routes(properties.inference_config, _TRITON if triton else _SERVER)

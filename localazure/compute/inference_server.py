@@ -28,7 +28,11 @@ class InferenceServer:
     scored_at = "/score"
 
     async def start(self, log: Path, _clock: Clock) -> Started:
-        """Start a process of it."""
+        """Start a process of it, its output to `log`.
+
+        Returns:
+            The process.
+        """
         listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         with listener, log.open("ab") as output:
             port = listener.getsockname()[1]

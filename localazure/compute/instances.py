@@ -82,12 +82,20 @@ class Instance:
 
     @classmethod
     async def start(cls, setup: Setup, clock: Clock) -> Self:
-        """Start the server; it is not ready yet (see `ready`)."""
+        """Start the server.
+
+        Returns:
+            The instance, which is not ready yet (see `ready`).
+        """
         log_start = setup.log.stat().st_size if setup.log.exists() else 0
         return cls(setup, await setup.program.start(setup.log, clock), log_start, clock)
 
     async def ready(self) -> None:
-        """Wait until the server answers its readiness probe. Raises InstanceFailed."""
+        """Wait until the server answers its readiness probe.
+
+        Raises:
+            InstanceFailed: It ended, or does not answer in time.
+        """
         exited = asyncio.create_task(self._process.wait())
         probing = asyncio.create_task(self._probe())
         try:
@@ -108,7 +116,11 @@ class Instance:
 
     @property
     def address(self) -> Address:
-        """Where it is asked, once it is ready."""
+        """Where it is asked.
+
+        Raises:
+            RuntimeError: It has not been ready.
+        """
         if self._address is None:
             raise RuntimeError("the instance has not been ready")
         return self._address
@@ -124,13 +136,17 @@ class Instance:
             if not well:
                 return
 
-    def tell(self, line: str) -> None:
+    def log_line(self, line: str) -> None:
         """Write a line to the deployment's log."""
         with self.setup.log.open("a") as file:
             file.write(line + "\n")
 
     async def wait(self) -> int:
-        """Wait for the server to end; returns its exit code."""
+        """Wait for the server to end.
+
+        Returns:
+            Its exit code.
+        """
         return await self._process.wait()
 
     def kill(self) -> None:
@@ -142,7 +158,7 @@ class Instance:
         await self._process.stop()
 
     def last_words(self) -> str:
-        """Return the line of this instance's log that tells best why it failed."""
+        """Return the line of this instance's log that says best why it failed."""
         try:
             with self.setup.log.open("rb") as file:
                 file.seek(self._log_start)

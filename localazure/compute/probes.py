@@ -25,7 +25,7 @@ class Probe:
 
     @classmethod
     def parse(cls, settings: ProbeSettings) -> Self:
-        """From a deployment's settings."""
+        """Return what a deployment's settings say."""
         return cls(
             duration_s(settings.initial_delay),
             duration_s(settings.period),
@@ -46,7 +46,11 @@ class Probe:
                 await clock.sleep(POLL_S)
 
     async def changes(self, url: str, clock: Clock) -> AsyncIterator[bool]:
-        """Ask for ever; yields False when the instance, which is well now, has become unwell, True when well again."""
+        """Ask for ever.
+
+        Yields:
+            False when the instance, which is well now, has become unwell; True when it is well again.
+        """
         well, against = True, 0
         async with self._client() as client:
             while True:

@@ -38,7 +38,13 @@ class Programs:
         self._engine = engine
 
     async def require(self, properties: DeploymentProperties) -> None:
-        """Raise ArmError for assets that do not exist (404), do not go together (400), or cannot be run here (501)."""
+        """Check that what the deployment wants can be run here.
+
+        Raises:
+            NotFound: An asset does not exist.
+            BadRequest: The assets do not go together.
+            NotSupported: They cannot be run here.
+        """
         image = self._image(properties)
         if image is None:
             return
@@ -53,7 +59,11 @@ class Programs:
             raise NotSupported(f"line breaks, or 10,000 characters, in a container's variable {names[0]}")
 
     def _image(self, properties: DeploymentProperties) -> Image | None:
-        """Return the image that is run as it is; None for Azure ML's own server. Raises ArmError, as `require`."""
+        """Return the image that is run as it is; None for Azure ML's own server.
+
+        Raises:
+            BadRequest: As `require`, which raises more.
+        """
         model_type, environment = None, None
         if properties.model:
             model = self._assets.model(properties.model).properties
@@ -69,13 +79,20 @@ class Programs:
             raise BadRequest("modelMountPath is for custom containers: the environment must have an inferenceConfig.")
         return _image_of(environment, model_type, with_code=bool(code))
 
-    async def prepare(self, files: Files, properties: DeploymentProperties, tell: Callable[[str], None]) -> Program:
-        """Build or get what runs with these files. Raises ArmError: ImageBuildFailure, BadArgument."""
-        if image := self._image(properties):
-            return await self._container(files, properties, image, tell)
-        return await self._server(files, properties, tell)
+    async def prepare(self, files: Files, properties: DeploymentProperties, report: Callable[[str], None]) -> Program:
+        """Build or get what runs with these files.
 
-    async def _server(self, files: Files, properties: DeploymentProperties, tell: Callable[[str], None]) -> Program:
+        Returns:
+            The program.
+
+        Raises:
+            ArmError: ImageBuildFailure or BadArgument.
+        """
+        if image := self._image(properties):
+            return await self._container(files, properties, image, report)
+        return await self._server(files, properties, report)
+
+    async def _server(self, files: Files, properties: DeploymentProperties, report: Callable[[str], None]) -> Program:
         app_root, script = (
             files.code,
             PurePosixPath(properties.scoring_script),
@@ -90,11 +107,11 @@ class Programs:
             raise ArmError(
                 400, "BadArgument", f"The scoring script '{script}' is not in the code folder, which has: {found}."
             )
-        python, hint = await self._build(properties.environment_id, files.model_dir, tell)
+        python, hint = await self._build(properties.environment_id, files.model_dir, report)
         return InferenceServer(python, app_root / script, app_root, _environ(python, files, properties), hint)
 
     async def _build(
-        self, environment_id: str | None, model_dir: Path | None, tell: Callable[[str], None]
+        self, environment_id: str | None, model_dir: Path | None, report: Callable[[str], None]
     ) -> tuple[Path, str]:
         what, hint = "model's own environment", ""
         try:
@@ -105,12 +122,14 @@ class Programs:
             else:
                 wanted = of_mlflow_model(model_dir)
             hint = wanted.hint
-            return await self._environments.build(wanted, tell), hint
+            return await self._environments.build(wanted, report), hint
         except BuildFailed as error:
-            raise _failed("ImageBuildFailure", f"The image build of the {what} failed: {error}{hint}", tell) from error
+            raise _failed(
+                "ImageBuildFailure", f"The image build of the {what} failed: {error}{hint}", report
+            ) from error
 
     async def _container(
-        self, files: Files, properties: DeploymentProperties, image: Image, tell: Callable[[str], None]
+        self, files: Files, properties: DeploymentProperties, image: Image, report: Callable[[str], None]
     ) -> Program:
         models = properties.model_mount_path or f"{_APP}/azureml-models"
         mounts: dict[str, Path] = {}
@@ -129,30 +148,35 @@ class Programs:
             environment |= {"AML_APP_ROOT": str(script.parent), "AZUREML_ENTRY_SCRIPT": script.name}
         for mounted in mounts.values():
             _let_read(mounted)
-        reference = await self._provide(image, files, tell)
+        reference = await self._provide(image, files, report)
         return Container(self._engine, reference, command, image, environment | properties.variables, mounts)
 
-    async def _provide(self, image: Image, files: Files, tell: Callable[[str], None]) -> str:
+    async def _provide(self, image: Image, files: Files, report: Callable[[str], None]) -> str:
         if not await self._engine.answers():
-            raise _failed("BadArgument", "Unable to get the user container image: 'docker' does not answer", tell)
+            raise _failed("BadArgument", "Unable to get the user container image: 'docker' does not answer", report)
         try:
             if isinstance(image.source, Context):
                 target = files.folder / "context"
                 shutil.rmtree(target, ignore_errors=True)
                 context = await asyncio.to_thread(
-                    self._downloads.fetch, image.source.uri, target, "build context", tell
+                    self._downloads.fetch, image.source.uri, target, "build context", report
                 )
-                return await self._engine.build(context, image.source.dockerfile, tell)
+                return await self._engine.build(context, image.source.dockerfile, report)
         except BuildFailed as error:
-            raise _failed("ImageBuildFailure", f"The image build failed: {error}", tell) from error
+            raise _failed("ImageBuildFailure", f"The image build failed: {error}", report) from error
         try:
-            return await self._engine.pull(image.source, tell)
+            return await self._engine.pull(image.source, report)
         except BuildFailed as error:
-            raise _failed("BadArgument", f"Unable to download the user container image: {error}", tell) from error
+            raise _failed("BadArgument", f"Unable to download the user container image: {error}", report) from error
 
 
 def _image_of(environment: EnvironmentProperties | None, model_type: str | None, with_code: bool) -> Image | None:
-    """Return the image that is run as it is; None for Azure ML's own server. Raises ArmError (400, 501)."""
+    """Return the image that is run as it is; None for Azure ML's own server.
+
+    Raises:
+        BadRequest: Something is missing.
+        NotSupported: It cannot be run here.
+    """
     if environment and conda_of(environment) is None:
         return image_of(environment, model_type)
     if not environment and not with_code and model_type == TRITON_MODEL:
@@ -164,8 +188,8 @@ def _image_of(environment: EnvironmentProperties | None, model_type: str | None,
     return None
 
 
-def _failed(code: str, message: str, tell: Callable[[str], None]) -> ArmError:
-    tell(f"ERROR: {message}")
+def _failed(code: str, message: str, report: Callable[[str], None]) -> ArmError:
+    report(f"ERROR: {message}")
     return ArmError(400, code, message)
 
 

@@ -36,9 +36,17 @@ class Revisions:
     ) -> Setup:
         """Bring everything to disk and make the program; the same properties give an equal setup again.
 
-        `registered` tells when the assets were, by kind: that of another moment is another asset.
+        Args:
+            endpoint: Its name.
+            deployment: Its name.
+            properties: What it runs.
+            registered: When its assets were registered: that of another moment is another asset.
 
-        Raises ArmError: ImageBuildFailure, BadArgument, OutOfQuota.
+        Returns:
+            What makes instances.
+
+        Raises:
+            ArmError: ImageBuildFailure, BadArgument, or OutOfQuota.
         """
         folder = self.folder(endpoint, deployment)
         (folder / _HOME).mkdir(parents=True, exist_ok=True)

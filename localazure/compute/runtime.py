@@ -36,7 +36,11 @@ class _Running:
         self.autoscaler = Autoscaler(self.fleet, scaling, clock) if scaling else None
 
     async def hold(self) -> Scaling | None:
-        """Let it follow no longer; returns how it did."""
+        """Let it follow no longer.
+
+        Returns:
+            How it did; None where it did not.
+        """
         if self.autoscaler is None:
             return None
         await self.autoscaler.stop()
@@ -80,7 +84,8 @@ class Runtime:
     ) -> None:
         """Make the deployment `count` ready instances of `setup`; with `scaling`, they follow the load from then on.
 
-        Raises InstanceFailed; what served goes on then.
+        Raises:
+            InstanceFailed: An instance does not become ready; what served goes on then.
         """
         key = (endpoint.lower(), deployment.lower())
         running = self._running.get(key)
@@ -120,7 +125,11 @@ class Runtime:
         await asyncio.gather(*(self.remove(*key) for key in self._running if key[0] == endpoint.lower()))
 
     def kill(self, endpoint: str, deployment: str, count: int) -> int:
-        """Kill up to `count` instances of the deployment; returns how many."""
+        """Kill up to `count` instances of the deployment.
+
+        Returns:
+            How many.
+        """
         running = self._running.get((endpoint.lower(), deployment.lower()))
         return running.fleet.kill(count) if running else 0
 

@@ -33,6 +33,9 @@ def ensure(directory: Path, host: str = LOOPBACK) -> Certificates:
     The authority's own private key is used once and never written: nobody can sign more with it. The bundle holds
     certifi's roots, the roots that this shell already trusts (SSL_CERT_FILE, REQUESTS_CA_BUNDLE), and the authority, so
     that every other https address goes on working in a shell that exports it.
+
+    Returns:
+        Where they are.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = Certificates(directory / "server.pem", directory / "server-key.pem", directory / "bundle.pem")

@@ -57,7 +57,7 @@ class Clock:
         return AZURE_S[change] / self._scale if change and self.timing is Timing.AZURE else 0
 
     def retry_after(self, change: Change | None) -> dict[str, str]:
-        """Return the header that tells clients when to look again."""
+        """Return the header by which clients know when to look again."""
         if self.timing is Timing.INSTANT:
             # Retry-After has whole seconds, and azure-core takes 0 for absent; this header it reads as well.
             return {"x-ms-retry-after-ms": str(INSTANT_RETRY_AFTER_MS)}
@@ -74,5 +74,5 @@ class Clock:
         await asyncio.sleep(seconds)
 
     def monotonic(self) -> float:
-        """Seconds since some moment, for measuring."""
+        """Return the seconds since some moment, for measuring."""
         return time.monotonic()

@@ -13,12 +13,20 @@ class Disk:
         self.full = False
 
     def require_space(self) -> None:
-        """To be called before files of users are written. Raises OSError (ENOSPC)."""
+        """Check that files of users may be written.
+
+        Raises:
+            OSError: ENOSPC where they may not.
+        """
         if self.full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def used_percent(self, path: Path) -> float:
-        """Return how much is in use where `path` lies. Raises OSError."""
+        """Return how much is in use where `path` lies, in percent.
+
+        Raises:
+            OSError: There is no such place.
+        """
         usage = shutil.disk_usage(path)
         return 100.0 if self.full else 100 * usage.used / usage.total
 

@@ -43,7 +43,11 @@ def command(*argv: str) -> list[str]:
 
 
 def main(argv: list[str]) -> int:
-    """Run `argv` and return its exit code; 127 when it cannot be started."""
+    """Run `argv`.
+
+    Returns:
+        Its exit code; 127 when it cannot be started.
+    """
     if not argv:
         print("usage: leash.py COMMAND [ARGUMENT…]", file=sys.stderr)
         return 2
@@ -99,7 +103,11 @@ class _Signals:
 
 
 def _watch(pid: int, signals: _Signals, grace_s: float) -> int | None:
-    """Wait for the command to end, or to be ended; its exit code, or None where it outstayed the grace time."""
+    """Wait for the command to end, or to be ended.
+
+    Returns:
+        Its exit code; None where it outstayed the grace time.
+    """
     deadline: float | None = None
     watched = [signals.files[0], _STDIN]
     while True:
@@ -128,7 +136,11 @@ def _at_end(fd: int) -> bool:
 
 
 def _reap(pid: int) -> int | None:
-    """Collect every dead child, orphans too; the exit code of `pid` if it is among them."""
+    """Collect every dead child, orphans too.
+
+    Returns:
+        The exit code of `pid`, if it is among them.
+    """
     code = None
     while True:
         try:

@@ -30,7 +30,7 @@ class Connections:
             transport.abort()
 
     def protocol(self) -> type[H11Protocol]:
-        """uvicorn's HTTP protocol, which enters its connections here."""
+        """Return uvicorn's HTTP protocol, which enters its connections here."""
         connections = self._open
 
         class Protocol(H11Protocol):

@@ -107,11 +107,11 @@ class Admin:
         try:
             spec = Spec.model_validate(await json_object(request))
         except pydantic.ValidationError as error:
-            told = "; ".join(
+            problems = "; ".join(
                 f"{'.'.join(map(str, part['loc']))}: {part['msg'].removeprefix('Value error, ')}"
                 for part in error.errors()
             )
-            raise BadRequest(f"This is no fault: {told}") from error
+            raise BadRequest(f"This is no fault: {problems}") from error
         return JSONResponse(_render(self._faults.add(spec)), 201)
 
     async def _clear(self, _request: Request) -> Response:
@@ -121,7 +121,11 @@ class Admin:
         return Response(status_code=204)
 
     async def _one(self, request: Request) -> Response:
-        """Return the fault; with `hits`, once it has struck so often, or `timeout_s` is over."""
+        """Return the fault; with `hits`, once it has struck so often, or `timeout_s` is over.
+
+        Raises:
+            NotFound: It is not in force.
+        """
         fault = self._faults.get(request.path_params["id"])
         if fault is None:
             raise NotFound(f"There is no fault '{request.path_params['id']}' in force.", "FaultNotFound")
@@ -139,7 +143,14 @@ class Admin:
         return Response(status_code=204)
 
     async def _tokens(self, request: Request) -> Response:
-        """Expire what was issued; `life_s` is how long later tokens live."""
+        """Expire what was issued; `life_s` is how long later tokens live.
+
+        Returns:
+            204.
+
+        Raises:
+            BadRequest: `life_s` is not a positive integer.
+        """
         life_s = (await json_object(request)).get("life_s", self._identity.token_life_s)
         if isinstance(life_s, bool) or not isinstance(life_s, int) or life_s < 1:
             raise BadRequest(f"life_s must be a positive integer, not {life_s!r}.")
@@ -148,7 +159,11 @@ class Admin:
         return Response(status_code=204)
 
     async def _traffic(self, request: Request) -> Response:
-        """Another writer sets `traffic` or `mirrorTraffic`, or both, and `tags`."""
+        """Let another writer set `traffic` or `mirrorTraffic`, or both, and `tags`.
+
+        Returns:
+            How it ended.
+        """
         body = await json_object(request)
         async with self._somebody_else() as http:
             found = await self._endpoint(http, request)
@@ -157,7 +172,11 @@ class Admin:
             return await self._follow(http, await http.put(self._path(request), json=found))
 
     async def _keys(self, request: Request) -> Response:
-        """Another writer regenerates the `keyType` key."""
+        """Let another writer regenerate the `keyType` key.
+
+        Returns:
+            How it ended.
+        """
         body = await json_object(request)
         async with self._somebody_else() as http:
             return await self._follow(http, await http.post(f"{self._path(request)}/regenerateKeys", json=body))
@@ -183,7 +202,11 @@ class Admin:
         return JSONResponse({"killed": killed})
 
     async def _endpoint(self, http: httpx.AsyncClient, request: Request) -> dict[str, Any]:
-        """Return the endpoint as it is. Raises ArmError (404)."""
+        """Return the endpoint as it is.
+
+        Raises:
+            NotFound: There is none.
+        """
         found: dict[str, Any] = (await http.get(self._path(request))).json()
         if "error" in found:
             raise NotFound(found["error"]["message"])
@@ -201,7 +224,14 @@ class Admin:
         )
 
     async def _follow(self, http: httpx.AsyncClient, answer: httpx.Response) -> Response:
-        """Wait until the operation has ended; returns how."""
+        """Wait until the operation has ended.
+
+        Returns:
+            204, or what refused it.
+
+        Raises:
+            ArmError: 409 where it has failed.
+        """
         if answer.is_error:
             return Response(answer.content, answer.status_code, media_type="application/json")
         url = answer.headers.get("Azure-AsyncOperation") or answer.headers["Location"]

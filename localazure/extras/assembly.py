@@ -46,6 +46,9 @@ class Extras:
             prometheus: Prometheus' page.
             admin_token: Who may use the admin API.
             record: Where every management request and its response is written; None for nowhere.
+
+        Returns:
+            All of them.
         """
         return cls(
             Admin(admin_token, management, arm.faults, arm.identity, runtime, arm.scope, arm.clock),

@@ -174,7 +174,7 @@ def _ms(value: float | None) -> str:
 
 
 def _sparkline(row: Recent, colour: str) -> str:
-    """Bars of requests, errors in red at their foot."""
+    """Return bars of requests, errors in red at their foot."""
     highest = max(*row.requests, 1)
     bars = []
     for place, (requests, errors) in enumerate(zip(row.requests, row.errors, strict=True)):

@@ -17,7 +17,7 @@ from localazure.storage.blobs import ACCOUNT_PATH
 
 MASK = "***"
 MAX_BODY_BYTES = 256 * 1024
-"""Of a longer body, and of one that is no text, only the length is written."""
+"""Of a longer body, and of one that is not text, only the length is written."""
 
 _SECRET_HEADERS = {"authorization", "cookie", "set-cookie", "x-ms-authorization-auxiliary"}
 _SECRET_KEYS = re.compile(
@@ -82,8 +82,8 @@ class Recorder:
                 "path": scope["path"],
                 "query": _pairs(scope["query_string"].decode()),
                 "headers": _headers(scope["headers"]),
-                "body": asked.shown(with_bodies),
-                "answer": {**answer, "body": answered.shown(with_answer)} if answer else None,
+                "body": asked.as_json(with_bodies),
+                "answer": {**answer, "body": answered.as_json(with_answer)} if answer else None,
             }
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
@@ -101,7 +101,7 @@ class _Body:
         if self._size <= MAX_BODY_BYTES:
             self._content += chunk
 
-    def shown(self, in_full: bool) -> Any:
+    def as_json(self, in_full: bool) -> Any:
         if not self._size:
             return None
         if not in_full or self._size > MAX_BODY_BYTES:

@@ -36,7 +36,11 @@ def predecessor(path: Path) -> Path:
 
 
 def moved_away(path: Path) -> bool:
-    """Move a long log away; returns whether there is none at `path` now."""
+    """Move a long log away.
+
+    Returns:
+        Whether there is none at `path` now.
+    """
     try:
         if path.stat().st_size < MAX_BYTES:
             return False

@@ -1,4 +1,4 @@
-"""The endpoints' gateway: one Envoy process, told what to do through files that it watches."""
+"""The endpoints' gateway: one Envoy process, configured through files that it watches."""
 
 import asyncio
 import contextlib
@@ -69,7 +69,11 @@ class Gateway:
         return f"https://{self._host.authority(self.port)}"
 
     async def start(self, port: int = 0) -> None:
-        """Start Envoy on `port`, on one that the OS chooses for 0. Raises GatewayError."""
+        """Start Envoy on `port`, on one that the OS chooses for 0.
+
+        Raises:
+            GatewayError: It does not start.
+        """
         for path in (self._watched, self._staging):
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(mode=0o700, parents=True)
@@ -100,9 +104,12 @@ class Gateway:
             shutil.rmtree(self._socket_directory, ignore_errors=True)
 
     async def apply(self, wanted: Callable[[], list[xds.Endpoint]]) -> None:
-        """Make the gateway do what `wanted` returns when its turn comes; returns when it does. Raises GatewayError.
+        """Make the gateway do what `wanted` returns when its turn comes, and wait until it does.
 
         No request is dropped on the way: a deployment is known before a route leads to it, and is forgotten after.
+
+        Raises:
+            GatewayError: It does not do so in time.
         """
         async with self._lock:
             endpoints = wanted()
@@ -139,7 +146,9 @@ class Gateway:
     async def connections(self) -> tuple[int, int]:
         """Return how many clients' connections are open, and how many there have been since it started.
 
-        Raises GatewayError, httpx.HTTPError while it is not there.
+        Raises:
+            GatewayError: Envoy has not been started.
+            httpx.HTTPError: It is not there for the moment.
         """
         state = await self._ask(f"/stats?format=json&filter=^http.{envoy_routes.LIVE}.downstream_cx_(active|total)$")
         active, total = (_stat(state, f"downstream_cx_{what}") for what in ("active", "total"))
@@ -148,7 +157,8 @@ class Gateway:
     async def rotate_log(self) -> None:
         """Begin a new access log where the last has grown long; that one takes the place of the one before it.
 
-        Raises OSError.
+        Raises:
+            OSError: The log cannot be read or moved.
         """
         if access_log.moved_away(self.access_log):
             # If Envoy is just being started again, it opens a new log anyway; otherwise the next call asks once more.

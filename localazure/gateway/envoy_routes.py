@@ -14,7 +14,7 @@ listener within Envoy, and of the cluster that leads there."""
 
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 SERVED_BY_HEADER = "x-localazure-deployment"
-"""Local Azure's own: tells which deployment answered. Azure has no such header; nothing may depend on it."""
+"""Local Azure's own: names the deployment that answered. Azure has no such header; nothing may depend on it."""
 
 TOKENS = "envoy.filters.http.jwt_authn"
 """The filter that checks tokens, and under whose name it leaves the claims of a good one …"""
@@ -68,7 +68,7 @@ def _mirror_host(endpoint: str, deployment: str) -> str:
 
 
 def _rates(endpoints: list[Endpoint]) -> Resource:
-    """How many requests a second each endpoint takes; every route that leads to a deployment says whose it is."""
+    """Return how many requests a second each endpoint takes; every route to a deployment says whose it is."""
     whose = {"descriptor_key": "endpoint", "source": "ROUTE_ENTRY", "metadata_key": _ENDPOINT_OF_ROUTE}
     everything = {"numerator": 100, "denominator": "HUNDRED"}
     limit = {
@@ -146,7 +146,7 @@ def _endpoint_routes(endpoint: Endpoint) -> list[Resource]:
 
 
 def _strangers(endpoint: Endpoint) -> Resource:
-    """Matches the requests that may not be answered."""
+    """Return what matches the requests that may not be answered."""
     if endpoint.audience:
         audience = {"string_match": {"exact": endpoint.audience}}
         claim = {"filter": TOKENS, "path": [{"key": CLAIMS}, {"key": "aud"}], "value": audience, "invert": True}
@@ -209,7 +209,7 @@ def _forward(match: Resource, endpoint: Endpoint, name: str, target: Target, **a
 
 
 def _bandwidth(endpoint: Endpoint) -> Resource:
-    """Return all routes that name the same bucket share what is in it."""
+    """Return how many bytes a second pass; all routes that name the same bucket share what is in it."""
     kib = endpoint.megabytes_per_second * 1_000_000 // 1024
     limit = {"bucket_id": endpoint.name, "kbps": {"default_value": kib, "runtime_key": "none"}}
     return {

@@ -31,7 +31,7 @@ def bootstrap(
     log: Path,
     issuer: Issuer,
 ) -> Resource:
-    """Envoy's start configuration: one TLS listener on `address`; everything else comes from files in `directory`."""
+    """Return Envoy's start configuration: a TLS listener on `address`; all else comes from files in `directory`."""
     strangers = {
         "use_remote_address": True,
         # Every client is a stranger, for whom Envoy drops x-envoy-… headers and makes request ids of its own. An empty

@@ -142,6 +142,6 @@ def source(directory: Path, file: str) -> Resource:
 
 
 def response(resources: list[Resource]) -> Resource:
-    """Resources of one kind as Envoy reads them. The version (`version_info`) changes exactly when they do."""
+    """Return resources of one kind as Envoy reads them. The version (`version_info`) changes exactly when they do."""
     version = hashlib.sha256(json.dumps(resources, sort_keys=True).encode()).hexdigest()[:16]
     return {"version_info": version, "resources": resources}

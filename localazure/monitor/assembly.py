@@ -37,7 +37,11 @@ class Monitor:
         ingestion_delay_s: float,
         count: Callable[[Request], None],
     ) -> Self:
-        """Put it together; `count` is called with each scoring request that is logged from now on."""
+        """Put it together; `count` is called with each scoring request that is logged from now on.
+
+        Returns:
+            All of it.
+        """
         traffic = Traffic(gateway.access_log, ingestion_delay_s, count=count)
         samples = Samples(gateway, runtime, arm.disk, state, arm.clock)
         metrics = Metrics(traffic, samples, inventory, arm.scope, arm.location)

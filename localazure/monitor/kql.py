@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from localazure.arm.errors import UnsupportedQuery
-from localazure.monitor.metrics import moment, percentile
+from localazure.monitor.metrics import percentile
+from localazure.monitor.times import moment
 
 Row = dict[str, Any]
 Condition = Callable[[Row], bool]
@@ -31,7 +32,11 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 def run(
     query: str, table: str, columns: dict[str, str], rows: Iterable[Row], now: datetime.datetime
 ) -> tuple[dict[str, str], list[Row]]:
-    """Return the result's columns (name: Kusto type) and rows. Raises UnsupportedQuery."""
+    """Return the result's columns (name: Kusto type) and rows.
+
+    Raises:
+        UnsupportedQuery: The query is outside of the subset, or wrong.
+    """
     source, *steps = (part.strip() for part in _split(query.strip().rstrip(";"), "|"))
     if source != table:
         raise UnsupportedQuery(f"the table must be {table}, not {source!r}")
@@ -60,7 +65,7 @@ def run(
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """Split outside of quotes and parentheses."""
+    """Return the parts of `text`, split outside of quotes and parentheses."""
     parts, depth, quote = [""], 0, ""
     for character in text:
         if quote:

@@ -13,7 +13,7 @@ from localazure.arm.errors import ArmError, NotFound, UnsupportedQuery
 from localazure.arm.identity import Identity
 from localazure.arm.ids import Scope
 from localazure.monitor import kql
-from localazure.monitor.metrics import span
+from localazure.monitor.times import span
 from localazure.monitor.traffic import Request, Traffic, utc_now
 
 TABLE = "AmlOnlineEndpointTrafficLog"

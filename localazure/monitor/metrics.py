@@ -11,15 +11,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localazure.arm.bodies import json_object
-from localazure.arm.durations import duration_s
 from localazure.arm.errors import BadRequest, NotFound
 from localazure.arm.faults import moment_of
 from localazure.arm.ids import Scope
 from localazure.monitor.samples import CONNECTIONS, Samples
+from localazure.monitor.times import MINUTE, iso, span
 from localazure.monitor.traffic import Request, Traffic, utc_now
 
-MINUTE = datetime.timedelta(minutes=1)
-MAX_MINUTES = 24 * 60
 MAX_RESOURCES = 50
 
 _ENDPOINT_TYPE = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"
@@ -70,7 +68,7 @@ class Inventory(Protocol):
 
 
 class Metrics:
-    """Answers metric queries with one value a minute. A minute without data has no value: a gap is no zero."""
+    """Answers metric queries with one value a minute. A minute without data has no value: a gap is not a zero."""
 
     def __init__(self, traffic: Traffic, samples: Samples, inventory: Inventory, scope: Scope, location: str) -> None:
         self._traffic = traffic
@@ -214,7 +212,11 @@ class Metrics:
         return {labels: {minute: _point(values) for minute, values in seen.items()} for labels, seen in found.items()}
 
     def _resource(self, resource: str, moment: float | None) -> tuple[str, str]:
-        """The endpoint's and the deployment's name, lower-cased; the latter empty for an endpoint. Raises ArmError."""
+        """Return the endpoint's and the deployment's name in lower case; the latter is empty for an endpoint.
+
+        Raises:
+            NotFound: There is no such resource.
+        """
         pattern = re.escape(self._scope.id) + r"/onlineEndpoints/([^/]+)(?:/deployments/([^/]+))?"
         match = re.fullmatch(pattern, "/" + resource.strip("/"), re.IGNORECASE)
         if match is None:
@@ -231,7 +233,11 @@ class Metrics:
 
 
 def parse_filter(text: str | None, dimensions: tuple[str, ...]) -> dict[str, set[str]]:
-    """`a eq '1' and b eq '*'` as {dimension: values}; `or` joins values of one dimension. Raises ArmError (400)."""
+    """Return `a eq '1' and b eq '*'` as {dimension: values}; `or` joins values of one dimension.
+
+    Raises:
+        BadRequest: It is not such a filter.
+    """
     found: dict[str, set[str]] = {}
     names = {name.lower(): name for name in dimensions}
     for group in re.split(r"\s+and\s+", (text or "").strip(), flags=re.IGNORECASE):
@@ -248,38 +254,6 @@ def parse_filter(text: str | None, dimensions: tuple[str, ...]) -> dict[str, set
         if len(group_names) > 1:
             raise BadRequest("'or' cannot join conditions on different dimensions.")
     return found
-
-
-def span(text: str | None) -> tuple[datetime.datetime, datetime.datetime]:
-    """Return `start/end`, the last hour where none is given. Raises ArmError (400)."""
-    if not text:
-        return utc_now() - 60 * MINUTE, utc_now()
-    try:
-        first, _, second = text.partition("/")
-        if second.startswith("P"):
-            start = moment(first)
-            end = start + datetime.timedelta(seconds=duration_s(second))
-        elif not second:
-            end = utc_now()
-            start = end - datetime.timedelta(seconds=duration_s(first))
-        else:
-            start, end = moment(first), moment(second)
-    except (ValueError, OverflowError) as error:
-        raise BadRequest(f"The timespan {text!r} is not valid: {error}") from error
-    if not datetime.timedelta(0) < end - start <= MAX_MINUTES * MINUTE:
-        raise BadRequest(f"The timespan {text!r} must be positive and at most a day.")
-    return start, end
-
-
-def moment(text: str) -> datetime.datetime:
-    """Return an ISO 8601 time; UTC where it does not say. Raises ValueError."""
-    found = datetime.datetime.fromisoformat(text.strip().replace(" ", "+"))
-    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
-
-
-def iso(when: datetime.datetime) -> str:
-    """As Azure Monitor writes times."""
-    return when.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def percentile(ordered: list[float], share: float) -> float:

@@ -37,7 +37,7 @@ class Recent:
 
 
 def recent(traffic: Traffic) -> dict[tuple[str, str], Recent]:
-    """Return by (endpoint in lower case, deployment); the deployment is empty where a request reached none."""
+    """Return them by (endpoint in lower case, deployment); the deployment is empty where a request reached none."""
     now = utc_now()
     found: dict[tuple[str, str], Recent] = {}
     for request in traffic.since(now - WINDOW):

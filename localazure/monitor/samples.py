@@ -68,11 +68,11 @@ class Samples:
             await self._clock.sleep(PERIOD_S)
 
     def connections(self, metric: str, minute: datetime.datetime) -> list[float]:
-        """Of all endpoints together, which share a port."""
+        """Return what was measured of all endpoints together, which share a port."""
         return self._minutes.get(minute, {}).get(_Series(metric), [])
 
     def use(self, metric: str, endpoint: str, deployment: str, minute: datetime.datetime) -> dict[str, list[float]]:
-        """Of each instance that was measured in this minute."""
+        """Return what was measured in this minute, by instance."""
         key = (endpoint.lower(), deployment.lower())
         return {
             series.instance: values
@@ -117,7 +117,7 @@ class Samples:
 
 
 def _cpu_percent(then: float, before: _Used, now: float, used: _Used) -> float:
-    """Of all cores; what a process used that has ended since is missing."""
+    """Return the share of all cores, in percent; what a process used that has ended since is missing."""
     spent_s = sum(cpu_s - before.cpu_s.get(process, 0) for process, cpu_s in used.cpu_s.items())
     return min(100 * spent_s / (now - then) / (psutil.cpu_count() or 1), 100)
 

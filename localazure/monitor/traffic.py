@@ -104,7 +104,8 @@ class Traffic:
     async def recall(self) -> None:
         """Read what had been logged before, the newest first, off the event loop. To be called once, before `rotate`.
 
-        Raises OSError.
+        Raises:
+            OSError: The log cannot be read or moved.
         """
         history = self._history()
         try:

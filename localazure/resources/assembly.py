@@ -28,7 +28,11 @@ class Resources:
 
     @classmethod
     def build(cls, arm: Arm, storage: Storage, compute: Compute, quota: Quota) -> Self:
-        """Put it together."""
+        """Put it together.
+
+        Returns:
+            All of them.
+        """
         restarts = Restarts(arm.operations, arm.clock)
         return cls(
             workspace=Workspace(arm.base_url, arm.scope, arm.location, arm.identity.tenant_id, storage.blobs),

@@ -21,14 +21,22 @@ def audience(endpoint: Endpoint) -> str:
 
 
 def require_mode(endpoint: Endpoint, mode: AuthMode, otherwise: str) -> None:
-    """Raise ArmError (400) unless the endpoint has the auth mode; `otherwise` says what that means."""
+    """Check that the endpoint has the auth mode.
+
+    Raises:
+        BadRequest: It has another; `otherwise` says what that means.
+    """
     found = endpoint.properties.auth_mode
     if found != mode:
         raise BadRequest(f"The endpoint's authMode is {found}: {otherwise}.")
 
 
 def auth_mode(given: Any) -> AuthMode:
-    """Return the auth mode that a client asks for, whatever its case. Raises ArmError (400)."""
+    """Return the auth mode that a client asks for, whatever its case.
+
+    Raises:
+        BadRequest: There is no such mode.
+    """
     found = AUTH_MODES.get(str(given).lower())
     if found is None:
         raise BadRequest(f"authMode must be one of {', '.join(AUTH_MODES.values())}, not {given!r}.")
@@ -36,13 +44,21 @@ def auth_mode(given: Any) -> AuthMode:
 
 
 def first_keys(given: KeysBody | None) -> list[str]:
-    """Return those that the client chose for a new endpoint, else random ones. Raises ArmError (400)."""
+    """Return those that the client chose for a new endpoint, else random ones.
+
+    Raises:
+        BadRequest: As `checked_key`.
+    """
     chosen = (given.primary_key, given.secondary_key) if given else (None, None)
     return [checked_key(key) if key else new_key() for key in chosen]
 
 
 def checked_key(key: Any) -> str:
-    """Return the key, which a client chose. Raises ArmError (400)."""
+    """Return the key, which a client chose.
+
+    Raises:
+        BadRequest: It has other characters than letters and digits.
+    """
     if not isinstance(key, str) or not set(key) <= _KEY_CHARACTERS:
         raise BadRequest("A key can have letters and digits only.")
     return key

@@ -1,6 +1,6 @@
 """Deployments as clients ask for them, as they are answered, and as they are kept."""
 
-from typing import Any
+from typing import Any, Literal
 
 from localazure.arm.documents import Body, Document, Identity, Sku, SystemData, TrackedBody
 from localazure.compute.properties import (
@@ -123,6 +123,15 @@ class DeploymentState(Document):
     serving: Serving | None = None
     was: State | None = None
     """The state before it failed to come back; None otherwise."""
+
+    def stage_after(self, old: "DeploymentState | None") -> Literal["Creating", "Updating", "Scaling"]:
+        """Return what the change from `old` to this one is."""
+        if old is None:
+            return "Creating"
+        before, after = old.resource.properties.as_json(), self.resource.properties.as_json()
+        same = before | {"provisioningState": None} == after | {"provisioningState": None}
+        scaled = same and old.registered == self.registered and old.resource.sku != self.resource.sku
+        return "Scaling" if scaled else "Updating"
 
 
 class DeploymentSku(Document):

@@ -36,7 +36,8 @@ def complete(given: DeploymentPropertiesBody, compute: Compute) -> DeploymentPro
     """Return the properties of a deployment on an endpoint that has this compute.
 
     Raises:
-        ArmError: 400 for what breaks a rule, 501 for another type of deployment.
+        BadRequest: It breaks a rule.
+        NotSupported: It is another type of deployment.
     """
     kinds: dict[str, Compute] = {"managed": "Managed", "kubernetes": "Kubernetes"}
     kind = kinds.get(str(given.endpoint_compute_type).lower())
@@ -79,7 +80,11 @@ def complete(given: DeploymentPropertiesBody, compute: Compute) -> DeploymentPro
 
 
 def capacity(sku: Sku, properties: DeploymentProperties) -> Any:
-    """How many instances are asked for: so many, or the least that the scale settings allow. Raises ArmError (400)."""
+    """Return how many instances are asked for: so many, or the least that the scale settings allow.
+
+    Raises:
+        BadRequest: It is not an SKU of deployments.
+    """
     rules.choice("sku.name", sku.name, ("Default",), "Default")
     if sku.capacity is not None:
         return sku.capacity
@@ -88,7 +93,11 @@ def capacity(sku: Sku, properties: DeploymentProperties) -> Any:
 
 
 def _check_code(given: DeploymentPropertiesBody) -> None:
-    """Raise ArmError (400) for code, a model's folder or environment variables that no container could have."""
+    """Check that a container could have the code, the model's folder and the environment variables.
+
+    Raises:
+        BadRequest: It could not.
+    """
     mount = given.model_mount_path
     if mount and not (str(mount).startswith("/") and ".." not in str(mount)):
         raise BadRequest(f"modelMountPath must be an absolute path in the container, not {mount!r}.")
@@ -176,7 +185,11 @@ def _target_utilization(given: ScaleBody) -> TargetUtilization:
 
 
 def _collector(given: DataCollector) -> DataCollector:
-    """With the words as Azure writes them: clients send them in small letters, and know them in capitals only."""
+    """Return it with the words as Azure writes them: clients send them in small letters, and know only capitals.
+
+    Raises:
+        BadRequest: There is no such word, or the rate is not a share.
+    """
     if not given.model_fields_set:
         return given
     collections = {}

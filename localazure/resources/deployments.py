@@ -2,7 +2,6 @@
 
 import functools
 import logging
-from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -194,7 +193,7 @@ class Deployments:
         self._quota.check_cores(
             resource.size, (found.resource.size for other, found in self._states.items() if other != key)
         )
-        stage = _stage(old, new)
+        stage = new.stage_after(old)
         resource.properties = resource.properties.model_copy(update={"provisioning_state": stage})
         new.serving = old.serving if old else None
         with self._store.transaction():
@@ -339,16 +338,6 @@ class Deployments:
             properties.provisioning_state = "Failed" if reason else was
             state.was = was if reason else None
             self._states.put(key, state)
-
-
-def _stage(old: DeploymentState | None, new: DeploymentState) -> Literal["Creating", "Updating", "Scaling"]:
-    """Return what the change from `old` to `new` is."""
-    if old is None:
-        return "Creating"
-    before, after = old.resource.properties.as_json(), new.resource.properties.as_json()
-    same = before | {"provisioningState": None} == after | {"provisioningState": None}
-    scaled = same and old.registered == new.registered and old.resource.sku != new.resource.sku
-    return "Scaling" if scaled else "Updating"
 
 
 def _resource(endpoint: str, name: str) -> str:

@@ -111,7 +111,11 @@ class EndpointState(Document):
     @model_validator(mode="before")
     @classmethod
     def _of_older_version(cls, state: Any) -> Any:
-        """`effective` said nothing in an older version once a change had ended, which had taken `previous` away."""
+        """Read a state of an older version: in it, `effective` says nothing once a change has ended.
+
+        Returns:
+            The state as it is written now: the end of a change had taken `previous` away.
+        """
         return {**state, "effective": True} if isinstance(state, dict) and "previous" not in state else state
 
     @property

@@ -249,7 +249,7 @@ class Endpoints:
         return [key.removeprefix(start) for key, found in self._deployments.items(start) if found.serving]
 
     def _traffic(self, given: dict[str, Any] | None, name: str) -> dict[str, Any]:
-        """With each deployment by the name that it was created with: names compare without regard to case."""
+        """Return it with each deployment by the name that it was created with: names compare without regard to case."""
         start = key_of(name, "")
         names = {key.removeprefix(start): found.resource.name for key, found in self._deployments.items(start)}
         return {names.get(key.lower(), key): share for key, share in (given or {}).items()}
@@ -271,12 +271,16 @@ class Endpoints:
 
 
 def missing_endpoint(name: str, scope: Scope) -> ArmError:
-    """404 for an endpoint that is not there."""
+    """Return the error for an endpoint that is not there."""
     return NotFound(f"The online endpoint '{name}' was not found in the workspace '{scope.workspace}'.")
 
 
 def require_settled(endpoint: Endpoint) -> None:
-    """Raise ArmError (409) while the endpoint is being created or deleted: it can take no deployments then."""
+    """Check that the endpoint can take deployments.
+
+    Raises:
+        Conflict: It is being created or deleted.
+    """
     state = endpoint.properties.provisioning_state
     if state in ("Creating", "Deleting"):
         raise Conflict(f"The endpoint '{endpoint.name}' is {state}. Wait until it has succeeded.")

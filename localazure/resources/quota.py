@@ -46,7 +46,11 @@ class Quota:
 
     @classmethod
     def parse(cls, settings: Iterable[str]) -> Self:
-        """From `name=number` each. Raises ValueError, with what would be right."""
+        """Return the quota that `name=number` each say.
+
+        Raises:
+            ValueError: One does not; the message says what would be right.
+        """
         names = [field.name for field in dataclasses.fields(cls)]
         values = {}
         for setting in settings:
@@ -57,12 +61,20 @@ class Quota:
         return cls(**values)
 
     def check_deployments(self, others: int) -> None:
-        """Raise ArmError (400) where an endpoint with so many other deployments can have no further one."""
+        """Check that an endpoint with so many other deployments can have a further one.
+
+        Raises:
+            BadRequest: It cannot.
+        """
         if others >= self.deployments:
             raise BadRequest(f"An endpoint can have at most {self.deployments} deployments.", _EXCEEDED)
 
     def check_instances(self, wanted: Size) -> None:
-        """Raise ArmError (400) for a managed deployment with too many instances."""
+        """Check that a managed deployment has not too many instances.
+
+        Raises:
+            BadRequest: It has.
+        """
         if wanted.compute == "Managed" and wanted.instances > self.instances:
             raise BadRequest(
                 f"The instance count {wanted.instances} exceeds the limit of {self.instances} per deployment.",
@@ -70,7 +82,11 @@ class Quota:
             )
 
     def check_cores(self, wanted: Size, others: Iterable[Size]) -> None:
-        """Raise ArmError (400) unless there are cores for the deployment `wanted`, next to all `others`."""
+        """Check that there are cores for the deployment `wanted`, next to all `others`.
+
+        Raises:
+            BadRequest: There are not.
+        """
         needed = cores(wanted)
         if not self.cores or not needed:
             return
@@ -84,7 +100,11 @@ class Quota:
 
 
 def cores(deployment: Size) -> int:
-    """Return how many cores a deployment takes; Kubernetes deployments take none. Raises ArmError (400)."""
+    """Return how many cores a deployment takes; Kubernetes deployments take none.
+
+    Raises:
+        BadRequest: As `cores_of`.
+    """
     if deployment.compute != "Managed":
         return 0
     instances = math.ceil(round(UPGRADE_RESERVE * deployment.instances, 6))
@@ -92,7 +112,11 @@ def cores(deployment: Size) -> int:
 
 
 def cores_of(instance_type: str) -> int:
-    """Return the cores of a VM size, by its name. Raises ArmError (400) for what is no name of one."""
+    """Return the cores of a VM size, by its name.
+
+    Raises:
+        BadRequest: It is not the name of a VM size.
+    """
     match = re.fullmatch(r"standard_([a-z]+)(\d+)[a-z]*(_[a-uw-z]+\d+)?(_v(?P<version>\d+))?", instance_type.lower())
     if not match or not int(match[2]):
         raise BadRequest(f"'{instance_type}' is not an instance type: give the name of a VM size, as Standard_DS3_v2.")

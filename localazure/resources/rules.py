@@ -1,4 +1,4 @@
-"""Azure ML's rules for names, traffic and settings, as far as they can be told from a request alone."""
+"""Azure ML's rules for names, traffic and settings, as far as a request alone shows them."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -22,7 +22,11 @@ _IDENTITIES = ("None", "SystemAssigned", "UserAssigned", "SystemAssigned,UserAss
 
 
 def check_name(what: str, name: str) -> None:
-    """Raise ArmError (400) unless `name` may name an endpoint or a deployment."""
+    """Check that `name` may name an endpoint or a deployment.
+
+    Raises:
+        BadRequest: It may not.
+    """
     if not re.fullmatch(r"(?=.{3,32}$)[A-Za-z](?:[A-Za-z0-9]|-(?=[A-Za-z0-9]))*", name):
         raise BadRequest(
             f"The {what} name '{name}' is not valid. It must have 3 to 32 characters, begin with a letter, end with a"
@@ -31,7 +35,11 @@ def check_name(what: str, name: str) -> None:
 
 
 def check_names_together(endpoint: str, deployment: str) -> None:
-    """Raise ArmError (400) unless Kubernetes can make a name out of the two."""
+    """Check that Kubernetes can make a name out of the two.
+
+    Raises:
+        BadRequest: It cannot.
+    """
     shortest, longest = KUBERNETES_NAMES
     if not shortest <= len(endpoint) + len(deployment) <= longest:
         raise BadRequest(
@@ -41,7 +49,11 @@ def check_names_together(endpoint: str, deployment: str) -> None:
 
 
 def check_tags(tags: Mapping[str, Any]) -> None:
-    """Raise ArmError (400) for more tags, or longer ones, than a resource can carry."""
+    """Check that a resource can carry the tags.
+
+    Raises:
+        BadRequest: They are too many, or too long.
+    """
     if len(tags) > MAX_TAGS:
         raise BadRequest(f"A resource can have at most {MAX_TAGS} tags; {len(tags)} were given.", "InvalidTags")
     for name, value in tags.items():
@@ -54,7 +66,11 @@ def check_tags(tags: Mapping[str, Any]) -> None:
 
 
 def check_traffic(traffic: Mapping[str, Any], mirror: Mapping[str, Any], deployments: Collection[str]) -> None:
-    """Raise ArmError (400) unless an endpoint whose `deployments` can take traffic may split it so."""
+    """Check that an endpoint whose `deployments` can take traffic may split it so.
+
+    Raises:
+        BadRequest: It may not.
+    """
     for name, share in [*traffic.items(), *mirror.items()]:
         if isinstance(share, bool) or not isinstance(share, int) or not 0 <= share <= 100:
             raise BadRequest(f"The traffic of '{name}' must be an integer from 0 to 100, not {share!r}.")
@@ -74,7 +90,11 @@ def check_traffic(traffic: Mapping[str, Any], mirror: Mapping[str, Any], deploym
 
 
 def choice(name: str, value: Any, choices: Sequence[str], default: str) -> str:
-    """Return the choice that `value` is, whatever its case; `default` where it says nothing. Raises ArmError (400)."""
+    """Return the choice that `value` is, whatever its case; `default` where it says nothing.
+
+    Raises:
+        BadRequest: It is none of them.
+    """
     if value is None:
         return default
     for known in choices:
@@ -84,7 +104,11 @@ def choice(name: str, value: Any, choices: Sequence[str], default: str) -> str:
 
 
 def check_identity(identity: Identity | None) -> None:
-    """Raise ArmError (400) for an identity that cannot be: of no known type, or the user's own without any."""
+    """Check that the identity is of a known type, and has identities of the user if it is of those.
+
+    Raises:
+        BadRequest: It is not so.
+    """
     given = identity or Identity()
     kind = choice("identity.type", str(given.type or "None").replace(" ", ""), _IDENTITIES, "None")
     if ("UserAssigned" in kind) != bool(given.user_assigned_identities):
@@ -92,19 +116,31 @@ def check_identity(identity: Identity | None) -> None:
 
 
 def check_instance_count(count: Any) -> None:
-    """Raise ArmError (400) unless a deployment may have `count` instances."""
+    """Check that a deployment may have `count` instances.
+
+    Raises:
+        BadRequest: It may not.
+    """
     if isinstance(count, bool) or not isinstance(count, int) or count < 1:
         raise BadRequest(f"The instance count must be an integer of at least 1, not {count!r}.")
 
 
 def check_request_timeout(timeout_ms: float, limit_ms: float = MAX_REQUEST_TIMEOUT_MS) -> None:
-    """Raise ArmError (400) unless requests may be given `timeout_ms`."""
+    """Check that requests may be given `timeout_ms`.
+
+    Raises:
+        BadRequest: They may not.
+    """
     if not 0 < timeout_ms <= limit_ms:
         raise BadRequest(f"requestTimeout must be more than 0 and at most {limit_ms:g} ms, not {timeout_ms:g}.")
 
 
 def check_probe(name: str, settings: ProbeBody) -> None:
-    """Raise ArmError (400) unless the settings can be followed: durations of some length, thresholds of at least 1."""
+    """Check that the settings can be followed: durations of some length, thresholds of at least 1.
+
+    Raises:
+        BadRequest: They cannot.
+    """
     durations = {"initialDelay": settings.initial_delay, "period": settings.period, "timeout": settings.timeout}
     for key, duration in durations.items():
         if duration_s(duration) <= 0 and key != "initialDelay":

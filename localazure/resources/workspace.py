@@ -41,7 +41,7 @@ class Workspace:
         ]
 
     async def _metadata(self, _request: Request) -> Response:
-        """As Azure's: clients look up the cloud whose resource manager is where the metadata came from."""
+        """Return what Azure does: clients look up the cloud whose resource manager is where the metadata came from."""
         cloud = {
             "name": CLOUD,
             "portal": f"https://portal.azure.{ENDPOINT_SUFFIX}/",

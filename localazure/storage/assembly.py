@@ -22,7 +22,11 @@ class Storage:
 
     @classmethod
     def build(cls, arm: Arm, state: Path, authority: str, key: str) -> Self:
-        """Put it together; `authority` is the host and port of the management plane, `key` the account's, in hex."""
+        """Put it together; `authority` is the host and port of the management plane, `key` the account's, in hex.
+
+        Returns:
+            All of it.
+        """
         blobs = Blobs(state / "blobs", arm.store, authority, bytes.fromhex(key), arm.disk)
         assets = Assets(arm.store, blobs, arm.scope)
         return cls(blobs, assets, Downloads(assets, blobs, arm.disk))

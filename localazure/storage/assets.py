@@ -80,19 +80,29 @@ class Assets:
         self._written = {kind: Table(store, f"{kind}/container", WrittenContainer) for kind in PROPERTIES}
 
     def code(self, arm_id: str) -> Asset[CodeProperties]:
-        """Return a version of code by its ARM id. Raises ArmError, as `model`."""
+        """Return a version of code by its ARM id.
+
+        Raises:
+            ArmError: As `model`.
+        """
         return self._asset("codes", self._codes, arm_id)
 
     def model(self, arm_id: str) -> Asset[ModelProperties]:
         """Return a version of a model by its ARM id.
 
         Raises:
-            ArmError: 400 for what is not such an id, 404 where there is no such version, 501 for a registry's asset.
+            BadRequest: It is not such an id.
+            NotFound: There is no such version.
+            NotSupported: It is a registry's asset.
         """
         return self._asset("models", self._models, arm_id)
 
     def environment(self, arm_id: str) -> Asset[EnvironmentProperties]:
-        """Return a version of an environment by its ARM id, of Azure's own too. Raises ArmError, as `model`."""
+        """Return a version of an environment by its ARM id, of Azure's own too.
+
+        Raises:
+            ArmError: As `model`.
+        """
         own = re.fullmatch(r"azureml://registries/azureml/environments/([^/]+)/(?:versions|labels)/([^/]+)", arm_id)
         if own and (conda := minimal(own[1])):
             return Asset(own[1], own[2], arm_id, None, EnvironmentProperties(condaFile=conda))
@@ -116,9 +126,10 @@ class Assets:
         return Asset(name, version, resource.id, resource.system_data.created_at, properties)
 
     def location(self, uri: str) -> Location:
-        """Container and path of `azureml://…/datastores/…/paths/…` or of a blob's https address.
+        """Return the place of `azureml://…/datastores/…/paths/…` or of a blob's https address.
 
-        Raises ArmError: 501 for places that local Azure has not (jobs, runs, other datastores and accounts).
+        Raises:
+            NotSupported: Local Azure has no such place: a job's, a run's, another datastore's or account's.
         """
         if match := re.match(r"azureml://(?:.*/)?datastores/([^/]+)/paths/(.+)$", uri):
             if match[1] != DATASTORE:
@@ -235,7 +246,7 @@ class Assets:
         return page(request, filter(None, found), {"listViewType": view(is_archived)}, size="count")
 
     def _render(self, kind: str, name: str) -> Container | None:
-        """The container of all versions of a name: as a client wrote it, or as it came with the first version."""
+        """Return the container of all versions of a name: as a client wrote it, or as it came with the first one."""
         versions = list(self._versions[kind].values(_key(name)))
         written = self._written[kind].get(name.lower())
         if not versions and written is None:
@@ -266,7 +277,7 @@ class Assets:
         return str(container.properties.latest_version)
 
     def _own_path(self, uri: str) -> str | None:
-        """The path of an address of our storage, whatever host local Azure had when it was given; None for others."""
+        """Return the path of an address of our storage, whatever host we had when it was given; None for others."""
         asked, here = urllib.parse.urlsplit(uri), urllib.parse.urlsplit(self._blobs.url)
         if asked.scheme != "https":
             return None
@@ -276,11 +287,11 @@ class Assets:
         return BLOBS_PATH + asked.path if asked.netloc.lower() == here.netloc.lower() else None
 
     def _stored(self, uri: str) -> str:
-        """As it is kept: without our host, which may be another one the next time."""
+        """Return it as it is kept: without our host, which may be another one the next time."""
         return self._own_path(uri) or uri
 
     def _current(self, uri: str) -> str:
-        """As it is shown: with the host that we have now."""
+        """Return it as it is answered: with the host that we have now."""
         return self._blobs.url + uri.removeprefix(BLOBS_PATH) if uri.startswith(BLOBS_PATH + "/") else uri
 
     def _visible(self, resource: Version[P]) -> Version[P]:
@@ -291,7 +302,11 @@ class Assets:
 
 
 def _check_name(*names: str) -> None:
-    """Raise ArmError (400) for what could not be an asset's name or version; they become names of folders."""
+    """Check that these could be an asset's name and version; they become names of folders.
+
+    Raises:
+        BadRequest: They could not.
+    """
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,254}", name, re.ASCII):
             raise BadRequest(

@@ -5,7 +5,6 @@ import base64
 import email.utils
 import hashlib
 import hmac
-import os
 import shutil
 import time
 import urllib.parse
@@ -23,10 +22,10 @@ from localazure.arm.errors import ArmError, BlobError
 from localazure.core.disk import Disk, is_full
 from localazure.core.store import Store
 from localazure.core.tables import Table
+from localazure.storage.blob_files import MAX_BLOB_BYTES, join, receive
 
 ACCOUNT_PATH = "storage"
 ENDPOINT_SUFFIX = "localazure"
-MAX_BLOB_BYTES = 5 * 1024**3
 SAS_LIFE_S = 3600
 
 _MAX_BLOCK_LIST_BYTES = 8 * 1024**2  # 50,000 blocks, as many as Azure takes
@@ -84,9 +83,14 @@ class Blobs:
         return [name for name in keys if name == prefix or name.startswith(folder)]
 
     def write_to(self, container: str, prefix: str, target: Path) -> Path:
-        """Copy the blob or folder `prefix` into the directory `target`; returns the path of the file or folder.
+        """Copy the blob or folder `prefix` into the directory `target`.
 
-        Raises FileNotFoundError where there is nothing of that name, ValueError for a name that leads out of `target`.
+        Returns:
+            The path of the file or folder.
+
+        Raises:
+            FileNotFoundError: There is nothing of that name.
+            ValueError: A name leads out of `target`.
         """
         names = self.names(container, prefix)
         if not names:
@@ -104,7 +108,7 @@ class Blobs:
         return target / PurePosixPath(prefix.rstrip("/")).name
 
     def routes(self) -> list[Route]:
-        """Blob Storage's paths on this server."""
+        """Return Blob Storage's paths on this server."""
         methods = ["GET", "HEAD", "PUT", "DELETE"]
         return [
             Route(BLOBS_PATH + "/{container}", self._container, methods=methods),
@@ -159,13 +163,13 @@ class Blobs:
         if request.headers.get("if-none-match") == "*" and self._table.get(f"{container}/{name}"):
             raise BlobError(409, "BlobAlreadyExists", "The specified blob already exists.")
         path = self._directory / uuid.uuid4().hex
-        md5 = await _receive(request, path)
+        md5 = await receive(request, path)
         return _created(self._finish(container, name, path, request, md5), md5)
 
     async def _put_block(self, request: Request, container: str, name: str) -> Response:
         block = request.query_params.get("blockid", "")
         path = self._directory / self._block_file(container, name, block)
-        md5 = await _receive(request, path)
+        md5 = await receive(request, path)
         return Response(status_code=201, headers={"Content-MD5": md5, "x-ms-request-server-encrypted": "true"})
 
     async def _put_block_list(self, request: Request, container: str, name: str) -> Response:
@@ -189,7 +193,7 @@ class Blobs:
         if sum(part.stat().st_size for part in parts) > MAX_BLOB_BYTES:
             raise BlobError(413, "RequestBodyTooLarge", f"A blob may have at most {MAX_BLOB_BYTES} bytes.")
         path = self._directory / uuid.uuid4().hex
-        md5 = await asyncio.to_thread(_join, parts, path)
+        md5 = await asyncio.to_thread(join, parts, path)
         return _created(self._finish(container, name, path, request, md5, blocks), received)
 
     def _put_metadata(self, request: Request, container: str, name: str) -> Response:
@@ -289,47 +293,9 @@ class Blobs:
 
 
 def _created(blob: Blob, received_md5: str) -> Response:
-    """Return `received_md5` is of the request's body, which for a block list is the list: clients compare it."""
+    """Return the response; `received_md5` is of the request's body, be it a block list: clients compare it."""
     headers = {**_validators(blob), "Content-MD5": received_md5, "x-ms-request-server-encrypted": "true"}
     return Response(status_code=201, headers=headers)
-
-
-def _join(parts: list[Path], target: Path) -> str:
-    """Write all parts to `target`, in order, and delete them; returns the MD5 in base64."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with target.open("wb") as file:
-        for part in parts:
-            with part.open("rb") as source:
-                while piece := source.read(1024 * 1024):
-                    digest.update(piece)
-                    file.write(piece)
-    for part in parts:
-        part.unlink(missing_ok=True)
-    return base64.b64encode(digest.digest()).decode()
-
-
-async def _receive(request: Request, path: Path) -> str:
-    """Write the body to `path`, and nothing when it is not whole; returns its MD5 in base64."""
-    digest = hashlib.md5(usedforsecurity=False)  # what the protocol carries, against damage on the way
-    size = 0
-    if int(request.headers.get("content-length", "0")) > MAX_BLOB_BYTES:
-        raise BlobError(413, "RequestBodyTooLarge", f"A blob may have at most {MAX_BLOB_BYTES} bytes.")
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > MAX_BLOB_BYTES:
-                    raise BlobError(413, "RequestBodyTooLarge", f"A blob may have at most {MAX_BLOB_BYTES} bytes.")
-                digest.update(chunk)
-                file.write(chunk)
-        md5 = base64.b64encode(digest.digest()).decode()
-        if request.headers.get("content-md5", md5) != md5:
-            raise BlobError(400, "Md5Mismatch", "The MD5 value specified in the request did not match.")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return md5
 
 
 def _metadata(request: Request) -> dict[str, str]:

@@ -7,6 +7,6 @@ _MINIMAL = re.compile(r"(?:.*/)?minimal-(?:[\w.]+-)?py(\d)(\d+)(?:-cpu)?-inferen
 
 
 def minimal(name: str) -> dict[str, Any] | None:
-    """The conda file that makes the same of the image `name`, or of the curated environment; None for any other."""
+    """Return the conda file that makes the same of the image `name`, or of the curated environment; None for others."""
     match = _MINIMAL.fullmatch(name)
     return {"dependencies": [f"python={match[1]}.{match[2]}"]} if match else None
