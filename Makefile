@@ -30,6 +30,7 @@ check: $(READY)  ## Linters, types and import contracts
 bench: $(READY)  ## The measurements that the docs quote
 	@$(BIN)/python bench/judge.py
 	@$(BIN)/python bench/gateway.py
+	@$(BIN)/python -m bench.way_back
 
 clean:  ## Remove the environment and everything that was made
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

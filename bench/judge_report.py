@@ -210,7 +210,13 @@ def health(rows: list[dict[str, Any]]) -> list[str]:
 def costs(cost: dict[str, float]) -> list[str]:
     """Return what updates cost."""
     body = [[name, f"{value:.2f} s" if "(s)" in name else f"{value:.0f} µs"] for name, value in cost.items()]
-    return ["## Cost", "", "One update with a batch of 100 requests, on one core.", "", *table(["test", "cost"], body)]
+    return [
+        "## Cost",
+        "",
+        "One update with a batch of 100 requests, on one core.",
+        "",
+        *table(["comparison", "cost"], body),
+    ]
 
 
 def picture(rows: list[dict[str, Any]], path: Path) -> None:

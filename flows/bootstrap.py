@@ -4,6 +4,7 @@ from prefect import flow
 
 from tasks.bootstrap import create_endpoint, create_first, give_all_traffic
 from tasks.preflight import preflight
+from tasks.resolve import resolve_labels
 
 
 @flow(flow_run_name="bootstrap {config}", persist_result=True, result_serializer="json")
@@ -15,6 +16,7 @@ async def bootstrap(config: str = "configs/rollout.yaml", deployment: str | None
         deployment: Path of the first deployment's YAML; by default the config's.
     """
     project = await preflight(config, None, deployment)
+    project = project.with_assets(await resolve_labels(project))
     await create_endpoint(project)
     await create_first(project)
     await give_all_traffic(project)

@@ -7,11 +7,21 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Failed
 
-from flows.cancellation import mark_run, undo, undo_this_run
+from flows.cancellation import undo, undo_terminated, undo_this_run
 from flows.naming import name_run
 from saferollout.config import ModelVersion, StageConfig
 from saferollout.domain import Decision
-from saferollout.errors import Drifted, GateFailed, Lost, NotRestored, Rejected, SaferolloutError, Stopped
+from saferollout.errors import (
+    AzureFailed,
+    Drifted,
+    GateFailed,
+    Lost,
+    Missing,
+    NotRestored,
+    Rejected,
+    SaferolloutError,
+    Stopped,
+)
 from saferollout.evidence import Evidence
 from saferollout.judge import Verdict
 from saferollout.outcome import Outcome
@@ -23,17 +33,19 @@ from tasks.create import create_candidate
 from tasks.judge import judge
 from tasks.mirror import mirror
 from tasks.preflight import preflight
+from tasks.recheck import recheck
 from tasks.remove import retire_old
 from tasks.report import already_live, report
+from tasks.resolve import resolve_labels
 from tasks.rollback import roll_back_own
-from tasks.scale import scale_live
+from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
-from tasks.this_run import ThisRun, run_id
+from tasks.this_run import ThisRun, may_have_begun, run_id
 from tasks.verify import verify_traffic
 
 
-@flow(persist_result=True, result_serializer="json", on_cancellation=[undo])
+@flow(persist_result=True, result_serializer="json", on_cancellation=[undo], on_crashed=[undo_terminated])
 async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | None = None) -> Outcome | State[Any]:
     """Put a new version of a model into production gate by gate, and go back on any doubt.
 
@@ -43,6 +55,7 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
     """
     try:
         project = await preflight(config, model)
+        project = project.with_assets(await resolve_labels(project))
     except Exception:
         await undo_this_run()
         raise
@@ -50,7 +63,6 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:
-        await mark_run(project)
         plan = await take_baseline(project)
         if plan is None:
             return await already_live(project)
@@ -61,11 +73,16 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
         evidence.append(await run.step(smoke_test(plan)))
         if shadow := project.config.shadow:
             evidence.append(await run.step(mirror(plan, shadow, evidence[-1])))
+        judged_by = shadow.judge if shadow else project.config.stages[0].judge
         for stage in project.config.stages:
             decision = await run.step(_approval(plan, stage, evidence))
             decisions += [decision] if decision else []
+            if stage.traffic > plan.stage:
+                await run.step(scale_candidate(plan, stage))
+                await run.step(recheck(plan, stage, judged_by, evidence[-1], decision))
             await run.step(shift_traffic(plan, stage, decision))
             evidence.append(await judge(plan, stage, evidence[-1]))  # also while Prefect is away
+            judged_by = stage.judge
         await run.step(_last_doubt(plan, stage, evidence, decisions))
     except Lost:
         raise  # somebody undid this rollout: the endpoint is not ours any more
@@ -95,6 +112,7 @@ async def _last_doubt(plan: Plan, stage: StageConfig, evidence: list[Evidence], 
     if evidence[-1].verdict == Verdict.UNDECIDED:
         question = f"The judge is undecided. Keep {plan.candidate} at {stage.traffic}% of {plan.endpoint}?"
         decisions.append(await ask(plan, stage, evidence, question=question, again=True))
+        await recheck(plan, stage, stage.judge, evidence[-1], decisions[-1])  # the way back is deleted next
 
 
 async def _retired(plan: Plan) -> str:
@@ -116,10 +134,14 @@ async def _back(
         evidence.append(failure.evidence)
     if isinstance(failure, Rejected) and failure.decision:
         decisions.append(failure.decision)
+    if plan is None and not await may_have_begun():
+        raise _not_begun(failure)
     reason = str(failure) or type(failure).__name__
     try:
         undone = await roll_back_own(project.config.workspace, project.endpoint, str(run_id()))
     except SaferolloutError as error:
+        if isinstance(error, Missing) and isinstance(failure, Missing):
+            raise failure from None  # with the endpoint, all that was begun is gone
         kind = Drifted if isinstance(error, Drifted) else NotRestored
         msg = (
             f"NOT rolled back: {error} (after: {reason}); look, then `saferollout rollback --force {project.endpoint}`"
@@ -132,3 +154,11 @@ async def _back(
     if isinstance(failure, Stopped) and failure.cancelled:
         return Cancelled(message=message, data=outcome)
     return Failed(message=message, data=outcome)
+
+
+def _not_begun(failure: Exception) -> Exception:
+    """What is to be said when a run ends before it changed anything."""
+    if not isinstance(failure, AzureFailed):
+        return failure
+    msg = f"{failure}; nothing was begun: start the rollout again when Azure answers"
+    return AzureFailed(msg, status=failure.status, retryable=failure.retryable)

@@ -157,6 +157,7 @@ def _environment(arm: Arm, known: Installation, tls: Certificates) -> dict[str, 
     """Return the variables that clients need."""
     return {
         "ARM_CLOUD_METADATA_URL": f"{arm.base_url}{METADATA_PATH}?api-version=2022-09-01",
+        "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{arm.base_url}/",
         "REQUESTS_CA_BUNDLE": str(tls.bundle),
         "SSL_CERT_FILE": str(tls.bundle),
         "AZURE_AUTHORITY_HOST": arm.base_url,

@@ -85,7 +85,7 @@ def _vectors(expected: Any, answer: Any) -> float:
 
 
 class Answers:
-    """Pairs of answers, as the judge's tests of answers take them."""
+    """Pairs of answers, as the judge's comparisons of answers take them."""
 
     def __init__(self, config: JudgeConfig) -> None:
         self._config = config

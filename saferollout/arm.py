@@ -26,6 +26,8 @@ from saferollout.config import WorkspaceConfig
 API_VERSION = "2025-12-01"
 POLL_S = 5
 """How often to look at an operation where Azure does not say."""
+CONNECT_S, READ_S = 20, 120
+"""How long a connection and an answer may take: azure-core would wait five minutes, four times over, for each."""
 
 Resource = dict[str, Any]
 Answer = PipelineResponse[HttpRequest, HttpResponse]
@@ -42,7 +44,9 @@ class Arm:
         )
         sign_in = ARMChallengeAuthenticationPolicy(identity, f"{base}/.default")
         policies: list[Any] = [RequestIdPolicy(), UserAgentPolicy("saferollout"), RetryPolicy(), sign_in]
-        self._pipeline: Pipeline[HttpRequest, HttpResponse] = Pipeline(RequestsTransport(), policies)
+        self._pipeline: Pipeline[HttpRequest, HttpResponse] = Pipeline(
+            RequestsTransport(connection_timeout=CONNECT_S, read_timeout=READ_S), policies
+        )
         self._client = ARMPipelineClient[HttpRequest, HttpResponse](base, pipeline=self._pipeline, policies=policies)
 
     def get(self, path: str = "") -> Resource:
@@ -59,17 +63,17 @@ class Arm:
             url = page.get("nextLink")
         return found
 
-    def put(self, path: str, resource: Resource) -> None:
-        """Replace the resource, and wait until that is done; fields that Azure sets itself may be among the others."""
-        self._change("PUT", path, resource)
+    def put(self, path: str, resource: Resource) -> LROPoller[None]:
+        """Begin to replace the resource; fields that Azure sets itself may be among the others."""
+        return self._begin("PUT", path, resource)
 
-    def patch(self, path: str, fields: Resource) -> None:
-        """Replace some fields of the resource, and wait until that is done."""
-        self._change("PATCH", path, fields)
+    def patch(self, path: str, fields: Resource) -> LROPoller[None]:
+        """Begin to replace some fields of the resource."""
+        return self._begin("PATCH", path, fields)
 
-    def _change(self, method: str, path: str, body: Resource) -> None:
+    def _begin(self, method: str, path: str, body: Resource) -> LROPoller[None]:
         answer = self._answer(HttpRequest(method, self._url(path), json=body))
-        LROPoller(self._client, answer, lambda _: None, ARMPolling(POLL_S)).result()
+        return LROPoller(self._client, answer, lambda _: None, ARMPolling(POLL_S))
 
     def _read(self, url: str) -> Resource:
         shown: Resource = self._answer(HttpRequest("GET", url)).http_response.json()

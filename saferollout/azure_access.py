@@ -13,7 +13,7 @@ from azure.core.exceptions import (
 )
 from azure.identity import CredentialUnavailableError, DefaultAzureCredential
 
-from saferollout.errors import AzureFailed
+from saferollout.errors import AzureFailed, Busy
 
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -37,6 +37,8 @@ def translated(action: str) -> Iterator[None]:
     except HttpResponseError as error:
         code = getattr(error.error, "code", None)
         msg = f"could not {action}: {f'{code}: ' if code else ''}{line_of(error)}"
+        if _is_busy(error):
+            raise Busy(msg, status=409) from error
         # a file that somebody else uploaded at this moment is there for the next try
         uploaded = getattr(error, "error_code", None) == "BlobAlreadyExists"
         retryable = uploaded or error.status_code in RETRYABLE
@@ -47,6 +49,12 @@ def translated(action: str) -> Iterator[None]:
     except MlException as error:
         msg = f"could not {action}: {line_of(error)}"
         raise AzureFailed(msg) from error
+
+
+def _is_busy(error: HttpResponseError) -> bool:
+    """Whether it is an endpoint or a deployment that is in conflict: an asset's version that exists stays so."""
+    request = getattr(error.response, "request", None)
+    return error.status_code == 409 and "/onlineendpoints/" in str(getattr(request, "url", "")).lower()
 
 
 def line_of(error: Exception) -> str:

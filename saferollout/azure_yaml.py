@@ -1,7 +1,7 @@
 """Azure ML's own YAML, as its SDK reads it; what the SDK does not accept is told like any other mistake."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from azure.ai.ml.exceptions import MlException
 from marshmallow import ValidationError
 
 from saferollout.azure_access import line_of
-from saferollout.config import ModelVersion
 from saferollout.errors import ConfigError, Problem
 from saferollout.project import Project
 from saferollout.yamlfile import key_of, shown
@@ -21,7 +20,7 @@ def check(project: Project) -> None:
     """Raise ConfigError if the SDK does not accept the project's YAML; nothing is called."""
     load_endpoint(project.endpoint_path)
     load_deployment(
-        project.deployment_path, name=project.config.slots[1], endpoint=project.endpoint, model=project.model
+        project.deployment_path, name=project.config.slots[1], endpoint=project.endpoint, assets=project.assets
     )
 
 
@@ -31,11 +30,13 @@ def load_endpoint(path: Path) -> Any:
         return load_online_endpoint(path)
 
 
-def load_deployment(path: Path, *, name: str, endpoint: str, model: ModelVersion | None = None) -> Any:
-    """The SDK's deployment entity of an Azure ML YAML, under another name; ConfigError if the SDK rejects it."""
+def load_deployment(path: Path, *, name: str, endpoint: str, assets: Mapping[str, str]) -> Any:
+    """The SDK's deployment entity of an Azure ML YAML, under another name; ConfigError if the SDK rejects it.
+
+    The registered ``assets`` take the place of what the YAML says.
+    """
     override: list[dict[str, Any]] = [{"name": name}, {"endpoint_name": endpoint}]
-    if model is not None:
-        override.append({"model": str(model)})
+    override += [{kind: asset} for kind, asset in assets.items()]
     with _readable(path):
         return load_online_deployment(path, params_override=override)
 

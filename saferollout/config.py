@@ -28,6 +28,11 @@ class WorkspaceConfig(Section):
     subscription_id: str = Field("${AZURE_SUBSCRIPTION_ID}", min_length=1)
     resource_group: str = Field("${AZURE_RESOURCE_GROUP}", min_length=1)
     name: str = Field("${AZUREML_WORKSPACE_NAME}", min_length=1)
+    operation_timeout_s: float = Field(
+        3600,  # Azure names 8 to 20 minutes for a deployment; a large image or model takes longer
+        gt=0,
+        description="How long one operation of Azure may take before it is given up and the rollout goes back.",
+    )
 
 
 class LiveConfig(Section):
@@ -38,6 +43,17 @@ class LiveConfig(Section):
         ge=1,
         le=50,
         description="Scale the live deployment up to this before anything else; default: as it is.",
+    )
+
+
+class CandidateConfig(Section):
+    """The candidate's size."""
+
+    instance_count: int | None = Field(
+        None,
+        ge=1,
+        le=50,
+        description="Let it take over with so many instances, even if live has more; default: as many as live has.",
     )
 
 
@@ -76,6 +92,9 @@ class StageConfig(Section):
     traffic: int = Field(ge=1, le=100, description="The candidate's share, in percent.")
     approval: bool = Field(True, description="Ask a person before this share.")
     approval_timeout_s: float = Field(86400, ge=1, description="No answer by then counts as a rejection.")
+    recheck_s: float = Field(
+        10, ge=0, description="Test the candidate again and judge it so long, just before it gets its share."
+    )
     judge: JudgeConfig = JudgeConfig()
 
 
@@ -138,6 +157,7 @@ class RolloutConfig(Section):
         ("blue", "green"), description="The two deployment names that alternate."
     )
     live: LiveConfig = LiveConfig()
+    candidate: CandidateConfig = CandidateConfig()
     smoke_test: SmokeTestConfig = SmokeTestConfig()
     shadow: ShadowConfig | None = Field(None, description="Mirror traffic before the first stage; default: do not.")
     stages: Annotated[tuple[StageConfig, ...], AfterValidator(_stages)] = (

@@ -3,6 +3,7 @@
 SaferolloutError
 ├── ConfigError        2  the input is wrong; nothing was called
 ├── Refused            1  the endpoint is not ours to change now; nothing was changed
+│   ├── Missing           there is no such endpoint
 │   └── Lost              not any more: the rollout was undone or replaced meanwhile
 ├── GateFailed         1  a gate said no; the rollout goes back to the baseline
 │   ├── Rejected          a person said no, or nobody answered in time
@@ -10,6 +11,7 @@ SaferolloutError
 │   ├── Stopped           somebody ended the run in Prefect, or Prefect could not be reached for too long
 │   └── DeploymentFailed  Azure could not bring the candidate up
 ├── AzureFailed        3  Azure or the network failed
+│   └── Busy              another operation on the same endpoint or deployment is under way
 └── NotRestored        3  a rollback failed; the endpoint needs a person
 """
 
@@ -58,6 +60,10 @@ class Refused(SaferolloutError):
     """The endpoint cannot be rolled out now; nothing was changed."""
 
 
+class Missing(Refused):
+    """There is no such endpoint."""
+
+
 class Lost(Refused):
     """The endpoint's record is not this rollout's any more: somebody undid or replaced it."""
 
@@ -101,7 +107,8 @@ class AzureFailed(SaferolloutError):
     """Azure or the network failed.
 
     ``retryable`` says whether the same call may succeed later: throttling (429), a server's error (5xx) or a
-    broken connection may; a refusal (400, 401, 403, 404, 409 …) will not.
+    broken connection may; a refusal (400, 401, 403, 404, 409 …) will not: another token was tried, and another
+    operation waited for, before.
     """
 
     exit_code = 3
@@ -112,7 +119,11 @@ class AzureFailed(SaferolloutError):
         self.retryable = retryable
 
     def __reduce__(self) -> tuple[object, ...]:
-        return (_azure_failed, (str(self), self.status, self.retryable))
+        return (_azure_failed, (type(self), str(self), self.status, self.retryable))
+
+
+class Busy(AzureFailed):
+    """Azure takes one change at a time, and another one of the same endpoint or deployment is under way."""
 
 
 class NotRestored(SaferolloutError):
@@ -121,5 +132,5 @@ class NotRestored(SaferolloutError):
     exit_code = 3
 
 
-def _azure_failed(message: str, status: int | None, retryable: bool) -> AzureFailed:
-    return AzureFailed(message, status=status, retryable=retryable)
+def _azure_failed(kind: type[AzureFailed], message: str, status: int | None, retryable: bool) -> AzureFailed:
+    return kind(message, status=status, retryable=retryable)

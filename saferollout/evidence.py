@@ -1,5 +1,6 @@
 """Evidence: the numbers behind a verdict or a gate, kept by Prefect and shown to whoever decides."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import Field
@@ -42,6 +43,8 @@ class Evidence(Value):
     """The finding in one sentence."""
     checks: list[Check] = Field(default=[])
     duration_s: float = 0.0
+    at: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    """The moment of the verdict."""
     cut_points_ms: list[float] = Field(default=[])
     """Quantiles of the live deployment's latency before the candidate had any traffic."""
     state: dict[str, Any] = Field(default={})

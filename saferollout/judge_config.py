@@ -2,7 +2,7 @@
 
 import os
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -62,7 +62,7 @@ class AnswerConfig(Section):
         return self
 
 
-class DriftConfig(AnswerConfig):
+class PredictionDriftConfig(AnswerConfig):
     """The comparison of the candidate's answers with the live ones to the same requests."""
 
     tolerance: float = Field(gt=0, lt=1, description="Harmful above this mean disagreement (0 the same, 1 all else).")
@@ -104,9 +104,7 @@ _NEEDS: dict[SourceKind, tuple[str, ...]] = {
     SourceKind.TRAFFIC_LOG: ("workspace_id",),
     SourceKind.PROMETHEUS: ("url", "requests", "errors"),
 }
-STRETCH_S = {
-    SourceKind.PROBES: 0, SourceKind.AZURE_METRICS: 60, SourceKind.TRAFFIC_LOG: 10, SourceKind.PROMETHEUS: 60
-}  # fmt: skip
+STRETCH_S = {SourceKind.PROBES: 0, SourceKind.AZURE_METRICS: 60, SourceKind.TRAFFIC_LOG: 10, SourceKind.PROMETHEUS: 60}
 """What a source counts together. A query of the log gives at most 30,000 rows, an endpoint takes 500 a second."""
 _DELAYS_S = {SourceKind.AZURE_METRICS: 180.0, SourceKind.TRAFFIC_LOG: 300.0, SourceKind.PROMETHEUS: 30.0}
 
@@ -139,8 +137,11 @@ class SourceConfig(Section):
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:
         needed = _NEEDS.get(self.kind, ())
-        allowed = {*needed, *(("ingestion_delay_s",) if self.kind in _DELAYS_S else ()),
-                   *(("label", "token_env") if self.kind is SourceKind.PROMETHEUS else ())}  # fmt: skip
+        allowed = {
+            *needed,
+            *(("ingestion_delay_s",) if self.kind in _DELAYS_S else ()),
+            *(("label", "token_env") if self.kind is SourceKind.PROMETHEUS else ()),
+        }
         for key in needed:
             if getattr(self, key) is None:
                 msg = f"{self.kind} needs {key}; add it"
@@ -167,27 +168,44 @@ def _sources(value: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
     return value
 
 
-Test = Literal["error_rate_slo", "latency", "latency_shift", "prediction_drift", "output_drift", "quality"]
+ComparisonName = Literal["error_rate_slo", "latency", "latency_shift", "prediction_drift", "output_drift", "quality"]
 
 
-class JudgeConfig(Section):
+class ComparisonsConfig(Section):
+    """What is compared beside the error rates; each key is the name of a comparison and switches it on."""
+
+    error_rate_slo: float | None = Field(
+        None, gt=0, lt=1, description="Harmful above this error rate, too, whatever the live one is; default: off."
+    )
+    latency: LatencyConfig | None = Field(LatencyConfig(), description="Also compare latencies; null: do not.")
+    prediction_drift: PredictionDriftConfig | None = Field(None, description="Also compare the answers; default: off.")
+    output_drift: OutputDriftConfig | None = Field(
+        None, description="Also compare how often which answers come; default: off."
+    )
+    quality: QualityConfig | None = Field(None, description="Also compare with the true answers; default: off.")
+
+    def comparisons(self) -> dict[str, Any]:
+        """Return what is said of each comparison that is on, by its key and in JSON's types.
+
+        How answers are read and set against each other is left out: that is done before the judge sees anything.
+        """
+        sections = self.model_dump(mode="json", include=set(ComparisonsConfig.model_fields), exclude_none=True)
+        for section in sections.values():
+            if isinstance(section, dict):
+                for key in AnswerConfig.model_fields:
+                    section.pop(key, None)
+        return sections
+
+
+class JudgeConfig(ComparisonsConfig):
     """The comparison of candidate and live during a stage."""
 
     alpha: float = Field(0.05, gt=0, lt=0.5, description="Chance that a healthy candidate is ever called harmful.")
     margin: float = Field(0.0, ge=0, description="Harmful above (1 + margin) times the live error rate.")
     no_worse_than: float = Field(0.5, gt=0, description="Healthy below (1 + this) times the live error rate, …")
     negligible_error_rate: float = Field(0.01, gt=0, lt=1, description="… or below this error rate.")
-    error_rate_slo: float | None = Field(
-        None, gt=0, lt=1, description="Harmful above this error rate, too, whatever the live one is; default: off."
-    )
-    latency: LatencyConfig | None = Field(LatencyConfig(), description="Also compare latencies; null: do not.")
-    prediction_drift: DriftConfig | None = Field(None, description="Also compare the answers; default: off.")
-    output_drift: OutputDriftConfig | None = Field(
-        None, description="Also compare how often which answers come; default: off."
-    )
-    quality: QualityConfig | None = Field(None, description="Also compare with the true answers; default: off.")
-    required: tuple[Test, ...] = Field(
-        (), description="Tests that must prove health, too; the others must only not prove harm."
+    required: tuple[ComparisonName, ...] = Field(
+        (), description="Comparisons that must prove health, too; the others must only not prove harm."
     )
     sources: Annotated[tuple[SourceConfig, ...], AfterValidator(_sources)] = Field(
         (SourceConfig(kind=SourceKind.PROBES),), description="Where the data comes from: probes, and one that counts."
@@ -199,6 +217,19 @@ class JudgeConfig(Section):
     min_duration_s: float = Field(60, ge=0, description="Watch at least this long, however good it looks.")
     max_duration_s: float = Field(600, gt=0, description="Decide by then.")
     when_undecided: WhenUndecided = Field(WhenUndecided.ASK, description="What follows when the data is too thin.")
+
+    def recheck(self, duration_s: float, *, has_users: bool) -> Self:
+        """This judge for a last look at a candidate, where only harm counts.
+
+        Requests are always replayed, since what counts users' may tell of them minutes later; without users they are
+        all that there is.
+        """
+        probes = SourceConfig(kind=SourceKind.PROBES)
+        counting = tuple(source for source in self.sources if source != probes) if has_users else ()
+        return self.model_copy(
+            update={"sources": (probes, *counting), "min_duration_s": duration_s, "max_duration_s": duration_s,
+                    "when_undecided": WhenUndecided.ASK}
+        )  # fmt: skip
 
     @model_validator(mode="after")
     def _min_before_max(self) -> Self:
@@ -217,11 +248,9 @@ class JudgeConfig(Section):
 
     @model_validator(mode="after")
     def _answers_come_from_probes(self) -> Self:
-        comparing = {"prediction_drift": self.prediction_drift, "output_drift": self.output_drift,
-                     "quality": self.quality}  # fmt: skip
         if all(source.kind is not SourceKind.PROBES for source in self.sources):
-            for name, section in comparing.items():
-                if section is not None:
+            for name in ComparisonsConfig.model_fields:
+                if isinstance(getattr(self, name), AnswerConfig | OutputDriftConfig):
                     msg = f"{name} compares answers, which only probes have; add kind: probes to sources"
                     raise ValueError(msg)
         return self
@@ -235,9 +264,9 @@ class JudgeConfig(Section):
 
     @model_validator(mode="after")
     def _required_are_there(self) -> Self:
-        for test in self.required:
-            section = test.replace("latency_shift", "latency")
+        for name in self.required:
+            section = name.replace("latency_shift", "latency")
             if getattr(self, section) is None:
-                msg = f"required names {test}, but {section} is off; add {section}, or do not require it"
+                msg = f"required names {name}, but {section} is off; add {section}, or do not require it"
                 raise ValueError(msg)
         return self

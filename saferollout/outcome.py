@@ -38,6 +38,11 @@ class Outcome(Value):
     """The deployment that serves the users now."""
     candidate: str = ""
     model: str = ""
+    """The model that the candidate serves, or live where there was nothing to do, with its version."""
+    environment: str = ""
+    """The environment that it runs in, with its version."""
+    inputs: dict[str, str] = Field(default={})
+    """What every gate worked with: recorded requests, answer schema and config, with their digests."""
     traffic: dict[str, int]
     instance_counts: dict[str, int]
     decisions: list[Decision] = Field(default=[])
@@ -55,6 +60,7 @@ class Outcome(Value):
             f"# {'✅ Promoted' if promoted else '↩️ Rolled back'}: {self.endpoint}",
             f"**{self.reason}**",
             f"Traffic now: **{describe(self.traffic)}** · candidate {self.candidate} · rollout {self.rollout}",
+            *self._deployed(),
             f"Took {seconds(self.duration_s)}, of which {seconds(self.waiting_s)} waiting for a person.",
             *(evidence.markdown() for evidence in self.verdicts),
         ]
@@ -63,6 +69,11 @@ class Outcome(Value):
         if self.steps:
             lines += ["## Steps", markdown_table([_step_row(step) for step in self.steps])]
         return "\n\n".join(lines)
+
+    def _deployed(self) -> list[str]:
+        known = {"model": self.model, "environment": self.environment, **self.inputs}
+        said = " · ".join(f"{name} {value}" for name, value in known.items() if value)
+        return [f"Deployed and judged: {said}"] if said else []
 
 
 def seconds(duration_s: float) -> str:

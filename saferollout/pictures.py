@@ -7,15 +7,14 @@ from collections.abc import Iterable
 
 from saferollout.evidence import Evidence, Picture
 from saferollout.judge import Judge
-from saferollout.judge.plots import plots
 
 
 def illustrated(evidence: Evidence) -> Evidence:
     """The evidence with pictures of how the judge came to it; as it is where no judge did."""
     if not evidence.state:
         return evidence
-    drawn = plots(Judge.from_dict(evidence.state))
-    pictures = [Picture(name=plot.name, title=plot.title, svg=plot.svg, numbers=plot.data) for plot in drawn]
+    plots = Judge.from_dict(evidence.state).plots()
+    pictures = [Picture(name=plot.name, title=plot.title, svg=plot.svg, numbers=plot.data) for plot in plots]
     return evidence.model_copy(update={"pictures": pictures})
 
 

@@ -1,5 +1,7 @@
 """The plan: what one rollout is going to do; every step works from it and keeps its record up to date."""
 
+import math
+
 from saferollout.domain import Baseline, Decision, DeploymentState, EndpointState, Value
 from saferollout.errors import GateFailed, Lost
 from saferollout.project import Project
@@ -57,6 +59,22 @@ class Plan(Value):
         """The live deployment's instances during the rollout; never fewer than before: users are on it."""
         return max(self.project.config.live.instance_count or 0, self.baseline.instance_count)
 
+    def candidate_instance_count(self, share: int, live: int) -> int:
+        """How many instances the candidate needs for ``share`` percent of the traffic, where live has ``live`` now.
+
+        For all of it that is as many as live has, or had before the rollout, unless the config says otherwise.
+        """
+        whole = self.project.config.candidate.instance_count or max(self.baseline.instance_count, live)
+        return math.ceil(whole * share / 100)
+
+    def few_instances(self, candidate: int, live: int) -> str:
+        """A warning if the candidate, which has ``candidate`` instances, will take over with fewer than live's."""
+        given = max(candidate, self.candidate_instance_count(100, live))
+        carrying = max(self.baseline.instance_count, live)
+        if given >= carrying:
+            return ""
+        return f"{self.candidate} takes over with {given} of {self.live}'s {carrying} instances, as the config says."
+
     def traffic(self, share: int) -> dict[str, int]:
         """The endpoint's traffic when the candidate has ``share`` percent."""
         return {name: percent for name, percent in ((self.live, 100 - share), (self.candidate, share)) if percent}
@@ -67,11 +85,14 @@ class Plan(Value):
         return {TAG_ROLLOUT: self.rollout, TAG_REVISION: self.revision}
 
     def own_candidate(self, state: EndpointState) -> DeploymentState:
-        """The candidate; GateFailed if it is gone or another deployment has its name. Lost as for ``own_record``."""
+        """The candidate; GateFailed if it is gone, broken or another deployment. Lost as for ``own_record``."""
         self.own_record(state.tags)
         found = state.deployments.get(self.candidate)
         if found is None or not found.has(self.candidate_tags):
             msg = f"deployment {self.candidate} is gone or is not any more the one that this rollout made"
+            raise GateFailed(msg)
+        if found.broken:
+            msg = f"deployment {self.candidate} is {found.provisioning_state}"
             raise GateFailed(msg)
         return found
 

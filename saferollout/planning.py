@@ -39,15 +39,18 @@ def begin(
     baseline = _baseline(state)
     if state.deployments[baseline.live].tags.get(TAG_REVISION) == project.revision:
         return None
+    wanted = project.config.live.instance_count or 0
     record = Record(
         rollout=uuid.uuid4().hex[:8],
         owner=owner,
         since=now(),
         candidate=_free_slot(state, baseline, project),
         revision=project.revision,
-        model=str(project.model or ""),
+        model=project.model,
+        environment=project.assets.get("environment", ""),
         baseline=baseline,
         left_candidate=project.config.rollback.candidate,
+        raised_to=wanted if wanted > baseline.instance_count else 0,
     )
     others = without_record(state.tags)
     if len(others) + RECORD_TAGS + len(project.config.stages) > MAX_TAGS:

@@ -1,7 +1,6 @@
 """A rollout config together with the Azure ML files that it points to, read and checked before Azure is called."""
 
 import dataclasses
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Self
@@ -10,14 +9,13 @@ import jsonschema
 from pydantic import ValidationError
 
 from saferollout import yamlfile
+from saferollout.assets import short
 from saferollout.config import ModelVersion, RolloutConfig, WorkspaceConfig
+from saferollout.contents import contents
 from saferollout.domain import Value
 from saferollout.errors import ConfigError, GateFailed, Problem
 from saferollout.names import check_name
-from saferollout.recorded import RecordedRequest, read_requests
-
-RESOURCE_PREFIX = "azureml:"
-FILE_PREFIX = "file:"
+from saferollout.recorded import RecordedRequest, Recording, short_digest
 
 
 class Project(Value):
@@ -28,39 +26,63 @@ class Project(Value):
     endpoint: str
     endpoint_path: Path
     deployment_path: Path
-    model: ModelVersion | None
-    """The registered model to roll out: asked for, or named with ``@latest`` in the deployment's YAML."""
     requests_path: Path
+    assets: dict[str, str]
+    """The registered ``model`` and ``environment`` that are rolled out, asked for or named in the deployment's YAML.
+
+    One that is named by a label is not resolved yet.
+    """
+    recorded: Recording
+    """The recorded requests: whatever becomes of the file, every gate of the run sends these."""
     answer_schema: dict[str, Any] | None
     files: str
-    """A digest over all that the candidate is made of: its YAML, the model, the code and the environment."""
+    """A digest over all else that the candidate is made of: its YAML, and local models, code and environments."""
     model_of_yaml: str
-    """Model and version as the YAML names them; empty where it does not tell."""
+    """A local model's name and version as the YAML tells them; empty where it does not."""
+
+    @property
+    def model(self) -> str:
+        """The registered model that is rolled out; empty for a local one."""
+        return self.assets.get("model", "")
 
     @property
     def label(self) -> str:
         """What people call the candidate: its model and version, or its revision where the YAML does not tell."""
-        return f"{self.model.name}:{self.model.version}" if self.model else self.model_of_yaml or self.revision
+        return short(self.model) or self.model_of_yaml or self.revision
 
     @property
     def revision(self) -> str:
-        """12 hex digits over the files and the registered model."""
-        return hashlib.sha256(f"{self.files} {self.model}".encode()).hexdigest()[:12]
+        """12 hex digits over the files and the registered assets."""
+        return short_digest(json.dumps([self.files, self.assets], sort_keys=True))
 
-    def with_model(self, model: ModelVersion) -> Self:
-        """The same with another registered model."""
-        return self.model_copy(update={"model": model})
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What every gate of the run works with, with digests by which a person can tell two runs' apart."""
+        schema = json.dumps(self.answer_schema, sort_keys=True) if self.answer_schema is not None else ""
+        return {
+            "recorded requests": self.recorded.summary(),
+            "answer schema": f"`{short_digest(schema)}`" if schema else "none",
+            "config": f"`{short_digest(self.config.model_dump_json())}`",
+        }
+
+    def with_assets(self, assets: dict[str, str]) -> Self:
+        """The same with other registered assets, as when each label has become a version."""
+        return self.model_copy(update={"assets": assets})
 
     def check_unchanged(self) -> None:
         """Raise GateFailed if the candidate's files are not any more what the revision stands for."""
-        content = yamlfile.read(self.deployment_path)
-        if _digest(content, _referenced_files(self.deployment_path, content, self.model is not None)) != self.files:
+        try:
+            spec = yamlfile.read(self.deployment_path)
+            changed = contents(self.deployment_path, spec, self.assets).digest() != self.files
+        except ConfigError:  # a file that is gone, or that cannot be uploaded any more
+            changed = True
+        if changed:
             msg = f"the files of {yamlfile.shown(self.deployment_path)} changed since the run began; start a new one"
             raise GateFailed(msg)
 
     def requests(self) -> list[RecordedRequest]:
-        """The recorded requests, all of them."""
-        return read_requests(self.requests_path)
+        """The recorded requests that the run began with."""
+        return self.recorded.requests()
 
 
 def load(config_path: Path | str, model: ModelVersion | None = None, deployment: Path | None = None) -> Project:
@@ -96,7 +118,7 @@ def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> P
 
     def existing(key: str, relative: Path) -> Path:
         full = (path.parent / relative).resolve()
-        if problem := _no_file(path, key, full):
+        if problem := yamlfile.no_file(path, key, full):
             problems.append(problem)
         return full
 
@@ -106,7 +128,7 @@ def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> P
         requests_path = existing("smoke_test.requests", config.smoke_test.requests)
     else:
         requests_path = deployment_path.parent / "requests.jsonl"
-        if deployment_path.exists() and (problem := _no_file(path, "smoke_test.requests", requests_path)):
+        if deployment_path.exists() and (problem := yamlfile.no_file(path, "smoke_test.requests", requests_path)):
             problems.append(dataclasses.replace(problem, remedy="put recorded requests there or name another file"))
     schema_path = config.smoke_test.answer_schema and existing(
         "smoke_test.answer_schema", config.smoke_test.answer_schema
@@ -121,16 +143,14 @@ def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> P
             problems.extend(error.problems)
 
     endpoint = collect(endpoint_name, endpoint_path)
-    requests = collect(read_requests, requests_path)
-    problems += _truths(path, config, requests_path, requests or [])
+    recorded = collect(Recording.read, requests_path)
+    problems += _truths(path, config, requests_path, recorded.requests() if recorded else [])
     if endpoint:
         problems += _no_mirror(path, config, endpoint_path)
     schema = collect(_answer_schema, schema_path) if schema_path else None
     if (deployment := collect(yamlfile.read, deployment_path)) is None:
         raise ConfigError(*problems)
-    files = collect(_referenced_files, deployment_path, deployment, model is not None)
-    if model is None and str(deployment.get("model")).endswith("@latest"):
-        model = collect(_latest, deployment_path, str(deployment["model"]))
+    parts = collect(contents, deployment_path, deployment, {"model": str(model)} if model else {})
     if endpoint and deployment.get("endpoint_name", endpoint) != endpoint:
         problems.append(
             Problem(
@@ -142,8 +162,8 @@ def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> P
         raise ConfigError(*problems)
     return Project(
         config_path=path, config=config, endpoint=endpoint, endpoint_path=endpoint_path,
-        deployment_path=deployment_path, model=model, requests_path=requests_path, answer_schema=schema,
-        files=_digest(deployment, files), model_of_yaml="" if model else _model_of(deployment["model"]),
+        deployment_path=deployment_path, requests_path=requests_path, assets=parts.assets,
+        recorded=recorded, answer_schema=schema, files=parts.digest(), model_of_yaml=_model_of(deployment),
     )  # fmt: skip
 
 
@@ -163,72 +183,6 @@ def endpoint_name(path: Path) -> str:
     except ValueError as error:
         problem, _, remedy = str(error).partition("; ")
         raise ConfigError(Problem(yamlfile.shown(path), "name", problem, remedy)) from None
-
-
-def _latest(path: Path, text: str) -> ModelVersion:
-    try:
-        return ModelVersion.parse(text)
-    except ValueError as error:
-        problem, _, remedy = str(error).partition("; ")
-        raise ConfigError(Problem(yamlfile.shown(path), "model", problem, remedy)) from None
-
-
-def _no_file(base: Path, key: str, full: Path) -> Problem | None:
-    if full.is_file():
-        return None
-    problem = f"is a folder: {yamlfile.shown(full)}" if full.is_dir() else f"no such file: {yamlfile.shown(full)}"
-    return Problem(yamlfile.shown(base), key, problem, "correct the path (it starts at this file)")
-
-
-def _referenced_files(path: Path, content: dict[str, Any], registered_model: bool) -> dict[str, Path]:
-    """Every local file or folder that the deployment's YAML points to, by its key."""
-    found: dict[str, Path] = {}
-    problems: list[Problem] = []
-
-    def note(key: str, value: object, base: Path) -> None:
-        if not isinstance(value, str) or value.startswith(RESOURCE_PREFIX) or "://" in value:
-            return
-        found[key] = (base / value).resolve()
-        if not found[key].exists() and (problem := _no_file(path, key, found[key])):
-            problems.append(problem)
-
-    def section(key: str) -> tuple[dict[str, Any], Path]:
-        """A part of the YAML, written there or in a file of its own, and where its paths start."""
-        value = content.get(key)
-        if isinstance(value, str) and value.startswith(FILE_PREFIX):
-            note(key, value.removeprefix(FILE_PREFIX), path.parent)
-            return readable(found[key]), found[key].parent
-        return value if isinstance(value, dict) else {}, path.parent
-
-    def readable(file: Path) -> dict[str, Any]:
-        try:
-            return yamlfile.read(file) if file.exists() else {}
-        except ConfigError as error:
-            problems.extend(error.problems)
-            return {}
-
-    if not registered_model:
-        model, base = section("model")
-        note("model.path", model.get("path"), base)
-        if not isinstance(named := content.get("model"), str | dict) or not named:
-            problems.append(
-                Problem(
-                    yamlfile.shown(path), "model", "required, but not there", "name a model, e.g. azureml:diabetes:2"
-                )
-            )
-    code, base = section("code_configuration")
-    note("code_configuration.code", code.get("code"), base)
-    if folder := found.get("code_configuration.code"):
-        note("code_configuration.scoring_script", code.get("scoring_script"), folder)
-    environment, base = section("environment")
-    note("environment.conda_file", environment.get("conda_file"), base)
-    if conda := found.get("environment.conda_file"):
-        readable(conda)
-    if isinstance(build := environment.get("build"), dict):
-        note("environment.build.path", build.get("path"), base)
-    if problems:
-        raise ConfigError(*problems)
-    return found
 
 
 def _truths(
@@ -270,22 +224,8 @@ def _answer_schema(path: Path) -> dict[str, Any]:
     return schema
 
 
-def _model_of(named: Any) -> str:
-    if isinstance(named, str):
-        return named.removeprefix("azureml:").rpartition("/models/")[2].replace("/versions/", ":")
-    if isinstance(named, dict) and {"name", "version"} <= named.keys():
-        return f"{named['name']}:{named['version']}"
-    return ""
-
-
-def _digest(deployment: dict[str, Any], files: dict[str, Path]) -> str:
-    digest = hashlib.sha256()
-    # the slot's name changes from rollout to rollout and is no part of what the candidate is
-    spec = {key: value for key, value in deployment.items() if key not in ("name", "$schema")}
-    digest.update(json.dumps(spec, sort_keys=True, default=str).encode())
-    for key, root in sorted(files.items()):
-        for file in [root] if root.is_file() else sorted(root.rglob("*")):
-            if file.is_file() and "__pycache__" not in file.parts:
-                digest.update(f"{key}\0{file.relative_to(root)}\0".encode())
-                digest.update(file.read_bytes())
-    return digest.hexdigest()
+def _model_of(deployment: dict[str, Any]) -> str:
+    named = deployment.get("model")
+    return (
+        f"{named['name']}:{named['version']}" if isinstance(named, dict) and {"name", "version"} <= named.keys() else ""
+    )

@@ -83,7 +83,9 @@ class Record(Value):
     candidate: str
     revision: str
     model: str = ""
-    """The registered model that is rolled out, with its version, where the run was asked for one."""
+    """The registered model that is rolled out, with its version; empty for a local one."""
+    environment: str = ""
+    """The registered environment that it runs in, with its version; empty for a local one."""
     baseline: Baseline
     stage: int = 0
     """The candidate's traffic that has been reached."""
@@ -91,6 +93,8 @@ class Record(Value):
     """Who let the candidate have which traffic, when and why."""
     left_candidate: LeftCandidate = LeftCandidate.KEEP
     """What a rollback does with the candidate."""
+    raised_to: int = 0
+    """How many instances the rollout gives the live deployment, if that is more than it had; else 0."""
     keep_until: datetime | None = None
 
     @property
@@ -115,8 +119,10 @@ class Record(Value):
             "candidate": self.candidate,
             "revision": self.revision,
             "model": self.model,
+            "environment": self.environment,
             "live": self.baseline.live,
             "live-instances": str(self.baseline.instance_count),
+            "raised-to": str(self.raised_to or ""),
             "stage": str(self.stage),
             "keep-until": self.keep_until.isoformat(timespec="seconds") if self.keep_until else "",
             "on-rollback": self.left_candidate.value,
@@ -148,11 +154,13 @@ class Record(Value):
                 candidate=own["candidate"],
                 revision=own["revision"],
                 model=own.get("model", ""),
+                environment=own.get("environment", ""),
                 baseline=Baseline(live=own["live"], instance_count=int(own["live-instances"])),
                 stage=int(own["stage"]),
                 approvals={int(name.removeprefix("approval-")): Decision.model_validate_json(value)
                            for name, value in own.items() if name.startswith("approval-")},
                 left_candidate=LeftCandidate(own["on-rollback"]),
+                raised_to=int(own.get("raised-to", 0)),
                 keep_until=datetime.fromisoformat(keep_until) if keep_until else None,
             )  # fmt: skip
         except (KeyError, ValueError) as error:

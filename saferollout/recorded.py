@@ -1,15 +1,22 @@
 """Recorded requests: what is sent to a deployment to see how it does, with the true answers where they are known."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from saferollout import yamlfile
+from saferollout.domain import Value
 from saferollout.errors import ConfigError, Problem
 from saferollout.json_text import read_json_text
+
+T = TypeVar("T")
+
+MAX_KEPT_CHARACTERS = 64 * 2**20
+"""A run keeps its requests among Prefect's results and in memory."""
 
 
 class RecordedRequest(BaseModel):
@@ -22,9 +29,47 @@ class RecordedRequest(BaseModel):
     answer: Annotated[Any, AfterValidator(read_json_text)] = None
 
 
+class Recording(Value):
+    """The recorded requests as a run keeps them: their lines as they were in the file when the run began."""
+
+    text: str = Field(repr=False)
+    """JSON Lines, at most ``MAX_KEPT_CHARACTERS``, unless one line alone has more."""
+    total: int
+    """How many requests the file held; of more than fit into ``text``, every so many-th is kept."""
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Take the requests of a JSON Lines file; ConfigError as for ``read_requests``."""
+        lines = [line for line, _ in _read(path)]
+        kept = lines
+        while (size := sum(len(line) + 1 for line in kept)) > MAX_KEPT_CHARACTERS and len(kept) > 1:
+            kept = sample(lines, max(1, min(len(kept) - 1, int(len(kept) * MAX_KEPT_CHARACTERS / size))))
+        return cls(text="".join(f"{line}\n" for line in kept), total=len(lines))
+
+    def requests(self) -> list[RecordedRequest]:
+        """The requests that are kept."""
+        return [RecordedRequest.model_validate_json(line) for line in self.text.split("\n") if line]
+
+    def summary(self) -> str:
+        """How many there are, and a digest by which two recordings can be told apart."""
+        kept = self.text.count("\n")
+        number = str(kept) if kept == self.total else f"{kept} of {self.total}"
+        return f"{number} (`{short_digest(self.text)}`)"
+
+
+def short_digest(text: str) -> str:
+    """12 hex digits, by which a person can tell two texts apart."""
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
 def read_requests(path: Path) -> list[RecordedRequest]:
     """Read a JSON Lines file; ConfigError names each line that does not fit, or says that there is none."""
-    requests: list[RecordedRequest] = []
+    return [request for _, request in _read(path)]
+
+
+def _read(path: Path) -> list[tuple[str, RecordedRequest]]:
+    """Each line that is not blank, and the request that it holds."""
+    requests: list[tuple[str, RecordedRequest]] = []
     problems: list[Problem] = []
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -43,7 +88,7 @@ def read_requests(path: Path) -> list[RecordedRequest]:
         except ValueError:
             problems.append(Problem(file, f"line {number} request", "NaN or infinity is no JSON", "write null"))
         else:
-            requests.append(request)
+            requests.append((line.strip(), request))
     if not requests and not problems:
         problems = [Problem(file, "", "holds no request", 'write lines like {"request": {"data": [[1, 2]]}}')]
     if problems:
@@ -51,7 +96,7 @@ def read_requests(path: Path) -> list[RecordedRequest]:
     return requests
 
 
-def sample(requests: Sequence[RecordedRequest], size: int) -> list[RecordedRequest]:
+def sample(requests: Sequence[T], size: int) -> list[T]:
     """At most ``size`` of them, evenly spaced, the first and the last included."""
     if len(requests) <= size:
         return list(requests)

@@ -7,13 +7,17 @@ import tenacity
 
 from saferollout.azure import Workspace
 from saferollout.config import LeftCandidate
-from saferollout.domain import EndpointState
-from saferollout.errors import AzureFailed, DeploymentFailed, Drifted, Refused
+from saferollout.domain import Baseline, EndpointState
+from saferollout.errors import AzureFailed, DeploymentFailed, Drifted, Refused, SaferolloutError
 from saferollout.plan import Plan
 from saferollout.record import Owner, Phase, Record, without_record
 
 GIVE_UP_S = 45 * 60.0
 MAX_DELAY_S = 60.0
+INSTANCES_S = 60.0
+"""How long a rollback tries again to give the live deployment its instances before it gives it the traffic without."""
+
+log = logging.getLogger(__name__)
 
 
 def _worth_insisting(error: BaseException) -> bool:
@@ -27,7 +31,7 @@ insisting = tenacity.retry(
     retry=tenacity.retry_if_exception(_worth_insisting),
     wait=tenacity.wait_random_exponential(multiplier=1, max=MAX_DELAY_S),
     stop=tenacity.stop_after_delay(GIVE_UP_S),
-    before_sleep=tenacity.before_sleep_log(logging.getLogger(__name__), logging.WARNING),
+    before_sleep=tenacity.before_sleep_log(log, logging.WARNING),
     reraise=True,
 )
 """Try again for a long time while Azure fails: half a rollback is worse than a late one."""
@@ -35,6 +39,10 @@ insisting = tenacity.retry(
 
 def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, force: bool = False) -> Record:
     """Undo the rollout that the endpoint's tags tell of: traffic first, then instances, then the candidate.
+
+    A live deployment with fewer instances than before the rollout gets those before the traffic, which would overload
+    it; if Azure has none to give, it gets the traffic all the same. Instances that neither the rollout nor the baseline
+    accounts for, as an autoscaler's, stay.
 
     Every step is skipped where Azure already shows it, so it can be repeated; while Azure fails it is, for three
     quarters of an hour. ``rollout`` undoes only the one with this id. Raises Refused without a rollout to undo, and
@@ -65,7 +73,12 @@ def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, 
             msg = f"deployment {live} is gone: rollout {record.rollout} cannot be undone"
             raise Refused(msg)
         try:
-            _put_traffic_back(workspace, state, record, to_undo, force=force)
+            if state.traffic == record.traffic() and _is_short(state, record):
+                _set_share(workspace, state, record, to_undo, record.stage)  # nothing goes forward meanwhile
+                _give_instances(workspace, endpoint, record.baseline)
+                state = workspace.existing(endpoint)
+                record = to_undo(state.tags)
+            _set_share(workspace, state, record, to_undo, 0, force=force)
         except Drifted:
             if not _is_overtaken(workspace, endpoint, record):
                 raise
@@ -73,7 +86,9 @@ def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, 
             msg = f"another rollback of {endpoint} is under way"
             raise AzureFailed(msg, retryable=True) from None
         undoing = record
-        workspace.scale(endpoint, live, record.baseline.instance_count)
+        workspace.scale_up(endpoint, live, record.baseline.instance_count)
+        if record.raised_to:
+            workspace.scale_back(endpoint, live, record.baseline.instance_count, instead_of=record.raised_to)
         if record.left_candidate is LeftCandidate.DELETE:
             workspace.delete_deployment(endpoint, record.candidate)
         workspace.update_endpoint(endpoint, tags=record.removed_from)
@@ -82,26 +97,55 @@ def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, 
     return attempt()
 
 
-def put_traffic_back(workspace: Workspace, plan: Plan) -> None:
+def put_traffic_back(workspace: Workspace, plan: Plan) -> bool:
     """The first part of ``restore`` alone, for the rollout at work: the users are back, all else is left to do.
 
-    Raises Lost if the rollout is not this run's any longer.
+    To scale takes Azure minutes, and harm must end now: a live deployment that was scaled in gets at once what its
+    instances can carry, and ``restore`` gives it the rest. Returns whether it has all traffic. Raises Lost if the
+    rollout is not this run's any longer.
     """
     state = workspace.existing(plan.endpoint)
-    _put_traffic_back(workspace, state, plan.own_record(state.tags), plan.own_record, force=False)
+    record = plan.own_record(state.tags)
+    live = state.deployments.get(plan.live)
+    share = carried_share(live.instance_count if live else 0, record.baseline.instance_count, 100 - record.stage)
+    _set_share(workspace, state, record, plan.own_record, 100 - share)
+    return share == 100
 
 
-def _put_traffic_back(
-    workspace: Workspace, state: EndpointState, record: Record, own: Callable[[dict[str, str]], Record], *, force: bool
+def carried_share(instances: int, baseline: int, share: int) -> int:
+    """How much of the traffic a deployment can carry, in percent, with ``instances`` where it had ``baseline`` for all.
+
+    It carries ``share`` now: where that is most of the traffic, fewer instances do for today's users.
+    """
+    needed = min(baseline, instances * 100 // share) if share else baseline
+    return min(100, 100 * instances // needed) if needed else share
+
+
+def _is_short(state: EndpointState, record: Record) -> bool:
+    return state.deployments[record.baseline.live].instance_count < record.baseline.instance_count
+
+
+def _give_instances(workspace: Workspace, endpoint: str, baseline: Baseline) -> None:
+    """Give the live deployment its instances, if Azure has them: users on a small deployment are better than none."""
+    scale_up = insisting(workspace.scale_up).retry_with(stop=tenacity.stop_after_delay(INSTANCES_S))
+    try:
+        scale_up(endpoint, baseline.live, baseline.instance_count)
+    except SaferolloutError as error:
+        log.warning("%s gets all traffic without its %s instances: %s", baseline.live, baseline.instance_count, error)
+
+
+def _set_share(
+    workspace: Workspace, state: EndpointState, record: Record, own: Callable[[dict[str, str]], Record], share: int, *,
+    force: bool = False,
 ) -> None:  # fmt: skip
+    """Leave the candidate this share, and mark the rollout as being undone."""
+    left = {"phase": Phase.UNDOING, "stage": share}
     workspace.update_endpoint(
         state.name,
-        traffic=record.baseline.traffic,
+        traffic=record.model_copy(update=left).traffic(),
         expected_traffic=None if force else record.traffic(),
         mirror=state.mirror_without(record.candidate),
-        tags=lambda tags: (
-            without_record(tags) | own(tags).model_copy(update={"phase": Phase.UNDOING, "stage": 0}).to_tags()
-        ),
+        tags=lambda tags: without_record(tags) | own(tags).model_copy(update=left).to_tags(),
     )
 
 

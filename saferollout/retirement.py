@@ -1,6 +1,6 @@
 """The end of a rollout: the old deployment is kept for a while, or goes at once."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from saferollout.azure import Workspace
 from saferollout.errors import Refused
@@ -21,10 +21,18 @@ def end(workspace: Workspace, plan: Plan, keep_s: float) -> None:
         return  # an earlier try got that far
     until = now() + timedelta(seconds=keep_s)
     if record is None or record.rollout != plan.rollout or record.unfinished:
-        insisting(workspace.update_endpoint)(
-            plan.endpoint, tags=lambda tags: plan.advanced(tags, phase=Phase.KEEPING, keep_until=until)
-        )
+        insisting(_put_on_record)(workspace, plan, until)
     retire_due(workspace, plan.endpoint)
+
+
+def _put_on_record(workspace: Workspace, plan: Plan, until: datetime) -> None:
+    def ended(tags: dict[str, str]) -> dict[str, str]:
+        there = Record.from_tags(tags)
+        if there and there.rollout == plan.rollout and there.phase is Phase.KEEPING:
+            return tags  # an earlier try got that far without hearing of it
+        return plan.advanced(tags, phase=Phase.KEEPING, keep_until=until)
+
+    workspace.update_endpoint(plan.endpoint, tags=ended)
 
 
 def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False) -> str:

@@ -1,13 +1,16 @@
 """Scoring requests: the only module that sends them, straight over HTTP, so that nothing retries or hides an error."""
 
+import asyncio
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 
 from saferollout.domain import Value
+from saferollout.errors import AzureFailed
 from saferollout.json_text import read_json_text
 
 PIN = "azureml-model-deployment"
@@ -36,12 +39,24 @@ class Answer(Value):
 
 
 class Scorer:
-    """Sends requests to an endpoint, to the deployment that its traffic says or to the one that the caller pins."""
+    """Sends requests to an endpoint, to the deployment that its traffic says or to the one that the caller pins.
 
-    def __init__(self, uri: str, secret: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    Where the endpoint no longer takes the secret (401), `renew` gets a new one and the request is sent once more.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        secret: str,
+        *,
+        renew: Callable[[], Awaitable[str]] | None = None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
         self._uri = uri
+        self._secret = secret
+        self._renew = renew
+        self._renewal = asyncio.Lock()
         self._client = httpx.AsyncClient(
-            headers={"Authorization": f"Bearer {secret}"},
             timeout=timeout_s,
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=20),
         )
@@ -57,11 +72,32 @@ class Scorer:
 
     async def score(self, request: Any, *, deployment: str | None = None) -> Answer:
         """Send one JSON request; never raises for what the endpoint or the network does."""
+        secret = self._secret
+        answer = await self._score(request, deployment, secret)
+        if answer.status != 401 or self._renew is None:
+            return answer
+        try:
+            renewed = await self._renewed(secret, self._renew)
+        except AzureFailed as error:
+            return answer.model_copy(update={"error": f"{answer.error}; {error}"})
+        return answer if renewed == secret else await self._score(request, deployment, renewed)
+
+    async def _renewed(self, refused: str, renew: Callable[[], Awaitable[str]]) -> str:
+        """The secret after one was refused; however many requests it was refused to, it is renewed once."""
+        async with self._renewal:
+            if self._secret == refused:
+                self._secret = await renew()
+            if self._secret == refused:  # then there is no other
+                self._renew = None
+            return self._secret
+
+    async def _score(self, request: Any, deployment: str | None, secret: str) -> Answer:
         begun = time.perf_counter()
         mark = f"{OWN_REQUESTS}{uuid.uuid4().hex[:24]}"  # 40 characters are allowed
-        pinned = {PIN: deployment, "x-ms-client-request-id": mark} if deployment else None
+        pinned = {PIN: deployment, "x-ms-client-request-id": mark} if deployment else {}
+        headers = {"Authorization": f"Bearer {secret}"} | pinned
         try:
-            response = await self._client.post(self._uri, json=request, headers=pinned)
+            response = await self._client.post(self._uri, json=request, headers=headers)
         except httpx.HTTPError as error:
             return Answer(status=0, latency_ms=_ms_since(begun), error=f"{type(error).__name__}: {error}".strip(": "))
         try:

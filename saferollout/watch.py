@@ -7,7 +7,7 @@ from typing import Any
 
 from saferollout.answers import Answers
 from saferollout.evidence import Check, Evidence
-from saferollout.judge import Judge, Latency, RateRatio, Settings, Verdict
+from saferollout.judge import Judge, Settings, Verdict
 from saferollout.judge_config import JudgeConfig, WhenUndecided
 from saferollout.sources.following import RETRY_DELAYS_S, Following
 from saferollout.sources.source import Source
@@ -18,24 +18,14 @@ TICK_S = 1.0
 
 def settings_of(config: JudgeConfig, cut_points_ms: Sequence[float] = ()) -> Settings:
     """The judge's settings in a stage's config, with what was measured of the live deployment before."""
-    latency, outputs = config.latency, config.output_drift
-    can_time = latency is not None and (cut_points_ms or latency.slo_ms is not None)
     return Settings(
         alpha=config.alpha,
         margin=config.margin,
-        delta=config.no_worse_than,
+        no_worse_than=config.no_worse_than,
         negligible_error_rate=config.negligible_error_rate,
-        error_rate_slo=config.error_rate_slo,
-        latency_cut_points_ms=tuple(cut_points_ms) if latency else (),
-        latency_slack=latency.slack if latency else 0.0,
-        latency_slack_ms=latency.slack_ms if latency else 0.0,
-        latency_slo_ms=latency.slo_ms if latency else None,
-        warm_up=latency.warm_up if latency else 0,
-        drift_tolerance=config.prediction_drift.tolerance if config.prediction_drift else None,
-        output_buckets=outputs.labels or outputs.borders if outputs else (),
-        output_is_numeric=bool(outputs and outputs.borders),
-        quality_margin=config.quality.margin if config.quality else None,
-        required=tuple(test for test in config.required if can_time or not test.startswith("latency")),
+        comparisons=config.comparisons(),
+        required=config.required,
+        cut_points_ms=tuple(cut_points_ms),
     )
 
 
@@ -134,45 +124,19 @@ def _evidence(
         gate=gate,
         verdict=verdict.value,
         summary="; ".join(parts),
-        checks=[*_counts(judge), *_latencies(judge), *_findings(judge), harm, health, *sources],
+        checks=[*judge.rows(), *_findings(judge), harm, health, *sources],
         duration_s=duration_s,
         cut_points_ms=cut_points_ms,
         state=judge.to_dict(),
     )
 
 
-def _counts(judge: Judge) -> list[Check]:
-    ratio = judge.tests["error_rate"]
-    if not isinstance(ratio, RateRatio):
-        return []
-    requests, live_requests = ratio.candidate_requests, ratio.live_requests
-    return [
-        Check(check="requests", passed=None, candidate=f"{requests:,.0f}", live=f"{live_requests:,.0f}", limit=""),
-        Check(check="errors", passed=None, candidate=_share(ratio.candidate_errors, requests),
-              live=_share(ratio.live_errors, live_requests), limit=""),
-    ]  # fmt: skip
-
-
-def _latencies(judge: Judge) -> list[Check]:
-    test = judge.tests.get("latency")
-    if not isinstance(test, Latency) or not (test.candidate.requests and test.live.requests):
-        return []
-    candidate, live = (
-        " / ".join(f"{arm.quantile(p):.0f}" for p in (0.5, 0.95)) + " ms" for arm in (test.candidate, test.live)
-    )
-    return [Check(check="latency p50 / p95", passed=None, candidate=candidate, live=live, limit="")]
-
-
 def _findings(judge: Judge) -> list[Check]:
-    """A line for each test where there are several; each one's limit is its own alarm."""
-    if len(judge.tests) == 1:
+    """A line for each comparison where there are several; each one's limit is its own alarm."""
+    if len(judge.comparisons) == 1:
         return []
     return [
-        Check(check=f"{finding.test.replace('_', ' ')} (e-value)", passed=finding.e_value < finding.alarm,
+        Check(check=f"{finding.comparison.replace('_', ' ')} (e-value)", passed=finding.e_value < finding.alarm,
               candidate=f"{finding.e_value:.3g}", live="", limit=f"< {finding.alarm:.0f}", note=finding.words)
         for finding in judge.findings
     ]  # fmt: skip
-
-
-def _share(errors: float, requests: float) -> str:
-    return f"{errors:,.0f} ({errors / requests if requests else 0:.2%})"

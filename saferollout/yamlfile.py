@@ -73,6 +73,14 @@ def shown(path: Path) -> str:
     return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
 
 
+def no_file(base: Path, key: str, full: Path) -> Problem | None:
+    """The problem of a key in the file ``base`` that shall name a file; None where ``full`` is one."""
+    if full.is_file():
+        return None
+    problem = f"is a folder: {shown(full)}" if full.is_dir() else f"no such file: {shown(full)}"
+    return Problem(shown(base), key, problem, "correct the path (it starts at this file)")
+
+
 def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Problem:
     """The problem of a file that exists and cannot be read as text."""
     reason = error.strerror if isinstance(error, OSError) else f"no UTF-8 at byte {error.start}"

@@ -37,7 +37,11 @@ async def in_workspace(of: Plan | WorkspaceConfig, call: Callable[[Workspace], T
 
 
 async def scorer_of(of: Plan | WorkspaceConfig, endpoint: str) -> Scorer:
-    """A client for the endpoint's scoring address."""
+    """A client for the endpoint's scoring address, also when its key is changed meanwhile."""
+
+    async def renew() -> str:
+        return await in_workspace(of, lambda azure: azure.secret(endpoint, is_refused=True))
+
     return await in_workspace(
-        of, lambda azure: Scorer(azure.existing(endpoint).scoring_uri, azure.secret(endpoint))
-    )  # fmt: skip
+        of, lambda azure: Scorer(azure.existing(endpoint).scoring_uri, azure.secret(endpoint), renew=renew)
+    )

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import itertools
+import re
 from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
@@ -23,12 +24,13 @@ from saferollout.plan import Plan
 from saferollout.record import fitted, now
 from tasks.access import in_workspace
 from tasks.artifacts import show
-from tasks.policy import STEP
+from tasks.policy import GATE
 from tasks.this_run import ThisRun, run_id
 
 POLL_S = 2
 ANSWER = ("decision", "approver", "comment", "evidence")
 UNKNOWN = "The tag saferollout.approval-{} claims an approval that Prefect does not know; asked again."
+ANONYMOUS = re.compile(r"(?:CliV2AnonymousEnvironment:)?([0-9a-f]{8})[0-9a-f-]{24,}(?::1)?")
 GRACE_S = 86400
 """The server's own end of a pause comes that much later: it would fail the run before this one could roll back."""
 
@@ -63,7 +65,9 @@ async def ask(
     claim = None if again else plan.approvals.get(stage.traffic)
     if claim and (given := await _recorded(plan, stage, claim, f"{name}-{stage.traffic}-{claim.evidence}")):
         return given
-    shown = f"# {question}\n\n{await changes(plan)}\n\n" + "\n\n".join(item.markdown() for item in evidence)
+    shown = f"# {question}\n\n{await changes(plan, stage, question)}\n\n" + "\n\n".join(
+        item.markdown() for item in evidence
+    )
     digest = hashlib.sha256(f"{plan.rollout}{plan.revision}{shown}".encode()).hexdigest()[:12]
     shown += f"\n\nEvidence `{digest}`"
     if claim:
@@ -132,13 +136,16 @@ async def _close_question() -> None:
 
 def brief(version: str) -> str:
     """An asset's name and version short enough for a form: an anonymous asset's is a long hash."""
-    name = version.removeprefix("CliV2AnonymousEnvironment:").removesuffix(":1")
-    return name if len(name) <= 20 else f"{name[:8]}…"
+    found = ANONYMOUS.fullmatch(version)
+    return f"{found[1]}…" if found else version
 
 
-@task(task_run_name="compare {plan.candidate} with {plan.live}", **STEP)
-async def changes(plan: Plan) -> str:
-    """What the candidate changes, as a table in markdown."""
+@task(task_run_name="compare {plan.candidate} with {plan.live}", **GATE)
+async def changes(plan: Plan, stage: StageConfig, question: str) -> str:  # noqa: ARG001  # they are in the cache's key
+    """What the candidate changes, as a table in markdown, and a warning if it will have few instances.
+
+    It is kept as it was when the question was asked: an autoscaler must not make another question of it.
+    """
     state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
     live, candidate = state.deployments[plan.live], plan.own_candidate(state)
     rows = [
@@ -152,4 +159,7 @@ async def changes(plan: Plan) -> str:
             ("revision", live.tags.get("saferollout.revision", "—"), plan.revision),
         )
     ]  # fmt: skip
-    return markdown_table(rows)
+    kept = " · ".join(f"{name} {value}" for name, value in plan.project.inputs.items())
+    warning = plan.few_instances(candidate.instance_count, live.instance_count)
+    warned = f"\n**⚠️ {warning}**\n" if warning else ""
+    return f"{markdown_table(rows)}\nThe same for every gate of this run: {kept}\n{warned}"

@@ -7,13 +7,12 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.exceptions import ObjectNotFound
 
 from saferollout import planning
-from saferollout.config import ModelVersion
 from saferollout.plan import Plan
 from saferollout.project import Project
 from saferollout.record import Owner, Record
 from tasks.access import in_workspace
 from tasks.policy import STEP
-from tasks.this_run import run_id
+from tasks.this_run import mark, run_id
 
 NAME = "baseline"
 
@@ -25,16 +24,11 @@ async def take_baseline(project: Project) -> Plan | None:
     state = await in_workspace(workspace, lambda azure: azure.existing(project.endpoint))
     record = Record.from_tags(state.tags)
     owner = Owner.here(str(run_id()), in_process=not runtime.deployment.id)
-    if record and record.model and record.owner.flow_run == owner.flow_run:
-        found = project.with_model(ModelVersion.parse(record.model))  # what `latest` meant when this run began
-    elif wanted := project.model:
-        found = project.with_model(await in_workspace(workspace, lambda azure: azure.resolve(wanted)))
-    else:
-        found = project
     gone = record.owner if record and await _is_gone(record.owner, owner) else None
     before = await _begun_before()
+    await mark(project)
     return await in_workspace(
-        workspace, lambda azure: planning.begin(azure, found, owner, gone=gone, begun_before=before)
+        workspace, lambda azure: planning.begin(azure, project, owner, gone=gone, begun_before=before)
     )
 
 

@@ -39,7 +39,10 @@ def _create_first(azure: Workspace, project: Project) -> None:
     if there and there.broken:
         azure.delete_deployment(project.endpoint, slot)
     tags = {TAG_ROLLOUT: "bootstrap", TAG_REVISION: project.revision}
-    azure.create_deployment(project.deployment_path, project.endpoint, slot, model=project.model, tags=tags)
+    azure.create_deployment(
+        project.deployment_path, project.endpoint, slot,
+        assets=project.assets, tags=tags, check=project.check_unchanged,
+    )  # fmt: skip
 
 
 @task(task_run_name="smoke test and give it all traffic", **STEP)

@@ -12,23 +12,20 @@ from tasks.policy import STEP
 async def create_candidate(plan: Plan) -> None:
     """Create the candidate unless it is there; DeploymentFailed if it does not come up.
 
-    It gets no fewer instances than the live deployment had, since it shall take over all of its traffic. GateFailed if
-    its files changed since the rollout began: what is deployed must be what was planned.
+    It gets no fewer instances than the live deployment had, since it shall take over, unless the config says so.
+    GateFailed if its files changed since the rollout began: what is deployed must be what was planned.
     """
     await in_workspace(plan, lambda azure: _create(azure, plan))
 
 
 def _create(azure: Workspace, plan: Plan) -> None:
-    state = azure.existing(plan.endpoint)
-    plan.own_record(state.tags)
-    there = state.deployments.get(plan.candidate)
-    if there is None or not there.has(plan.candidate_tags):
-        plan.project.check_unchanged()
+    plan.own_record(azure.existing(plan.endpoint).tags)
     azure.create_deployment(
         plan.project.deployment_path,
         plan.endpoint,
         plan.candidate,
-        min_instance_count=plan.baseline.instance_count,
-        model=plan.project.model,
+        min_instance_count=plan.candidate_instance_count(100, plan.baseline.instance_count),
+        assets=plan.project.assets,
         tags=plan.candidate_tags,
+        check=plan.project.check_unchanged,
     )

@@ -22,12 +22,13 @@ DRAW_S = 60.0
 
 
 async def judged(
-    plan: Plan, config: JudgeConfig, gate: str, key: str, earlier: Evidence | None, *, mirrored: bool = False
-) -> Evidence:
+    plan: Plan, config: JudgeConfig, gate: str, key: str, earlier: Evidence | None, *,
+    mirrored: bool = False, harm_only: bool = False,
+) -> Evidence:  # fmt: skip
     """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed.
 
-    The users are back on the live deployment before anything is told of it. Raises Stopped when the run is not to go
-    on.
+    The users are back on the live deployment before anything is told of it. With ``harm_only`` nothing is told but
+    harm. Raises Stopped when the run is not to go on.
     """
     state = await in_workspace(plan, lambda azure: azure.existing(plan.endpoint))
     requests = await asyncio.to_thread(plan.project.requests)
@@ -42,6 +43,8 @@ async def judged(
     failed = evidence.verdict == Verdict.HARMFUL or (evidence.verdict == Verdict.UNDECIDED and undecided_fails)
     if failed and not await put_users_back(plan):
         raise GateFailed(evidence.summary, evidence)  # the rollback insists, and nothing is to keep it
+    if harm_only and not failed:
+        return evidence
     (drawn,) = await show(asyncio.to_thread(illustrated, evidence), limit_s=DRAW_S)
     evidence = drawn or evidence
     key = f"{plan.endpoint.lower()}-{key}"

@@ -22,7 +22,8 @@ def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> b
 def _gate_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     plan = parameters["plan"]
     stage = parameters.get("stage")
-    return f"{context.task.name}:{plan.rollout}:{plan.revision}:{stage.traffic if stage else 0}"
+    share, question = stage.traffic if stage else 0, parameters.get("question", "")
+    return f"{context.task.name}:{plan.rollout}:{plan.revision}:{share}:{question}"
 
 
 RETRIED: dict[str, Any] = {

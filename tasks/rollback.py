@@ -31,11 +31,14 @@ async def roll_back_own(workspace: WorkspaceConfig, endpoint: str, flow_run: str
 async def put_users_back(plan: Plan) -> bool:
     """Give the users the live deployment back at once, and say whether that worked; the rollback does all the rest."""
     try:
-        await in_workspace(plan, lambda azure: put_traffic_back(azure, plan))
+        is_back = await in_workspace(plan, lambda azure: put_traffic_back(azure, plan))
     except Lost:
         raise
     except SaferolloutError as error:
         get_run_logger().warning("the traffic is not back yet: %s", error)
         return False
-    get_run_logger().warning("%s has all traffic of %s again", plan.live, plan.endpoint)
-    return True
+    if is_back:
+        get_run_logger().warning("%s has all traffic of %s again", plan.live, plan.endpoint)
+    else:
+        get_run_logger().warning("%s has fewer instances than before: it gets those first, then all traffic", plan.live)
+    return is_back

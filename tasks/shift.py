@@ -22,7 +22,7 @@ async def shift_traffic(plan: Plan, stage: StageConfig, decision: Decision | Non
 
 
 def _shift(azure: Workspace, plan: Plan, share: int, decision: Decision | None) -> None:
-    state = azure.existing(plan.endpoint)
+    state = azure.settled(plan.endpoint, plan.candidate)
     record = plan.own_record(state.tags)
     if record.stage > max(plan.stage, share):
         msg = (

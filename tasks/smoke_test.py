@@ -17,10 +17,21 @@ from tasks.policy import GATE
 @task(task_run_name="smoke test {plan.candidate}", **GATE)
 async def smoke_test(plan: Plan) -> Evidence:
     """Return the evidence; GateFailed if an answer is not as it should be."""
+    evidence = await run_smoke_test(plan)
+    await show(
+        acreate_table_artifact(
+            table=evidence.table(), key=f"{plan.endpoint.lower()}-smoke-test", description=evidence.summary
+        )
+    )
+    return passed(evidence)
+
+
+async def run_smoke_test(plan: Plan) -> Evidence:
+    """Send the recorded requests, and return what came back."""
     project = plan.project
     requests = await asyncio.to_thread(project.requests)
     async with await scorer_of(plan, plan.endpoint) as scorer:
-        evidence = await smoke.run(
+        return await smoke.run(
             scorer,
             recorded.sample(requests, project.config.smoke_test.sample),
             project.config.smoke_test,
@@ -28,11 +39,10 @@ async def smoke_test(plan: Plan) -> Evidence:
             live=plan.live,
             answer_schema=project.answer_schema,
         )
-    await show(
-        acreate_table_artifact(
-            table=evidence.table(), key=f"{plan.endpoint.lower()}-smoke-test", description=evidence.summary
-        )
-    )
+
+
+def passed(evidence: Evidence) -> Evidence:
+    """The evidence; GateFailed if an answer is not as it should be."""
     if evidence.verdict == "failed":
         msg = f"smoke test failed: {evidence.summary}"
         raise GateFailed(msg, evidence)

@@ -14,7 +14,9 @@ from prefect.exceptions import ObjectNotFound
 
 from saferollout.errors import Stopped
 from saferollout.outcome import seconds
+from saferollout.project import Project
 from saferollout.race import first_of
+from saferollout.record import PREFIX
 
 T = TypeVar("T")
 
@@ -26,6 +28,23 @@ POLL_S = 2.0
 def run_id() -> UUID:
     """The id of the flow run."""
     return UUID(str(runtime.flow_run.id))
+
+
+async def mark(project: Project) -> None:
+    """Put what the run is about to change into its labels, for whoever undoes it: the config may be another by then."""
+    target = project.config.workspace.model_dump() | {"endpoint": project.endpoint}
+    async with get_client() as client:
+        await client.update_flow_run_labels(run_id(), {PREFIX + name: value for name, value in target.items()})
+
+
+async def may_have_begun() -> bool:
+    """Whether the run was about to change something, now or before it was suspended; True where Prefect cannot tell."""
+    try:
+        async with asyncio.timeout(LOOK_S), get_client() as client:
+            labels = (await client.read_flow_run(run_id())).labels
+    except (ObjectNotFound, httpx.HTTPError, TimeoutError):
+        return True
+    return PREFIX + "endpoint" in labels
 
 
 class ThisRun:
@@ -75,7 +94,7 @@ class ThisRun:
         except ObjectNotFound:
             msg = "the run was deleted in Prefect"
             raise Stopped(msg) from None
-        except (httpx.HTTPError, TimeoutError) as error:
+        except (httpx.HTTPError, TimeoutError, ValueError) as error:  # the last: what answers is not Prefect
             away_s = time.monotonic() - self._reached_at
             if away_s < self._grace_s:
                 return False

@@ -22,6 +22,7 @@ from saferollout.domain import EndpointState
 from saferollout.project import resolve_workspace
 from saferollout.record import Phase, Record
 from saferollout.restore import insisting
+from tests.support.localazure.arm import Arm
 
 REPOSITORY = Path(__file__).parents[1]
 DIABETES = REPOSITORY / "configs" / "diabetes"
@@ -139,7 +140,7 @@ class Endpoint:
         workspace = made.workspace()
         workspace.create_endpoint(directory / "endpoint.yml")
         insisting(workspace.create_deployment)(  # another test may be uploading the same model
-            made.deployment("blue-deployment.yml"), made.name, "blue", model=None, tags={}
+            made.deployment("blue-deployment.yml"), made.name, "blue", assets={}, tags={}
         )
         workspace.update_endpoint(made.name, traffic={"blue": 100})
         return made
@@ -166,6 +167,27 @@ class Endpoint:
         path.write_text(yaml.safe_dump(content))
         return path
 
+    def turning(self, fault: str) -> tuple[Path, Path]:
+        """A candidate's YAML, and a file: once that exists, answers are as after this line of its scoring script."""
+        switch, code = self.directory / "bad", self.directory / "code"
+        code.mkdir()
+        (code / "score.py").write_text((DIABETES / "onlinescoring" / "score.py").read_text())
+        (code / "turning.py").write_text(
+            "import pathlib, score\n\n"
+            "def init():\n"
+            "    score.init()\n\n"
+            "def run(raw):\n"
+            "    rows = score.parse(raw)\n"
+            f"    if pathlib.Path({str(switch)!r}).exists():\n"
+            f"        {fault}\n"
+            "    return score.predict(rows)\n"
+        )
+        content = yaml.safe_load(self.deployment("green-deployment.yml").read_text())
+        content["code_configuration"] = {"code": str(code), "scoring_script": "turning.py"}
+        path = self.directory / "turning.yml"
+        path.write_text(yaml.safe_dump(content))
+        return path, switch
+
     def config(self, deployment: str = "green-deployment.yml", **changes: Any) -> Path:
         """A rollout's config with quick stages, patient with good candidates: the machine may be busy."""
         limit = 300 if deployment.endswith("slow.yml") else 5000
@@ -186,7 +208,12 @@ class Endpoint:
     def stages(*, approval: bool = True, approval_at: int | None = None) -> list[dict[str, Any]]:
         """Quick stages at 10 and 100, with approvals at both, at none or at one of them."""
         return [
-            {"traffic": share, "judge": STAGE, "approval": approval if approval_at is None else share == approval_at}
+            {
+                "traffic": share,
+                "judge": STAGE,
+                "recheck_s": 1,
+                "approval": approval if approval_at is None else share == approval_at,
+            }
             for share in (10, 100)
         ]
 
@@ -199,6 +226,13 @@ class Endpoint:
     def state(self) -> EndpointState:
         """The endpoint as Azure shows it."""
         return self.workspace().existing(self.name)
+
+    def scale(self, name: str, instance_count: int) -> None:
+        """Give a deployment so many instances as somebody else does, for example an autoscaler."""
+        with Arm(self.stack.env) as arm:
+            body = {"sku": {"name": "Default", "capacity": instance_count}}
+            ended = arm.run("PATCH", f"onlineEndpoints/{self.name}/deployments/{name}", body)
+        assert ended["status"] == "Succeeded", ended
 
     def users(self) -> Process:
         """Users who send requests until the process is stopped."""

@@ -10,6 +10,7 @@ from localazure.arm.assembly import Arm
 from localazure.storage.assets import Assets
 from localazure.storage.blobs import Blobs
 from localazure.storage.downloads import Downloads
+from localazure.storage.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Storage:
     blobs: Blobs
     assets: Assets
     downloads: Downloads
+    registry: Registry
 
     @classmethod
     def build(cls, arm: Arm, state: Path, authority: str, key: str) -> Self:
@@ -29,12 +31,13 @@ class Storage:
         """
         blobs = Blobs(state / "blobs", arm.store, authority, bytes.fromhex(key), arm.disk)
         assets = Assets(arm.store, blobs, arm.scope)
-        return cls(blobs, assets, Downloads(assets, blobs, arm.disk))
+        registry = Registry(arm.base_url, arm.scope, arm.location, arm.identity)
+        return cls(blobs, assets, Downloads(assets, blobs, arm.disk), registry)
 
     def open_routes(self) -> list[Route]:
-        """Return those that need no token of Microsoft Entra."""
-        return self.blobs.routes()
+        """Return those that no workspace is named in; they check who asks by themselves."""
+        return [*self.registry.open_routes(), *self.blobs.routes()]
 
     def routes(self, root: str) -> list[Route]:
-        """Return those under the workspace's path."""
-        return self.assets.routes(root)
+        """Return those under the workspace's path, and the registry's."""
+        return [*self.assets.routes(root), *self.registry.routes()]

@@ -146,6 +146,8 @@ class _Attended:
         self._loop = asyncio.new_event_loop()
         self._body: asyncio.Task[Any] | None = None
         self._body_over = threading.Event()
+        self._result: Any = None
+        """What the flow's body ended with, whatever Prefect makes of it."""
         self._thread = threading.Thread(target=self._run, name="rollout", daemon=True)
 
     def result(self) -> Any:
@@ -162,11 +164,12 @@ class _Attended:
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._end(self._loop.run_until_complete(self._attend()))
+            ended = self._loop.run_until_complete(self._attend())
         except BaseException as error:  # noqa: BLE001  # the main thread, which waits for it, raises it
-            self._end(error)
+            ended = error
         finally:
             self._loop.close()
+        self._end(ended if self._result is None else self._result)
 
     def _end(self, result: Any) -> None:
         with contextlib.suppress(InvalidStateError):  # the end is known already
@@ -178,16 +181,15 @@ class _Attended:
         @functools.wraps(body)
         async def keep(*arguments: Any, **named: Any) -> Any:
             self._body = asyncio.current_task()
-            result: Any = None
             try:
                 returned = await body(*arguments, **named)
-                result = getattr(returned, "data", returned)
+                self._result = getattr(returned, "data", returned)
             except Exception as error:
-                result = error
+                self._result = error
                 raise
             finally:
                 self._body_over.set()
-                timer = threading.Timer(TELL_S, self._end, (result,))
+                timer = threading.Timer(TELL_S, self._end, (self._result,))
                 timer.daemon = True
                 timer.start()
             return returned
@@ -211,7 +213,7 @@ class _Attended:
             link, command = await link_to(run_id), f"saferollout approve {run_id}"
             console = Console(stderr=True)
             try:
-                await attend(run_id, asker(self._how, console, link, command), console.print)
+                await attend(run_id, asker(self._how, console, link, command), _say)
             except Exception as error:  # noqa: BLE001  # whatever it is, the rollout itself goes on and waits
                 why = error or type(error).__name__
                 _say(f"no answer can be given here ({why}): answer at {link} or with `{command}`")

@@ -32,6 +32,20 @@ class History:
             return list(self._points)
         return [*self._points, self._last]
 
+    def points_of(self, comparison: str) -> list[dict[str, Any]]:
+        """Return what a comparison, by its name, had to say at each point."""
+        return [point["comparisons"][comparison] for point in self.points]
+
+    @property
+    def times_s(self) -> list[float]:
+        """When each point was added, in seconds of watching."""
+        return [float(point["time_s"]) for point in self.points]
+
+    @property
+    def minutes(self) -> list[float]:
+        """The same in minutes."""
+        return [time_s / 60 for time_s in self.times_s]
+
     def to_dict(self) -> dict[str, Any]:
         """Return the state in JSON's types."""
         return {"points": self._points, "last": self._last, "stride": self._stride, "seen": self._seen}

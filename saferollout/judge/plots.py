@@ -6,13 +6,12 @@ their dashes besides.
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from saferollout.judge.intervals import rate_interval
-from saferollout.judge.judge import Judge
-from saferollout.judge.latency import Latency
-from saferollout.judge.prediction_drift import PredictionDrift
+from saferollout.judge.betting.intervals import rate_interval
+from saferollout.judge.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 CANDIDATE, LIVE, ALARM = "#D55E00", "#0072B2", "#000000"
 _OTHERS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
 _DASHES = ("-", "--", "-.", ":", (0, (3, 1, 1, 1, 1, 1)))
-_LATENCY_QUANTILES = (0.5, 0.9, 0.95, 0.99)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,38 +29,34 @@ class Plot:
     name: str
     title: str
     svg: str
-    """An ``<svg>`` element."""
+    """An `<svg>` element."""
     data: dict[str, Any]
-    """The numbers behind it, in JSON's types; infinite and unknown ones are ``None``."""
+    """The numbers behind it, in JSON's types; infinite and unknown ones are `None`."""
 
 
-def plots(judge: Judge) -> list[Plot]:
-    """Return all plots that the judge has data for, in the order in which to read them."""
-    if not judge.history.points:
-        return []
-    made = [e_values(judge), error_rates(judge)]
-    if isinstance(judge.tests.get("latency"), Latency):
-        made.append(latencies(judge))
-    if isinstance(judge.tests.get("prediction_drift"), PredictionDrift):
-        made.append(disagreements(judge))
-    return made
+class Rates(NamedTuple):
+    """A rate over time with its confidence sequence, one value a point of the history."""
+
+    rate: list[float]
+    low: list[float]
+    high: list[float]
 
 
-def e_values(judge: Judge) -> Plot:
-    """Return the evidence for harm over time, by test and together, with the alarm line at 1/α."""
-    points = judge.history.points
-    alarm = 1.0 / judge.settings.alpha
-    names = list(judge.tests)
+def plot_e_values(history: History, alpha: float) -> Plot:
+    """Return the evidence for harm over time, by comparison and together, with the alarm line at 1/α."""
+    points = history.points
+    alarm = 1.0 / alpha
+    names = list(points[-1]["log_e_values"])
     # Evidence a hundred times below one says no more than that there is none.
-    series = {name: [_e(point["log_e_values"][name]) for point in points] for name in names}
+    series = {name: [_e_value(point["log_e_values"][name]) for point in points] for name in names}
     data: dict[str, Any] = {
-        "time_s": _times(judge),
+        "time_s": history.times_s,
         "alarm": alarm,
-        "together": [_e(p["log_e_value"]) for p in points],
+        "together": [_e_value(point["log_e_value"]) for point in points],
         **series,
     }
-    figure, axes = _figure("evidence for harm (e-value)")
-    minutes = _minutes(judge)
+    figure, axes = open_figure("evidence for harm (e-value)")
+    minutes = history.minutes
     for index, name in enumerate(names):
         axes.plot(
             minutes,
@@ -75,107 +69,11 @@ def e_values(judge: Judge) -> Plot:
         axes.plot(minutes, [max(e, 0.01) for e in data["together"]], color=CANDIDATE, linewidth=2, label="together")
     axes.axhline(alarm, color=ALARM, linestyle=":", label=f"alarm at 1/α = {alarm:g}")
     axes.set_yscale("log")
-    return _plot("e_values", "Evidence for harm", figure, axes, data)
+    return close_figure("e_values", "Evidence for harm", figure, axes, data)
 
 
-def error_rates(judge: Judge) -> Plot:
-    """Return both error rates over time with their confidence sequences."""
-    points, alpha, clumping = judge.history.points, judge.settings.alpha, judge.settings.clumping
-    data: dict[str, Any] = {"time_s": _times(judge)}
-    figure, axes = _figure("error rate, %")
-    minutes = _minutes(judge)
-    for arm, colour, dash in (("live", LIVE, "--"), ("candidate", CANDIDATE, "-")):
-        limits = [rate_interval(point[arm][1], point[arm][0], alpha, clumping) for point in points]
-        rates = [point[arm][1] / point[arm][0] if point[arm][0] else 0.0 for point in points]
-        data[arm] = {"rate": rates, "low": [low for low, _ in limits], "high": [high for _, high in limits]}
-        axes.plot(minutes, [100 * rate for rate in rates], color=colour, linestyle=dash, label=arm)
-        axes.fill_between(
-            minutes, [100 * low for low, _ in limits], [100 * high for _, high in limits],
-            color=colour, alpha=0.2, linewidth=0,
-        )  # fmt: skip
-    last = max(data["live"]["high"][-1], data["candidate"]["high"][-1])
-    axes.set_ylim(0, min(100.0, 250 * last))
-    return _plot("error_rates", "Error rates", figure, axes, data)
-
-
-def latencies(judge: Judge) -> Plot:
-    """Return quantiles of latency, live against candidate, with bands."""
-    test = judge.tests["latency"]
-    if not isinstance(test, Latency):
-        msg = "the judge has no latency test"
-        raise TypeError(msg)
-    data: dict[str, Any] = {"quantiles": list(_LATENCY_QUANTILES)}
-    figure, axes = _figure("latency, ms")
-    for arm, histogram, colour, marker, shift in (
-        ("live", test.live, LIVE, "o", -0.08),
-        ("candidate", test.candidate, CANDIDATE, "s", 0.08),
-    ):
-        middles = [histogram.quantile(p) for p in _LATENCY_QUANTILES]
-        bands = [histogram.band(p, judge.settings.alpha) for p in _LATENCY_QUANTILES]
-        data[arm] = {
-            "quantile_ms": [_finite(middle) for middle in middles],
-            "low_ms": [_finite(low) for low, _ in bands],
-            "high_ms": [_finite(high) for _, high in bands],
-        }
-        # A band without an upper end is drawn up to twice the quantile.
-        errors = [
-            [middle - low for middle, (low, _) in zip(middles, bands, strict=True)],
-            [min(high, 2 * middle) - middle for middle, (_, high) in zip(middles, bands, strict=True)],
-        ]
-        where = [index + shift for index in range(len(middles))]
-        if histogram.requests:
-            axes.errorbar(where, middles, yerr=errors, color=colour, fmt=marker, capsize=4, label=arm)
-    axes.set_xticks(range(len(_LATENCY_QUANTILES)), [f"p{100 * p:g}" for p in _LATENCY_QUANTILES])
-    axes.set_xlabel("")
-    axes.set_ylim(bottom=0)
-    return _plot("latencies", "Latency", figure, axes, data)
-
-
-def disagreements(judge: Judge) -> Plot:
-    """Return the mean disagreement of pairs over time with its confidence sequence and the tolerance."""
-    test = judge.tests["prediction_drift"]
-    if not isinstance(test, PredictionDrift):
-        msg = "the judge has no test of prediction drift"
-        raise TypeError(msg)
-    points = judge.history.points
-    limits = [rate_interval(p["pairs"][1], p["pairs"][0], test.alpha, test.clumping) for p in points]
-    means = [p["pairs"][1] / p["pairs"][0] if p["pairs"][0] else 0.0 for p in points]
-    data = {
-        "time_s": _times(judge),
-        "mean": means,
-        "low": [low for low, _ in limits],
-        "high": [high for _, high in limits],
-        "tolerance": test.tolerance,
-    }
-    figure, axes = _figure("disagreement of pairs, %")
-    minutes = _minutes(judge)
-    axes.plot(minutes, [100 * mean for mean in means], color=CANDIDATE, label="candidate against live")
-    axes.fill_between(
-        minutes, [100 * low for low, _ in limits], [100 * high for _, high in limits],
-        color=CANDIDATE, alpha=0.2, linewidth=0,
-    )  # fmt: skip
-    axes.axhline(100 * test.tolerance, color=ALARM, linestyle=":", label=f"tolerance {test.tolerance:.1%}")
-    axes.set_ylim(0, min(100.0, 100 * max(2.5 * limits[-1][1], 2 * test.tolerance)))
-    return _plot("disagreements", "Prediction drift", figure, axes, data)
-
-
-def _times(judge: Judge) -> list[float]:
-    return [float(point["time_s"]) for point in judge.history.points]
-
-
-def _minutes(judge: Judge) -> list[float]:
-    return [time_s / 60 for time_s in _times(judge)]
-
-
-def _e(log_e: float) -> float:
-    return math.exp(min(log_e, 690.0))
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
-def _figure(y_label: str) -> "tuple[Figure, Axes]":
+def open_figure(y_label: str) -> "tuple[Figure, Axes]":
+    """Return an empty figure and its axes: minutes to the right, `y_label` up."""
     # Imported here: it takes half a second, which only those pay who want a picture.
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
@@ -191,7 +89,49 @@ def _figure(y_label: str) -> "tuple[Figure, Axes]":
     return figure, axes
 
 
-def _plot(name: str, title: str, figure: "Figure", axes: "Axes", data: dict[str, Any]) -> Plot:
+def draw_rates(
+    axes: "Axes",
+    minutes: Sequence[float],
+    counts: Sequence[tuple[float, float]],
+    *,
+    alpha: float,
+    autocorrelation: float,
+    colour: str,
+    label: str,
+    dash: str = "-",
+) -> Rates:
+    """Draw a rate over time in percent, with its confidence sequence as a band, and return the numbers.
+
+    Args:
+        axes: Where to draw.
+        minutes: The time of each point.
+        counts: Requests and events so far at each point.
+        alpha: The chance that either limit is ever wrong, in (0, 1).
+        autocorrelation: Lag-1 autocorrelation of events to allow for, in [0, 1).
+        colour: Of line and band.
+        label: In the legend.
+        dash: Matplotlib's style of the line.
+    """
+    limits = [rate_interval(events, requests, alpha, autocorrelation) for requests, events in counts]
+    rates = Rates(
+        [events / requests if requests else 0.0 for requests, events in counts],
+        [low for low, _ in limits],
+        [high for _, high in limits],
+    )
+    axes.plot(minutes, [100 * rate for rate in rates.rate], color=colour, linestyle=dash, label=label)
+    axes.fill_between(
+        minutes,
+        [100 * low for low in rates.low],
+        [100 * high for high in rates.high],
+        color=colour,
+        alpha=0.2,
+        linewidth=0,
+    )
+    return rates
+
+
+def close_figure(name: str, title: str, figure: "Figure", axes: "Axes", data: dict[str, Any]) -> Plot:
+    """Return a figure as a plot, with its title and, where something has a label, a legend."""
     from matplotlib import rc_context
 
     axes.set_title(title, loc="left")
@@ -203,3 +143,7 @@ def _plot(name: str, title: str, figure: "Figure", axes: "Axes", data: dict[str,
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()
     return Plot(name, title, svg[svg.index("<svg") :], data)
+
+
+def _e_value(log_e: float) -> float:
+    return math.exp(min(log_e, 690.0))

@@ -105,7 +105,8 @@ class Following:
                 return
             except AzureFailed as error:
                 self.troubles[source.name] = str(error)
-                if not error.retryable or failures == len(self._delays_s):
+                again = error.retryable or error.status == 401  # begun anew, a source signs in anew
+                if not again or failures == len(self._delays_s):
                     return
                 await asyncio.sleep(self._delays_s[failures])
                 failures += 1

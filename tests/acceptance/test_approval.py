@@ -24,24 +24,64 @@ def test_nobody_answers_a_run_in_this_process(stack: Stack, endpoint: Endpoint) 
 
 
 def test_nobody_answers_a_deployed_run(stack: Stack, endpoint: Endpoint) -> None:
-    """Prefect's server fails a suspended run whose time is over and runs no code; a rollback finishes the job."""
+    """Prefect's server fails a suspended run whose time is over and runs no code of it; the rollout goes back."""
     stages = [stage | {"approval_timeout_s": 10} for stage in endpoint.stages(approval_at=100)]
     run = endpoint.submit(endpoint.config(stages=stages))
 
     stack.until(run, "Suspended")
-    stack.until(run, "Failed")
     assert endpoint.state().traffic == {"blue": 90, "green": 10}
-    stack.cli("rollback", endpoint.name)
+    stack.until(run, "Failed")
 
-    assert endpoint.state().traffic == {"blue": 100}
+    baseline(endpoint)
     assert "waits for no approval" in stack.cli("approve", run, code=1)
+
+
+@pytest.mark.parametrize(("ended", "becomes"), [("CANCELLING", "Cancelled"), ("FAILED", "Failed")])
+def test_suspended_run_that_somebody_ends(stack: Stack, endpoint: Endpoint, ended: str, becomes: str) -> None:
+    """Cancelled or set to Failed while its question is open, a deployed run takes no answer, and it goes back."""
+    run = endpoint.submit(endpoint.config(stages=endpoint.stages(approval_at=100)))
+    stack.until(run, "Suspended")
+
+    stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": ended}, "force": True})
+
+    stack.until(run, becomes)
+    baseline(endpoint)
+    assert "waits for no approval" in stack.cli("approve", run, code=1)
+
+
+@pytest.mark.parametrize(("ended", "becomes"), [("CANCELLING", "cancelled"), ("FAILED", "set to Failed")])
+def test_asking_run_that_somebody_ends(stack: Stack, endpoint: Endpoint, ended: str, becomes: str) -> None:
+    """Cancelled or set to Failed while its question is open, `saferollout run` goes back, says so and exits with 1."""
+    config = endpoint.config(stages=endpoint.stages(approval_at=100))
+    with started(stack.command("run", str(config), "--approve", "ui", "--json"), stack.env) as asking:
+        run = wait_for("the question", lambda: waiting(stack, endpoint))
+        stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": ended}, "force": True})
+        told, errors = asking.communicate(timeout=120)
+
+    assert asking.returncode == 1, errors
+    assert json.loads(told)["reason"] == f"the run was {becomes} in Prefect"
+    baseline(endpoint)
+
+
+def waiting(stack: Stack, endpoint: Endpoint) -> str | None:
+    """The endpoint's run that waits for an answer."""
+    named = {"name": {"like_": endpoint.name}, "state": {"name": {"any_": ["Paused"]}}}
+    found = stack.api("POST", "/flow_runs/filter", json={"flow_runs": named})
+    return found[0]["id"] if found else None
+
+
+def baseline(endpoint: Endpoint) -> None:
+    """Wait until no rollout is on the endpoint's record, and check that it is as it was before one."""
+    wait_for("the end of the rollback", lambda: phase_of(endpoint) is None or None)
+    state = endpoint.state()
+    assert state.traffic == {"blue": 100}
+    assert state.deployments["blue"].instance_count == 1
 
 
 def test_answer_must_be_to_what_is_asked(stack: Stack, endpoint: Endpoint) -> None:
     """An answer to other evidence is refused by the command line and by the server; the run goes on waiting.
 
-    Cancelled while it is suspended, the run ends without any code: the rollback takes it back, and finishes even if it
-    was itself killed half-way.
+    A rollback takes back what the waiting run began, and finishes even if it was itself killed half-way.
     """
     run = endpoint.submit(endpoint.config(stages=endpoint.stages(approval_at=100)))
     stack.until(run, "Suspended")
@@ -53,18 +93,12 @@ def test_answer_must_be_to_what_is_asked(stack: Stack, endpoint: Endpoint) -> No
     assert "write at most" in stack.cli("approve", run, "--comment", "x" * 501, code=2)
     assert stack.run(run)["state_name"] == "Suspended"
 
-    stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING", "name": "Cancelling"}})
-    stack.until(run, "Cancelled")
-    assert endpoint.state().traffic == {"blue": 90, "green": 10}
     with started(stack.command("rollback", endpoint.name), stack.env) as killed:
         wait_for("the undoing", lambda: phase_of(endpoint) is Phase.UNDOING or killed.poll() is not None or None)
     if phase_of(endpoint) is not None:
         stack.cli("rollback", endpoint.name)
 
-    state = endpoint.state()
-    assert state.traffic == {"blue": 100}
-    assert state.deployments["blue"].instance_count == 1
-    assert phase_of(endpoint) is None
+    baseline(endpoint)
 
 
 @pytest.mark.parametrize("command", ["approve", "reject"])

@@ -95,7 +95,7 @@ def test_a_second_container_of_one_host_name_is_refused(stack: Stack, endpoint: 
 
 def test_a_stage_in_a_tag_skips_no_judge(stack: Stack, endpoint: Endpoint) -> None:
     """Whoever takes a rollout over that stands at 100% judges every stage: that it was judged, only a tag says."""
-    stages = [{"traffic": share, "approval": False, "judge": STAGE} for share in (10, 100)]
+    stages = [{"traffic": share, "approval": False, "recheck_s": 1, "judge": STAGE} for share in (10, 100)]
     config = endpoint.config(stages=stages)
     with started(stack.command("run", str(config), "--approve", "auto"), stack.env):  # and killed
         wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)

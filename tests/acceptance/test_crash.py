@@ -13,8 +13,8 @@ from localazure.chaos import Chaos
 from tests.stack import STAGE, Endpoint, Stack, counts_of, phase_of, started, wait_for
 
 SLOW_STAGES = [
-    {"traffic": 10, "approval": True, "judge": STAGE | {"min_duration_s": 8}},
-    {"traffic": 100, "approval": False, "judge": STAGE},
+    {"traffic": 10, "approval": True, "recheck_s": 1, "judge": STAGE | {"min_duration_s": 8}},
+    {"traffic": 100, "approval": False, "recheck_s": 1, "judge": STAGE},
 ]
 
 
@@ -71,6 +71,24 @@ def test_a_signal_rolls_back(stack: Stack, endpoint: Endpoint, sent: signal.Sign
     assert phase_of(endpoint) is None
     assert endpoint.state().traffic == {"blue": 100}
     assert endpoint.state().deployments["blue"].instance_count == 1
+
+
+@pytest.mark.parametrize("ended", ["terminated", "set to Failed"])
+def test_deployed_run_that_is_ended_goes_back(stack: Stack, endpoint: Endpoint, ended: str) -> None:
+    """A deployed run whose process gets SIGTERM, or that is set to Failed in Prefect, goes back while it judges."""
+    run = endpoint.submit(endpoint.config(stages=[stage | {"approval": False} for stage in SLOW_STAGES]))
+    wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
+    if ended == "terminated":
+        os.kill(process_of(run), signal.SIGTERM)
+        stack.until(run, "Crashed")
+    else:
+        stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": "FAILED"}, "force": True})
+
+    wait_for("the end of the rollback", lambda: phase_of(endpoint) is None or None)
+
+    state = endpoint.state()
+    assert state.traffic == {"blue": 100}
+    assert state.deployments["blue"].instance_count == 1
 
 
 def test_interrupted_rollback_ends_at_once_and_can_be_repeated(stack: Stack, endpoint: Endpoint) -> None:

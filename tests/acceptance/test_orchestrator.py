@@ -1,60 +1,27 @@
 """Prefect's server dies, or somebody ends the run in Prefect, while the candidate has traffic."""
 
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from saferollout.demo import processes
-from saferollout.demo.processes import Process
-from tests.stack import DIABETES, REPOSITORY, STAGE, Endpoint, Stack, phase_of, started, wait_for
+from tests.stack import STAGE, Endpoint, Stack, phase_of, started, wait_for
+from tests.support.trouble import Strike, failing, full, killed, late_candidate, slow, throttled
 
-LATE = """
-import os
-import pathlib
-
-import score
-
-init = score.init
-
-
-def run(raw_data):
-    if pathlib.Path(os.environ["FAILS_WHEN"]).exists():
-        raise LookupError("late: every request fails from now on")
-    return score.run(raw_data)
-"""
-LONG = [{"traffic": 10, "approval": False, "judge": STAGE | {"min_duration_s": 40, "max_duration_s": 300}},
-        {"traffic": 100, "approval": False, "judge": STAGE}]  # fmt: skip
+LONG = [
+    {"traffic": 10, "approval": False, "recheck_s": 1, "judge": STAGE | {"min_duration_s": 40, "max_duration_s": 300}},
+    {"traffic": 100, "approval": False, "recheck_s": 1, "judge": STAGE},
+]
 
 
 @pytest.fixture
 def late(endpoint: Endpoint) -> tuple[Path, Path]:
     """A config whose candidate fails every request once a file exists, and that file."""
-    code = endpoint.directory / "late"
-    shutil.copytree(DIABETES / "onlinescoring", code)
-    (code / "late.py").write_text(LATE)
-    fails = endpoint.directory / "fails"
-    config = endpoint.config(stages=LONG, orchestrator_grace_s=600)
-    path = endpoint.directory / "green-deployment.yml"
-    content = yaml.safe_load(path.read_text())
-    content["code_configuration"] = {"code": str(code), "scoring_script": "late.py"}
-    content["environment_variables"] = {"FAILS_WHEN": str(fails)}
-    path.write_text(yaml.safe_dump(content))
-    return config, fails
-
-
-@pytest.fixture
-def own_server(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stack, Process]]:
-    """The stack's local Azure with a Prefect server that may die."""
-    directory = tmp_path_factory.mktemp("own")
-    env = processes.prefect_env(directory) | {name: value for name, value in stack.env.items() if "PREFECT" not in name}
-    with processes.prefect_server(directory, env, REPOSITORY) as server:
-        server.wait_until(processes.healthy(env["PREFECT_API_URL"]), 120)
-        yield Stack(directory, env), server
+    return late_candidate(endpoint, stages=LONG)
 
 
 def at_ten(endpoint: Endpoint) -> bool | None:
@@ -62,21 +29,32 @@ def at_ten(endpoint: Endpoint) -> bool | None:
     return endpoint.state().traffic == {"blue": 90, "green": 10} or None
 
 
-def test_harm_is_stopped_without_prefect(
-    own_server: tuple[Stack, Process], endpoint: Endpoint, late: tuple[Path, Path]
+@pytest.mark.parametrize("trouble", [killed, throttled, failing, slow, full])
+def test_harm_is_stopped_whatever_fails_to_record_it(
+    stack: Stack,
+    endpoint: Endpoint,
+    late: tuple[Path, Path],
+    tmp_path: Path,
+    trouble: Callable[[Stack, Path], AbstractContextManager[tuple[dict[str, str], Strike]]],
 ) -> None:
-    """With the server killed at 10%, a candidate that turns bad later is taken back; the command tells and exits 1."""
-    (own, server), (config, fails) = own_server, late
-    with started(own.command("run", str(config), "--approve", "auto", "--json"), own.env) as process:
+    """Though Prefect or the disk fails, a candidate that turns bad is back within 5 s of the verdict, which is told."""
+    (config, fails), log = late, tmp_path / "log"
+    command = stack.command("run", str(config), "--approve", "auto", "--json")
+    into_log = ["sh", "-c", 'log=$0; exec "$@" 2>"$log"', str(log), *command]
+    with trouble(stack, tmp_path) as (env, strike), started(into_log, env) as process:
         wait_for("10%", lambda: at_ten(endpoint))
-        server.kill()
+        strike(process)
         fails.touch()
         wait_for("the baseline", lambda: endpoint.state().traffic == {"blue": 100} or None, timeout_s=120)
-        out, errors = process.communicate(timeout=240)
+        back_at = datetime.now(UTC)
+        out, _ = process.communicate(timeout=240)
 
-    assert process.returncode == 1, errors
+    assert process.returncode == 1, log.read_text()
     result = json.loads(out)
-    assert (result["outcome"], result["verdicts"][-1]["verdict"]) == ("rolled_back", "harmful")
+    verdict = result["verdicts"][-1]
+    assert (result["outcome"], verdict["gate"], verdict["verdict"]) == ("rolled_back", "judge at 10%", "harmful")
+    assert result["reason"] == verdict["summary"]
+    assert (back_at - datetime.fromisoformat(verdict["at"])).total_seconds() < 5
     assert phase_of(endpoint) is None
     assert endpoint.state().deployments["blue"].instance_count == 1
 

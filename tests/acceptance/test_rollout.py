@@ -1,9 +1,11 @@
 """The deployed rollout: a real server and worker, suspended at its approvals, answered on the command line."""
 
 import json
+from contextlib import closing
 
 import pytest
 
+from localazure.chaos import Chaos
 from tests.stack import Endpoint, Stack, counts_of
 
 
@@ -27,13 +29,17 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
         stack.until(run, "Suspended")
         assert endpoint.state().traffic == {"blue": 90, "green": 10}
         assert "judge at 10%: healthy" in stack.question(run)
-        stack.cli("approve", run, "--by", "Ada")
+        path = f"onlineEndpoints/{endpoint.name}/deployments/green"
+        with closing(Chaos(stack.env)) as chaos, chaos.hang(method="PATCH", path=path) as scaling:
+            stack.cli("approve", run, "--by", "Ada")
+            scaling.wait(timeout_s=60)  # it gets live's instances before live's users
+            assert endpoint.state().traffic == {"blue": 90, "green": 10}
 
         shown = stack.until(run, "Completed")
         counts = counts_of(users)
     state = endpoint.state()
     assert state.traffic == {"green": 100}
-    assert list(state.deployments) == ["green"]
+    assert {name: found.instance_count for name, found in state.deployments.items()} == {"green": 2}
     assert not [tag for tag in state.tags if tag.startswith("saferollout.")]
     assert counts["failed"] == 0, counts
     assert counts["by_deployment"]["green"] > 0

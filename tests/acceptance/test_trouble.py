@@ -1,9 +1,14 @@
 """Azure in trouble in the middle of a rollout: the users get the live deployment back all the same."""
 
+import time
 from contextlib import closing
+from pathlib import Path
 
 from localazure.chaos import Chaos
 from tests.stack import Endpoint, Stack, phase_of
+
+LIMIT_S = 180
+"""A step's five tries, each with the SDK's own four, on a busy machine; a rollback would insist for 45 minutes."""
 
 
 def test_failure_right_after_the_answer_goes_back(stack: Stack, endpoint: Endpoint) -> None:
@@ -29,3 +34,27 @@ def test_failure_right_after_the_answer_goes_back(stack: Stack, endpoint: Endpoi
     assert state.traffic == {"blue": 100}
     assert state.deployments["blue"].instance_count == 1
     assert phase_of(endpoint) is None
+
+
+def test_a_run_that_began_nothing_has_nothing_to_roll_back(stack: Stack, tmp_path: Path) -> None:
+    """Without an endpoint it is refused, with what to do; where Azure is down from the first call on, it ends soon.
+
+    Neither of them speaks of a rollback: no record was written.
+    """
+    endpoint = Endpoint(stack, "nowhere", tmp_path)
+    (tmp_path / "endpoint.yml").write_text("name: nowhere\nauth_mode: key\n")
+    config = str(endpoint.config())
+
+    told = stack.cli("run", config, code=1)
+
+    assert "endpoint nowhere does not exist; create it with `saferollout bootstrap`" in told
+    assert "rolled back" not in told
+
+    with closing(Chaos(stack.env)) as chaos, chaos.answer(503, path="onlineEndpoints/nowhere", times=None) as down:
+        begun = time.monotonic()
+        told = stack.cli("run", config, code=3)
+        assert down.hits > 0
+        assert time.monotonic() - begun < LIMIT_S
+
+    assert "nothing was begun: start the rollout again when Azure answers" in told
+    assert "rolled back" not in told

@@ -16,6 +16,7 @@ from tests.support.localazure.sdk import PROJECT
 
 VARIABLES = [
     "ARM_CLOUD_METADATA_URL",
+    "REGISTRY_DISCOVERY_ENDPOINT_URL",
     "REQUESTS_CA_BUNDLE",
     "SSL_CERT_FILE",
     "AZURE_AUTHORITY_HOST",

@@ -80,7 +80,7 @@ def endpoint(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> It
     workspace = Workspace(resolve_workspace(None))
     workspace.create_endpoint(project / "endpoint.yml")
     insisting(workspace.create_deployment)(  # another test may be uploading the same model
-        project / "blue.yml", endpoint["name"], "blue", model=None, tags={}
+        project / "blue.yml", endpoint["name"], "blue", assets={}, tags={}
     )
     yield endpoint["name"]
     workspace.delete_endpoint(endpoint["name"])
@@ -96,7 +96,7 @@ def test_only_what_is_meant_differs_afterwards(endpoint: str, stack: Stack) -> N
         def changed(change: dict[str, Any], resource: str = path) -> set[str]:
             before = arm.get(resource)
             if "instance_count" in change:
-                workspace.scale(endpoint, "blue", **change)
+                workspace.scale_up(endpoint, "blue", **change)
             else:
                 workspace.update_endpoint(endpoint, **change)
             return set(differences(before, arm.get(resource)))

@@ -96,7 +96,7 @@ def test_undo_that_was_cut_short_is_finished_and_nothing_begun(endpoint: Endpoin
     """Who retries a run that was being rolled back gets the rollback, not a surprise: a new rollout is a new start."""
     plan = begin(endpoint)
     workspace = endpoint.workspace()
-    workspace.scale(endpoint.name, "blue", 2)
+    workspace.scale_up(endpoint.name, "blue", 2)
     workspace.update_endpoint(endpoint.name, tags=lambda tags: plan.advanced(tags, phase=Phase.UNDOING))
 
     with pytest.raises(Refused, match="was being undone; it is rolled back, and a new one may begin"):
@@ -111,9 +111,7 @@ def test_undo_that_was_cut_short_is_finished_and_nothing_begun(endpoint: Endpoin
 def test_retirement_that_was_cut_short_is_finished_first(endpoint: Endpoint) -> None:
     """Until the old deployment is gone its name is not free: the next rollout sees to that before it begins."""
     workspace = endpoint.workspace()
-    workspace.create_deployment(
-        endpoint.deployment("green-deployment.yml"), endpoint.name, "green", model=None, tags={}
-    )
+    workspace.create_deployment(endpoint.deployment("green-deployment.yml"), endpoint.name, "green", assets={}, tags={})
     put(endpoint, Phase.RETIRING, candidate="blue", live="green")
 
     plan = begin(endpoint)
@@ -162,7 +160,7 @@ def test_run_that_lost_its_rollout_changes_nothing(endpoint: Endpoint) -> None:
     restore.restore(endpoint.workspace(), endpoint.name)
     stage = plan.project.config.stages[0]
 
-    for step in (scale_live.fn(plan), create_candidate.fn(plan), verify_traffic.fn(plan), changes.fn(plan),
+    for step in (scale_live.fn(plan), create_candidate.fn(plan), verify_traffic.fn(plan), changes.fn(plan, stage, "?"),
                  shift_traffic.fn(plan, stage, None)):  # fmt: skip
         with pytest.raises(Lost):
             asyncio.run(step)
@@ -177,7 +175,7 @@ def test_another_candidate_than_the_tested_one_gets_no_traffic(endpoint: Endpoin
     plan = begin(endpoint)
     workspace = endpoint.workspace()
     path = endpoint.deployment("green-deployment.yml")
-    workspace.create_deployment(path, endpoint.name, "green", model=None, tags={})
+    workspace.create_deployment(path, endpoint.name, "green", assets={}, tags={})
 
     with pytest.raises(GateFailed, match="deployment green is gone or is not any more the one that this rollout made"):
         asyncio.run(shift_traffic.fn(plan, plan.project.config.stages[0], None))
@@ -188,7 +186,7 @@ def test_another_candidate_than_the_tested_one_gets_no_traffic(endpoint: Endpoin
 def test_rollback_insists_where_azure_fails(endpoint: Endpoint, stack: Stack) -> None:
     """An operation that Azure itself could not finish, and an answer that got lost, are tried again till it is done."""
     begin(endpoint)
-    endpoint.workspace().scale(endpoint.name, "blue", 2)
+    endpoint.workspace().scale_up(endpoint.name, "blue", 2)
     path = f"onlineEndpoints/{endpoint.name}"
     with (
         closing(Chaos(stack.env)) as chaos,
@@ -226,5 +224,18 @@ def test_a_log_that_cannot_be_read_hides_no_failure(endpoint: Endpoint, stack: S
         chaos.reset(method="POST", path=f"{green}/getLogs", times=None) as broken,
     ):
         with pytest.raises(DeploymentFailed, match="deployment green did not come up"):
-            endpoint.workspace().create_deployment(path, endpoint.name, "green", model=None, tags={})
+            endpoint.workspace().create_deployment(path, endpoint.name, "green", assets={}, tags={})
         assert broken.hits > 0
+
+
+def test_the_end_is_put_on_record_although_the_answer_got_lost(endpoint: Endpoint, stack: Stack) -> None:
+    """What was written in spite of four answers of 500 is recognised as one's own, and no lost rollout."""
+    plan = begin(endpoint)
+    put_it = {"method": "PUT", "path": f"onlineEndpoints/{endpoint.name}"}
+    with closing(Chaos(stack.env)) as chaos, chaos.answer(500, after=True, times=4, **put_it) as lost:
+        retirement.end(endpoint.workspace(), plan, 3600)
+        assert lost.hits == 4
+
+    record = record_of(endpoint)
+    assert record is not None
+    assert (record.rollout, record.phase) == (plan.rollout, Phase.KEEPING)

@@ -1,4 +1,4 @@
-"""Settings of the judge's tests."""
+"""Settings of the judge's unit tests."""
 
 from hypothesis import settings
 

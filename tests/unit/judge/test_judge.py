@@ -2,29 +2,32 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
-from saferollout.judge import Batch, ErrorRateSlo, Judge, RateRatio, Settings, Verdict
+from saferollout.judge import Batch, ErrorRate, ErrorRateSlo, Judge, Settings, Verdict
 
 EVERYTHING = Settings(
-    error_rate_slo=0.05,
-    latency_cut_points_ms=(100.0, 200.0),
-    warm_up=2,
-    drift_tolerance=0.05,
-    output_buckets=("a", "b"),
-    quality_margin=0.0,
+    cut_points_ms=(100.0, 200.0),
+    comparisons={
+        "error_rate_slo": 0.05,
+        "latency": {"warm_up": 2},
+        "prediction_drift": {"tolerance": 0.05},
+        "output_drift": {"labels": ("a", "b")},
+        "quality": {"margin": 0.0},
+    },
 )
 MIXED = Batch(
     20, 1, 80, 2, [90.0, 150.0] * 10, [90.0, 150.0] * 40, [0.0, 1.0] * 5, [0.0, 1.0], [1.0, 0.0], ["a"], ["a", "b"], 1.0
-)  # fmt: skip
+)
 
 
 def test_harm_is_the_average_of_the_tests() -> None:
     """With two tests the judge's e-value is half the sum of theirs."""
-    judge = Judge(Settings(error_rate_slo=0.05))
-    ratio, slo = RateRatio(), ErrorRateSlo(slo=0.05)
+    judge = Judge(Settings(comparisons={"error_rate_slo": 0.05}))
+    ratio, slo = ErrorRate(), ErrorRateSlo(slo=0.05)
 
     judge.update(Batch(100, 9, 900, 20))
     ratio.update(100, 9, 900, 20)
@@ -35,7 +38,7 @@ def test_harm_is_the_average_of_the_tests() -> None:
 
 def test_health_is_a_ratio_or_a_negligible_rate() -> None:
     """The evidence for health is half the sum of both proofs; either alone is enough."""
-    judge, ratio, negligible = Judge(), RateRatio(), ErrorRateSlo(slo=0.01)
+    judge, ratio, negligible = Judge(), ErrorRate(), ErrorRateSlo(slo=0.01)
     for _ in range(3):
         judge.update(Batch(100, 0, 100, 0))
         ratio.update(100, 0, 100, 0)
@@ -66,14 +69,14 @@ def test_a_higher_but_negligible_rate_is_healthy_until_it_is_shown_to_be_higher(
 
 def test_requests_without_a_counterpart_tell_of_the_rate_only() -> None:
     """With the live deployment out of sight nothing is compared, but a limit on the error rate can be shown broken."""
-    judge = Judge(Settings(error_rate_slo=0.05))
+    judge = Judge(Settings(comparisons={"error_rate_slo": 0.05}))
 
     for _ in range(20):
         judge.update(Batch(alone_requests=20, alone_errors=10))
 
-    assert judge.findings[0].test == "error_rate_slo"
+    assert judge.findings[0].comparison == "error_rate_slo"
     assert judge.verdict is Verdict.HARMFUL
-    assert judge.tests["error_rate"].e_value == 1
+    assert judge.comparisons["error_rate"].e_value == 1
 
 
 def test_harm_is_final() -> None:
@@ -92,7 +95,7 @@ def test_harm_is_final() -> None:
 
 def test_several_suspicions_add_up() -> None:
     """Two tests, neither of which reaches its own share K/α, are harmful together once their average reaches 1/α."""
-    judge = Judge(Settings(error_rate_slo=0.01))
+    judge = Judge(Settings(comparisons={"error_rate_slo": 0.01}))
 
     while judge.verdict is Verdict.UNDECIDED:
         judge.update(Batch(10, 1, 90, 2))
@@ -153,14 +156,14 @@ def test_each_test_alone_can_stop_the_candidate(name: str, batch: Batch) -> None
             break
 
     assert judge.verdict is Verdict.HARMFUL
-    assert judge.findings[0].test == name
+    assert judge.findings[0].comparison == name
     assert judge.words.rpartition(": ")[0] in judge.findings[0].words
     assert judge.words.endswith(": harmful")
 
 
 def test_required_tests_must_prove_health_too() -> None:
     """With drift required, a negligible error rate is not enough until agreement is proven as well."""
-    judge = Judge(Settings(drift_tolerance=0.05, required=("prediction_drift",)))
+    judge = Judge(Settings(comparisons={"prediction_drift": {"tolerance": 0.05}}, required=("prediction_drift",)))
 
     assert judge.update(Batch(2000, 0, 2000, 0)) is Verdict.UNDECIDED
     assert judge.update(Batch(disagreements=[0.0] * 200)) is Verdict.HEALTHY
@@ -172,6 +175,28 @@ def test_a_required_test_must_be_configured() -> None:
         Judge(Settings(required=("latency",)))
     with pytest.raises(ValueError, match="alpha must lie in"):
         Judge(Settings(alpha=0))
+
+
+def test_a_required_comparison_without_anything_to_compare_with_is_left_out() -> None:
+    """Latencies are to be compared, but no live one is known from before: health does not wait for them for ever."""
+    judge = Judge(Settings(comparisons={"latency": {}}, required=("latency", "latency_shift")))
+
+    assert judge.update(Batch(2000, 0, 2000, 0)) is Verdict.HEALTHY
+    with pytest.raises(ValueError, match="not configured: latency_shift"):
+        Judge(Settings(cut_points_ms=(100.0,), required=("latency_shift",)))
+
+
+@pytest.mark.parametrize(
+    ("comparisons", "message"),
+    [
+        ({"latency": {"slo": 800, "slo_ms": 800}}, "unexpected keyword argument 'slo'"),
+        ({"prediction_drift": {"tolerance": 0.1, "kind": "labels"}}, "unexpected keyword argument 'kind'"),
+    ],
+)
+def test_a_section_holds_only_what_its_comparison_knows(comparisons: dict[str, Any], message: str) -> None:
+    """A key of a section that nobody reads is a mistake of the caller."""
+    with pytest.raises(TypeError, match=message):
+        Judge(Settings(comparisons=comparisons))
 
 
 def test_the_forecast_counts_in_minutes_at_this_traffic() -> None:
@@ -200,7 +225,7 @@ def test_the_forecast_counts_requests_where_time_is_unknown() -> None:
 
 def test_the_forecast_waits_for_what_is_required() -> None:
     """Health is as far away as its slowest proof; without data of a required test it is not in sight."""
-    judge = Judge(Settings(drift_tolerance=0.05, required=("prediction_drift",)))
+    judge = Judge(Settings(comparisons={"prediction_drift": {"tolerance": 0.05}}, required=("prediction_drift",)))
     judge.update(Batch(400, 0, 400, 0, duration_s=60))
     assert judge.forecast is None or judge.forecast.verdict is Verdict.HARMFUL
 

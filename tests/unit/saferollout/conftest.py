@@ -306,6 +306,23 @@ MISTAKES = [
     Mistake("model string", *_deployment("model:\n  path: model.bin\n", "model: azureml:a b@latest\n", "model",
             "'azureml:a b@latest' is not a model version",
             "write azureml:<name>:<version> or azureml:<name>@latest")),
+    Mistake("other label", *_deployment("model:\n  path: model.bin\n", "model: azureml:m@prod\n", "model",
+            "Azure ML's SDK does not know the label 'prod' here", "write a version")),
+    Mistake("other label in a registry", *_deployment(
+            "environment:\n  conda_file: conda.yml\n",
+            "environment: azureml://registries/r/environments/e/labels/prod\n", "environment",
+            "Azure ML's SDK does not know the label 'prod' here", "write a version")),
+    Mistake("label of code", *_deployment("code: src", "code: azureml:c@latest", "code_configuration.code",
+            "Azure ML's SDK does not know the label 'latest' here", "write a version")),
+    Mistake("environment without version", *_deployment(
+            "environment:\n  conda_file: conda.yml\n", "environment: azureml:e\n", "environment",
+            "'azureml:e' is not an environment version",
+            "write azureml:<name>:<version> or azureml:<name>@latest")),
+    Mistake("registry without version", *_deployment(
+            "environment:\n  conda_file: conda.yml\n",
+            "environment: azureml://registries/azureml/environments/e\n", "environment",
+            "'azureml://registries/azureml/environments/e' names no version",
+            "append /versions/<version> or /labels/latest")),
     Mistake("no model file", {"model.bin": None}, "green.yml", "model.path", "no such file: model.bin", PATH),
     Mistake("no scoring script", {"src/score.py": None}, "green.yml", "code_configuration.scoring_script",
             "no such file: src/score.py", PATH),

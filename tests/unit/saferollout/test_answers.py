@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from saferollout.answers import Answers, disagreement_of
-from saferollout.judge_config import DriftConfig, JudgeConfig
+from saferollout.judge_config import JudgeConfig, PredictionDriftConfig
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ from saferollout.judge_config import DriftConfig, JudgeConfig
 )
 def test_a_pair_has_a_disagreement(config: dict[str, Any], candidate: Any, live: Any, expected: float | None) -> None:
     """A part that only the candidate lacks disagrees fully; what the live answer does not have says nothing."""
-    found = disagreement_of(DriftConfig.model_validate({"tolerance": 0.05} | config), candidate, live)
+    found = disagreement_of(PredictionDriftConfig.model_validate({"tolerance": 0.05} | config), candidate, live)
 
     assert found == (None if expected is None else pytest.approx(expected))
 

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
@@ -10,7 +10,10 @@ import yaml
 from pydantic import ValidationError
 
 from saferollout.config import LeftCandidate, ModelVersion, RolloutConfig
-from saferollout.judge_config import JudgeConfig, WhenUndecided
+from saferollout.judge import Judge
+from saferollout.judge.judge import COMPARISONS
+from saferollout.judge_config import ComparisonName, ComparisonsConfig, JudgeConfig, WhenUndecided
+from saferollout.watch import settings_of
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 SHORTEST = {"endpoint": "endpoint.yml", "deployment": "green.yml"}
@@ -101,3 +104,37 @@ def test_what_is_no_model_version_is_refused(text: str) -> None:
         ModelVersion.parse(text)
 
     assert str(caught.value).startswith(repr(text))
+
+
+def test_the_judge_takes_the_names_of_the_config() -> None:
+    """What the config says of comparisons reaches the judge as it stands there, but for how answers are read."""
+    config = JudgeConfig.model_validate(
+        {
+            "error_rate_slo": 0.02,
+            "latency": {"slo_ms": 800, "warm_up": 5},
+            "prediction_drift": {"kind": "json", "path": "a", "scale": 2, "ignore": ["id"], "tolerance": 0.1},
+            "output_drift": {"path": "a", "labels": ["x", True, 3]},
+            "quality": {"kind": "labels", "margin": 0.03},
+        }
+    )
+
+    assert config.comparisons() == {
+        "error_rate_slo": 0.02,
+        "latency": {"slack": 0.25, "slack_ms": 25, "slo_ms": 800, "warm_up": 5},
+        "prediction_drift": {"tolerance": 0.1},
+        "output_drift": {"labels": ["x", True, 3], "borders": []},
+        "quality": {"margin": 0.03},
+    }
+    assert JudgeConfig(latency=None).comparisons() == {}
+    assert list(Judge(settings_of(config, [50.0])).comparisons) == ["error_rate", *get_args(ComparisonName)]
+
+
+def test_a_comparison_has_one_name_from_the_config_to_its_file() -> None:
+    """The config's keys switch on the judge's comparisons, each of which lies in a file of its name."""
+    names = [kind.name for kind in COMPARISONS]
+
+    assert list(ComparisonsConfig.model_fields) == list(
+        dict.fromkeys(kind.section for kind in COMPARISONS if kind.section)
+    )
+    assert [kind.__module__ for kind in COMPARISONS] == [f"saferollout.judge.comparisons.{name}" for name in names]
+    assert names == ["error_rate", *get_args(ComparisonName)]

@@ -15,7 +15,9 @@ PROMOTED = Outcome(
     rollout="r-1",
     live="green",
     candidate="green",
-    model="azureml:diabetes:2",
+    model="diabetes:2",
+    environment="sklearn:3",
+    inputs={"recorded requests": "142 (`0123456789ab`)", "config": "`ba9876543210`"},
     traffic={"green": 100},
     instance_counts={"green": 2},
     decisions=[
@@ -39,6 +41,10 @@ def test_a_report_has_all_that_happened() -> None:
             "# ✅ Promoted: diabetes",
             "**green serves all traffic**",
             "Traffic now: **green=100** · candidate green · rollout r-1",
+            (
+                "Deployed and judged: model diabetes:2 · environment sklearn:3 · "
+                "recorded requests 142 (`0123456789ab`) · config `ba9876543210`"
+            ),
             "Took 3 min 10 s, of which 1 min 5 s waiting for a person.",
             "**judge at 10%: healthy** — no worse than live",
             "|  | check | candidate | live | limit |\n| --- | --- | --- | --- | --- |\n| ✅ | errors | 0 | 1 |  |\n",

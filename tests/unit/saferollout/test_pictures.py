@@ -15,7 +15,7 @@ NUMBERS = re.compile(r"<pre><code>(.*?)</code></pre>")
 
 
 def judged() -> Evidence:
-    judge = Judge(Settings(latency_cut_points_ms=(50.0,), drift_tolerance=0.05))
+    judge = Judge(Settings(cut_points_ms=(50.0,), comparisons={"latency": {}, "prediction_drift": {"tolerance": 0.05}}))
     for _ in range(3):
         judge.update(Batch(10, 1, 10, 0, [40.0, 60.0], [40.0, 50.0], [0.0, 1.0], duration_s=1))
     return Evidence(gate="judge at 10%", verdict="undecided", summary="", state=judge.to_dict())
@@ -36,7 +36,7 @@ def test_programs_get_the_numbers_without_the_pictures() -> None:
     """What goes into an outcome is small: neither the judge's state nor what only an eye reads."""
     bare = illustrated(judged()).for_programs()
 
-    assert [picture.name for picture in bare.pictures] == ["e_values", "error_rates", "latencies", "disagreements"]
+    assert [picture.name for picture in bare.pictures] == ["e_values", "error_rate", "latency", "prediction_drift"]
     assert bare.pictures[3].numbers["mean"] == [0.5] * 3
     assert (bare.state, {picture.svg for picture in bare.pictures}) == ({}, {""})
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from saferollout import project
-from saferollout.domain import Baseline, Decision
-from saferollout.errors import Lost
+from saferollout.domain import Baseline, Decision, DeploymentState, EndpointState
+from saferollout.errors import GateFailed, Lost
 from saferollout.plan import Plan
 from saferollout.record import Owner, Phase, Record, now
 
@@ -82,3 +82,40 @@ def test_record_of_somebody_else_is_left_alone(plan: Plan, record: Record, chang
         plan.advanced(record.model_copy(update=change).to_tags(), stage=10)
     with pytest.raises(Lost):
         plan.own_record({})
+
+
+@pytest.mark.parametrize(
+    ("written", "share", "live", "needed"),
+    [
+        ("", 100, 2, 2), ("", 100, 4, 4), ("", 100, 1, 2), ("", 50, 5, 3), ("", 10, 2, 1),
+        ("candidate: {instance_count: 1}\n", 100, 4, 1), ("candidate: {instance_count: 6}\n", 100, 4, 6),
+    ],
+    ids=["as live", "live grew", "live shrank", "half", "a tenth", "fewer by config", "more by config"],
+)  # fmt: skip
+def test_candidate_has_what_its_share_needs(
+    project_files: Path, record: Record, written: str, share: int, live: int, needed: int
+) -> None:
+    """All traffic needs live's instances of now or of the baseline, 2; fewer only by config, with a warning."""
+    config = project_files / "rollout.yaml"
+    config.write_text(config.read_text() + written)
+
+    plan = Plan.of(project.load(config), record)
+
+    assert plan.candidate_instance_count(share, live) == needed
+    assert bool(plan.few_instances(1, live)) == (needed < live and share == 100)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"provisioning_state": "Failed"}, {"provisioning_state": "Canceled"}, {"tags": {}}]
+)
+def test_candidate_that_broke_or_was_replaced_is_not_ours(plan: Plan, record: Record, changes: dict[str, Any]) -> None:
+    """What passed the gates was another deployment, or it was up then."""
+    green = DeploymentState(name="green", instance_count=1, provisioning_state="Succeeded", tags=plan.candidate_tags)
+
+    def state(candidate: DeploymentState) -> EndpointState:
+        return EndpointState(name="diabetes", scoring_uri="", provisioning_state="Succeeded", traffic={"blue": 100},
+                             mirror_traffic={}, tags=record.to_tags(), deployments={"green": candidate})  # fmt: skip
+
+    assert plan.own_candidate(state(green)) == green
+    with pytest.raises(GateFailed, match="deployment green is"):
+        plan.own_candidate(state(green.model_copy(update=changes)))

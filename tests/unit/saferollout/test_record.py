@@ -31,7 +31,7 @@ RECORDS = st.builds(
     since=SECONDS, candidate=WORDS, revision=WORDS, model=st.sampled_from(["", "azureml:diabetes:2"]),
     baseline=st.builds(Baseline, live=WORDS, instance_count=st.integers(1, 50)), stage=st.integers(0, 100),
     approvals=st.dictionaries(st.integers(1, 100), DECISIONS, max_size=5),
-    left_candidate=st.sampled_from(LeftCandidate), keep_until=st.none() | SECONDS,
+    left_candidate=st.sampled_from(LeftCandidate), keep_until=st.none() | SECONDS, raised_to=st.integers(0, 50),
 )  # fmt: skip
 
 

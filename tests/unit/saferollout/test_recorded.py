@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from saferollout import recorded
 from saferollout.errors import ConfigError, Problem
-from saferollout.recorded import RecordedRequest, read_requests, sample
+from saferollout.recorded import RecordedRequest, Recording, read_requests, sample
 
 
 @pytest.fixture
@@ -101,3 +102,32 @@ def test_a_sample_is_even_and_has_both_ends(count: int, size: int) -> None:
         gaps = {later - earlier for earlier, later in itertools.pairwise(taken)}
         assert taken[-1] == count - 1
         assert not gaps or max(gaps) - min(gaps) <= 1
+
+
+def test_a_recording_is_the_files_own_lines(file: Path) -> None:
+    """Nothing is lost on the way through Prefect's storage: numbers, unknown answers and any character stay."""
+    content = '{"request": [1.0, 0.1, 12345678901234567890]}\n\n{"id": "é\u2028", "request": 1, "answer": null}\r\n'
+    file.write_text(content, encoding="utf-8")
+
+    found = Recording.model_validate_json(Recording.read(file).model_dump_json())
+
+    assert found.requests() == read_requests(file)
+    assert found.summary().startswith("2 (`")
+
+
+def test_a_large_recording_is_kept_as_an_even_sample(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a run keeps is bounded, and says of how many it is; a single request is kept whatever its size."""
+    monkeypatch.setattr(recorded, "MAX_KEPT_CHARACTERS", 1000)
+    file.write_text("".join(f'{{"request": "{number:04}"}}\n' for number in range(500)), encoding="utf-8")
+
+    found = Recording.read(file)
+
+    kept = [int(request.request) for request in found.requests()]
+    assert 900 < len(found.text) <= 1000
+    assert (kept[0], kept[-1]) == (0, 499)
+    gaps = {later - earlier for earlier, later in itertools.pairwise(kept)}
+    assert max(gaps) - min(gaps) <= 1
+    assert found.summary().startswith(f"{len(kept)} of 500 (`")
+
+    file.write_text('{"request": "' + "x" * 2000 + '"}\n', encoding="utf-8")
+    assert len(Recording.read(file).requests()) == 1

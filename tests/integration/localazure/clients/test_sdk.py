@@ -10,7 +10,8 @@ from azure.ai.ml import MLClient, load_online_deployment
 from azure.ai.ml.constants import ListViewType
 from azure.ai.ml.entities import CodeConfiguration, Environment, ManagedOnlineDeployment, Model
 from azure.ai.ml.entities._assets import Code
-from azure.core.exceptions import ResourceNotFoundError
+from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.identity import EnvironmentCredential
 from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient, models
 
 from localazure.testing import LocalAzure
@@ -169,6 +170,21 @@ def test_microsoft_s_minimal_inference_image_runs(
     client.online_deployments.begin_create_or_update(load_online_deployment(path)).result()
     assert arm.score(endpoint, {"x": 1}, "minimal").json()["python"] == "3.11"
     arm.run("DELETE", f"onlineEndpoints/{endpoint}/deployments/minimal")
+
+
+def test_the_registry_says_which_version_is_the_latest(client: MLClient) -> None:  # noqa: ARG001 - it sets the variables
+    """By a client of the registry, as for one of Azure's; what is not here is refused, or not there."""
+    credential = EnvironmentCredential(disable_instance_discovery=True)
+    curated = MLClient(credential, registry_name="azureml").environments
+
+    found = curated.get("minimal-py311-inference", label="latest")
+
+    assert found.id == "azureml://registries/azureml/environments/minimal-py311-inference/versions/1"
+    assert found.conda_file == {"dependencies": ["python=3.11"]}
+    with pytest.raises(HttpResponseError, match="does not support the environment 'acpt-pytorch'"):
+        curated.get("acpt-pytorch", label="latest")
+    with pytest.raises(ResourceNotFoundError, match="There is no registry 'other'"):
+        MLClient(credential, registry_name="other")
 
 
 def other_code(project: Path) -> Path:
