@@ -51,10 +51,10 @@ class Container:
         async def address() -> Address:
             while not (ports := await self.engine.ports(name)).keys() >= inner:
                 await clock.sleep(POLL_S)
-
-            def url(route: Route) -> str:
-                return f"http://127.0.0.1:{ports[route.port]}{route.path}"
-
-            return Address(ports[image.scoring.port], url(image.liveness), url(image.readiness))
+            return Address(ports[image.scoring.port], _url(image.liveness, ports), _url(image.readiness, ports))
 
         return Started(process, address, measurable=False)
+
+
+def _url(route: Route, ports: dict[int, int]) -> str:
+    return f"http://127.0.0.1:{ports[route.port]}{route.path}"

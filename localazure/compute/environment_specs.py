@@ -8,7 +8,7 @@ from pydantic.alias_generators import to_camel
 
 from localazure.arm.errors import BadRequest, NotSupported
 from localazure.storage.asset_documents import EnvironmentProperties, InferenceConfig
-from localazure.storage.curated import minimal
+from localazure.storage.inference_images import conda_of_image
 
 TRITON_MODEL = "triton_model"
 
@@ -67,7 +67,7 @@ def conda_of(properties: EnvironmentProperties) -> str | dict[str, Any] | None:
     own_server = any(route.path != _SERVER[name].path for name, route in routes.present().items())
     if (properties.build and properties.build.model_fields_set) or own_server:
         return None
-    conda: str | dict[str, Any] | None = properties.conda_file or minimal(properties.image or "")
+    conda: str | dict[str, Any] | None = properties.conda_file or conda_of_image(properties.image or "")
     return conda
 
 

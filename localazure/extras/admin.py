@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import functools
 import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable
@@ -68,18 +69,17 @@ class Admin:
 
     def guard_page(self, routes: list[Route]) -> list[Route]:
         """Return `routes`, for clients on loopback; others need the admin API's token, also as a browser's password."""
+        return [
+            Route(route.path, functools.partial(self._page, route.endpoint), methods=sorted(route.methods or []))
+            for route in routes
+        ]
 
-        def guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-            async def answer(request: Request) -> Response:
-                near = request.client and ipaddress.ip_address(request.client.host).is_loopback
-                if near or self._admits(request) or self._admits_person(request):
-                    return await endpoint(request)
-                error = ArmError(401, "Unauthorized", "From elsewhere the password is needed: LOCALAZURE_ADMIN_TOKEN.")
-                return JSONResponse({"error": error.body()}, 401, {"WWW-Authenticate": 'Basic realm="Local Azure"'})
-
-            return answer
-
-        return [Route(route.path, guarded(route.endpoint), methods=sorted(route.methods or [])) for route in routes]
+    async def _page(self, endpoint: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+        near = request.client and ipaddress.ip_address(request.client.host).is_loopback
+        if near or self._admits(request) or self._admits_person(request):
+            return await endpoint(request)
+        error = ArmError(401, "Unauthorized", "From elsewhere the password is needed: LOCALAZURE_ADMIN_TOKEN.")
+        return JSONResponse({"error": error.body()}, 401, {"WWW-Authenticate": 'Basic realm="Local Azure"'})
 
     def _admits(self, request: Request) -> bool:
         given = request.headers.get("authorization", "")

@@ -86,21 +86,24 @@ class Prometheus(Collector):
         async def handle(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http" or scope["path"] == PATH:
                 await app(scope, receive, send)
-                return
-            started, status = self._clock.monotonic(), "none"
-
-            async def note(message: Message) -> None:
-                nonlocal status
-                if message["type"] == "http.response.start":
-                    status = str(message["status"])
-                await send(message)
-
-            try:
-                await app(scope, receive, note)
-            finally:
-                self._management.labels(scope["method"], status).observe(self._clock.monotonic() - started)
+            else:
+                await self._count(app, scope, receive, send)
 
         return handle
+
+    async def _count(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+        started, status = self._clock.monotonic(), "none"
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = str(message["status"])
+            await send(message)
+
+        try:
+            await app(scope, receive, note)
+        finally:
+            self._management.labels(scope["method"], status).observe(self._clock.monotonic() - started)
 
     def collect(self) -> Iterator[Metric]:
         """Yield what is now."""

@@ -37,7 +37,7 @@ from localazure.storage.asset_documents import (
     with_addresses,
 )
 from localazure.storage.blobs import BLOBS_PATH, Blobs
-from localazure.storage.curated import minimal
+from localazure.storage.inference_images import conda_of_image
 
 CONTAINER = "azureml-blobstore"
 DATASTORE = "workspaceblobstore"
@@ -104,7 +104,7 @@ class Assets:
             ArmError: As `model`.
         """
         own = re.fullmatch(r"azureml://registries/azureml/environments/([^/]+)/(?:versions|labels)/([^/]+)", arm_id)
-        if own and (conda := minimal(own[1])):
+        if own and (conda := conda_of_image(own[1])):
             return Asset(own[1], own[2], arm_id, None, EnvironmentProperties(condaFile=conda))
         return self._asset("environments", self._environments, arm_id)
 

@@ -11,7 +11,7 @@ from localazure.arm.identity import Identity
 from localazure.arm.ids import Scope, system_data
 from localazure.arm.paging import page
 from localazure.storage.asset_documents import EnvironmentProperties, Version
-from localazure.storage.curated import minimal
+from localazure.storage.inference_images import conda_of_image
 
 NAME = "azureml"
 VERSION = "1"
@@ -61,7 +61,7 @@ class Registry:
     async def _versions(self, request: Request) -> Response:
         self._require(request)
         name = request.path_params["name"]
-        if (conda := minimal(name)) is None:
+        if (conda := conda_of_image(name)) is None:
             raise NotSupported(f"the environment '{name}' of the registry '{NAME}'")
         version = Version[EnvironmentProperties](
             id=f"azureml://registries/{NAME}/environments/{name}/versions/{VERSION}",
