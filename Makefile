@@ -30,8 +30,8 @@ check: $(READY)  ## Linters, types and import contracts
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-fix: $(READY)  ## Let the linter mend and format what it can
-	@$(BIN)/ruff check --fix .
+fix: $(READY)  ## Let the linter mend and format what it can; make check says what is left
+	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
 
 bench: $(READY)  ## The measurements that the docs quote
