@@ -283,7 +283,7 @@ async def test_a_slow_candidate_is_harm(endpoint: Any) -> None:
     assert evidence.verdict == "harmful"
     assert evidence.cut_points_ms == CUTS
     checks = {check.check: check for check in evidence.checks}
-    assert False in (checks["latency (e-value)"].passed, checks["latency shift (e-value)"].passed), evidence.summary
+    assert False in (checks["latency (e-value)"].passed, checks["latency shift (e-value)"].passed)
     shown = checks["latency p50 / p95"]
     assert int(shown.candidate.split()[0]) >= 100 > int(shown.live.split()[0])
 
