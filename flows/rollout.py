@@ -134,7 +134,7 @@ async def _back(
         evidence.append(failure.evidence)
     if isinstance(failure, Rejected) and failure.decision:
         decisions.append(failure.decision)
-    if plan is None and not await may_have_begun():
+    if plan is None and not may_have_begun():
         raise _not_begun(failure)
     reason = str(failure) or type(failure).__name__
     try:

@@ -17,7 +17,7 @@ from rich.console import Console
 from saferollout import daemon, project
 from saferollout.cli.choices import Approve
 from saferollout.config import ModelVersion
-from saferollout.errors import Refused, SaferolloutError
+from saferollout.errors import NotRestored, Refused, SaferolloutError
 from saferollout.outcome import Outcome
 from saferollout.project import Project
 from saferollout.record import Owner
@@ -85,23 +85,33 @@ def _say(text: str) -> None:
 
 def _undone(found: Project, attended: "_Attended") -> Refused:
     """Roll back what an interrupted rollout of this process began, never anybody else's, and say so."""
+    _say("interrupted: rolling back what was begun, after the step under way; Ctrl-C again leaves it")
+    try:
+        attended.stop()
+        if not attended.began():
+            return Refused("interrupted; nothing was begun")
+        daemon.join(daemon.STEP)
+        undone = _restored(found)
+    except KeyboardInterrupt:
+        msg = f"interrupted again: not rolled back; `saferollout rollback {found.endpoint}` does it"
+        raise SaferolloutError(msg) from None
+    except SaferolloutError as error:
+        msg = f"interrupted; NOT rolled back: {error}; look, then `saferollout rollback --force {found.endpoint}`"
+        raise NotRestored(msg) from error
+    return Refused("interrupted; rolled back to the baseline" if undone else "interrupted; there was nothing to undo")
+
+
+def _restored(found: Project) -> bool:
+    """Whether a rollout of this process was there to be rolled back, which it is now."""
     from saferollout.azure import Workspace
     from saferollout.restore import restore_own
 
     here = Owner.here("", in_process=True)
-    _say("interrupted: rolling back what was begun, after the step under way; Ctrl-C again leaves it")
-    try:
-        attended.stop()
-        daemon.join(daemon.STEP)
-        undone = restore_own(
-            Workspace(found.config.workspace),
-            found.endpoint,
-            lambda owner: owner.model_copy(update={"flow_run": ""}) == here,
-        )
-    except KeyboardInterrupt:
-        msg = f"interrupted again: not rolled back; `saferollout rollback {found.endpoint}` does it"
-        raise SaferolloutError(msg) from None
-    return Refused("interrupted; rolled back to the baseline" if undone else "interrupted; there was nothing to undo")
+
+    def is_own(owner: Owner) -> bool:
+        return owner.model_copy(update={"flow_run": ""}) == here
+
+    return restore_own(Workspace(found.config.workspace), found.endpoint, is_own) is not None
 
 
 def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:
@@ -146,6 +156,8 @@ class _Attended:
         self._loop = asyncio.new_event_loop()
         self._body: asyncio.Task[Any] | None = None
         self._body_over = threading.Event()
+        self._stopping = threading.Lock()
+        self._stopped = False
         self._result: Any = None
         """What the flow's body ended with, whatever Prefect makes of it."""
         self._thread = threading.Thread(target=self._run, name="rollout", daemon=True)
@@ -157,9 +169,18 @@ class _Attended:
 
     def stop(self) -> None:
         """Let no further step begin; the one under way goes on."""
+        with self._stopping:
+            self._stopped = True
         if self._body is not None and not self._body_over.is_set():
             self._loop.call_soon_threadsafe(self._body.cancel)
             self._body_over.wait()
+
+    @staticmethod
+    def began() -> bool:
+        """Whether it was about to change anything."""
+        from flows.cancellation import began_here
+
+        return began_here()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
@@ -180,7 +201,10 @@ class _Attended:
 
         @functools.wraps(body)
         async def keep(*arguments: Any, **named: Any) -> Any:
-            self._body = asyncio.current_task()
+            with self._stopping:
+                if self._stopped:  # interrupted before it began
+                    raise asyncio.CancelledError
+                self._body = asyncio.current_task()
             try:
                 returned = await body(*arguments, **named)
                 self._result = getattr(returned, "data", returned)

@@ -1,16 +1,21 @@
 """The run that does the work, at a real Prefect server that throttles, fails, is slow, or does not answer itself."""
 
 import asyncio
+import uuid
 from collections.abc import Callable
 
 import pytest
 from prefect import flow, get_client
+from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Running
+from prefect.states import Crashed, Running
 
+from flows.cancellation import undo_terminated
+from saferollout import planning, project
 from saferollout.errors import Stopped
-from tasks.this_run import ThisRun
-from tests.stack import Stack
+from saferollout.record import Owner
+from tasks.this_run import ThisRun, mark, may_have_begun
+from tests.stack import Endpoint, Stack, phase_of
 from tests.support.edge import Edge
 
 
@@ -45,3 +50,31 @@ async def test_nothing_goes_forward_without_prefect(
                 await work
 
     assert begun == ["step", "judging"]
+
+
+@pytest.mark.parametrize("trouble", [Edge.fail, Edge.stray])
+async def test_what_a_run_began_is_known_and_undone_without_prefect(
+    stack: Stack, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, trouble: Callable[[Edge], None]
+) -> None:
+    """A machine shuts down, Prefect's server first: a deployed run whose process is told to end goes back all the same.
+
+    Nor is a server asked whether anything was begun.
+    """
+    found = project.load(endpoint.config())
+    with Edge(stack.env["PREFECT_API_URL"]) as edge, temporary_settings({PREFECT_API_URL: edge.url}):
+        async with get_client() as client:
+            flow_run = await client.create_flow_run(going, state=Running())
+        monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(flow_run.id))
+        with FlowRunContext.model_construct(flow_run=flow_run):
+            assert not may_have_begun()
+            await mark(found)
+            owner = Owner.here(str(flow_run.id), in_process=False)
+            await asyncio.to_thread(
+                planning.begin, endpoint.workspace(), found, owner, gone=None, begun_before=False
+            )  # fmt: skip
+            trouble(edge)
+            assert may_have_begun()
+        deployed = flow_run.model_copy(update={"deployment_id": uuid.uuid4()})
+        await undo_terminated(going, deployed, Crashed(message="Execution was aborted by a termination signal."))
+
+    assert phase_of(endpoint) is None
