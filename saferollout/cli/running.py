@@ -153,7 +153,7 @@ class _Attended:
         self._parameters = {"config": str(config), "model": model}
         self._how = how
         self._ended: Future[Any] = Future()
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._body: asyncio.Task[Any] | None = None
         self._body_over = threading.Event()
         self._stopping = threading.Lock()
@@ -183,6 +183,7 @@ class _Attended:
         return began_here()
 
     def _run(self) -> None:
+        self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
         try:
             ended = self._loop.run_until_complete(self._attend())
@@ -196,7 +197,7 @@ class _Attended:
         with contextlib.suppress(InvalidStateError):  # the end is known already
             self._ended.set_result(result)
 
-    def _keep(self, body: Any) -> Any:
+    def keep(self, body: Any) -> Any:
         """The flow's body, whose end is known a while later at the latest."""
 
         @functools.wraps(body)
@@ -244,7 +245,7 @@ class _Attended:
 
         answering = asyncio.create_task(answer())
         flow = rollout.with_options(on_running=[hook])
-        flow.fn = self._keep(flow.fn)
+        flow.fn = self.keep(flow.fn)
         try:
             return await _state_of(flow, self._parameters)
         finally:
