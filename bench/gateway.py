@@ -66,6 +66,7 @@ end
 
 
 def main() -> int:
+    """Measure while traffic and scale change; 0 if every request was answered."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=int, default=300, help="requests per second")
     parser.add_argument("--traffic-changes", type=int, default=200)

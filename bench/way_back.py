@@ -42,6 +42,7 @@ TROUBLES: dict[str, Callable[[Stack, Path], AbstractContextManager[tuple[dict[st
 
 
 def main() -> int:
+    """Measure the named troubles, or all, and print how long each way back took."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("troubles", nargs="*", default=list(TROUBLES), metavar="|".join(TROUBLES))
     names: list[str] = parser.parse_args().troubles

@@ -10,8 +10,9 @@ from tasks.support.policy import ONCE, RETRIED
 
 @task(task_run_name="resolve labels", **(RETRIED | ONCE))
 async def resolve_labels(project: Project) -> dict[str, str]:
-    """Return the project's assets with their versions, fixed for the run: a label that moves while it waits is another
-    candidate's.
+    """Return the project's assets with their versions, fixed for the run.
+
+    A label that moves while the run waits belongs to another candidate.
     """
     if not any(map(label_of, project.assets.values())):
         return project.assets

@@ -45,7 +45,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         # this process looks at Azure too
         before = dict(os.environ)
         os.environ.update(azure)
-        started.callback(lambda: (os.environ.clear(), os.environ.update(before)))
+        started.callback(os.environ.update, before)
+        started.callback(os.environ.clear)  # first: the last callback is called first
         yield Stack(directory, env | azure)
 
 

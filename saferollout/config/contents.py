@@ -64,68 +64,109 @@ class Contents(Value):
 
 
 def contents(path: Path, spec: dict[str, Any], chosen: Mapping[str, str]) -> Contents:
-    """All that a deployment's YAML points to; `chosen` assets take the place of what it says.
+    """Return all that a deployment's YAML points to; `chosen` assets take the place of what it says.
 
-    Raises ConfigError with every file that is not there and every asset that cannot be found by its name.
+    Raises:
+        ConfigError: with every file that is not there and every asset that cannot be found by its name.
     """
-    found: dict[str, Path] = {}
-    problems: list[Problem] = []
-    file = yaml_file.display_path(path)
+    reader = _Reader(path, spec, chosen)
+    reader.read_model()
+    script = reader.read_code()
+    reader.read_environment()
+    registered = reader.find_registered()
+    if reader.problems:
+        raise ConfigError(*reader.problems)
+    return Contents(path=path, spec=spec, files=reader.files, script=script, assets=registered)
 
-    def note(key: str, value: object, base: Path) -> None:
+
+class _Reader:
+    """Reads a deployment's YAML part by part, and collects the files that it names and what is wrong with them."""
+
+    def __init__(self, path: Path, spec: dict[str, Any], chosen: Mapping[str, str]) -> None:
+        self.path = path
+        self.spec = spec
+        self.chosen = chosen
+        self.files: dict[str, Path] = {}
+        self.problems: list[Problem] = []
+        self._sections: dict[str, tuple[dict[str, Any], Path]] = {}
+
+    def read_model(self) -> None:
+        """Note the model's file or folder; a model there must be."""
+        model, base = self._section("model")
+        self._note(MODEL, model.get("path"), base)
+        named = self.spec.get("model")
+        if "model" not in self.chosen and not (isinstance(named, str | dict) and named):
+            remedy = "name a model, e.g. azureml:diabetes:2"
+            self._report("model", "required, but not there", remedy)
+
+    def read_code(self) -> str:
+        """Note the folder of code; return the scoring script's path in it, empty without a local folder."""
+        code, base = self._section("code_configuration")
+        self._note(CODE, code.get("code"), base)
+        folder, script = self.files.get(CODE), code.get("scoring_script")
+        if not folder or not isinstance(script, str):
+            return ""
+        if problem := yaml_file.no_file(self.path, SCRIPT, folder / script):
+            self.problems.append(problem)
+        return script
+
+    def read_environment(self) -> None:
+        """Note the environment's conda file, which must be readable, and its build context."""
+        environment, base = self._section("environment")
+        self._note("environment.conda_file", environment.get("conda_file"), base)
+        if conda := self.files.get("environment.conda_file"):
+            self._read(conda)
+        if isinstance(build := environment.get("build"), dict):
+            self._note("environment.build.path", build.get("path"), base)
+
+    def find_registered(self) -> dict[str, str]:
+        """Return the chosen assets, and the model and the environment that the YAML names in Azure."""
+        registered = dict(self.chosen)
+        code, _ = self._section("code_configuration")
+        for key, named in (
+            ("model", self.spec.get("model")),
+            ("environment", self.spec.get("environment")),
+            (CODE, code.get("code")),
+        ):
+            if key in self.chosen or not isinstance(named, str) or not named.startswith(assets.PREFIX):
+                continue
+            try:
+                assets.check(key, named)
+            except ValueError as error:
+                what, _, remedy = str(error).partition("; ")
+                self._report(key, what, remedy)
+            if key != CODE:
+                registered[key] = named
+        return registered
+
+    def _section(self, key: str) -> tuple[dict[str, Any], Path]:
+        """Return a part of the YAML, written there or in a file of its own, and where its paths start."""
+        if key not in self._sections:
+            self._sections[key] = self._read_section(key)
+        return self._sections[key]
+
+    def _read_section(self, key: str) -> tuple[dict[str, Any], Path]:
+        value = self.spec.get(key) if key not in self.chosen else None
+        if isinstance(value, str) and value.startswith(FILE_PREFIX):
+            self._note(key, value.removeprefix(FILE_PREFIX), self.path.parent)
+            return self._read(self.files[key]), self.files[key].parent
+        return value if isinstance(value, dict) else {}, self.path.parent
+
+    def _note(self, key: str, value: object, base: Path) -> None:
+        """Note a local file or folder under its key; a registered asset and an address are none."""
         if not isinstance(value, str) or value.startswith(assets.PREFIX) or "://" in value:
             return
-        found[key] = (base / value).resolve()
-        if not found[key].exists() and (problem := yaml_file.no_file(path, key, found[key])):
-            problems.append(problem)
+        self.files[key] = (base / value).resolve()
+        if not self.files[key].exists() and (problem := yaml_file.no_file(self.path, key, self.files[key])):
+            self.problems.append(problem)
 
-    def section(key: str) -> tuple[dict[str, Any], Path]:
-        """A part of the YAML, written there or in a file of its own, and where its paths start."""
-        value = spec.get(key) if key not in chosen else None
-        if isinstance(value, str) and value.startswith(FILE_PREFIX):
-            note(key, value.removeprefix(FILE_PREFIX), path.parent)
-            return readable(found[key]), found[key].parent
-        return value if isinstance(value, dict) else {}, path.parent
-
-    def readable(part: Path) -> dict[str, Any]:
+    def _read(self, part: Path) -> dict[str, Any]:
+        """Return a part's own file, empty where it is not there or cannot be read."""
         try:
             return yaml_file.read(part) if part.exists() else {}
         except ConfigError as error:
-            problems.extend(error.problems)
+            self.problems.extend(error.problems)
             return {}
 
-    model, base = section("model")
-    note(MODEL, model.get("path"), base)
-    if "model" not in chosen and not (isinstance(named := spec.get("model"), str | dict) and named):
-        remedy = "name a model, e.g. azureml:diabetes:2"
-        problems.append(Problem(file, "model", "required, but not there", remedy))
-    code, base = section("code_configuration")
-    note(CODE, code.get("code"), base)
-    folder, script = found.get(CODE), code.get("scoring_script")
-    if folder and isinstance(script, str) and (problem := yaml_file.no_file(path, SCRIPT, folder / script)):
-        problems.append(problem)
-    environment, base = section("environment")
-    note("environment.conda_file", environment.get("conda_file"), base)
-    if conda := found.get("environment.conda_file"):
-        readable(conda)
-    if isinstance(build := environment.get("build"), dict):
-        note("environment.build.path", build.get("path"), base)
-    registered = dict(chosen)
-    for key, named in (
-        ("model", spec.get("model")),
-        ("environment", spec.get("environment")),
-        (CODE, code.get("code")),
-    ):
-        if key in chosen or not isinstance(named, str) or not named.startswith(assets.PREFIX):
-            continue
-        try:
-            assets.check(key, named)
-        except ValueError as error:
-            what, _, remedy = str(error).partition("; ")
-            problems.append(Problem(file, key, what, remedy))
-        if key != CODE:
-            registered[key] = named
-    if problems:
-        raise ConfigError(*problems)
-    script = script if folder and isinstance(script, str) else ""
-    return Contents(path=path, spec=spec, files=found, script=script, assets=registered)
+    def _report(self, key: str, problem: str, remedy: str) -> None:
+        self.problems.append(Problem(yaml_file.display_path(self.path), key, problem, remedy))

@@ -1,0 +1,1 @@
+"""The demo: a rollout from start to end against local Azure, on this machine alone."""

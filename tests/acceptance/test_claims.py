@@ -75,7 +75,7 @@ def test_a_second_container_of_one_host_name_is_refused(stack: Stack, endpoint: 
     """In a pid namespace of its own the same command neither takes the living rollout over nor skips its approval."""
     config = str(endpoint.config())
     with started(stack.command("run", config, "--approve", "ui"), stack.env) as first:
-        run = wait_for("a record", lambda: (found := Record.from_tags(endpoint.state().tags)) and found.owner.flow_run)
+        run = wait_for("a record", lambda: Record.from_tags(endpoint.state().tags)).owner.flow_run
         stack.until(run, "Paused")
         second = subprocess.run(
             ["unshare", "--pid", "--fork", "--mount-proc", *stack.command("run", config, "--approve", "auto")],

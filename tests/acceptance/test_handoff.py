@@ -1,6 +1,7 @@
 """Starting a rollout without a person: a retraining pipeline registers a model and emits an event."""
 
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def register(name: str, version: str) -> None:
     client.models.create_or_update(Model(name=name, version=version, path=DIABETES / "models" / "v2" / "model.joblib"))
 
 
-def request(stack: Stack, payload: dict[str, object]) -> None:
+def request(stack: Stack, payload: Mapping[str, object]) -> None:
     """Emit the event that starts a rollout."""
     event = {
         "occurred": datetime.now(UTC).isoformat(),

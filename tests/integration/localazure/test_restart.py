@@ -3,6 +3,7 @@
 import datetime
 import json
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_what_was_wanted_is_so_afterwards(interrupted: tuple[Interrupted, Arm]) 
     """The new model, both instances, the new traffic; and what was not being changed serves."""
     first, arm = interrupted
     for url in first.operations.values():
-        wait_for(lambda url=url: arm.http.get(url).json()["status"], lambda seen: seen != "InProgress")
+        wait_for(partial(arm.http.get, url), lambda answer: answer.json()["status"] != "InProgress")
     steady = "onlineEndpoints/kept/deployments/steady"
     wait_for(lambda: arm.score("kept", {"x": 1}, "steady").status_code, lambda seen: seen == 200)
     assert state(arm, steady) == "Succeeded"

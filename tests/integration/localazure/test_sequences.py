@@ -211,4 +211,4 @@ def run(sequences: int, derandomize: bool) -> None:
         phases=[hypothesis.Phase.generate],  # a sequence takes too long for looking for a shorter one
         suppress_health_check=list(hypothesis.HealthCheck),
     )
-    run_state_machine_as_test(Sequences, settings=settings)  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Sequences, settings=settings)

@@ -13,7 +13,7 @@ import pytest
 import uvicorn
 from prefect import flow, get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.input import keyset_from_paused_state
 from prefect.settings import (
@@ -95,8 +95,8 @@ async def paused(client: PrefectClient, *, written: bool = True) -> FlowRun:
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):  # SQLite answers 503 to some writers
         run = await client.create_flow_run(waiting)
         await client.set_flow_run_state(run.id, Running())
-        state = Paused(timeout_seconds=600, pause_key=f"{DIGEST}-10")
-        state.state_details.run_input_keyset = dict(keyset_from_paused_state(state))
+        state: State[None] = Paused(timeout_seconds=600, pause_key=f"{DIGEST}-10")
+        state.state_details.run_input_keyset = dict(keyset_from_paused_state(state).items())
         await client.set_flow_run_state(run.id, state)
         if written:
             await write(client, run)

@@ -76,7 +76,10 @@ class Arm:
             return {"status": "Succeeded"}
         url = answer.headers.get("Azure-AsyncOperation") or answer.headers["Location"]
         url = url.replace("mfeOperationResults", "mfeOperationsStatus")
-        return wait_for(lambda: self.http.get(url).json(), lambda found: found["status"] != "InProgress")
+        ended: dict[str, Any] = wait_for(
+            lambda: self.http.get(url).json(), lambda found: found["status"] != "InProgress"
+        )
+        return ended
 
     def endpoint(self, name: str, **properties: Any) -> str:
         """Create or change an endpoint; returns its scoring address."""

@@ -19,7 +19,7 @@ from tests.support.localazure.arm import Assets
 from tests.support.localazure.reference import KUBERNETES, Outcome
 
 COMPUTE = "my-cluster"
-PLACE = {"resource_group_name": "local", "workspace_name": "local"}
+PLACE: dict[str, Any] = {"resource_group_name": "local", "workspace_name": "local"}
 
 
 class Client(Protocol):
@@ -164,7 +164,7 @@ class Management:
                 "deployments": {
                     found.name: (
                         _version(found.properties.model),
-                        found.sku.capacity,
+                        found.sku and found.sku.capacity,
                         found.properties.provisioning_state,
                     )
                     for found in self._client.online_deployments.list(**PLACE, endpoint_name=str(endpoint.name))

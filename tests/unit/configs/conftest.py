@@ -15,6 +15,7 @@ PROJECT = Path(__file__).parents[3] / "configs" / "diabetes"
 
 @pytest.fixture
 def project() -> Path:
+    """The folder of the example project."""
     return PROJECT
 
 

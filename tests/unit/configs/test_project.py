@@ -21,8 +21,10 @@ azure_ml = pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4
 
 
 def errors(score: ModuleType, requests: list[dict[str, Any]]) -> np.ndarray:
+    """How far each answer is from the recorded one, in the order of the requests."""
     answers = [score.run(json.dumps(line["request"]))[0] for line in requests]
-    return np.abs(np.array(answers) - [line["answer"][0] for line in requests])
+    distances: np.ndarray = np.abs(np.array(answers) - [line["answer"][0] for line in requests])
+    return distances
 
 
 @azure_ml

@@ -33,6 +33,7 @@ def faulty(
 
 
 def fails(script: ModuleType, request: dict[str, Any]) -> bool:
+    """Whether the script refuses the request as one outside its reference values."""
     try:
         script.run(json.dumps(request))
     except LookupError:

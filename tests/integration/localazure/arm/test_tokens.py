@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient
 from localazure.testing import LocalAzure
 from tests.support.localazure.arm import Arm, Assets, wait_for
 
-PLACE = {"resource_group_name": "local", "workspace_name": "local"}
+PLACE: dict[str, Any] = {"resource_group_name": "local", "workspace_name": "local"}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_an_endpoint_accepts_its_own_tokens_only(
     assert score(arm, own, token.access_token, **{"azureml-model-deployment": "blue"}).status_code == 200
     assert time.time() < token.refresh_after_time_utc < token.expiry_time_utc
     other = management.online_endpoints.get_token(**PLACE, endpoint_name=own)
-    assert score(arm, own, other.access_token).status_code == 200
+    assert score(arm, own, str(other.access_token)).status_code == 200
     entra = EnvironmentCredential(disable_instance_discovery=True).get_token("https://ml.azure.com/.default").token
     for wrong in (entra, arm.token(), token.access_token[:-8] + "AAAAAAAA", "nonsense"):
         assert score(arm, own, wrong).status_code == 401

@@ -7,13 +7,14 @@ from typing import Any
 import httpx
 import pytest
 from azure.core.exceptions import HttpResponseError, ResourceNotFoundError
+from azure.core.paging import ItemPaged
 from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient, models
 from azure.storage.blob import ContainerClient
 
 from tests.support.localazure.arm import Arm, Assets
 
-PLACE = {"resource_group_name": "local", "workspace_name": "local"}
-GREEN = {"deployment_name": "green"}
+PLACE: dict[str, Any] = {"resource_group_name": "local", "workspace_name": "local"}
+GREEN: dict[str, Any] = {"deployment_name": "green"}
 
 
 def endpoint(**properties: Any) -> models.OnlineEndpoint:
@@ -64,7 +65,9 @@ def test_the_safe_rollout_walk_works_with_the_management_client(
     assert arm.score("walked", {"x": 1}).json()["y"] == 2
 
     patch = models.PartialMinimalTrackedResourceWithSku(sku=models.PartialSku(name="Default", capacity=2))
-    assert deployments.begin_update(**here, deployment_name="blue", body=patch).result().sku.capacity == 2
+    scaled = deployments.begin_update(**here, deployment_name="blue", body=patch).result()
+    assert scaled.sku is not None
+    assert scaled.sku.capacity == 2
 
     green = deployments.begin_create_or_update(**here, **GREEN, body=deployment(assets, model=2)).result()
     assert green.properties.endpoint_compute_type == "Managed"
@@ -79,11 +82,13 @@ def test_the_safe_rollout_walk_works_with_the_management_client(
     assert [found.name for found in deployments.list(**here)] == ["green"]
 
     sku = next(iter(deployments.list_skus(**here, **GREEN)))
+    assert sku.sku is not None
+    assert sku.capacity is not None
     assert (sku.sku.name, sku.capacity.minimum, sku.capacity.maximum) == ("Default", 1, 50)
     for container in ("InferenceServer", "StorageInitializer"):
         wanted = models.DeploymentLogsRequest(container_type=container, tail=1)
         content = deployments.get_logs(**here, **GREEN, body=wanted).content
-        assert content.count("\n") == 4  # three lines of heading
+        assert str(content).count("\n") == 4  # three lines of heading
     tags = models.PartialMinimalTrackedResourceWithIdentity(tags={"stage": "done"})
     assert endpoints.begin_update(**here, body=tags).result().tags == {"stage": "done"}
     before = endpoints.list_keys(**here)
@@ -102,13 +107,15 @@ def test_the_safe_rollout_walk_works_with_the_management_client(
 @pytest.mark.usefixtures("two")
 def test_endpoints_are_listed_in_pages_and_filtered(management: MachineLearningServicesMgmtClient) -> None:
     """`count` is the size of a page, `nextLink` leads on; name, tags, properties and compute type choose."""
-    pages = [[found.name for found in page] for page in management.online_endpoints.list(**PLACE, count=1).by_page()]
+    listed = management.online_endpoints.list(**PLACE, count=1)
+    assert isinstance(listed, ItemPaged)
+    pages = [[found.name for found in page] for page in listed.by_page()]
     assert all(len(page) == 1 for page in pages)
     assert {"paged-one", "paged-two"} <= {name for page in pages for name in page}
 
     def names(**query: Any) -> list[str]:
         found = management.online_endpoints.list(**PLACE, **query)
-        return [endpoint.name for endpoint in found if endpoint.name.startswith("paged")]
+        return [name for endpoint in found if (name := str(endpoint.name)).startswith("paged")]
 
     assert names(name="paged-two") == ["paged-two"]
     assert names(tags="team=a,tier") == ["paged-one"]
@@ -140,13 +147,13 @@ def test_assets_are_versioned_listed_archived_and_restored(
         management.model_versions.create_or_update(**versions, version=number, body=body)
 
     def listed(**query: Any) -> list[str]:
-        return [found.name for found in management.model_versions.list(**versions, **query)]
+        return [str(found.name) for found in management.model_versions.list(**versions, **query)]
 
     assert listed(top=2) == ["1", "2", "3"]
     assert listed(top=1, order_by="createdtime desc") == ["3", "2", "1"]
     assert listed(tags="n=2") == ["2"]
     container = management.model_containers.get(**versions).properties
-    assert (container.latest_version, container.next_version) == ("3", "4")
+    assert [container.latest_version, container.next_version] == ["3", "4"]
 
     newest = management.model_versions.get(**versions, version="3")
     newest.properties.is_archived = True
@@ -181,7 +188,10 @@ def test_code_is_uploaded_by_the_management_client(
     wanted = models.PendingUploadRequestDto(pending_upload_type="TemporaryBlobReference")
     place = management.code_versions.create_or_get_start_pending_upload(**code, body=wanted)
     reference = place.blob_reference_for_consumption
-    with ContainerClient.from_container_url(reference.credential.sas_uri) as container:
+    assert reference is not None
+    credential = reference.credential
+    assert isinstance(credential, models.SASCredentialDto)
+    with ContainerClient.from_container_url(str(credential.sas_uri)) as container:
         container.upload_blob("code/score.py", (project / "code" / "score.py").read_bytes())
     uri = f"{reference.blob_uri}/code"
     body = models.CodeVersion(properties=models.CodeVersionProperties(code_uri=uri))

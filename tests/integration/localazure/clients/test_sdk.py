@@ -1,6 +1,7 @@
 """azure-ai-ml, unchanged: what the walk leaves out, and updates in place by both clients."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -128,8 +129,11 @@ def test_a_label_means_the_newest_version_at_each_update(
         done = management.online_deployments.begin_create_or_update(
             **PLACE, deployment_name="moving", body=body
         ).result()
+        assert done.properties.code_configuration is not None
         ids = (done.properties.model, done.properties.code_configuration.code_id, done.properties.environment_id)
-        return arm.score(endpoint, {"x": 1}, "moving").json()["y"], {found.partition("/moving/")[2] for found in ids}
+        return arm.score(endpoint, {"x": 1}, "moving").json()["y"], {
+            str(found).partition("/moving/")[2] for found in ids
+        }
 
     register_all("1", 5)
     assert deploy() == (5, {"versions/1"})
@@ -204,7 +208,8 @@ def test_an_update_in_place_by_the_sdk_loses_no_request(
         for name, value in changes.items():
             setattr(found, name, value)
         found.request_settings.max_queue_wait_ms = 1000  # the SDK reads back whole seconds
-        return client.online_deployments.begin_create_or_update(found).result()
+        done: ManagedOnlineDeployment = client.online_deployments.begin_create_or_update(found).result()
+        return done
 
     with Users(arm, endpoint, {"sleep_s": 0.02}) as users:
         code = CodeConfiguration(code=str(other_code(project)), scoring_script="score.py")
@@ -214,7 +219,7 @@ def test_an_update_in_place_by_the_sdk_loses_no_request(
         conda = {"dependencies": [{"pip": ["azureml-inference-server-http==1.5.1", "uuid6"]}]}
         environment = Environment(name="kit-env", image="local/none", conda_file=conda)
         updated = update(environment=environment, instance_type="Standard_F2s_v2")
-        assert (updated.environment.split("/")[-3], updated.instance_type) == ("kit-env", "Standard_F2s_v2")
+        assert (str(updated.environment).split("/")[-3], updated.instance_type) == ("kit-env", "Standard_F2s_v2")
         users.some_more()
     assert users.errors == []
 
@@ -231,7 +236,7 @@ def test_an_update_in_place_by_the_management_client_loses_no_request(
         found.properties.instance_type = "Standard_DS2_v2"
         found.properties.environment_variables = {"GREETING": "newer"}
         found.properties.request_settings = models.OnlineRequestSettings(
-            request_timeout="PT0.4S", max_concurrent_requests_per_instance=9
+            request_timeout=timedelta(seconds=0.4), max_concurrent_requests_per_instance=9
         )
         done = management.online_deployments.begin_create_or_update(**PLACE, deployment_name="blue", body=found)
         assert done.result().properties.instance_type == "Standard_DS2_v2"

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -237,7 +238,7 @@ def test_a_conflict_of_an_asset_is_not_waited_for(chaos: Chaos, workspace: Works
 @pytest.mark.parametrize("retry_after_s", [None, 1])
 def test_throttled(chaos: Chaos, workspace: Workspace, project: Path, retry_after_s: int | None) -> None:
     """429 is got over by the request itself or, where it may not be sent again, is worth another try of the step."""
-    where = {"code": "TooManyRequests", "retry_after_s": retry_after_s}
+    where: dict[str, Any] = {"code": "TooManyRequests", "retry_after_s": retry_after_s}
     with (
         chaos.answer(429, method="PUT", path=ENDPOINT, times=2, **where) as put,
         chaos.answer(429, method="PATCH", path=BLUE, **where) as patch,

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import aclosing
 from typing import Any
 
+import numpy as np
 import pytest
 from azure.ai.ml.entities._assets import Code
 
@@ -45,7 +46,7 @@ def connect(deployed: str) -> Connect:
 
     async def connect() -> Scorer:
         workspace = Workspace(resolve_workspace(None))
-        return Scorer(workspace.existing(deployed).scoring_uri, workspace.secret(deployed))
+        return Scorer(workspace.get_endpoint(deployed).scoring_uri, workspace.secret(deployed))
 
     return connect
 
@@ -76,7 +77,7 @@ async def test_json_text_reads_as_the_answer(connect: Connect, answered_as: str)
     drift = {"kind": "labels", "path": "predictions.0.label", "tolerance": 0.1}
     seen = await probed(connect, answered_as, prediction_drift=drift)
     assert (seen.batch.candidate_errors, seen.lacking) == (0, ())
-    assert set(seen.batch.disagreements) == {0.0}
+    assert set(np.asarray(seen.batch.disagreements)) == {0.0}
 
 
 async def test_the_same_nan_agrees(connect: Connect) -> None:
@@ -84,7 +85,7 @@ async def test_the_same_nan_agrees(connect: Connect) -> None:
     seen = await probed(connect, "nan", prediction_drift=JSON_DRIFT)
 
     assert seen.batch.candidate_errors == 0
-    assert set(seen.batch.disagreements) == {0.0}
+    assert set(np.asarray(seen.batch.disagreements)) == {0.0}
 
 
 async def test_what_differs_at_each_call_can_be_ignored(connect: Connect) -> None:
@@ -93,8 +94,8 @@ async def test_what_differs_at_each_call_can_be_ignored(connect: Connect) -> Non
     lenient = await probed(connect, "meta", prediction_drift=JSON_DRIFT | {"ignore": ["request_id", "model_version"]})
 
     assert strict.batch.candidate_errors == lenient.batch.candidate_errors == 0
-    assert set(strict.batch.disagreements) == {2 / 3}
-    assert set(lenient.batch.disagreements) == {0.0}
+    assert set(np.asarray(strict.batch.disagreements)) == {2 / 3}
+    assert set(np.asarray(lenient.batch.disagreements)) == {0.0}
 
 
 @pytest.mark.parametrize("answered_as", ["object", "plain"])

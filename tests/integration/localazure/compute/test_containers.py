@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -360,13 +361,13 @@ def test_containers_come_back_with_their_engine(tmp_path: Path, image: str, monk
     names = ("blue", "green", "red")
     with LocalAzure(tmp_path / "state", timing="instant") as again, Arm(again.environ) as arm:
         for name in names:
-            wait_for(lambda name=name: state(arm, name), lambda seen: seen == "Failed")
+            wait_for(partial(state, arm, name), lambda seen: seen == "Failed")
             assert arm.score("boxes", {"x": 1}, name).status_code != 200
         more = {"sku": {"name": "Default", "capacity": 2}}
         assert arm.run("PATCH", "onlineEndpoints/boxes/deployments/red", more)["status"] == "Failed"
         (tmp_path / "socket").symlink_to(here)
         for name in names:
-            wait_for(lambda name=name: arm.score("boxes", {"x": 1}, name), lambda answer: answer.status_code == 200)
+            wait_for(partial(arm.score, "boxes", {"x": 1}, name), lambda answer: answer.status_code == 200)
         wait_for(lambda: state(arm, "blue"), lambda seen: seen == "Succeeded")
         assert [state(arm, name) for name in names] == ["Succeeded", "Failed", "Failed"]
         first = hostname(arm, "blue")

@@ -16,7 +16,7 @@ import yaml
 from saferollout.config.judge import SourceConfig
 from saferollout.gates.sources.counts import Ledger
 from saferollout.gates.sources.prometheus import Prometheus
-from saferollout.gates.sources.windows import Stretches
+from saferollout.gates.sources.windows import Windows
 from tests.support.localazure.arm import Arm, Assets, wait_for
 
 REQUESTS = 'sum by (deployment) (increase(localazure_scoring_requests_total{endpoint="scraped"}[1m]))'
@@ -75,7 +75,7 @@ async def test_requests_are_counted_by_deployment(arm: Arm, assets: Assets, prom
         {"kind": "prometheus", "url": prometheus, "requests": REQUESTS, "errors": ERRORS}
     )
     times = iter([begun - timedelta(minutes=1)])
-    minutes = Stretches(60, 0, clock=lambda: next(times, begun + timedelta(hours=1)))
+    minutes = Windows(60, 0, clock=lambda: next(times, begun + timedelta(hours=1)))
     source = Prometheus(config, minutes, Ledger(), candidate="blue", live="green")
 
     async with aclosing(source.batches()) as batches:

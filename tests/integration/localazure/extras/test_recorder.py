@@ -4,6 +4,7 @@ import json
 import re
 import stat
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -26,7 +27,7 @@ def record(path: Path) -> tuple[list[str], Assets]:
         sas = arm.call("POST", "datastores/workspaceblobstore/listSecrets").json()["sasToken"]
         arm.http.get("/storage.blob.localazure/azureml-blobstore/none?" + sas)
         arm.http.get("/")
-        variables = {"environmentVariables": {"CONNECTION": "Server=db;Pwd=of-the-database"}}
+        variables: dict[str, Any] = {"environmentVariables": {"CONNECTION": "Server=db;Pwd=of-the-database"}}
         arm.call("PUT", f"{TAPED}/deployments/blue", arm.deployment(assets, **variables))
         shown = arm.get(f"{TAPED}/deployments/blue")["properties"]
         assert shown["environmentVariables"] == variables["environmentVariables"]

@@ -10,7 +10,7 @@ import pytest
 from azure.core.exceptions import HttpResponseError
 from azure.identity import EnvironmentCredential
 from azure.mgmt.monitor import MonitorManagementClient
-from azure.monitor.query import LogsQueryClient
+from azure.monitor.query import LogsQueryClient, LogsQueryResult
 from azure.monitor.querymetrics import MetricsClient, MetricsQueryResult
 
 from localazure.monitor.traffic import Request, Traffic
@@ -78,7 +78,7 @@ def test_latency_and_capacity_by_the_management_client(credential: EnvironmentCr
 
         def average(resource: str, metric: str) -> float | None:
             found = client.metrics.list(resource, metricnames=metric, interval="PT1M", aggregation="Average")
-            points = [point.average for series in found.value[0].timeseries for point in series.data]
+            points = [point.average for series in found.value[0].timeseries for point in series.data or []]
             return next((point for point in points if point is not None), None)
 
         assert wait_for(lambda: average(served, "RequestLatency_P99"), timeout_s=20) > 0
@@ -99,7 +99,9 @@ def test_the_traffic_log_by_kusto(credential: EnvironmentCredential, served: str
         workspace = os.environ["AZURE_LOG_ANALYTICS_WORKSPACE_ID"]
 
         def rows() -> list[list[object]]:
-            (table,) = client.query_workspace(workspace, query, timespan=HOUR).tables
+            found = client.query_workspace(workspace, query, timespan=HOUR)
+            assert isinstance(found, LogsQueryResult)
+            (table,) = found.tables
             assert table.columns == ["DeploymentName", "ResponseCode", "requests", "p95"]
             return [list(row)[:3] for row in table.rows]
 
@@ -122,7 +124,9 @@ def test_mirrored_requests_count_for_the_deployment_that_got_them(
     with LogsQueryClient(credential, endpoint=here) as client:
 
         def logged(deployment: str) -> set[str]:
-            (table,) = client.query_workspace(log_workspace, query, timespan=HOUR).tables
+            found = client.query_workspace(log_workspace, query, timespan=HOUR)
+            assert isinstance(found, LogsQueryResult)
+            (table,) = found.tables
             assert {status for _, _, status in table.rows} <= {200}
             return {request for name, request, _ in table.rows if name == deployment}
 

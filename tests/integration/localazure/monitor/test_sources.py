@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pytest
 
 from saferollout.azure.workspace import Workspace
@@ -19,7 +20,7 @@ from saferollout.gates.sources.azure_metrics import AzureMetrics
 from saferollout.gates.sources.counts import Ledger
 from saferollout.gates.sources.source import Source
 from saferollout.gates.sources.traffic_log import TrafficLog
-from saferollout.gates.sources.windows import Stretches
+from saferollout.gates.sources.windows import Windows
 from saferollout.judge import Batch
 from tests.support.localazure.arm import Arm, Assets
 
@@ -44,7 +45,7 @@ def later(start: datetime) -> Callable[[], datetime]:
 
 
 async def until_told(source: Callable[[], Source], told: Callable[[Batch], float], expected: float) -> list[Batch]:
-    """Read two stretches anew until they tell as much as expected: what is logged takes a moment to be seen."""
+    """Read two windows anew until they tell as much as expected: what is logged takes a moment to be seen."""
     deadline = time.monotonic() + 20
     while True:
         async with aclosing(source().batches()) as batches:
@@ -58,7 +59,7 @@ async def until_told(source: Callable[[], Source], told: Callable[[Batch], float
 async def test_users_are_counted_without_the_recorded_requests(deployed: str) -> None:
     """Twelve users and five recorded requests a deployment: metrics and log both tell of the twelve, no more."""
     workspace = Workspace(resolve_workspace(None))
-    endpoint: EndpointState = workspace.existing(deployed)
+    endpoint: EndpointState = workspace.get_endpoint(deployed)
     ledger_entries: list[tuple[str, datetime, int]] = []
     begun = datetime.now(UTC)
     async with Scorer(endpoint.scoring_uri, workspace.secret(deployed)) as scorer:
@@ -73,13 +74,13 @@ async def test_users_are_counted_without_the_recorded_requests(deployed: str) ->
         ledger = Ledger()
         for entry in ledger_entries:
             ledger.note(*entry)
-        minutes = Stretches(60, 0, clock=later(begun - timedelta(minutes=1)))
+        minutes = Windows(60, 0, clock=later(begun - timedelta(minutes=1)))
         return AzureMetrics(endpoint, minutes, ledger, candidate="green", live="blue")
 
     def log() -> TrafficLog:
-        stretches = Stretches(30, 0, clock=later(begun - timedelta(seconds=30)))
+        windows = Windows(30, 0, clock=later(begun - timedelta(seconds=30)))
         workspace_id = os.environ["AZURE_LOG_ANALYTICS_WORKSPACE_ID"]
-        return TrafficLog(deployed, workspace_id, stretches, candidate="green", live="blue")
+        return TrafficLog(deployed, workspace_id, windows, candidate="green", live="blue")
 
     def requests(batch: Batch) -> float:
         return batch.candidate_requests + batch.live_requests
@@ -89,7 +90,7 @@ async def test_users_are_counted_without_the_recorded_requests(deployed: str) ->
 
     for batches in (counted, logged):
         assert sum(batch.candidate_errors + batch.live_errors for batch in batches) == 0
-    assert sum(len(batch.candidate_latencies_ms) + len(batch.live_latencies_ms) for batch in logged) == 12  # type: ignore[arg-type]
+    assert sum(np.size(batch.candidate_latencies_ms) + np.size(batch.live_latencies_ms) for batch in logged) == 12
 
 
 async def test_copies_are_compared_with_what_they_are_copies_of(deployed: str, arm: Arm) -> None:
@@ -100,9 +101,9 @@ async def test_copies_are_compared_with_what_they_are_copies_of(deployed: str, a
         assert arm.score(deployed, {"x": 1}).status_code == 200
 
     def log() -> TrafficLog:
-        stretches = Stretches(30, 0, clock=later(begun - timedelta(seconds=30)))
+        windows = Windows(30, 0, clock=later(begun - timedelta(seconds=30)))
         workspace_id = os.environ["AZURE_LOG_ANALYTICS_WORKSPACE_ID"]
-        return TrafficLog(deployed, workspace_id, stretches, candidate="green", live="blue", mirrored=True)
+        return TrafficLog(deployed, workspace_id, windows, candidate="green", live="blue", mirrored=True)
 
     found = await until_told(log, lambda batch: batch.live_requests - batch.candidate_requests, 0)
 
@@ -111,7 +112,7 @@ async def test_copies_are_compared_with_what_they_are_copies_of(deployed: str, a
 
 async def test_a_source_that_is_not_there_is_no_evidence(deployed: str) -> None:
     """A workspace that does not exist is refused in words, and trying again does not help."""
-    source = TrafficLog(deployed, "nowhere", Stretches(10, 0, clock=later(datetime.now(UTC))), candidate="g", live="b")
+    source = TrafficLog(deployed, "nowhere", Windows(10, 0, clock=later(datetime.now(UTC))), candidate="g", live="b")
 
     with pytest.raises(AzureFailed, match="could not read the endpoint's traffic log") as caught:
         async with aclosing(source.batches()) as batches:

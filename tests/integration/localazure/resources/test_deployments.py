@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_states_on_the_way_are_visible_and_the_entity_is_locked(arm: Arm, assets
         assert arm.call("DELETE", f"onlineEndpoints/{endpoint}").status_code == 409
         assert int(started.headers["x-ms-retry-after-ms"]) < 1000
         operation = started.headers["Azure-AsyncOperation"]
-        wait_for(lambda url=operation: arm.http.get(url).json()["status"], lambda status: status == "Succeeded")
+        wait_for(partial(arm.http.get, operation), lambda answer: answer.json()["status"] == "Succeeded")
     assert seen == ["Creating", "Scaling", "Updating"]
     assert arm.run("DELETE", path("states"))["status"] == "Succeeded"
     assert arm.call("GET", path("states")).status_code == 404

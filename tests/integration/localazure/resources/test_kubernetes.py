@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from azure.ai.ml import MLClient, load_online_deployment, load_online_endpoint
-from azure.ai.ml.entities import KubernetesOnlineDeployment, KubernetesOnlineEndpoint
+from azure.ai.ml.entities import KubernetesOnlineDeployment, KubernetesOnlineEndpoint, TargetUtilizationScaleSettings
 
 from localazure.testing import LocalAzure
 from tests.support.localazure.arm import Arm, Assets, wait_for
@@ -68,10 +68,13 @@ def test_the_yaml_of_a_kubernetes_deployment_runs(client: MLClient, arm: Arm, pr
     client.online_endpoints.begin_create_or_update(endpoint).result()
     found = client.online_endpoints.get("cluster")
     assert isinstance(found, KubernetesOnlineEndpoint)
-    assert found.compute.endswith("/computes/my-cluster")
+    assert str(found.compute).endswith("/computes/my-cluster")
     deployment = client.online_deployments.get("blue", "cluster")
     assert isinstance(deployment, KubernetesOnlineDeployment)
+    assert deployment.resources is not None
+    assert deployment.resources.limits is not None
     assert deployment.resources.limits.cpu == "200m"
+    assert isinstance(deployment.scale_settings, TargetUtilizationScaleSettings)
     assert deployment.scale_settings.max_instances == 3
     assert deployment.instance_type == "some-instance-type"
     answers = [arm.score("cluster", {"x": 1}).json() for _ in range(16)]
@@ -87,6 +90,8 @@ def test_a_deployment_without_resources_can_be_read_and_written(client: MLClient
     """By the SDK, which wants to be told that there are none."""
     found = client.online_deployments.get("blue", endpoint)
     assert isinstance(found, KubernetesOnlineDeployment)
+    assert found.resources is not None
+    assert found.request_settings is not None
     assert (found.resources.requests, found.resources.limits) == (None, None)
     found.request_settings.request_timeout_ms = 500  # the SDK reads back whole seconds
     found.request_settings.max_queue_wait_ms = 500
@@ -146,7 +151,7 @@ def test_a_deployment_follows_its_load(arm: Arm, assets: Assets, endpoint: str) 
     """More instances while they are busier than they shall be, to `max_instances`; fewer again afterwards."""
     scale = {"scaleType": "TargetUtilization", "maxInstances": 2, "targetUtilizationPercentage": 50}
     settings = {"maxConcurrentRequestsPerInstance": 2, "requestTimeout": "PT10S"}
-    kind = {"endpointComputeType": "Kubernetes", "requestSettings": settings}
+    kind: dict[str, Any] = {"endpointComputeType": "Kubernetes", "requestSettings": settings}
     path = f"onlineEndpoints/{endpoint}/deployments/elastic"
     body = arm.deployment(assets, **kind, scaleSettings={**scale, "pollingInterval": "PT0.3S"})
     assert arm.run("PUT", path, body)["status"] == "Succeeded"

@@ -29,6 +29,7 @@ class Short:
     """A program of which this machine can bear one instance."""
 
     scored_at: str = "/"
+    hint: str = ""
     running: list[Process] = field(default_factory=list, compare=False)
 
     async def start(self, log: Path, clock: Clock) -> Started:  # noqa: ARG002 - it is never ready
@@ -70,6 +71,7 @@ class Faltering:
     """A program whose second instance this machine cannot bear, and whose third it can."""
 
     scored_at: str = "/"
+    hint: str = ""
     asked: list[Path] = field(default_factory=list, compare=False)
 
     async def start(self, log: Path, clock: Clock) -> Started:

@@ -20,6 +20,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def problems_of(file: Path) -> list[Problem]:
+    """The problems with which the file is refused."""
     with pytest.raises(ConfigError) as caught:
         read_requests(file)
     return list(caught.value.problems)

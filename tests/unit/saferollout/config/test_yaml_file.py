@@ -16,6 +16,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def problem_of(file: Path) -> Problem:
+    """The only problem with which the file is refused."""
     with pytest.raises(ConfigError) as caught:
         yaml_file.read(file)
     (problem,) = caught.value.problems

@@ -1,7 +1,6 @@
 """Which answers with status 200 are errors: what breaks the shape that live's answers have taught; what may vary."""
 
 import copy
-from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -44,7 +43,7 @@ def taught(*live: Any, request: Any = ONE_ROW, schema: dict[str, Any] | None = N
         (["a"], [404, "no such column"], "list instead of text"),
     ],
 )
-def test_what_live_never_does_is_an_error(live: Sequence[Any], answer: Any, problem: str) -> None:
+def test_what_live_never_does_is_an_error(live: list[Any], answer: Any, problem: str) -> None:
     """What scripts return instead of raising: the exception's text, an object with an error, nothing."""
     assert taught(*live * 3).problem(ONE_ROW, answer, [live[0]]) == problem
     assert taught(*live * 3).problem(ONE_ROW, answer, []) == problem
@@ -67,7 +66,7 @@ def test_what_live_never_does_is_an_error(live: Sequence[Any], answer: Any, prob
         ([{"label": "a", "model_version": "1", "at": "9:30"}], {"label": "a", "model_version": "2", "at": "9:31"}),
     ],
 )
-def test_where_live_varies_others_may_vary(live: Sequence[Any], answer: Any) -> None:
+def test_where_live_varies_others_may_vary(live: list[Any], answer: Any) -> None:
     """Lengths, optional keys, null, kinds of number: what live shows at other requests is no error at this one."""
     assert taught(*live).problem(ONE_ROW, answer, [live[0]]) == ""
 
@@ -84,8 +83,10 @@ def test_a_list_with_an_item_for_each_row_has_as_many_as_the_request() -> None:
 
 
 def test_errors_of_live_are_no_excuse_for_more_of_them() -> None:
-    """Live fails at a tenth of the requests: a candidate that fails at others is in error there, as is live where it
-    fails and the candidate does not; where both fail, nobody is."""
+    """A candidate that fails at other requests than live is in error there.
+
+    So is live where it fails and the candidate does not; where both fail, neither is.
+    """
     for error in ("boom", {"error": "boom"}, {"message": "boom"}):
         check = taught(*[{"y": 1}] * 9, error)
 

@@ -18,18 +18,19 @@ from saferollout.gates.sources.source import Seen
 from saferollout.judge import Batch
 
 REQUESTS = [RecordedRequest(request=number, answer=[1]) for number in range(10)]
-LENIENT = {"negligible_error_rate": 0.3, "requests_per_s": 50}
+LENIENT: dict[str, Any] = {"negligible_error_rate": 0.3, "requests_per_s": 50}
 """Health is shown by few requests."""
 
 
 class Told:
-    """What the progress heard."""
+    """The progress that was reported."""
 
     def __init__(self) -> None:
         self.parts: list[float] = []
         self.findings: list[str] = []
 
     def __call__(self, part: float, finding: str) -> None:
+        """Keep what is reported."""
         self.parts.append(part)
         self.findings.append(finding)
 
@@ -48,6 +49,7 @@ class Script:
         self.closed = False
 
     async def batches(self) -> AsyncGenerator[Seen, None]:
+        """Yield the same batch every `interval_s`, and note that the judge has closed the source."""
         try:
             while True:
                 await asyncio.sleep(self.interval_s)
@@ -58,6 +60,7 @@ class Script:
 
 
 async def watched(*sources: Any, earlier: Evidence | None = None, told: Told | None = None, **config: Any) -> Evidence:
+    """Run the judge on sources, with a config that waits for no minimum."""
     judge = JudgeConfig.model_validate({"min_duration_s": 0, "max_duration_s": 30} | config)
     return await run_judge(
         sources, judge, "judge at 10%", earlier=earlier, report=told or Told(), retry_delays_s=(0.1, 0.1)
@@ -178,6 +181,7 @@ class Broken(Script):
         self.opened = 0
 
     async def batches(self) -> AsyncGenerator[Seen, None]:
+        """Fail as often as it shall, then yield as its parent does."""
         self.opened += 1
         if self.opened <= self.failures:
             raise self.error

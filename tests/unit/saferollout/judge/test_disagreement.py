@@ -35,7 +35,7 @@ def test_numbers_disagree_by_their_distance() -> None:
 
 def test_vectors_disagree_by_total_variation() -> None:
     """(½, ½) against (1, 0) is ½; opposite classes are 1; nothing against something is 1, against nothing 0."""
-    live = [[0.5, 0.5], [0, 1], [0, 0], [0, 0], [1, math.inf]]
+    live = [[0.5, 0.5], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0], [1.0, math.inf]]
     candidate = [[1, 0], [1, 0], [0, 1], [0, 0], [1, 1]]
 
     assert disagreement.vectors(live, candidate).tolist() == [0.5, 1, 1, 0, 1]
@@ -96,7 +96,7 @@ def test_arrays_agree_where_both_have_the_same_nan_or_infinity() -> None:
     """The other positions of a vector decide then; NaN on one side only is full disagreement."""
     assert disagreement.numbers([NAN, INF, INF, NAN], [NAN, INF, -INF, 1], 10).tolist() == [0, 0, 1, 1]
     live = [[NAN, 0.5, 0.5], [NAN, 1, 0], [INF, -INF, 1], [NAN, NAN, NAN], [NAN, 1, 0]]
-    candidate = [[NAN, 0.5, 0.5], [NAN, 0, 1], [INF, -INF, 1], [NAN, NAN, NAN], [0, 1, 0]]
+    candidate = [[NAN, 0.5, 0.5], [NAN, 0.0, 1.0], [INF, -INF, 1.0], [NAN, NAN, NAN], [0.0, 1.0, 0.0]]
     assert disagreement.vectors(live, candidate).tolist() == [0, 1, 0, 0, 1]
 
 

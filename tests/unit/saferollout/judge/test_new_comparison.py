@@ -31,20 +31,25 @@ class Timeouts(BoundedMean, Comparison):
 
     @classmethod
     def from_config(cls, settings: Settings) -> Self | None:
+        """Make it if the config has a section for it."""
         section = settings.comparisons.get(cls.section)
         return None if section is None else cls(settings.alpha, autocorrelation=settings.autocorrelation, **section)
 
     def take(self, batch: Batch) -> None:
+        """Count the requests that took longer than the patience."""
         self.update(np.asarray(batch.candidate_latencies_ms) > self.patience_ms)
 
     def point(self) -> dict[str, Any]:
+        """What the plot needs of this moment."""
         return {"timeouts": [self.count, self.total]}
 
     def rows(self) -> list[Check]:
+        """The table's row: the share of slow requests beside the limit."""
         share = f"{self.mean:.0%} above {self.patience_ms:g} ms"
         return [Check(check="timeouts", passed=None, candidate=share, live="", limit=f"{self.limit:.0%}")]
 
     def plot(self, history: History, /) -> Plot:
+        """The share of slow requests over time."""
         figure, axes = open_figure("timeouts, %")
         rates = draw_rates(
             axes,
@@ -58,6 +63,7 @@ class Timeouts(BoundedMean, Comparison):
         return close_figure(self.name, "Timeouts", figure, axes, {"time_s": history.times_s, **rates._asdict()})
 
     def settings(self) -> dict[str, Any]:
+        """What makes the same comparison again."""
         return {**super().settings(), "patience_ms": self.patience_ms}
 
 
@@ -68,6 +74,7 @@ class ImpatientTimeouts(Timeouts):
 
     @classmethod
     def from_config(cls, settings: Settings) -> Self:
+        """Make it whatever the config says."""
         return cls(settings.alpha, 0.05, 100)
 
 
@@ -82,6 +89,7 @@ def listed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def judged(batches: int = 10) -> Judge:
+    """A judge that has seen the slow batch several times."""
     judge = Judge(SETTINGS)
     for _ in range(batches):
         judge.update(SLOW)

@@ -15,6 +15,7 @@ NUMBERS = re.compile(r"<pre><code>(.*?)</code></pre>")
 
 
 def judged() -> Evidence:
+    """Evidence of a judge that has seen three batches and may draw three comparisons."""
     judge = Judge(Settings(cut_points_ms=(50.0,), comparisons={"latency": {}, "prediction_drift": {"tolerance": 0.05}}))
     for _ in range(3):
         judge.update(Batch(10, 1, 10, 0, [40.0, 60.0], [40.0, 50.0], [0.0, 1.0], duration_s=1))

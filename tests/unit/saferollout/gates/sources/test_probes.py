@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
+import numpy as np
 import pytest
 
 from saferollout.config.judge import JudgeConfig
@@ -44,6 +45,7 @@ def connect(endpoint: Any) -> Connect:
 def probes(
     connect: Connect, rate: float = RATE, instances: int = MAX_IN_FLIGHT, share: float = 1, **more: Any
 ) -> Probes:
+    """A source that sends the recorded requests to green, the candidate, and to blue."""
     config = JudgeConfig(requests_per_s=rate, capacity_share=share)
     return Probes(connect, REQUESTS, config, candidate="green", live="blue", instances=instances, **more)
 
@@ -113,7 +115,9 @@ async def test_an_error_with_status_200_is_an_error(connect: Connect, endpoint: 
     assert batch.live_errors == pytest.approx(batch.live_requests / 20, abs=1)
     assert batch.live_errors > 0
     assert seen.example.startswith("200, but ")
-    assert len(batch.candidate_latencies_ms) == batch.candidate_requests - batch.candidate_errors - batch.live_errors
+    assert (
+        np.size(batch.candidate_latencies_ms) == batch.candidate_requests - batch.candidate_errors - batch.live_errors
+    )
 
 
 async def test_a_schema_says_what_an_error_is(connect: Connect, endpoint: Any) -> None:
@@ -213,14 +217,19 @@ async def test_latencies_and_answers_come_in_pairs(connect: Connect, endpoint: A
 
     batch = (await first(probes(connect))).batch
 
-    assert len(batch.candidate_latencies_ms) == len(batch.live_latencies_ms)
-    assert len(batch.candidate_latencies_ms) == batch.candidate_requests - batch.candidate_errors
+    assert np.size(batch.candidate_latencies_ms) == np.size(batch.live_latencies_ms)
+    assert np.size(batch.candidate_latencies_ms) == batch.candidate_requests - batch.candidate_errors
 
 
 async def test_probes_end_with_whoever_listens(connect: Connect, endpoint: Any) -> None:
     """When the task that reads the batches is cancelled, in the middle of requests, nothing is sent any more."""
     arrived = threading.Event()
-    endpoint.deployments["green"] = lambda request: arrived.set() or endpoint.hang(request)
+
+    def hang(request: Any) -> Any:
+        arrived.set()
+        return endpoint.hang(request)
+
+    endpoint.deployments["green"] = hang
     before = asyncio.all_tasks()
     listening = asyncio.create_task(first(probes(connect)))
     assert await asyncio.to_thread(arrived.wait, 10)

@@ -79,11 +79,13 @@ def source(url: str, ledger: Ledger | None = None) -> Prometheus:
 
 
 async def told(source: Prometheus, batches: int) -> list[Batch]:
+    """The source's first batches."""
     async with aclosing(source.batches()) as seen:
         return [(await anext(seen)).batch for _ in range(batches)]
 
 
 def at(minutes: int) -> float:
+    """The timestamp so many minutes after MINUTE."""
     return (MINUTE + timedelta(minutes=minutes)).timestamp()
 
 

@@ -17,6 +17,7 @@ ROWS = [
 
 
 def log(**options: bool) -> TrafficLog:
+    """A source on the traffic log, with windows of ten seconds."""
     windows = Windows(10, 0, clock=lambda: datetime(2026, 1, 1, tzinfo=UTC))
     return TrafficLog("e", "w", windows, candidate="green", live="blue", **options)
 

@@ -263,7 +263,7 @@ def test_batches_of_different_number_are_refused() -> None:
 def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
     """A setting outside its range is refused by name."""
     with pytest.raises(ValueError, match=" must lie in "):
-        ErrorRate(**wrong)  # type: ignore[arg-type]  # each value goes to a float parameter
+        ErrorRate(**wrong)
 
 
 def test_the_finding_in_words() -> None:

@@ -43,7 +43,7 @@ def test_counts_do_for_latencies() -> None:
     counts.update_many([3, 1], [[2, 1], [1, 0]], [2, 2], [[0, 0], [2, 1]])
 
     assert counts.log_e_value == pytest.approx(values.log_e_value)
-    for wrong in ([[4, 0], [0, 0]], [[math.nan, 0], [0, 0]]):
+    for wrong in ([[4.0, 0.0], [0.0, 0.0]], [[math.nan, 0.0], [0.0, 0.0]]):
         with pytest.raises(ValueError, match="must lie between 0 and"):
             counts.update_many([3, 1], wrong, [2, 2], [[0, 0], [0, 0]])
     with pytest.raises(ValueError, match="must be of shapes"):

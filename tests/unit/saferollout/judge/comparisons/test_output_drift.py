@@ -10,7 +10,7 @@ from saferollout.judge import ErrorRate, OutputDrift, Verdict, bucket_borders
 
 
 def test_labels_are_counted_by_bucket() -> None:
-    """ "Answers a" is an event like an error; a label never seen before falls into a bucket of its own."""
+    """Answering a is an event like an error; a label never seen before falls into a bucket of its own."""
     drift, ratio = OutputDrift(labels=["a", "b"]), ErrorRate(margin=0.25)
 
     drift.update(["a", "b", "x"], ["a", "b", "b", "b"])
