@@ -14,8 +14,9 @@ help:  ## Say what there is
 rollout: $(READY)  ## The main job: watch a model being rolled out on this machine
 	@$(BIN)/saferollout demo
 
+# three processes for two cores, for some tests wait; each more costs four seconds of imports
 unit: $(READY)  ## The unit tests, but for the slow ones, in half a minute
-	@$(BIN)/pytest tests/unit -m "not slow" -n 2
+	@$(BIN)/pytest tests/unit -m "not slow" -n 3
 
 test: $(READY)  ## All tests
 	@.ci/packages

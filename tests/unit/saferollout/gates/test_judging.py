@@ -275,6 +275,7 @@ CUTS = [5.0, 10.0, 20.0]
 BEFORE = Evidence(gate="smoke test", verdict=Finding.PASSED, summary="", cut_points_ms=CUTS)
 
 
+@pytest.mark.slow
 async def test_a_slow_candidate_is_harm(endpoint: Any) -> None:
     """Not one request fails, but each takes 100 ms longer than the live deployment's: caught by default."""
 
@@ -292,6 +293,7 @@ async def test_a_slow_candidate_is_harm(endpoint: Any) -> None:
     assert int(shown.candidate.split()[0]) >= 100 > int(shown.live.split()[0])
 
 
+@pytest.mark.slow
 async def test_what_no_user_feels_is_no_harm(endpoint: Any) -> None:
     """A candidate slower by a few milliseconds is healthy under the default allowance."""
 
@@ -307,6 +309,7 @@ async def test_what_no_user_feels_is_no_harm(endpoint: Any) -> None:
 LABEL = {"kind": "labels", "path": "predictions.0.label", "tolerance": 0.1}
 
 
+@pytest.mark.slow
 async def test_a_comparison_without_data_is_not_health(endpoint: Any) -> None:
     """Live answers lack the part that is to be compared: undecided with the reason, however good all else looks."""
     told = Told()
@@ -438,6 +441,7 @@ class Sleepy:
         await asyncio.sleep(60)
 
 
+@pytest.mark.slow
 async def test_time_in_which_nothing_was_seen_is_no_watching() -> None:
     """The minimum time passes while something is told; what stands still for longer proves nothing by waiting."""
     config = JudgeConfig.model_validate(LENIENT | {"min_duration_s": 1, "max_duration_s": 2.5})
