@@ -38,10 +38,9 @@ def test_failure_right_after_the_answer_goes_back(stack: Stack, endpoint: Endpoi
 
 
 def test_a_run_that_began_nothing_has_nothing_to_roll_back(stack: Stack, tmp_path: Path) -> None:
-    """Without an endpoint it is refused, with what to do; where Azure is down from the first call on, or it is
-    interrupted then, it ends soon.
+    """Without an endpoint it is refused, with what to do; where Azure is down from the first call on, it ends soon.
 
-    Neither of them speaks of a rollback: no record was written.
+    So does one that is interrupted then. None of them speaks of a rollback: no record was written.
     """
     endpoint = Endpoint(stack, "nowhere", tmp_path)
     (tmp_path / "endpoint.yml").write_text("name: nowhere\nauth_mode: key\n")

@@ -337,7 +337,7 @@ async def test_a_question_stays_open_while_prefect_fails(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     trouble: Callable[[Edge], None],
-    lost: tuple[str, ...],
+    lost: tuple[Literal["description", "schema"], ...],
 ) -> None:
     """One answer of 500 in a day's wait ends no rollout; a question that could not be written is written later."""
     keys = keyset_from_paused_state(Paused(pause_key=f"{DIGEST}-10"))
@@ -354,7 +354,7 @@ async def test_a_question_stays_open_while_prefect_fails(
     with (
         Edge(server.url) as edge,
         temporary_settings({PREFECT_API_URL: edge.url, PREFECT_LOGGING_TO_API_ENABLED: False}),
-        FlowRunContext.model_construct(flow_run=run, flow=waiting, client=client),
+        FlowRunContext.model_construct(flow_run=run, flow=waiting, client=client),  # type: ignore[call-arg]  # enough of it
     ):
         pause = asyncio.create_task(_pause(form, 600, f"{DIGEST}-10"))
         await asyncio.to_thread(wait_for, "the question", asked, 60)

@@ -132,7 +132,7 @@ def test_refused_for_good(chaos: Chaos, workspace: Workspace) -> None:
 @pytest.mark.parametrize("trouble", ["failing", "broken", "refusing", "nobody"])
 def test_who_cannot_sign_in(chaos: Chaos, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
     """Microsoft Entra failing, or out of reach, is worth another try; credentials that it refuses, or none, are not."""
-    where = {"method": "POST", "path": "/**/token", "times": None}
+    where: dict[str, Any] = {"method": "POST", "path": "/**/token", "times": None}
     with ExitStack() as stack:
         if trouble == "failing":
             stack.enter_context(chaos.answer(503, **where))
