@@ -5,7 +5,7 @@ READY := .venv/.ready
 # tests of rollouts spend part of their time waiting: twice the cores that CI has
 WORKERS ?= 4
 
-.PHONY: rollout test sequences check bench clean help
+.PHONY: rollout unit test sequences check fix bench clean help
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -13,6 +13,10 @@ help:  ## Say what there is
 
 rollout: $(READY)  ## The main job: watch a model being rolled out on this machine
 	@$(BIN)/saferollout demo
+
+# three processes for two cores, for some tests wait; each more costs four seconds of imports
+unit: $(READY)  ## The unit tests, but for the slow ones, in half a minute
+	@$(BIN)/pytest tests/unit -m "not slow" -n 3
 
 test: $(READY)  ## All tests
 	@.ci/packages
@@ -26,6 +30,10 @@ check: $(READY)  ## Linters, types and import contracts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+fix: $(READY)  ## Let the linter mend and format what it can; make check says what is left
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
 
 bench: $(READY)  ## The measurements that the docs quote
 	@$(BIN)/python bench/judge.py

@@ -8,8 +8,9 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 
 from saferollout.config.rollout import WorkspaceConfig
-from saferollout.rollout.record import PREFIX
 from tasks.rollback import roll_back_own
+from tasks.support.this_run import began_here as began_here
+from tasks.support.this_run import marks
 
 TOLD_TO_END = "Execution was "
 """How Prefect's engine begins the message of a crash that the process itself reports: a signal, or its loop's end."""
@@ -20,14 +21,18 @@ async def roll_back_terminated(flow: Any, flow_run: FlowRun, state: State[Any]) 
 
     What a lost process began waits for a retry of the run. The command `saferollout run` rolls its own back.
     """
-    if flow_run.deployment_id and (state.message or "").startswith(TOLD_TO_END):
+    if not flow_run.deployment_id or not (state.message or "").startswith(TOLD_TO_END):
+        return
+    if marks(flow_run):
+        await _roll_back(flow_run)  # Prefect's server may have ended first
+    else:
         await roll_back_cancelled(flow, flow_run, state)
 
 
 async def roll_back_this_run() -> None:
     """Roll back what the current run began before it was suspended, if it did, and as far as its labels tell.
 
-    The labels are those that the run had when its process began: no server is asked, for it may be away.
+    No server is asked, for it may be away.
     """
     context = FlowRunContext.get()
     if context and context.flow_run:
@@ -46,7 +51,6 @@ async def roll_back_run(flow_run: UUID) -> None:
 
 
 async def _roll_back(flow_run: FlowRun) -> None:
-    marked = flow_run.labels.items()
-    labels = {name.removeprefix(PREFIX): str(value) for name, value in marked if name.startswith(PREFIX)}
+    labels = marks(flow_run)
     if endpoint := labels.pop("endpoint", None):
         await roll_back_own(WorkspaceConfig.model_validate(labels), endpoint, str(flow_run.id))

@@ -23,8 +23,7 @@ from saferollout.domain.errors import (
     SaferolloutError,
     Stopped,
 )
-from saferollout.domain.evidence import Evidence
-from saferollout.judge import Verdict
+from saferollout.domain.evidence import Evidence, Finding
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.rollout import Rollout
 from tasks.approval import ask
@@ -106,7 +105,7 @@ async def _both(rollout: Rollout) -> None:
 
 async def _approval(rollout: Rollout, stage: StageConfig, evidence: list[Evidence]) -> Decision | None:
     """Ask before the stage where it says so, and wherever the judge could not tell."""
-    if not stage.approval and evidence[-1].verdict != Verdict.UNDECIDED:
+    if not stage.approval and evidence[-1].verdict != Finding.UNDECIDED:
         return None
     question = f"Give {rollout.candidate} {stage.traffic}% of the traffic of {rollout.endpoint}?"
     return await ask(rollout, stage, evidence, question=question)
@@ -116,7 +115,7 @@ async def _last_doubt(
     rollout: Rollout, stage: StageConfig, evidence: list[Evidence], decisions: list[Decision]
 ) -> None:
     """No stage follows the last one, so its undecided verdict needs a question of its own."""
-    if evidence[-1].verdict == Verdict.UNDECIDED:
+    if evidence[-1].verdict == Finding.UNDECIDED:
         question = f"The judge is undecided. Keep {rollout.candidate} at {stage.traffic}% of {rollout.endpoint}?"
         decisions.append(await ask(rollout, stage, evidence, question=question, again=True))
         await recheck(rollout, stage, stage.judge, evidence[-1], decisions[-1])  # the way back is deleted next
@@ -141,7 +140,7 @@ async def _back(
         evidence.append(failure.evidence)
     if isinstance(failure, Rejected) and failure.decision:
         decisions.append(failure.decision)
-    if rollout is None and not await may_have_begun():
+    if rollout is None and not may_have_begun():
         raise _not_begun(failure)
     reason = str(failure) or type(failure).__name__
     try:

@@ -6,8 +6,6 @@
 ...     assert fault.hits == 1
 """
 
-from __future__ import annotations
-
 import contextlib
 import ssl
 from collections.abc import Iterator, Mapping
@@ -16,12 +14,14 @@ from typing import Any, Self, TypedDict, Unpack
 
 import httpx
 
+from localazure.arm.errors import LocalAzureError
+
 __all__ = ["AdminError", "Chaos", "Fault", "NotHit", "Where"]
 
 TIMEOUT_S = 90
 
 
-class AdminError(Exception):
+class AdminError(LocalAzureError):
     """The admin API refused; the message says why."""
 
 
@@ -34,7 +34,7 @@ class Where(TypedDict, total=False):
 
     `method` "*" and `path` "**" are all. In a path, `*` is any part without a slash and `**` any part; it is what comes
     after the workspace's path (`onlineEndpoints/*/deployments/*`) or, with a leading slash, the whole path. `times` is
-    how many go wrong (1 unless told otherwise; None for all), `skip` how many are let through before.
+    how many go wrong (1 unless given; None for all), `skip` how many are let through before.
     """
 
     method: str
@@ -46,7 +46,7 @@ class Where(TypedDict, total=False):
 class Fault:
     """A fault in force, until it is removed or the `with` block ends."""
 
-    def __init__(self, chaos: Chaos, document: Mapping[str, Any]) -> None:
+    def __init__(self, chaos: "Chaos", document: Mapping[str, Any]) -> None:
         self.id = str(document["id"])
         self._chaos = chaos
         self._hits = int(document["hits"])
@@ -57,7 +57,11 @@ class Fault:
         return self._look(0, 0)
 
     def wait(self, hits: int = 1, timeout_s: float = 30) -> None:
-        """Wait until it has struck so often. Raises NotHit."""
+        """Wait until it has struck so often.
+
+        Raises:
+            NotHit: It did not in time.
+        """
         if (seen := self._look(hits, timeout_s)) < hits:
             raise NotHit(f"the fault struck {seen} times within {timeout_s:g} s, not {hits}")
 
@@ -105,15 +109,27 @@ class Chaos:
         after: bool = False,
         **where: Unpack[Where],
     ) -> Fault:
-        """Answer requests with a status of 400 and more; `after` they have taken effect, or without looking at them."""
+        """Answer requests with a status of 400 and more; `after` they have taken effect, or without looking at them.
+
+        Returns:
+            The fault.
+        """
         return self._add("answer", where, status=status, code=code, retry_after_s=retry_after_s, after=after)
 
     def delay(self, seconds: float, **where: Unpack[Where]) -> Fault:
-        """Let requests wait before they are looked at."""
+        """Let requests wait before they are looked at.
+
+        Returns:
+            The fault.
+        """
         return self._add("delay", where, seconds=seconds)
 
     def reset(self, *, after: bool = False, **where: Unpack[Where]) -> Fault:
-        """Reset the connection, `after` the request has taken effect or before it is looked at."""
+        """Reset the connection, `after` the request has taken effect or before it is looked at.
+
+        Returns:
+            The fault.
+        """
         return self._add("reset", where, after=after)
 
     def fail(
@@ -124,19 +140,35 @@ class Chaos:
         after: bool = False,
         **where: Unpack[Where],
     ) -> Fault:
-        """Let operations fail that the requests start, `after` they have taken effect or before."""
+        """Let operations fail that the requests start, `after` they have taken effect or before.
+
+        Returns:
+            The fault.
+        """
         return self._add("fail", where, code=code, message=message, after=after)
 
     def hang(self, **where: Unpack[Where]) -> Fault:
-        """Let operations that the requests start be InProgress until the fault is removed; then they go on."""
+        """Let operations that the requests start be InProgress until the fault is removed; then they go on.
+
+        Returns:
+            The fault.
+        """
         return self._add("hang", where)
 
     def stale(self, seconds: float, **where: Unpack[Where]) -> Fault:
-        """Let every GET see endpoints and deployments as they were some seconds ago."""
+        """Let every GET see endpoints and deployments as they were some seconds ago.
+
+        Returns:
+            The fault.
+        """
         return self._add("stale", {"times": None, **where}, seconds=seconds)
 
     def disk_full(self) -> Fault:
-        """Leave no space for uploads and for the files of new deployments."""
+        """Leave no space for uploads and for the files of new deployments.
+
+        Returns:
+            The fault.
+        """
         return self._add("disk-full", {"times": None})
 
     @contextlib.contextmanager
@@ -177,7 +209,14 @@ class Chaos:
         self.ask("POST", f"/endpoints/{endpoint}/deployments/{deployment}/kill", {"count": count})
 
     def ask(self, method: str, path: str, body: Any = None, missing: dict[str, Any] | None = None) -> dict[str, Any]:
-        """One request to the admin API; `missing` is what a 404 means. Raises AdminError."""
+        """Send one request to the admin API.
+
+        Returns:
+            The response; `missing` for a 404, where that is given.
+
+        Raises:
+            AdminError: The admin API refused.
+        """
         answer = self._http.request(method, path, json=body)
         if answer.status_code == 404 and missing is not None:
             return missing

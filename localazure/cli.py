@@ -1,7 +1,5 @@
 """The command line: `localazure up` serves, `localazure env` prints the variables of one that serves."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging
@@ -14,6 +12,8 @@ from typing import Annotated
 import typer
 
 from localazure import server
+from localazure.arm.errors import NotRunning, StartFailed
+from localazure.arm.installation import running_environment
 from localazure.core.clock import Timing
 from localazure.core.host import LOOPBACK, Host
 from localazure.resources.quota import Quota
@@ -93,7 +93,7 @@ def up(
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
         _log_to(state / server.LOG_FILE)
         asyncio.run(server.serve(state, options, lambda environment: _print(environment, json_)))
-    except (server.StartFailed, OSError) as error:
+    except (StartFailed, OSError) as error:
         _fail(str(error))
 
 
@@ -102,8 +102,8 @@ def env(state_dir: StateDir = None, json_: Json = False) -> None:
     """Print the variables to export for a local Azure that is running."""
     state = (state_dir or server.default_state_directory()).absolute()
     try:
-        _print(server.running_environment(state), json_)
-    except server.NotRunning as error:
+        _print(running_environment(state), json_)
+    except NotRunning as error:
         _fail(str(error))
 
 

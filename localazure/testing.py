@@ -1,7 +1,5 @@
 """Local Azure for tests: a real `localazure up`, started and ended around a block."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import selectors
@@ -14,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
+from localazure.arm.errors import LocalAzureError
 from localazure.chaos import Chaos
 from localazure.core import leash
 from localazure.core.clock import Timing
@@ -24,7 +23,7 @@ READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 20
 
 
-class NotReady(Exception):
+class NotReady(LocalAzureError):
     """`localazure up` did not become ready; the message has the end of what it wrote."""
 
 
@@ -54,14 +53,22 @@ class LocalAzure:
 
     @property
     def chaos(self) -> Chaos:
-        """What can be made to go wrong in it."""
+        """What can be made to go wrong in it.
+
+        Raises:
+            NotReady: It has not been started.
+        """
         if self._chaos is None:
             raise NotReady("local Azure has not been started")
         return self._chaos
 
     @property
     def pid(self) -> int:
-        """The process that holds everything else on its leash; when it dies, all of local Azure does."""
+        """The process that holds everything else on its leash; when it dies, all of local Azure does.
+
+        Raises:
+            NotReady: It has not been started.
+        """
         if self._process is None:
             raise NotReady("local Azure has not been started")
         return self._process.pid
@@ -102,7 +109,7 @@ class LocalAzure:
             shutil.rmtree(self.state_dir, ignore_errors=True)
 
     def log(self, lines: int = 30) -> str:
-        """The end of what local Azure wrote to stderr and to its log."""
+        """Return the end of what local Azure wrote to stderr and to its log."""
         parts = []
         for name in ("stderr.log", "localazure.log"):
             path = self.state_dir / name

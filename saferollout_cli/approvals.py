@@ -22,6 +22,7 @@ from rich.prompt import Prompt
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import Refused
 from saferollout_cli.choices import Approve
+from tasks.support.orchestrator import passing
 from tasks.support.threads import run_in_daemon_thread
 
 POLL_S = 1.0
@@ -77,13 +78,6 @@ def _prompt(console: Console) -> Reply:
     decision = Prompt.ask("Your decision", choices=["approve", "reject"], console=console)
     comment = Prompt.ask("Comment", default="", show_default=False, console=console)
     return Reply.model_validate({"decision": decision, "approver": getpass.getuser(), "comment": comment[:500]})
-
-
-def passing(error: BaseException) -> bool:
-    """Whether Prefect's server may take the same call later: it is away, busy or throttles; never a refusal."""
-    if isinstance(error, httpx.HTTPStatusError):
-        return error.response.status_code in (408, 429) or error.response.is_server_error
-    return isinstance(error, httpx.TransportError)
 
 
 def _asks(run: FlowRun) -> bool:
@@ -185,7 +179,7 @@ async def attend(run_id: UUID, ask: Ask, report: Callable[[str], None]) -> FlowR
                 if failing:
                     failing = False
                     report("Prefect's server answers again")
-            except httpx.HTTPError as error:
+            except (httpx.HTTPError, json.JSONDecodeError) as error:
                 if not passing(error):
                     raise
                 if not failing:

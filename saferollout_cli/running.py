@@ -17,7 +17,7 @@ from rich.console import Console
 from saferollout.config import project
 from saferollout.config.project import Project
 from saferollout.config.rollout import ModelVersion
-from saferollout.domain.errors import Refused, SaferolloutError
+from saferollout.domain.errors import NotRestored, Refused, SaferolloutError
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.record import Owner
 from saferollout_cli.choices import Approve
@@ -86,24 +86,34 @@ def _say(text: str) -> None:
 
 def _rolled_back(found: Project, attended: "_Attended") -> Refused:
     """Roll back what an interrupted rollout of this process began, never anybody else's, and say so."""
+    _say("interrupted: rolling back what was begun, after the step under way; Ctrl-C again leaves it")
+    try:
+        attended.stop()
+        if not attended.began():
+            return Refused("interrupted; nothing was begun")
+        threads.join(threads.STEP)
+        rolled_back = _is_rolled_back(found)
+    except KeyboardInterrupt:
+        msg = f"interrupted again: not rolled back; `saferollout rollback {found.endpoint}` does it"
+        raise SaferolloutError(msg) from None
+    except SaferolloutError as error:
+        msg = f"interrupted; NOT rolled back: {error}; look, then `saferollout rollback --force {found.endpoint}`"
+        raise NotRestored(msg) from error
+    end = "rolled back to the baseline" if rolled_back else "there was nothing to roll back"
+    return Refused(f"interrupted; {end}")
+
+
+def _is_rolled_back(found: Project) -> bool:
+    """Whether a rollout of this process was there to be rolled back, which it is now."""
     from saferollout.azure.workspace import Workspace
     from saferollout.rollout.rollback import roll_back_own
 
     here = Owner.here("", in_process=True)
-    _say("interrupted: rolling back what was begun, after the step under way; Ctrl-C again leaves it")
-    try:
-        attended.stop()
-        threads.join(threads.STEP)
-        rolled_back = roll_back_own(
-            Workspace(found.config.workspace),
-            found.endpoint,
-            lambda owner: owner.model_copy(update={"flow_run": ""}) == here,
-        )
-    except KeyboardInterrupt:
-        msg = f"interrupted again: not rolled back; `saferollout rollback {found.endpoint}` does it"
-        raise SaferolloutError(msg) from None
-    end = "rolled back to the baseline" if rolled_back else "there was nothing to roll back"
-    return Refused(f"interrupted; {end}")
+
+    def is_own(owner: Owner) -> bool:
+        return owner.model_copy(update={"flow_run": ""}) == here
+
+    return roll_back_own(Workspace(found.config.workspace), found.endpoint, is_own) is not None
 
 
 def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:
@@ -145,9 +155,11 @@ class _Attended:
         self._parameters = {"config": str(config), "model": model}
         self._how = how
         self._ended: Future[Any] = Future()
-        self._loop = asyncio.new_event_loop()
+        self._loop: asyncio.AbstractEventLoop
         self._body: asyncio.Task[Any] | None = None
         self._body_over = threading.Event()
+        self._stopping = threading.Lock()
+        self._stopped = False
         self._result: Any = None
         """What the flow's body ended with, whatever Prefect makes of it."""
         self._thread = threading.Thread(target=self._run, name="rollout", daemon=True)
@@ -159,11 +171,21 @@ class _Attended:
 
     def stop(self) -> None:
         """Let no further step begin; the one under way goes on."""
+        with self._stopping:
+            self._stopped = True
         if self._body is not None and not self._body_over.is_set():
             self._loop.call_soon_threadsafe(self._body.cancel)
             self._body_over.wait()
 
+    @staticmethod
+    def began() -> bool:
+        """Whether it was about to change anything."""
+        from flows.cancellation import began_here
+
+        return began_here()
+
     def _run(self) -> None:
+        self._loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self._loop)
         try:
             ended = self._loop.run_until_complete(self._attend())
@@ -177,12 +199,15 @@ class _Attended:
         with contextlib.suppress(InvalidStateError):  # the end is known already
             self._ended.set_result(result)
 
-    def _keep(self, body: Any) -> Any:
+    def keep(self, body: Any) -> Any:
         """The flow's body, whose end is known a while later at the latest."""
 
         @functools.wraps(body)
         async def keep(*arguments: Any, **named: Any) -> Any:
-            self._body = asyncio.current_task()
+            with self._stopping:
+                if self._stopped:  # interrupted before it began
+                    raise asyncio.CancelledError
+                self._body = asyncio.current_task()
             try:
                 returned = await body(*arguments, **named)
                 self._result = getattr(returned, "data", returned)
@@ -222,7 +247,7 @@ class _Attended:
 
         answering = asyncio.create_task(answer())
         flow = rollout.with_options(on_running=[hook])
-        flow.fn = self._keep(flow.fn)
+        flow.fn = self.keep(flow.fn)
         try:
             return await _state_of(flow, self._parameters)
         finally:

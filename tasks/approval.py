@@ -3,12 +3,15 @@
 import asyncio
 import hashlib
 import itertools
+import json
 import re
 from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
+import httpx
 from prefect import get_client, runtime, task
+from prefect.client.orchestration import PrefectClient
 from prefect.flow_runs import apause_flow_run, asuspend_flow_run
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
@@ -24,6 +27,7 @@ from saferollout.rollout.record import fitted, now
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.artifacts import publish
+from tasks.support.orchestrator import passing
 from tasks.support.policy import GATE
 from tasks.support.this_run import ThisRun, run_id
 
@@ -81,7 +85,7 @@ async def ask(
     else:
         try:
             async with asyncio.timeout(timeout_s):
-                pause = apause_flow_run(wait_for_input=form, timeout=timeout_s + GRACE_S, poll_interval=POLL_S, key=key)
+                pause = _pause(form, timeout_s + GRACE_S, key)
                 answer = await ThisRun(rollout.project.config.orchestrator_grace_s).unless_stopped(pause)
         except TimeoutError:
             await _close_question()
@@ -132,6 +136,46 @@ def _form(evidence: str) -> Any:
     """The form for an answer to this evidence: the server takes no other one."""
     shown = Field(evidence, json_schema_extra={"const": evidence})
     return create_model("Approval", __base__=Approval, evidence=(str, shown))
+
+
+async def _pause(form: Any, timeout_s: int, key: str) -> Any:
+    """Wait for an answer, without end while Prefect's server fails: how long it may is for `ThisRun` to say.
+
+    Prefect's own pause ends with the first answer of 500.
+    """
+    while True:
+        try:
+            await _until_running(form)
+            return await apause_flow_run(wait_for_input=form, timeout=timeout_s, poll_interval=POLL_S, key=key)
+        except (httpx.HTTPError, json.JSONDecodeError) as error:
+            if not passing(error):
+                raise
+            get_run_logger().warning("the question stays open while Prefect's server fails: %r", error)
+            await asyncio.sleep(POLL_S)
+
+
+async def _until_running(form: Any) -> None:
+    """Return once the run is not paused; a question that could not be written when it was paused is written now."""
+    is_written = False
+    async with get_client() as client:
+        while (state := (await client.read_flow_run(run_id())).state) and not state.is_running():
+            if not is_written and state.is_paused() and (keys := state.state_details.run_input_keyset):
+                await _write(client, form, keys)
+                is_written = True
+            await asyncio.sleep(POLL_S)
+
+
+async def _write(client: PrefectClient, form: Any, keys: dict[str, str]) -> None:
+    """Write form and question, of which the second comes last, unless both are there."""
+    kept = [
+        await client.filter_flow_run_input(run_id(), keys[part], limit=1, exclude_keys=set())
+        for part in ("schema", "description")
+    ]
+    if all(kept):
+        return
+    if any(kept):
+        await client.delete_flow_run_input(run_id(), keys["schema"])
+    await form.asave(keys)
 
 
 async def _close_question() -> None:

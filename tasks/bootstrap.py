@@ -5,6 +5,7 @@ from prefect import task
 from saferollout.config import recorded_requests
 from saferollout.config.project import Project
 from saferollout.domain.errors import GateFailed
+from saferollout.domain.evidence import Finding
 from saferollout.gates import smoke_test
 from saferollout.rollout import bootstrap as first
 from tasks.support.access import in_workspace, scorer_of
@@ -40,6 +41,6 @@ async def give_all_traffic(project: Project) -> None:
             live=slot,
             answer_schema=project.answer_schema,
         )
-    if evidence.verdict == "failed":
+    if evidence.verdict is Finding.FAILED:
         raise GateFailed(evidence.summary, evidence)
     await in_workspace(workspace, lambda azure: first.give_all_traffic(azure, project))

@@ -6,10 +6,9 @@ from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
 from saferollout.config.judge import JudgeConfig, WhenUndecided
 from saferollout.domain.errors import GateFailed
-from saferollout.domain.evidence import Evidence
+from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
-from saferollout.judge import Verdict
 from saferollout.report.pictures import markdown, with_plots
 from saferollout.rollout.rollout import Rollout
 from tasks.rollback import put_users_back
@@ -52,7 +51,7 @@ async def judge_gate(
         watching = run_judge(sources, config, gate, earlier=earlier, report=progress.report)
         evidence = await ThisRun(rollout.project.config.orchestrator_grace_s).unless_stopped(watching)
     undecided_fails = config.when_undecided is not WhenUndecided.ASK
-    failed = evidence.verdict == Verdict.HARMFUL or (evidence.verdict == Verdict.UNDECIDED and undecided_fails)
+    failed = evidence.verdict == Finding.HARMFUL or (evidence.verdict == Finding.UNDECIDED and undecided_fails)
     if failed and not await put_users_back(rollout):
         raise GateFailed(evidence.summary, evidence)  # the rollback insists, and nothing is to keep it
     if harm_only and not failed:

@@ -3,7 +3,7 @@
 from prefect import task
 
 from saferollout.config.rollout import ShadowConfig
-from saferollout.domain.evidence import Evidence
+from saferollout.domain.evidence import Evidence, Finding
 from saferollout.rollout import mirror as mirroring
 from saferollout.rollout.rollout import Rollout
 from tasks.judging import judge_gate
@@ -23,7 +23,7 @@ async def mirror(rollout: Rollout, shadow: ShadowConfig, earlier: Evidence) -> E
         return earlier.model_copy(
             update={
                 "gate": gate,
-                "verdict": "passed",
+                "verdict": Finding.PASSED,
                 "summary": "judged before users were on the candidate",
                 "checks": [],
                 "pictures": [],

@@ -32,7 +32,7 @@ async def report(
     outcome: Literal["promoted", "rolled_back"],
     reason: str,
     decisions: Sequence[Decision],
-    verdicts: Sequence[Evidence],
+    evidence: Sequence[Evidence],
 ) -> Outcome:
     """Read the endpoint and the steps back, write the report and return it."""
     state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
@@ -53,14 +53,14 @@ async def report(
         traffic=state.traffic,
         instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
         decisions=list(decisions),
-        verdicts=[evidence.for_programs() for evidence in verdicts],
+        evidence=[item.for_programs() for item in evidence],
         steps=steps or [],
         duration_s=duration_s,
         waiting_s=waiting_s,
     )
     await publish(
         acreate_markdown_artifact(
-            markdown=f"{result.report}\n\n{gallery(verdicts)}",
+            markdown=f"{result.report}\n\n{gallery(evidence)}",
             key=f"{rollout.endpoint.lower()}-report",
             description=result.reason,
         )

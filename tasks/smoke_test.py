@@ -7,7 +7,7 @@ from prefect.artifacts import acreate_table_artifact
 
 from saferollout.config import recorded_requests
 from saferollout.domain.errors import GateFailed
-from saferollout.domain.evidence import Evidence
+from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates import smoke_test as smoke
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import scorer_of
@@ -44,7 +44,7 @@ async def run_smoke_test(rollout: Rollout) -> Evidence:
 
 def passed(evidence: Evidence) -> Evidence:
     """The evidence; GateFailed if an answer is not as it should be."""
-    if evidence.verdict == "failed":
+    if evidence.verdict is Finding.FAILED:
         msg = f"smoke test failed: {evidence.summary}"
         raise GateFailed(msg, evidence)
     return evidence

@@ -1,7 +1,5 @@
 """The HTTP surface: every route, and what all of them share."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable
@@ -26,10 +24,10 @@ WORKSPACE_PATH = (
 
 
 def build(scope: ids.Scope, identity: Identity, open_routes: list[Route], guarded_routes: list[Route]) -> Starlette:
-    """The application. `guarded_routes` need a token, and their path must name this local Azure's workspace."""
+    """Return the application. `guarded_routes` need a token, and their path must name this local Azure's workspace."""
 
-    async def answer_arm_error(_request: Request, error: Exception) -> Response:
-        if not isinstance(error, errors.ArmError):
+    async def answer_error(_request: Request, error: Exception) -> Response:
+        if not isinstance(error, errors.ResponseError):
             raise error
         return error.response()
 
@@ -38,7 +36,7 @@ def build(scope: ids.Scope, identity: Identity, open_routes: list[Route], guarde
             raise error
         what = f"{request.method} {request.url.path}"
         if error.status_code in (404, 405):
-            return errors.not_implemented(what).response()  # never a silent success, and never a 404 that means "gone"
+            return errors.NotSupported(what).response()  # never a silent success, and never a 404 that means "gone"
         return errors.ArmError(error.status_code, "RequestFailed", f"{what}: {error.detail}").response()
 
     async def answer_failure(_request: Request, error: Exception) -> Response:
@@ -54,7 +52,7 @@ def build(scope: ids.Scope, identity: Identity, open_routes: list[Route], guarde
         routes=[*open_routes, *guarded],
         middleware=[Middleware(_Answers)],
         exception_handlers={
-            errors.ArmError: answer_arm_error,
+            errors.ResponseError: answer_error,
             HTTPException: answer_http_error,
             Exception: answer_failure,
         },
@@ -66,13 +64,13 @@ def _guard(scope: ids.Scope, identity: Identity) -> Callable[[Request], None]:
         identity.check(request)
         path = request.path_params
         if path.get("subscription", "").lower() != scope.subscription_id.lower():
-            raise errors.not_found(
+            raise errors.NotFound(
                 f"The subscription '{path.get('subscription')}' could not be found.", "SubscriptionNotFound"
             )
         if path.get("group", scope.resource_group).lower() != scope.resource_group.lower():
-            raise errors.not_found(f"Resource group '{path['group']}' could not be found.", "ResourceGroupNotFound")
+            raise errors.NotFound(f"Resource group '{path['group']}' could not be found.", "ResourceGroupNotFound")
         if path.get("workspace", scope.workspace).lower() != scope.workspace.lower():
-            raise errors.not_found(
+            raise errors.NotFound(
                 f"The Resource 'Microsoft.MachineLearningServices/workspaces/{path['workspace']}' under resource group"
                 f" '{path['group']}' was not found."
             )

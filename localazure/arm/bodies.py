@@ -1,19 +1,21 @@
 """Request bodies."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
 from starlette.requests import Request
 
-from localazure.arm.errors import ArmError, bad_request
+from localazure.arm.errors import ArmError, BadRequest
 
 MAX_BODY_BYTES = 4 * 1024 * 1024
 
 
 async def content(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
-    """The request's body. Raises ArmError (413) for one of more than `limit` bytes."""
+    """Return the request's body.
+
+    Raises:
+        ArmError: 413 for a body of more than `limit` bytes.
+    """
     received = bytearray()
     async for chunk in request.stream():
         received += chunk
@@ -23,14 +25,19 @@ async def content(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
 
 
 async def json_object(request: Request) -> dict[str, Any]:
-    """The request's body. Raises ArmError: 400 for a body that is no JSON object, 413 for one that is too large."""
+    """Return the request's body.
+
+    Raises:
+        BadRequest: It is not a JSON object.
+        ArmError: 413 where it is too large.
+    """
     received = await content(request)
     try:
         body = json.loads(received or b"{}")
     except ValueError as error:
-        raise bad_request(f"The request body is not valid JSON: {error}", "InvalidRequestContent") from error
+        raise BadRequest(f"The request body is not valid JSON: {error}", "InvalidRequestContent") from error
     except RecursionError as error:
-        raise bad_request("The request body is nested too deeply.", "InvalidRequestContent") from error
+        raise BadRequest("The request body is nested too deeply.", "InvalidRequestContent") from error
     if not isinstance(body, dict):
-        raise bad_request("The request body must be a JSON object.", "InvalidRequestContent")
+        raise BadRequest("The request body must be a JSON object.", "InvalidRequestContent")
     return body

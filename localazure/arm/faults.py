@@ -1,9 +1,6 @@
 """Faults on demand: which requests go wrong, how, and how often."""
 
-from __future__ import annotations
-
 import asyncio
-import contextvars
 import enum
 import itertools
 import re
@@ -11,11 +8,11 @@ from collections.abc import Callable
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from localazure.arm.errors import ArmError
-from localazure.core import store
 from localazure.core.clock import Clock
 from localazure.core.disk import Disk
 
@@ -69,7 +66,14 @@ class Spec(BaseModel):
     @field_validator("path")
     @classmethod
     def _can_strike(cls, path: str) -> str:
-        """A fault that never strikes would look like one that was got over."""
+        """Refuse a path that no fault can strike: such a fault would look like one that was got over.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: No fault acts on it.
+        """
         beginning = path.lower().partition("*")[0]
         if beginning.startswith(SCORING):
             raise ValueError(
@@ -102,7 +106,7 @@ class Fault:
         self._path = _pattern(spec.path)
 
     def concerns(self, method: str, path: str) -> bool:
-        """Whether the request is one that the fault is for, if its number has come."""
+        """Return whether the request is one that the fault is for, if its number has come."""
         if self.spec.method.upper() not in ("*", method.upper()):
             return False
         _, _, below = path.partition("/workspaces/")
@@ -110,7 +114,11 @@ class Fault:
         return bool(self._path.fullmatch(path) or (relative and self._path.fullmatch(relative)))
 
     async def takes(self) -> bool:
-        """Count one that the fault is for; whether it goes wrong."""
+        """Count one that the fault is for.
+
+        Returns:
+            Whether it goes wrong.
+        """
         self._seen += 1
         spec = self.spec
         if self._seen <= spec.skip or (spec.times is not None and self.hits >= spec.times):
@@ -129,7 +137,11 @@ class Fate:
         self._failing: list[Fault] = []
 
     async def begin(self) -> None:
-        """To be awaited before the operation takes effect. Raises ArmError if it shall fail without."""
+        """Wait as long as the operation hangs. To be awaited before it takes effect.
+
+        Raises:
+            ArmError: It shall fail without.
+        """
         for fault in self._faults:
             if await fault.takes():
                 if fault.spec.kind is Kind.HANG:
@@ -139,7 +151,11 @@ class Fate:
         self._fail(after=False)
 
     def end(self) -> None:
-        """To be called when the operation has taken effect. Raises ArmError if it shall fail nevertheless."""
+        """End the operation. To be called when it has taken effect.
+
+        Raises:
+            ArmError: It shall fail nevertheless.
+        """
         self._fail(after=True)
 
     def _fail(self, after: bool) -> None:
@@ -148,12 +164,20 @@ class Fate:
                 raise ArmError(500, fault.spec.code, fault.spec.message)
 
 
-_fate: contextvars.ContextVar[Fate] = contextvars.ContextVar("fate", default=Fate([]))  # noqa: B039 - it never changes
+NO_FAULT = Fate([])
+"""Of an operation that no request starts, or one that no fault concerns."""
 
 
-def fate() -> Fate:
-    """Of an operation that is started by the request at hand."""
-    return _fate.get()
+def fate_of(request: Request) -> Fate:
+    """Return what will become of the operation that the request starts."""
+    fate: Fate = getattr(request.state, "fate", NO_FAULT)
+    return fate
+
+
+def moment_of(request: Request) -> float | None:
+    """Return the moment, of `time.monotonic`, as of which the request reads endpoints and deployments; None for now."""
+    moment: float | None = getattr(request.state, "moment", None)
+    return moment
 
 
 class Faults:
@@ -173,11 +197,15 @@ class Faults:
         return itertools.chain(list(self._faults.values()))
 
     def get(self, identifier: str) -> Fault | None:
-        """The fault, while it is in force."""
+        """Return the fault, while it is in force."""
         return self._faults.get(identifier)
 
     def add(self, spec: Spec) -> Fault:
-        """Put a fault in force, behind those that are."""
+        """Put a fault in force, behind those that are.
+
+        Returns:
+            The fault.
+        """
         fault = Fault(str(next(self._numbers)), spec)
         self._faults[fault.id] = fault
         self._disk.full = self._disk.full or spec.kind is Kind.DISK_FULL
@@ -190,7 +218,7 @@ class Faults:
         self._disk.full = any(fault.spec.kind is Kind.DISK_FULL for fault in self)
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
-        """`app` with the faults before it."""
+        """Return `app` with the faults before it."""
 
         async def handle(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] != "http" or scope["path"] == "/" or scope["path"].startswith(EXEMPT):
@@ -202,13 +230,14 @@ class Faults:
 
     async def _handle(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
         concerned = [fault for fault in self if fault.concerns(scope["method"], scope["path"])]
-        _fate.set(Fate([fault for fault in concerned if fault.spec.kind in (Kind.FAIL, Kind.HANG)]))
+        state = scope.setdefault("state", {})
+        state["fate"] = Fate([fault for fault in concerned if fault.spec.kind in (Kind.FAIL, Kind.HANG)])
         for fault in concerned:
             match fault.spec.kind:
                 case Kind.DELAY if await fault.takes():
                     await self._clock.sleep(fault.spec.seconds)
                 case Kind.STALE if scope["method"] == "GET" and await fault.takes():
-                    store.read_as_of.set(self._clock.monotonic() - fault.spec.seconds)
+                    state["moment"] = self._clock.monotonic() - fault.spec.seconds
                 case Kind.ANSWER | Kind.RESET if await fault.takes():
                     if fault.spec.after:
                         await app(scope, receive, _nowhere)

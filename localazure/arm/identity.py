@@ -1,7 +1,5 @@
 """Microsoft Entra, as far as a service principal needs it: discovery, tokens for a client secret, their check."""
 
-from __future__ import annotations
-
 import hashlib
 import secrets
 import time
@@ -16,10 +14,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localazure.arm.bodies import content
-from localazure.arm.errors import ArmError
+from localazure.arm.errors import Unauthorized
 
 TOKEN_LIFE_S = 3600
 _MAX_FORM_BYTES = 64 * 1024
+_EXPIRED = ("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than now.")
 
 
 class Identity:
@@ -41,7 +40,7 @@ class Identity:
         self._generation += 1
 
     def issue(self, audience: str, life_s: int | None = None) -> str:
-        """A token for the application, valid for `life_s` seconds; for `token_life_s` unless told."""
+        """Return a token for the application, valid for `life_s` seconds; for `token_life_s` unless that is given."""
         moment = int(time.time())
         claims = {
             "aud": audience,
@@ -70,23 +69,25 @@ class Identity:
         return {"keys": [{**key, "kid": self._key_id, "use": "sig"}]}
 
     def check(self, request: Request) -> None:
-        """Raise ArmError (401) unless the request carries a token that this tenant issued and that is still valid."""
+        """Check that the request carries a token that this tenant issued and that is still valid.
+
+        Raises:
+            Unauthorized: It does not.
+        """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
-            raise _unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+            raise Unauthorized("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
         try:
             claims = jwt.decode(token, self._key.public_key(), algorithms=["ES256"], options={"verify_aud": False})
-            if claims["generation"] != self._generation:
-                raise jwt.ExpiredSignatureError
         except jwt.ExpiredSignatureError as error:
-            raise _unauthorized(
-                "ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than now."
-            ) from error
+            raise Unauthorized(*_EXPIRED) from error
         except jwt.InvalidTokenError as error:
-            raise _unauthorized("InvalidAuthenticationToken", "The access token is invalid.") from error
+            raise Unauthorized("InvalidAuthenticationToken", "The access token is invalid.") from error
+        if claims["generation"] != self._generation:
+            raise Unauthorized(*_EXPIRED)
 
     def routes(self) -> list[Route]:
-        """The pages that MSAL asks for. `{tenant}` is checked where it matters: when a token is asked for."""
+        """Return the pages that MSAL asks for. `{tenant}` is checked where it matters: when a token is asked for."""
         return [
             Route("/{tenant}/v2.0/.well-known/openid-configuration", self._configuration, methods=["GET"]),
             Route("/{tenant}/discovery/v2.0/keys", self._keys, methods=["GET"]),
@@ -139,7 +140,7 @@ class Identity:
 
 
 def new_key() -> str:
-    """A private key for signing tokens, in PEM."""
+    """Return a private key for signing tokens, in PEM."""
     key = ec.generate_private_key(ec.SECP256R1())
     plain = serialization.NoEncryption()
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain).decode()
@@ -157,9 +158,3 @@ def _private_key(pem: str) -> ec.EllipticCurvePrivateKey:
 
 def _refused(error: str, description: str, status: int = 400) -> Response:
     return JSONResponse({"error": error, "error_description": description}, status)
-
-
-def _unauthorized(code: str, message: str) -> ArmError:
-    return ArmError(
-        401, code, message, {"WWW-Authenticate": f'Bearer error="invalid_token", error_description="{message}"'}
-    )

@@ -1,13 +1,12 @@
 """The workspace's ids, and what ARM writes on resources and answers: times, who changed them, request ids."""
 
-from __future__ import annotations
-
 import datetime
 import uuid
 from dataclasses import dataclass
-from typing import Any
 
 from starlette.requests import Request
+
+from localazure.arm.documents import SystemData
 
 PROVIDER = "Microsoft.MachineLearningServices"
 
@@ -34,24 +33,30 @@ class Scope:
         return f"/subscriptions/{self.subscription_id}/providers/{PROVIDER}"
 
     def contains(self, arm_id: str) -> bool:
-        """Whether `arm_id` names something in this workspace (ids compare without regard to case)."""
+        """Return whether `arm_id` names something in this workspace (ids compare without regard to case)."""
         return arm_id.lower().startswith(self.id.lower() + "/")
 
 
 def now() -> str:
-    """This moment in UTC, as ARM writes times."""
+    """Return this moment in UTC, as ARM writes times."""
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
 
 
-def system_data(previous: dict[str, Any] | None = None) -> dict[str, Any]:
-    """`systemData` of a resource that is created now, or changed now if `previous` says when it was created."""
+def system_data(previous: SystemData | None = None) -> SystemData:
+    """Return `systemData` of a resource that is created now, or changed now if `previous` says when it was created."""
     moment = now()
-    created = previous or {"createdAt": moment, "createdBy": "local", "createdByType": "Application"}
-    return {**created, "lastModifiedAt": moment, "lastModifiedBy": "local", "lastModifiedByType": "Application"}
+    return SystemData(
+        created_at=previous.created_at if previous else moment,
+        created_by=previous.created_by if previous else "local",
+        created_by_type=previous.created_by_type if previous else "Application",
+        last_modified_at=moment,
+        last_modified_by="local",
+        last_modified_by_type="Application",
+    )
 
 
 def request_headers(request: Request) -> dict[str, str]:
-    """What ARM puts on every answer: the ids by which a request can be found again."""
+    """Return what ARM puts on every answer: the ids by which a request can be found again."""
     headers = {"x-ms-request-id": str(uuid.uuid4()), "x-ms-correlation-request-id": str(uuid.uuid4())}
     if client_id := request.headers.get("x-ms-client-request-id"):
         headers["x-ms-client-request-id"] = client_id

@@ -1,26 +1,53 @@
-"""Long-running operations: one at a time per resource, each with a page that tells how far it is."""
-
-from __future__ import annotations
+"""Long-running operations: one at a time per resource, each with a page that says how far it is."""
 
 import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Literal
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm.errors import ArmError, conflict, not_found
-from localazure.arm.faults import fate
+from localazure.arm.documents import Document, Json
+from localazure.arm.errors import ArmError, Conflict, NotFound
+from localazure.arm.faults import NO_FAULT, Fate
 from localazure.arm.ids import Scope, now
 from localazure.core.clock import Change, Clock
-from localazure.core.store import Document, Store
+from localazure.core.store import Store
+from localazure.core.tables import Table
 
 TIMEOUT = "PT90M"
 
 log = logging.getLogger(__name__)
+
+
+class ErrorBody(Document):
+    """Why an operation failed, in ARM's words."""
+
+    code: str
+    message: str
+    details: list[Json]
+    additional_info: list[Json]
+
+
+class Operation(Document):
+    """What is kept of an operation that a client has asked for."""
+
+    status: Literal["InProgress", "Succeeded", "Failed"]
+    start_time: str
+    change: Change | None = None
+    """None in states of an older version."""
+    resource: str = ""
+    end_time: str | None = None
+    result: Json | None = None
+    error: ErrorBody | None = None
+
+
+def operations_table(store: Store) -> Table[Operation]:
+    """Return all operations by their id."""
+    return Table(store, "operation", Operation)
 
 
 class Operations:
@@ -32,14 +59,15 @@ class Operations:
 
     def __init__(self, store: Store, scope: Scope, base_url: str, location: str, clock: Clock) -> None:
         self._store = store
+        self._table = operations_table(store)
         self._clock = clock
         self._base_url = base_url
         self._root = f"{scope.subscription_provider_id}/locations/{location}"
         self._running: dict[str, asyncio.Task[None]] = {}
         self._interrupted = {
-            str(operation.get("resource", identifier)): identifier
-            for identifier, operation in store.items("operation")
-            if operation["status"] == "InProgress"
+            operation.resource or identifier: identifier
+            for identifier, operation in self._table.items()
+            if operation.status == "InProgress"
         }
 
     @property
@@ -48,13 +76,17 @@ class Operations:
         return len(self._running)
 
     def busy(self, resource: str) -> bool:
-        """Whether an operation on the resource is under way."""
+        """Return whether an operation on the resource is under way."""
         return resource.lower() in self._running
 
     def require_idle(self, resource: str, what: str) -> None:
-        """Raise ArmError (409) if an operation on the resource is under way."""
+        """Check that no operation on the resource is under way.
+
+        Raises:
+            Conflict: One is.
+        """
         if self.busy(resource):
-            raise conflict(f"{what} is being changed by another operation. Wait until it has reached a final state.")
+            raise Conflict(f"{what} is being changed by another operation. Wait until it has reached a final state.")
 
     def start(
         self,
@@ -62,32 +94,41 @@ class Operations:
         work: Callable[[], Awaitable[object]],
         settle: Callable[[ArmError | None], None],
         change: Change | None = None,
-        result: Callable[[], Document] | None = None,
+        result: Callable[[], Json] | None = None,
+        fate: Fate = NO_FAULT,
     ) -> dict[str, str]:
-        """Begin `work` on `resource` (any key that names it); returns the headers by which clients follow it.
+        """Begin `work` on `resource`.
 
-        `settle` writes down how it ended, with the reason if it failed, in the transaction that ends the operation;
-        `change` tells how long it takes, None that nobody has asked for it: then it is not remembered. `result` tells
-        what it made, for clients that follow Location and expect the resource there. Raises ArmError (409) where
-        another operation on the resource is under way.
+        Args:
+            resource: Any key that names it.
+            work: What is done; when it raises, the operation has failed.
+            settle: Writes down how it ended, with the reason if it failed, in the transaction that ends the operation.
+            change: What it is, which says how long it takes; None where nobody has asked for it: then it is not
+                remembered.
+            result: Returns what it made, for clients that follow Location and expect the resource there.
+            fate: What becomes of it, as faults have it.
+
+        Returns:
+            The headers by which clients follow it.
+
+        Raises:
+            Conflict: Another operation on the resource is under way.
         """
         key = resource.lower()
         self.require_idle(resource, f"The resource '{resource}'")
         resumed = self._interrupted.pop(key, None)
         identifier = resumed or str(uuid.uuid4())
         if change and not resumed:
-            document = {"status": "InProgress", "startTime": now(), "change": change, "resource": key}
-            self._store.put("operation", identifier, document)
-        end = fate()
+            self._table.put(identifier, Operation(status="InProgress", start_time=now(), change=change, resource=key))
 
         async def run() -> None:
             reason: ArmError | None = None
             try:
                 if not resumed:
                     await self._clock.spend(change)
-                await end.begin()
+                await fate.begin()
                 await work()
-                end.end()
+                fate.end()
             except asyncio.CancelledError:
                 raise  # local Azure stops; the next one on this state goes on
             except Exception as error:  # noqa: BLE001 - clients must not wait for ever
@@ -112,9 +153,9 @@ class Operations:
         error = ArmError(500, "InternalServerError", "Local Azure was stopped while the operation was under way.")
         while self._interrupted:
             _, identifier = self._interrupted.popitem()
-            change = (self._store.get("operation", identifier) or {}).get("change")
-            gone = change in (Change.ENDPOINT_DELETE, Change.DEPLOYMENT_DELETE)  # there is nothing left to go on with
-            self._end(identifier, None if gone else error)
+            operation = self._table.get(identifier)
+            gone = operation and operation.change in (Change.ENDPOINT_DELETE, Change.DEPLOYMENT_DELETE)
+            self._end(identifier, None if gone else error)  # of what is gone there is nothing left to go on with
 
     async def stop(self) -> None:
         """Cancel what is under way and wait for it."""
@@ -124,46 +165,48 @@ class Operations:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def routes(self) -> list[Route]:
-        """The two pages of an operation: its status, and its result."""
+        """Return the two pages of an operation: its status, and its result."""
         root = "/subscriptions/{subscription}/providers/{provider}/locations/{location}"
         return [
             Route(root + "/mfeOperationsStatus/{identifier}", self._status, methods=["GET"]),
             Route(root + "/mfeOperationResults/{identifier}", self._result, methods=["GET"]),
         ]
 
-    def _end(self, identifier: str, reason: ArmError | None, result: Document | None = None) -> None:
-        operation = self._store.get("operation", identifier) or {}
-        operation |= {"status": "Failed" if reason else "Succeeded", "endTime": now(), "result": result}
-        if reason:
-            operation["error"] = reason.body()
-        self._store.put("operation", identifier, operation)
-
-    def _operation(self, request: Request) -> tuple[str, dict[str, Any]]:
-        identifier = request.path_params["identifier"]
-        operation = self._store.get("operation", identifier)
+    def _end(self, identifier: str, reason: ArmError | None, result: Json | None = None) -> None:
+        operation = self._table.get(identifier)
         if operation is None:
-            raise not_found(f"There is no operation '{identifier}'.", "OperationNotFound")
+            return
+        operation.status = "Failed" if reason else "Succeeded"
+        operation.end_time = now()
+        operation.result = result
+        if reason:
+            operation.error = ErrorBody.model_validate(reason.body())
+        self._table.put(identifier, operation)
+
+    def _operation(self, request: Request) -> tuple[str, Operation]:
+        identifier = request.path_params["identifier"]
+        operation = self._table.get(identifier)
+        if operation is None:
+            raise NotFound(f"There is no operation '{identifier}'.", "OperationNotFound")
         return identifier, operation
 
     async def _status(self, request: Request) -> Response:
         identifier, operation = self._operation(request)
-        shown = {key: value for key, value in operation.items() if key in ("status", "startTime", "endTime", "error")}
-        body = {"id": request.url.path, "name": identifier, **shown}
-        return JSONResponse(body, headers=self._retry_after(operation))
+        visible = operation.model_dump(
+            include={"status", "start_time", "end_time", "error"}, by_alias=True, exclude_unset=True
+        )
+        body = {"id": request.url.path, "name": identifier, **visible}
+        return JSONResponse(body, headers=self._clock.retry_after(operation.change))
 
     async def _result(self, request: Request) -> Response:
         _, operation = self._operation(request)
-        match operation["status"]:
+        match operation.status:
             case "InProgress":
-                headers = {"Location": str(request.url), **self._retry_after(operation)}
+                headers = {"Location": str(request.url), **self._clock.retry_after(operation.change)}
                 return Response(status_code=202, headers=headers)
             case "Succeeded":
-                return JSONResponse(operation["result"]) if operation.get("result") else Response()
-        return JSONResponse({"error": operation["error"]}, 409)
-
-    def _retry_after(self, operation: dict[str, Any]) -> dict[str, str]:
-        name = operation.get("change")
-        return self._clock.retry_after(Change(name) if name else None)
+                return JSONResponse(operation.result) if operation.result else Response()
+        return JSONResponse({"error": operation.error.as_json() if operation.error else {}}, 409)
 
 
 def _internal(error: Exception) -> ArmError:

@@ -1,36 +1,55 @@
 """Lists, as Azure answers them: filtered, ordered, and a page at a time."""
 
-from __future__ import annotations
-
 import base64
 import binascii
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from localazure.arm.errors import bad_request, not_implemented
-from localazure.core.store import Document
+from localazure.arm.documents import Json, SystemData
+from localazure.arm.errors import BadRequest, NotSupported
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 1000
 
 _UNLESS_ASKED = {"listViewType": "ActiveOnly"}
 
-Filter = Callable[[Document, str], bool]
+
+class Listed(Protocol):
+    """What lists are made of."""
+
+    @property
+    def system_data(self) -> SystemData | None:
+        """When it was changed."""
+
+    def as_json(self) -> Json:
+        """Return what clients get."""
 
 
-def page(request: Request, resources: Iterable[Document], filters: dict[str, Filter], size: str = "$top") -> Response:
-    """One page of `resources`, which come oldest first; the last page has no `nextLink`.
+R = TypeVar("R", bound=Listed)
 
-    `filters` are the query parameters that choose among them; `size` is the one that gives the size of a page. Raises
-    ArmError: 400 for a value that is none, 501 for a parameter that local Azure does not know.
+Filter = Callable[[R, str], bool]
+
+
+def page(request: Request, resources: Iterable[R], filters: Mapping[str, Filter[R]], size: str = "$top") -> Response:
+    """Return one page of `resources`, which come oldest first; the last page has no `nextLink`.
+
+    Args:
+        request: Whose query parameters say what is wanted.
+        resources: All that there are.
+        filters: The query parameters that choose among them.
+        size: The query parameter that gives the size of a page.
+
+    Raises:
+        NotSupported: Local Azure does not know a parameter.
+        BadRequest: A value is not valid.
     """
     query = request.query_params
     for name in query:
         if name not in ("api-version", "$skip", "$orderBy", "orderBy", size, *filters):
-            raise not_implemented(f"the query parameter '{name}' of {request.url.path}")
+            raise NotSupported(f"the query parameter '{name}' of {request.url.path}")
     found = list(resources)
     for name, keep in filters.items():
         if wanted := query.get(name) or _UNLESS_ASKED.get(name):
@@ -38,17 +57,17 @@ def page(request: Request, resources: Iterable[Document], filters: dict[str, Fil
     found = _ordered(found, query.get("$orderBy") or query.get("orderBy") or "")
     start = _start(query.get("$skip"))
     length = _length(query.get(size), size)
-    body: dict[str, Any] = {"value": found[start : start + length]}
+    body: Json = {"value": [resource.as_json() for resource in found[start : start + length]]}
     if start + length < len(found):
         token = base64.urlsafe_b64encode(str(start + length).encode()).decode()
         body["nextLink"] = str(request.url.include_query_params(**{"$skip": token}))
     return JSONResponse(body)
 
 
-def pairs(where: Callable[[Document], dict[str, Any] | None]) -> Filter:
-    """A filter by tags or properties: `key1,key2=value`, all of which must be there."""
+def pairs(where: Callable[[R], dict[str, Any] | None]) -> Filter[R]:
+    """Return a filter by tags or properties: `key1,key2=value`, all of which must be there."""
 
-    def keep(resource: Document, wanted: str) -> bool:
+    def keep(resource: R, wanted: str) -> bool:
         found = where(resource) or {}
         for part in wanted.split(","):
             key, equals, value = part.strip().partition("=")
@@ -59,10 +78,10 @@ def pairs(where: Callable[[Document], dict[str, Any] | None]) -> Filter:
     return keep
 
 
-def view(archived: Callable[[Document], bool]) -> Filter:
-    """The filter `listViewType`: ActiveOnly, ArchivedOnly or All."""
+def view(archived: Callable[[R], bool]) -> Filter[R]:
+    """Return the filter `listViewType`: ActiveOnly, ArchivedOnly or All."""
 
-    def keep(resource: Document, wanted: str) -> bool:
+    def keep(resource: R, wanted: str) -> bool:
         match wanted.lower():
             case "all":
                 return True
@@ -70,15 +89,19 @@ def view(archived: Callable[[Document], bool]) -> Filter:
                 return not archived(resource)
             case "archivedonly":
                 return archived(resource)
-        raise bad_request(f"listViewType must be ActiveOnly, ArchivedOnly or All, not '{wanted}'.")
+        raise BadRequest(f"listViewType must be ActiveOnly, ArchivedOnly or All, not '{wanted}'.")
 
     return keep
 
 
-def _ordered(found: list[Document], order: str) -> list[Document]:
+def _ordered(found: list[R], order: str) -> list[R]:
     if "updated" in order.lower():
-        found = sorted(found, key=lambda resource: str(resource["systemData"]["lastModifiedAt"]))
+        found = sorted(found, key=_changed_at)
     return found[::-1] if order.lower().endswith("desc") else found
+
+
+def _changed_at(resource: Listed) -> str:
+    return resource.system_data.last_modified_at if resource.system_data else ""
 
 
 def _start(token: str | None) -> int:
@@ -87,12 +110,12 @@ def _start(token: str | None) -> int:
     try:
         return max(0, int(base64.urlsafe_b64decode(token.encode())))
     except (ValueError, binascii.Error) as error:
-        raise bad_request(f"$skip must be the token of an earlier page's nextLink, not '{token}'.") from error
+        raise BadRequest(f"$skip must be the token of an earlier page's nextLink, not '{token}'.") from error
 
 
 def _length(text: str | None, name: str) -> int:
     if text is None:
         return DEFAULT_PAGE
     if not text.isdigit() or not int(text):
-        raise bad_request(f"{name} must be a positive integer, not '{text}'.")
+        raise BadRequest(f"{name} must be a positive integer, not '{text}'.")
     return min(int(text), MAX_PAGE)

@@ -1,16 +1,15 @@
 """Scale settings that take effect: a Kubernetes deployment follows its load."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import math
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 from localazure.arm.durations import duration_s
+from localazure.arm.errors import InstanceFailed
 from localazure.compute.fleets import Fleet
-from localazure.compute.instances import InstanceFailed
+from localazure.compute.properties import DefaultScale, RequestSettings, TargetUtilization
 from localazure.core.clock import Clock
 
 LOOKS_BEFORE_SCALING_IN = 3
@@ -30,25 +29,24 @@ class Scaling:
     """How many requests an instance works on when it is as busy as it shall be."""
 
     @classmethod
-    def parse(cls, properties: dict[str, Any]) -> Self | None:
-        """From a deployment's properties, which have been checked; None where the number of instances is fixed."""
-        scale = properties["scaleSettings"]
-        if scale["scaleType"] != "TargetUtilization":
+    def parse(cls, scale: DefaultScale | TargetUtilization, requests: RequestSettings) -> Self | None:
+        """Return what a deployment's settings say; None where the number of instances is fixed."""
+        if not isinstance(scale, TargetUtilization):
             return None
-        concurrent = properties["requestSettings"]["maxConcurrentRequestsPerInstance"]
+        concurrent = requests.max_concurrent_requests_per_instance
         return cls(
-            least=scale["minInstances"],
-            most=scale["maxInstances"],
-            period_s=duration_s(scale["pollingInterval"]),
-            requests_per_instance=concurrent * scale["targetUtilizationPercentage"] / 100,
+            least=scale.min_instances,
+            most=scale.max_instances,
+            period_s=duration_s(scale.polling_interval),
+            requests_per_instance=concurrent * scale.target_utilization_percentage / 100,
         )
 
     def within(self, count: int) -> int:
-        """The allowed number of instances that is nearest to `count`."""
+        """Return the allowed number of instances that is nearest to `count`."""
         return min(self.most, max(self.least, count))
 
     def wanted(self, requests: int) -> int:
-        """How many instances `requests` at once ask for."""
+        """Return how many instances `requests` at once ask for."""
         return self.within(math.ceil(requests / self.requests_per_instance))
 
 

@@ -1,7 +1,5 @@
 """Conda files: what they ask for, as far as pip can give it."""
 
-from __future__ import annotations
-
 import dataclasses
 import re
 from dataclasses import dataclass
@@ -9,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from localazure.arm.errors import BuildFailed
 
 SERVER_PACKAGE = "azureml-inference-server-http"
 
@@ -32,10 +32,6 @@ _OTHERWISE_ON_PYPI = {
 }
 
 
-class BuildFailed(Exception):
-    """The environment cannot be made; the message says why, in the words of the tool that refused."""
-
-
 @dataclass(frozen=True)
 class Wanted:
     """What a conda file asks for, as far as pip can give it."""
@@ -53,7 +49,14 @@ class Wanted:
 
 
 def parse(conda_file: str | dict[str, Any] | None) -> Wanted:
-    """Read a conda file (its text, or what a client has already read). Raises BuildFailed for one that is none."""
+    """Read a conda file: its text, or what a client has already read.
+
+    Returns:
+        What it asks for.
+
+    Raises:
+        BuildFailed: It is not a conda file.
+    """
     try:
         document = yaml.safe_load(conda_file) if isinstance(conda_file, str) else conda_file
     except yaml.YAMLError as error:
@@ -85,7 +88,11 @@ def parse(conda_file: str | dict[str, Any] | None) -> Wanted:
 
 
 def of_mlflow_model(folder: Path | None) -> Wanted:
-    """What an MLflow model says that it needs: its conda file, or its requirements. Raises BuildFailed for neither."""
+    """Return what an MLflow model says that it needs: its conda file, or its requirements.
+
+    Raises:
+        BuildFailed: It has neither.
+    """
     descriptions = sorted(folder.rglob("MLmodel")) if folder else []
     if not descriptions:
         raise BuildFailed("the model folder has no MLmodel file")
@@ -104,7 +111,7 @@ def of_mlflow_model(folder: Path | None) -> Wanted:
 
 
 def _specifier(version: str) -> str:
-    """A conda version as pip writes it: `=1.2` means what begins so, and a build after a second `=` means nothing."""
+    """Return a conda version as pip writes it: `=1.2` means what begins so, a second `=` begins what means nothing."""
     if match := re.match(r"=\s*([\d.]+[\w.]*)(?:\s*=.*)?$", version):
         return f"=={match[1]}.*"
     if match := re.match(r"(\d[\w.]*?)(\.\*)?(?:\s+\S+)?$", version):

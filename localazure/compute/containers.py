@@ -1,7 +1,5 @@
 """An image that brings its own server, as a container whose ports are published on loopback."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,7 +30,11 @@ class Container:
         return self.image.scoring.path
 
     async def start(self, log: Path, clock: Clock) -> Started:
-        """Start a container of it."""
+        """Start a container of it, its output to `log`.
+
+        Returns:
+            The container.
+        """
         image = self.image
         inner = {route.port for route in (image.liveness, image.readiness, image.scoring)}
         with log.open("ab") as output:
@@ -49,10 +51,10 @@ class Container:
         async def address() -> Address:
             while not (ports := await self.engine.ports(name)).keys() >= inner:
                 await clock.sleep(POLL_S)
-
-            def url(route: Route) -> str:
-                return f"http://127.0.0.1:{ports[route.port]}{route.path}"
-
-            return Address(ports[image.scoring.port], url(image.liveness), url(image.readiness))
+            return Address(ports[image.scoring.port], _url(image.liveness, ports), _url(image.readiness, ports))
 
         return Started(process, address, measurable=False)
+
+
+def _url(route: Route, ports: dict[int, int]) -> str:
+    return f"http://127.0.0.1:{ports[route.port]}{route.path}"

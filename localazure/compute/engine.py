@@ -1,7 +1,5 @@
 """The container engine that the `docker` command reaches, if there is one."""
 
-from __future__ import annotations
-
 import asyncio
 import csv
 import hashlib
@@ -16,7 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from localazure.compute.conda import BuildFailed
+from localazure.arm.errors import BuildFailed
 from localazure.core.processes import Process
 
 TIMEOUT_S = 10
@@ -31,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Runs containers that die with local Azure. `owner` tells its containers from those of another one."""
+    """Runs containers that die with local Azure. `owner` sets its containers apart from those of another one."""
 
     def __init__(self, owner: Path) -> None:
         self._label = f"{_LABEL}={hashlib.sha256(str(owner.resolve()).encode()).hexdigest()[:16]}"
@@ -40,7 +38,7 @@ class Engine:
         self._swept = False
 
     async def answers(self) -> bool:
-        """Whether there is a `docker` command, and an engine behind it.
+        """Return whether there is a `docker` command, and an engine behind it.
 
         The first time that there is, the containers are removed that an earlier process left, because its machine died.
         """
@@ -58,28 +56,42 @@ class Engine:
             self._swept = not code
         return True
 
-    async def pull(self, reference: str, tell: Callable[[str], None]) -> str:
-        """Have the image here; returns its id, for the reference may name another one later. Raises BuildFailed."""
+    async def pull(self, reference: str, report: Callable[[str], None]) -> str:
+        """Have the image here.
+
+        Returns:
+            Its id, for the reference may name another image later.
+
+        Raises:
+            BuildFailed: It cannot be pulled.
+        """
         if (found := await self._id(reference)) is None:
-            await self._told(tell, "pull", "--quiet", reference)
+            await self._report_docker(report, "pull", "--quiet", reference)
             found = await self._id(reference)
         if found is None:
             raise BuildFailed(f"{reference} has been pulled, and cannot be found")
         return found
 
-    async def build(self, context: Path, dockerfile: str, tell: Callable[[str], None]) -> str:
-        """Build the image, layers that were built before aside; returns its id. Raises BuildFailed."""
+    async def build(self, context: Path, dockerfile: str, report: Callable[[str], None]) -> str:
+        """Build the image, layers that were built before aside.
+
+        Returns:
+            Its id.
+
+        Raises:
+            BuildFailed: The engine refuses.
+        """
         with tempfile.TemporaryDirectory() as directory:
             identifier = Path(directory) / "id"
-            await self._told(
-                tell,
+            await self._report_docker(
+                report,
                 *("build", "--iidfile", str(identifier), "--label", self._label),
                 *("--file", str(context / dockerfile), str(context)),
             )
             return identifier.read_text().strip()
 
     async def ports(self, name: str) -> dict[int, int]:
-        """On which ports of this machine's loopback the container's ports are reached, once it runs."""
+        """Return on which ports of this machine's loopback the container's ports are reached, once it runs."""
         code, lines = await self._docker("port", name)
         pairs = (re.fullmatch(r"(\d+)/tcp -> .*:(\d+)", line.strip()) for line in lines if not code)
         return {int(pair[1]): int(pair[2]) for pair in pairs if pair}
@@ -95,9 +107,12 @@ class Engine:
         output: int,
         grace_s: float,
     ) -> tuple[str, Process]:
-        """Start a container, its ports published on loopback; returns its name, and the process that it dies with.
+        """Start a container, its ports published on loopback.
 
         The variables of `environment` must be such that `unpassable` names none.
+
+        Returns:
+            Its name, and the process that it dies with.
         """
         name = self._names + uuid.uuid4().hex[:12]
         argv = ["docker", "run", "--rm", "--name", name, "--label", self._label, "--pull", "never"]
@@ -127,7 +142,11 @@ class Engine:
         return next((line for line in lines if not code and re.fullmatch(r"(sha256:)?[0-9a-f]{64}", line)), None)
 
     async def _docker(self, *argv: str, timeout_s: float | None = TIMEOUT_S) -> tuple[int, list[str]]:
-        """The exit code, and the lines of the output."""
+        """Return the exit code, and the lines of the output.
+
+        Raises:
+            CancelledError: The caller was cancelled.
+        """
         process = await Process.start(["docker", *argv], output=subprocess.PIPE, grace_s=1)
         try:
             async with asyncio.timeout(timeout_s):
@@ -140,16 +159,16 @@ class Engine:
             raise
         return await process.wait(), output.decode(errors="replace").splitlines()
 
-    async def _told(self, tell: Callable[[str], None], *argv: str) -> None:
+    async def _report_docker(self, report: Callable[[str], None], *argv: str) -> None:
         code, lines = await self._docker(*argv, timeout_s=None)
         for line in lines:
-            tell(line)
+            report(line)
         if code:
             raise BuildFailed(" ".join(line.strip() for line in lines[-8:]) or f"docker {argv[0]} ended with {code}")
 
 
 def unpassable(environment: Mapping[str, str]) -> list[str]:
-    """The variables that cannot be given to a container: the command takes such values from its own variables only."""
+    """Return the variables that no container can be given: the command takes their values from its own only."""
     return [name for name, value in environment.items() if _CLIENT.fullmatch(name) and not _fits_a_line(value)]
 
 

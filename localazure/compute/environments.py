@@ -1,7 +1,5 @@
 """Environments: what `uv` builds from a conda file's pip part, once for each content."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import fcntl
@@ -17,7 +15,8 @@ from pathlib import Path
 
 from uv import find_uv_bin
 
-from localazure.compute.conda import BuildFailed, Wanted
+from localazure.arm.errors import BuildFailed
+from localazure.compute.conda import Wanted
 from localazure.core.clock import Clock
 from localazure.core.processes import Process
 
@@ -38,40 +37,47 @@ class Environments:
         self._clock = clock
         self._directory = (cache or cache_directory()) / "environments"
 
-    async def build(self, wanted: Wanted, tell: Callable[[str], None]) -> Path:
-        """The Python interpreter of the environment; `tell` gets each line of the build's log. Raises BuildFailed."""
+    async def build(self, wanted: Wanted, report: Callable[[str], None]) -> Path:
+        """Build the environment, unless it is there; `report` gets each line of the build's log.
+
+        Returns:
+            Its Python interpreter.
+
+        Raises:
+            BuildFailed: It cannot be built.
+        """
         for package in wanted.ignored:
-            tell(f"WARNING: the conda package '{package}' is not installed: local Azure has no conda, only pip")
-        base, version = await self._interpreter(wanted.python, tell)
+            report(f"WARNING: the conda package '{package}' is not installed: local Azure has no conda, only pip")
+        base, version = await self._interpreter(wanted.python, report)
         text = "\n".join(wanted.requirements) + "\n"
         digest = hashlib.sha256(json.dumps([_LAYOUT, version, str(base), text, sys.platform]).encode()).hexdigest()[:24]
         final = self._directory / digest
         python = final / "bin" / "python"
         if python.exists():
-            tell(f"Environment {digest} (Python {version}) was built before")
+            report(f"Environment {digest} (Python {version}) was built before")
             return python
         self._directory.mkdir(parents=True, exist_ok=True)
         async with _locked(self._directory / f"{digest}.lock", self._clock):
             if not python.exists():
-                tell(f"Building environment {digest} (Python {version}): {', '.join(wanted.requirements)}")
+                report(f"Building environment {digest} (Python {version}): {', '.join(wanted.requirements)}")
                 started = self._clock.monotonic()
-                await self._make(final, base, text, tell)
-                tell(f"Built environment {digest} in {self._clock.monotonic() - started:.1f} s")
+                await self._make(final, base, text, report)
+                report(f"Built environment {digest} in {self._clock.monotonic() - started:.1f} s")
         return python
 
-    async def _make(self, final: Path, base: Path, requirements: str, tell: Callable[[str], None]) -> None:
+    async def _make(self, final: Path, base: Path, requirements: str, report: Callable[[str], None]) -> None:
         building = final.with_name(f"{final.name}.building")
         shutil.rmtree(building, ignore_errors=True)
         try:
-            await self._uv(["venv", "--quiet", "--relocatable", "--no-project", "--python", base, building], tell)
+            await self._uv(["venv", "--quiet", "--relocatable", "--no-project", "--python", base, building], report)
             file = building / "requirements.txt"
             file.write_text(requirements)
-            await self._uv(["pip", "install", "--python", building / "bin" / "python", "--requirements", file], tell)
+            await self._uv(["pip", "install", "--python", building / "bin" / "python", "--requirements", file], report)
             building.rename(final)
         finally:
             shutil.rmtree(building, ignore_errors=True)
 
-    async def _interpreter(self, wanted: str | None, tell: Callable[[str], None]) -> tuple[Path, str]:
+    async def _interpreter(self, wanted: str | None, report: Callable[[str], None]) -> tuple[Path, str]:
         running = f"{sys.version_info.major}.{sys.version_info.minor}"
         own = Path(getattr(sys, "_base_executable", sys.executable))
         if wanted in (None, running):
@@ -89,10 +95,10 @@ class Environments:
                         found.setdefault(f"{parts['major']}.{parts['minor']}", Path(entry["path"]))
         nearest = min(found, key=lambda version: _distance(version, str(wanted)))
         if nearest != wanted:
-            tell(f"WARNING: Python {wanted} is not on this machine; Python {nearest} is used instead")
+            report(f"WARNING: Python {wanted} is not on this machine; Python {nearest} is used instead")
         return found[nearest], nearest
 
-    async def _uv(self, argv: Sequence[str | Path], tell: Callable[[str], None]) -> None:
+    async def _uv(self, argv: Sequence[str | Path], report: Callable[[str], None]) -> None:
         process = await Process.start(
             [find_uv_bin(), *argv], output=subprocess.PIPE, env=await asyncio.to_thread(_uv_environment)
         )
@@ -103,14 +109,14 @@ class Environments:
             await process.stop()
             raise
         for line in lines:
-            tell(line)
+            report(line)
         if code:
-            told = [line.strip() for line in lines if line.strip()]
-            raise BuildFailed(" ".join(told[-8:]) or f"uv ended with code {code}")
+            written = [line.strip() for line in lines if line.strip()]
+            raise BuildFailed(" ".join(written[-8:]) or f"uv ended with code {code}")
 
 
 def cache_directory() -> Path:
-    """$LOCALAZURE_CACHE_DIR, or the user's cache directory."""
+    """Return $LOCALAZURE_CACHE_DIR, or the user's cache directory."""
     if chosen := os.environ.get("LOCALAZURE_CACHE_DIR"):
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME")
@@ -118,7 +124,7 @@ def cache_directory() -> Path:
 
 
 def _uv_environment() -> dict[str, str]:
-    """Our environment, with pip's package index where uv has none of its own: what pip may reach, uv may reach."""
+    """Return our environment, with pip's package index where uv has none of its own: what pip may reach, uv may."""
     environ = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
     environ.pop("VIRTUAL_ENV", None)
     if any(name in environ for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_CONFIG_FILE")):

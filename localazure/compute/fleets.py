@@ -1,13 +1,12 @@
 """The instances of one deployment: how many there are, which revision they run, and what happens when one dies."""
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
 
-from localazure.compute.instances import Instance, InstanceFailed, Setup
+from localazure.arm.errors import InstanceFailed
+from localazure.compute.instances import Instance, Setup
 from localazure.core.clock import Clock
 from localazure.gateway import xds
 
@@ -19,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Fleet:
-    """Starts, replaces and stops the instances of a deployment, and tells the gateway before and after.
+    """Starts, replaces and stops the instances of a deployment, and publishes that to the gateway before and after.
 
     `publish` makes the gateway do what the fleets say now and returns when it does; `under_way` counts the requests
     that an instance is answering. An instance gets requests only when it is ready, and is stopped only when the gateway
@@ -79,12 +78,16 @@ class Fleet:
         return self._count
 
     async def resize(self, count: int) -> None:
-        """Make the fleet `count` instances of what it runs. Raises InstanceFailed, as `shape` does."""
+        """Make the fleet `count` instances of what it runs.
+
+        Raises:
+            InstanceFailed: As `shape`.
+        """
         if self._setup:
             await self.shape(self._setup, count, self._drain_timeout_s)
 
     async def requests_under_way(self) -> int:
-        """How many requests all instances are answering."""
+        """Return how many requests all instances are answering."""
         return sum([await self._under_way(instance.address.port) for instance in list(self._instances)])
 
     async def drain(self) -> None:
@@ -94,7 +97,11 @@ class Fleet:
         await self.stop()
 
     def kill(self, count: int) -> int:
-        """Kill up to `count` serving instances; returns how many there were to kill. They are replaced."""
+        """Kill up to `count` serving instances. They are replaced.
+
+        Returns:
+            How many there were to kill.
+        """
         dying = self._serving()[:count]
         for instance in dying:
             instance.kill()
@@ -172,7 +179,11 @@ class Fleet:
         await asyncio.gather(*(instance.stop() for instance in leaving))
 
     async def _guard(self, instance: Instance) -> None:
-        """Replace the instance when it dies or hangs: out of rotation at once, another one as soon as it is ready."""
+        """Replace the instance when it dies or hangs: out of rotation at once, another one as soon as it is ready.
+
+        Raises:
+            CancelledError: The instance is to be stopped.
+        """
         await self._watch(instance)
         self._instances.remove(instance)
         await self._publish_safely()
@@ -208,7 +219,7 @@ class Fleet:
         try:
             await asyncio.wait({exited, hung}, return_when=asyncio.FIRST_COMPLETED)
             if not exited.done():
-                instance.tell("WARNING: the liveness probe failed too often: the container is restarted")
+                instance.log_line("WARNING: the liveness probe failed too often: the container is restarted")
                 instance.kill()
             code = await exited
         finally:
@@ -222,7 +233,9 @@ class Fleet:
         """Keep the instance out of rotation while its readiness probe fails."""
         async for well in instance.setup.readiness.changes(instance.address.readiness, self._clock):
             instance.well = well
-            instance.tell(f"WARNING: the readiness probe {'passes again' if well else 'failed too often: no requests'}")
+            instance.log_line(
+                f"WARNING: the readiness probe {'passes again' if well else 'failed too often: no requests'}"
+            )
             await self._publish_safely()
 
     async def _publish_safely(self) -> None:

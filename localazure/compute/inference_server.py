@@ -1,7 +1,5 @@
 """Azure ML's own inference server, as a process on a loopback port of its own."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,7 +28,11 @@ class InferenceServer:
     scored_at = "/score"
 
     async def start(self, log: Path, _clock: Clock) -> Started:
-        """Start a process of it."""
+        """Start a process of it, its output to `log`.
+
+        Returns:
+            The process.
+        """
         listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         with listener, log.open("ab") as output:
             port = listener.getsockname()[1]

@@ -1,15 +1,14 @@
 """One instance of a deployment: a server process or a container."""
 
-from __future__ import annotations
-
 import asyncio
 import re
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
+from localazure.arm.errors import InstanceFailed
 from localazure.compute.probes import Probe
 from localazure.core.clock import Clock
 from localazure.core.processes import Process
@@ -18,10 +17,6 @@ STOP_GRACE_S = 10
 
 _WRAPPED = r"[\w.]*UserScript\w*(Exception|Error)"
 """What the inference server makes of a script's own exception, which stands before it in the log."""
-
-
-class InstanceFailed(Exception):
-    """It did not start, ended, or did not become ready; the message says what its log says."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +81,21 @@ class Instance:
         self._clock = clock
 
     @classmethod
-    async def start(cls, setup: Setup, clock: Clock) -> Instance:
-        """Start the server; it is not ready yet (see `ready`)."""
+    async def start(cls, setup: Setup, clock: Clock) -> Self:
+        """Start the server.
+
+        Returns:
+            The instance, which is not ready yet (see `ready`).
+        """
         log_start = setup.log.stat().st_size if setup.log.exists() else 0
         return cls(setup, await setup.program.start(setup.log, clock), log_start, clock)
 
     async def ready(self) -> None:
-        """Wait until the server answers its readiness probe. Raises InstanceFailed."""
+        """Wait until the server answers its readiness probe.
+
+        Raises:
+            InstanceFailed: It ended, or does not answer in time.
+        """
         exited = asyncio.create_task(self._process.wait())
         probing = asyncio.create_task(self._probe())
         try:
@@ -113,7 +116,11 @@ class Instance:
 
     @property
     def address(self) -> Address:
-        """Where it is asked, once it is ready."""
+        """Where it is asked.
+
+        Raises:
+            RuntimeError: It has not been ready.
+        """
         if self._address is None:
             raise RuntimeError("the instance has not been ready")
         return self._address
@@ -129,13 +136,17 @@ class Instance:
             if not well:
                 return
 
-    def tell(self, line: str) -> None:
+    def log_line(self, line: str) -> None:
         """Write a line to the deployment's log."""
         with self.setup.log.open("a") as file:
             file.write(line + "\n")
 
     async def wait(self) -> int:
-        """Wait for the server to end; returns its exit code."""
+        """Wait for the server to end.
+
+        Returns:
+            Its exit code.
+        """
         return await self._process.wait()
 
     def kill(self) -> None:
@@ -147,7 +158,7 @@ class Instance:
         await self._process.stop()
 
     def last_words(self) -> str:
-        """The line of this instance's log that tells best why it failed."""
+        """Return the line of this instance's log that says best why it failed."""
         try:
             with self.setup.log.open("rb") as file:
                 file.seek(self._log_start)

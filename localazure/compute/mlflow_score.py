@@ -24,7 +24,11 @@ def init() -> None:
 
 
 def run(raw_data: str) -> Any:
-    """The model's predictions, as JSON can say them."""
+    """Return the model's predictions, as JSON can say them.
+
+    Raises:
+        ValueError: The request has no `input_data`.
+    """
     request = json.loads(raw_data)
     if not isinstance(request, dict) or "input_data" not in request:
         raise ValueError("Request must contain a top level key named 'input_data'")
@@ -47,7 +51,7 @@ def _input(data: Any, schema: Any) -> Any:
 
 
 def _typed(frame: pd.DataFrame, schema: Any) -> pd.DataFrame:
-    """With the columns' types as the model wants them: in JSON, 1 is an integer even where 1.0 is meant."""
+    """Return it with the columns' types as the model wants them: in JSON, 1 is an integer even where 1.0 is meant."""
     if schema is not None and schema.has_input_names():
         for column in schema.inputs:
             if column.name in frame and column.type.name in ("float", "double"):

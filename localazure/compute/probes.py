@@ -1,14 +1,13 @@
 """Liveness and readiness: asking an instance again and again whether it is well."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import httpx
 
 from localazure.arm.durations import duration_s
+from localazure.compute.properties import ProbeSettings
 from localazure.core.clock import Clock
 
 POLL_S = 0.1
@@ -25,14 +24,14 @@ class Probe:
     failure_threshold: int = 30
 
     @classmethod
-    def parse(cls, settings: dict[str, Any]) -> Self:
-        """From a deployment's settings, which have been checked."""
+    def parse(cls, settings: ProbeSettings) -> Self:
+        """Return what a deployment's settings say."""
         return cls(
-            duration_s(settings["initialDelay"]),
-            duration_s(settings["period"]),
-            duration_s(settings["timeout"]),
-            int(settings["successThreshold"]),
-            int(settings["failureThreshold"]),
+            duration_s(settings.initial_delay),
+            duration_s(settings.period),
+            duration_s(settings.timeout),
+            settings.success_threshold,
+            settings.failure_threshold,
         )
 
     @property
@@ -47,7 +46,11 @@ class Probe:
                 await clock.sleep(POLL_S)
 
     async def changes(self, url: str, clock: Clock) -> AsyncIterator[bool]:
-        """Ask for ever; yields False when the instance, which is well now, has become unwell, True when well again."""
+        """Ask for ever.
+
+        Yields:
+            False when the instance, which is well now, has become unwell; True when it is well again.
+        """
         well, against = True, 0
         async with self._client() as client:
             while True:

@@ -1,24 +1,23 @@
 """What a deployment runs: Azure ML's inference server with the user's code, or the user's own image."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-from localazure.arm.errors import ArmError, bad_request, not_implemented
-from localazure.compute.conda import BuildFailed, of_mlflow_model, parse
+from localazure.arm.errors import ArmError, BadRequest, BuildFailed, NotSupported
+from localazure.compute.conda import of_mlflow_model, parse
 from localazure.compute.containers import Container
 from localazure.compute.engine import Engine, unpassable
 from localazure.compute.environment_specs import TRITON, TRITON_MODEL, Context, Image, conda_of, image_of
 from localazure.compute.environments import Environments
 from localazure.compute.inference_server import InferenceServer
 from localazure.compute.instances import Program
+from localazure.compute.properties import DeploymentProperties
+from localazure.storage.asset_documents import EnvironmentProperties
 from localazure.storage.assets import Assets
-from localazure.storage.downloads import Files, Storage
+from localazure.storage.downloads import Downloads, Files
 
 _MLFLOW_MODEL = "mlflow_model"
 _MLFLOW_SCRIPT = Path(__file__).with_name("mlflow_score.py")
@@ -32,59 +31,72 @@ _PASSED_ON_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_")
 class Programs:
     """Makes programs from deployments' properties."""
 
-    def __init__(self, assets: Assets, storage: Storage, environments: Environments, engine: Engine) -> None:
+    def __init__(self, assets: Assets, downloads: Downloads, environments: Environments, engine: Engine) -> None:
         self._assets = assets
-        self._storage = storage
+        self._downloads = downloads
         self._environments = environments
         self._engine = engine
 
-    async def require(self, properties: dict[str, Any]) -> None:
-        """Raise ArmError for assets that do not exist (404), do not go together (400), or cannot be run here (501)."""
+    async def require(self, properties: DeploymentProperties) -> None:
+        """Check that what the deployment wants can be run here.
+
+        Raises:
+            NotFound: An asset does not exist.
+            BadRequest: The assets do not go together.
+            NotSupported: They cannot be run here.
+        """
         image = self._image(properties)
         if image is None:
             return
         if not await self._engine.answers():
-            raise not_implemented(
+            raise NotSupported(
                 f"custom containers for want of a container engine ('docker' does not answer): {image} brings its own"
                 " server"
             )
         if isinstance(image.source, Context):
             self._assets.location(image.source.uri)
-        if names := unpassable(_variables(properties)):
-            raise not_implemented(f"line breaks, or 10,000 characters, in a container's variable {names[0]}")
+        if names := unpassable(properties.variables):
+            raise NotSupported(f"line breaks, or 10,000 characters, in a container's variable {names[0]}")
 
-    def _image(self, properties: dict[str, Any]) -> Image | None:
-        """The image that is run as it is; None for Azure ML's own server. Raises ArmError, as `require`."""
+    def _image(self, properties: DeploymentProperties) -> Image | None:
+        """Return the image that is run as it is; None for Azure ML's own server.
+
+        Raises:
+            BadRequest: As `require`, which raises more.
+        """
         model_type, environment = None, None
-        if properties.get("model"):
-            _, _, model = self._assets.get("models", properties["model"])
-            self._assets.location(model["properties"]["modelUri"])
-            model_type = model["properties"]["modelType"]
-        if properties.get("environmentId"):
-            _, _, environment = self._assets.get("environments", properties["environmentId"])
-        code = properties["codeConfiguration"]
+        if properties.model:
+            model = self._assets.model(properties.model).properties
+            self._assets.location(model.model_uri or "")
+            model_type = model.model_type
+        if properties.environment_id:
+            environment = self._assets.environment(properties.environment_id).properties
+        code = properties.code_configuration
         if code:
-            self._assets.get("codes", code["codeId"])
-        if properties.get("modelMountPath") and not (environment and environment["properties"].get("inferenceConfig")):
-            raise bad_request("modelMountPath is for custom containers: the environment must have an inferenceConfig.")
-        if environment and conda_of(environment) is None:
-            return image_of(environment, model_type)
-        if not environment and not code and model_type == TRITON_MODEL:
-            return TRITON
-        if not environment and (code or model_type != _MLFLOW_MODEL):
-            raise bad_request("A deployment needs an environment, unless its model is an MLflow model without code.")
-        if not code and model_type != _MLFLOW_MODEL:
-            raise not_implemented("this without code: give code_configuration, or a model of the type mlflow_model")
-        return None
+            self._assets.code(code.code_id)
+        own_server = environment and environment.inference_config and environment.inference_config.model_fields_set
+        if properties.model_mount_path and not own_server:
+            raise BadRequest("modelMountPath is for custom containers: the environment must have an inferenceConfig.")
+        return _image_of(environment, model_type, with_code=bool(code))
 
-    async def prepare(self, files: Files, properties: dict[str, Any], tell: Callable[[str], None]) -> Program:
-        """Build or get what runs with these files. Raises ArmError: ImageBuildFailure, BadArgument."""
+    async def prepare(self, files: Files, properties: DeploymentProperties, report: Callable[[str], None]) -> Program:
+        """Build or get what runs with these files.
+
+        Returns:
+            The program.
+
+        Raises:
+            ArmError: ImageBuildFailure or BadArgument.
+        """
         if image := self._image(properties):
-            return await self._container(files, properties, image, tell)
-        return await self._server(files, properties, tell)
+            return await self._container(files, properties, image, report)
+        return await self._server(files, properties, report)
 
-    async def _server(self, files: Files, properties: dict[str, Any], tell: Callable[[str], None]) -> Program:
-        app_root, script = files.code, PurePosixPath((properties["codeConfiguration"] or {}).get("scoringScript", ""))
+    async def _server(self, files: Files, properties: DeploymentProperties, report: Callable[[str], None]) -> Program:
+        app_root, script = (
+            files.code,
+            PurePosixPath(properties.scoring_script),
+        )
         if app_root is None:
             app_root, script = files.folder / "mlflow", PurePosixPath(_MLFLOW_SCRIPT.name)
             app_root.mkdir(exist_ok=True)
@@ -95,29 +107,31 @@ class Programs:
             raise ArmError(
                 400, "BadArgument", f"The scoring script '{script}' is not in the code folder, which has: {found}."
             )
-        python, hint = await self._build(properties.get("environmentId"), files.model_dir, tell)
+        python, hint = await self._build(properties.environment_id, files.model_dir, report)
         return InferenceServer(python, app_root / script, app_root, _environ(python, files, properties), hint)
 
     async def _build(
-        self, environment_id: str | None, model_dir: Path | None, tell: Callable[[str], None]
+        self, environment_id: str | None, model_dir: Path | None, report: Callable[[str], None]
     ) -> tuple[Path, str]:
         what, hint = "model's own environment", ""
         try:
             if environment_id:
-                name, version, resource = self._assets.get("environments", environment_id)
-                what = f"environment '{name}:{version}'"
-                wanted = parse(conda_of(resource))
+                found = self._assets.environment(environment_id)
+                what = f"environment '{found.name}:{found.version}'"
+                wanted = parse(conda_of(found.properties))
             else:
                 wanted = of_mlflow_model(model_dir)
             hint = wanted.hint
-            return await self._environments.build(wanted, tell), hint
+            return await self._environments.build(wanted, report), hint
         except BuildFailed as error:
-            raise _failed("ImageBuildFailure", f"The image build of the {what} failed: {error}{hint}", tell) from error
+            raise _failed(
+                "ImageBuildFailure", f"The image build of the {what} failed: {error}{hint}", report
+            ) from error
 
     async def _container(
-        self, files: Files, properties: dict[str, Any], image: Image, tell: Callable[[str], None]
+        self, files: Files, properties: DeploymentProperties, image: Image, report: Callable[[str], None]
     ) -> Program:
-        models = properties.get("modelMountPath") or f"{_APP}/azureml-models"
+        models = properties.model_mount_path or f"{_APP}/azureml-models"
         mounts: dict[str, Path] = {}
         environment: dict[str, str] = {}
         command: tuple[str, ...] = ()
@@ -128,43 +142,59 @@ class Programs:
             if image.triton:
                 repository = model_dir / _triton_repository(files.model_dir).relative_to(files.model_dir)
                 command = ("tritonserver", f"--model-repository={repository}")
-        if files.code:
-            script = PurePosixPath(f"{_APP}/{files.code.name}") / properties["codeConfiguration"]["scoringScript"]
+        if files.code and properties.code_configuration:
+            script = PurePosixPath(f"{_APP}/{files.code.name}") / properties.code_configuration.scoring_script
             mounts[f"{_APP}/{files.code.name}"] = files.code
             environment |= {"AML_APP_ROOT": str(script.parent), "AZUREML_ENTRY_SCRIPT": script.name}
         for mounted in mounts.values():
             _let_read(mounted)
-        reference = await self._provide(image, files, tell)
-        return Container(self._engine, reference, command, image, environment | _variables(properties), mounts)
+        reference = await self._provide(image, files, report)
+        return Container(self._engine, reference, command, image, environment | properties.variables, mounts)
 
-    async def _provide(self, image: Image, files: Files, tell: Callable[[str], None]) -> str:
+    async def _provide(self, image: Image, files: Files, report: Callable[[str], None]) -> str:
         if not await self._engine.answers():
-            raise _failed("BadArgument", "Unable to get the user container image: 'docker' does not answer", tell)
+            raise _failed("BadArgument", "Unable to get the user container image: 'docker' does not answer", report)
         try:
             if isinstance(image.source, Context):
                 target = files.folder / "context"
                 shutil.rmtree(target, ignore_errors=True)
-                context = await asyncio.to_thread(self._storage.fetch, image.source.uri, target, "build context", tell)
-                return await self._engine.build(context, image.source.dockerfile, tell)
+                context = await asyncio.to_thread(
+                    self._downloads.fetch, image.source.uri, target, "build context", report
+                )
+                return await self._engine.build(context, image.source.dockerfile, report)
         except BuildFailed as error:
-            raise _failed("ImageBuildFailure", f"The image build failed: {error}", tell) from error
+            raise _failed("ImageBuildFailure", f"The image build failed: {error}", report) from error
         try:
-            return await self._engine.pull(image.source, tell)
+            return await self._engine.pull(image.source, report)
         except BuildFailed as error:
-            raise _failed("BadArgument", f"Unable to download the user container image: {error}", tell) from error
+            raise _failed("BadArgument", f"Unable to download the user container image: {error}", report) from error
 
 
-def _failed(code: str, message: str, tell: Callable[[str], None]) -> ArmError:
-    tell(f"ERROR: {message}")
+def _image_of(environment: EnvironmentProperties | None, model_type: str | None, with_code: bool) -> Image | None:
+    """Return the image that is run as it is; None for Azure ML's own server.
+
+    Raises:
+        BadRequest: Something is missing.
+        NotSupported: It cannot be run here.
+    """
+    if environment and conda_of(environment) is None:
+        return image_of(environment, model_type)
+    if not environment and not with_code and model_type == TRITON_MODEL:
+        return TRITON
+    if not environment and (with_code or model_type != _MLFLOW_MODEL):
+        raise BadRequest("A deployment needs an environment, unless its model is an MLflow model without code.")
+    if not with_code and model_type != _MLFLOW_MODEL:
+        raise NotSupported("this without code: give code_configuration, or a model of the type mlflow_model")
+    return None
+
+
+def _failed(code: str, message: str, report: Callable[[str], None]) -> ArmError:
+    report(f"ERROR: {message}")
     return ArmError(400, code, message)
 
 
-def _variables(properties: dict[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in (properties.get("environmentVariables") or {}).items()}
-
-
-def _environ(python: Path, files: Files, properties: dict[str, Any]) -> dict[str, str]:
-    """A server process's environment: none of this process's secrets, and threads as for a small machine."""
+def _environ(python: Path, files: Files, properties: DeploymentProperties) -> dict[str, str]:
+    """Return a server process's environment: none of this process's secrets, and threads as for a small machine."""
     environ = {
         name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
     }
@@ -173,7 +203,7 @@ def _environ(python: Path, files: Files, properties: dict[str, Any]) -> dict[str
         "PATH": f"{python.parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
         "HOME": str(files.home),
         "PYTHONUNBUFFERED": "1",
-        **_variables(properties),
+        **properties.variables,
     }
     if files.model_dir:
         environ["AZUREML_MODEL_DIR"] = str(files.model_dir)
@@ -181,7 +211,7 @@ def _environ(python: Path, files: Files, properties: dict[str, Any]) -> dict[str
 
 
 def _triton_repository(model_dir: Path) -> Path:
-    """The folder that has Triton's models: the model's own, or `triton` in it, as Azure's examples have it."""
+    """Return the folder that has Triton's models: the model's own, or `triton` in it, as Azure's examples have it."""
     entries = list(model_dir.iterdir())
     folder = entries[0] if len(entries) == 1 else model_dir
     return folder / "triton" if (folder / "triton").is_dir() else folder

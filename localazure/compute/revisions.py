@@ -1,19 +1,17 @@
 """A deployment's revision: files and program, prepared on disk."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from localazure.compute.instances import Setup
 from localazure.compute.probes import Probe
 from localazure.compute.programs import Programs
-from localazure.storage.downloads import Files, Storage
+from localazure.compute.properties import DeploymentProperties, Registered
+from localazure.storage.downloads import Downloads, Files
 
 SERVER_LOG = "inference-server.log"
 STORAGE_LOG = "storage-initializer.log"
@@ -24,32 +22,41 @@ _HOME = "home"
 class Revisions:
     """Prepares revisions below `directory`: one folder per deployment, one folder per revision in it."""
 
-    def __init__(self, directory: Path, storage: Storage, programs: Programs) -> None:
+    def __init__(self, directory: Path, downloads: Downloads, programs: Programs) -> None:
         self._directory = directory
-        self._storage = storage
+        self._downloads = downloads
         self._programs = programs
 
     def folder(self, endpoint: str, deployment: str) -> Path:
-        """The deployment's folder: its logs, and its revisions. Names have been checked: they are no paths."""
+        """Return the deployment's folder: its logs, and its revisions. Names have been checked: they are no paths."""
         return self._directory / endpoint.lower() / deployment.lower()
 
     async def prepare(
-        self, endpoint: str, deployment: str, properties: dict[str, Any], registered: dict[str, Any]
+        self, endpoint: str, deployment: str, properties: DeploymentProperties, registered: Registered
     ) -> Setup:
         """Bring everything to disk and make the program; the same properties give an equal setup again.
 
-        `registered` tells when the assets were, by kind: that of another moment is another asset.
+        Args:
+            endpoint: Its name.
+            deployment: Its name.
+            properties: What it runs.
+            registered: When its assets were registered: that of another moment is another asset.
 
-        Raises ArmError: ImageBuildFailure, BadArgument, OutOfQuota.
+        Returns:
+            What makes instances.
+
+        Raises:
+            ArmError: ImageBuildFailure, BadArgument, or OutOfQuota.
         """
         folder = self.folder(endpoint, deployment)
         (folder / _HOME).mkdir(parents=True, exist_ok=True)
-        code, model = (properties["codeConfiguration"] or {}).get("codeId"), properties.get("model")
+        code = properties.code_configuration.code_id if properties.code_configuration else None
+        model = properties.model
         target = folder / _digest(code, registered.get("codes"), model, registered.get("models"))
         if not target.exists():
             partial = target.with_suffix(".partial")
             shutil.rmtree(partial, ignore_errors=True)
-            await asyncio.to_thread(self._storage.lay_out, partial, code, model, _writer(folder / STORAGE_LOG))
+            await asyncio.to_thread(self._downloads.lay_out, partial, code, model, _writer(folder / STORAGE_LOG))
             partial.rename(target)
         log = folder / SERVER_LOG
         program = await self._programs.prepare(Files(target, folder / _HOME), properties, _writer(log))
@@ -57,8 +64,8 @@ class Revisions:
             program=program,
             folder=target,
             log=log,
-            liveness=Probe.parse(properties["livenessProbe"]),
-            readiness=Probe.parse(properties["readinessProbe"]),
+            liveness=Probe.parse(properties.liveness_probe),
+            readiness=Probe.parse(properties.readiness_probe),
         )
 
     def tidy(self, endpoint: str, deployment: str, keep: Setup) -> None:

@@ -1,7 +1,5 @@
 """What runs: the fleets of all deployments, and the gateway before them."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +10,9 @@ from localazure.compute.instances import Instance, Setup
 from localazure.core.clock import Clock
 from localazure.gateway import xds
 from localazure.gateway.envoy import Gateway
+
+Targets = dict[str, dict[str, xds.Target]]
+"""What runs, by the endpoint's name in lower case and the deployment's."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,11 @@ class _Running:
         self.autoscaler = Autoscaler(self.fleet, scaling, clock) if scaling else None
 
     async def hold(self) -> Scaling | None:
-        """Let it follow no longer; returns how it did."""
+        """Let it follow no longer.
+
+        Returns:
+            How it did; None where it did not.
+        """
         if self.autoscaler is None:
             return None
         await self.autoscaler.stop()
@@ -45,32 +50,31 @@ class _Running:
 class Runtime:
     """Keeps a fleet per deployment and makes the gateway follow.
 
-    `endpoints` returns the endpoints with their traffic, given the deployments that run: {endpoint: {deployment:
-    target}}, the endpoints by lower-cased name. Whoever knows the endpoints sets it.
+    `endpoints` returns the endpoints with their traffic, given the deployments that run.
     """
 
-    def __init__(self, gateway: Gateway, clock: Clock) -> None:
+    def __init__(self, gateway: Gateway, clock: Clock, endpoints: Callable[[Targets], list[xds.Endpoint]]) -> None:
         self._gateway = gateway
         self._clock = clock
         self._running: dict[tuple[str, str], _Running] = {}
         self._failing: set[str] = set()
-        self.endpoints: Callable[[dict[str, dict[str, xds.Target]]], list[xds.Endpoint]] = lambda _: []
+        self._endpoints = endpoints
 
     def address(self, endpoint: str) -> str:
-        """Where the endpoint is: what comes after it goes to its deployments."""
+        """Return where the endpoint is: what comes after it goes to its deployments."""
         return self._gateway.url + xds.endpoint_path(endpoint)
 
     def runs(self, endpoint: str, deployment: str) -> bool:
-        """Whether the deployment has instances here."""
+        """Return whether the deployment has instances here."""
         return (endpoint.lower(), deployment.lower()) in self._running
 
     def instances(self, endpoint: str, deployment: str) -> int:
-        """How many instances of the deployment serve."""
+        """Return how many instances of the deployment serve."""
         running = self._running.get((endpoint.lower(), deployment.lower()))
         return sum(not instance.draining for instance in running.fleet.instances) if running else 0
 
     def members(self) -> Iterator[tuple[tuple[str, str], Instance]]:
-        """All instances, with their endpoint and deployment in lower case."""
+        """Yield all instances, with their endpoint and deployment in lower case."""
         for key, running in self._running.items():
             for instance in running.fleet.members:
                 yield key, instance
@@ -80,7 +84,8 @@ class Runtime:
     ) -> None:
         """Make the deployment `count` ready instances of `setup`; with `scaling`, they follow the load from then on.
 
-        Raises InstanceFailed; what served goes on then.
+        Raises:
+            InstanceFailed: An instance does not become ready; what served goes on then.
         """
         key = (endpoint.lower(), deployment.lower())
         running = self._running.get(key)
@@ -120,12 +125,16 @@ class Runtime:
         await asyncio.gather(*(self.remove(*key) for key in self._running if key[0] == endpoint.lower()))
 
     def kill(self, endpoint: str, deployment: str, count: int) -> int:
-        """Kill up to `count` instances of the deployment; returns how many."""
+        """Kill up to `count` instances of the deployment.
+
+        Returns:
+            How many.
+        """
         running = self._running.get((endpoint.lower(), deployment.lower()))
         return running.fleet.kill(count) if running else 0
 
     def fails(self, endpoint: str) -> bool:
-        """Whether every request to the endpoint is answered 500."""
+        """Return whether every request to the endpoint is answered 500."""
         return endpoint.lower() in self._failing
 
     async def fail(self, endpoint: str) -> None:
@@ -158,12 +167,12 @@ class Runtime:
         return Fleet(cluster, self.publish, under_way, self._clock)
 
     def _wanted(self) -> list[xds.Endpoint]:
-        targets: dict[str, dict[str, xds.Target]] = {}
+        targets: Targets = {}
         for (endpoint, _), running in self._running.items():
             if running.fleet.started:
                 limits = running.limits
                 targets.setdefault(endpoint, {})[running.name] = xds.Target(
                     running.fleet.instances, limits.request_timeout_ms, limits.max_pending, running.routed
                 )
-        wanted = self.endpoints(targets)
+        wanted = self._endpoints(targets)
         return [replace(endpoint, failing=self.fails(endpoint.name)) for endpoint in wanted]

@@ -11,7 +11,7 @@ _FIRST_PASSED_FD = 3  # where systemd's protocol has the sockets begin
 
 
 def main() -> None:
-    """`scoring_server.py FD [azmlinfsrv's arguments…]`"""
+    """Run `scoring_server.py FD [azmlinfsrv's arguments…]`."""
     fd = int(sys.argv.pop(1))
     if fd != _FIRST_PASSED_FD:
         os.dup2(fd, _FIRST_PASSED_FD)

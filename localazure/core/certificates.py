@@ -1,7 +1,5 @@
 """The certificate authority of one local Azure: its own key, one server certificate, and the bundle clients trust."""
 
-from __future__ import annotations
-
 import datetime
 import os
 import re
@@ -35,6 +33,9 @@ def ensure(directory: Path, host: str = LOOPBACK) -> Certificates:
     The authority's own private key is used once and never written: nobody can sign more with it. The bundle holds
     certifi's roots, the roots that this shell already trusts (SSL_CERT_FILE, REQUESTS_CA_BUNDLE), and the authority, so
     that every other https address goes on working in a shell that exports it.
+
+    Returns:
+        Where they are.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     files = Certificates(directory / "server.pem", directory / "server-key.pem", directory / "bundle.pem")

@@ -1,7 +1,5 @@
 """Time: how long a change takes, when clients shall look again, and every wait there is."""
 
-from __future__ import annotations
-
 import asyncio
 import enum
 import time
@@ -55,11 +53,11 @@ class Clock:
         self._scale = scale
 
     def duration_s(self, change: Change | None) -> float:
-        """How long the change takes beyond the work that it is."""
+        """Return how long the change takes beyond the work that it is."""
         return AZURE_S[change] / self._scale if change and self.timing is Timing.AZURE else 0
 
     def retry_after(self, change: Change | None) -> dict[str, str]:
-        """The header that tells clients when to look again."""
+        """Return the header by which clients know when to look again."""
         if self.timing is Timing.INSTANT:
             # Retry-After has whole seconds, and azure-core takes 0 for absent; this header it reads as well.
             return {"x-ms-retry-after-ms": str(INSTANT_RETRY_AFTER_MS)}
@@ -76,5 +74,5 @@ class Clock:
         await asyncio.sleep(seconds)
 
     def monotonic(self) -> float:
-        """Seconds since some moment, for measuring."""
+        """Return the seconds since some moment, for measuring."""
         return time.monotonic()

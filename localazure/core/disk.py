@@ -1,7 +1,5 @@
 """The disk, as far as it can be full."""
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil
@@ -15,16 +13,24 @@ class Disk:
         self.full = False
 
     def require_space(self) -> None:
-        """To be called before files of users are written. Raises OSError (ENOSPC)."""
+        """Check that files of users may be written.
+
+        Raises:
+            OSError: ENOSPC where they may not.
+        """
         if self.full:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def used_percent(self, path: Path) -> float:
-        """How much is in use where `path` lies. Raises OSError."""
+        """Return how much is in use where `path` lies, in percent.
+
+        Raises:
+            OSError: There is no such place.
+        """
         usage = shutil.disk_usage(path)
         return 100.0 if self.full else 100 * usage.used / usage.total
 
 
 def is_full(error: OSError) -> bool:
-    """Whether this is what the system says when there is no space left."""
+    """Return whether this is what the system says when there is no space left."""
     return error.errno in (errno.ENOSPC, errno.EDQUOT)

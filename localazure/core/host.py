@@ -1,7 +1,5 @@
 """Where local Azure is reached."""
 
-from __future__ import annotations
-
 import ipaddress
 import socket
 from dataclasses import dataclass
@@ -19,7 +17,11 @@ class Host:
 
     @classmethod
     def named(cls, name: str) -> Self:
-        """By an address of this machine, or a name that leads to one. Raises ValueError, with what would be right."""
+        """Return the host of an address of this machine, or of a name that leads to one.
+
+        Raises:
+            ValueError: It is neither; the message says what would be right.
+        """
         try:
             address = ipaddress.IPv4Address(socket.gethostbyname(name))
         except (OSError, ValueError) as error:
@@ -34,5 +36,5 @@ class Host:
         return ipaddress.IPv4Address(self.address).is_loopback
 
     def authority(self, port: int) -> str:
-        """With a port, as in addresses."""
+        """Return it with a port, as in addresses."""
         return f"{self.name}:{port}"

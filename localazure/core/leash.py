@@ -12,8 +12,6 @@ package, so that it starts in some twenty milliseconds and any program may use i
 Files that the parent passes on (`pass_fds`) reach the command; the leash itself closes its copies.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -40,12 +38,16 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def command(*argv: str) -> list[str]:
-    """The argument vector that runs `argv` on a leash: start it with a pipe as stdin and keep the pipe open."""
+    """Return the argument vector that runs `argv` on a leash: start it with a pipe as stdin and keep the pipe open."""
     return [sys.executable, "-I", "-S", str(Path(__file__).resolve()), *argv]
 
 
 def main(argv: list[str]) -> int:
-    """Run `argv` and return its exit code; 127 when it cannot be started."""
+    """Run `argv`.
+
+    Returns:
+        Its exit code; 127 when it cannot be started.
+    """
     if not argv:
         print("usage: leash.py COMMAND [ARGUMENT…]", file=sys.stderr)
         return 2
@@ -101,7 +103,11 @@ class _Signals:
 
 
 def _watch(pid: int, signals: _Signals, grace_s: float) -> int | None:
-    """Wait for the command to end, or to be ended; its exit code, or None where it outstayed the grace time."""
+    """Wait for the command to end, or to be ended.
+
+    Returns:
+        Its exit code; None where it outstayed the grace time.
+    """
     deadline: float | None = None
     watched = [signals.files[0], _STDIN]
     while True:
@@ -130,7 +136,11 @@ def _at_end(fd: int) -> bool:
 
 
 def _reap(pid: int) -> int | None:
-    """Collect every dead child, orphans too; the exit code of `pid` if it is among them."""
+    """Collect every dead child, orphans too.
+
+    Returns:
+        The exit code of `pid`, if it is among them.
+    """
     code = None
     while True:
         try:

@@ -1,7 +1,5 @@
 """Child processes that die with this one."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json
@@ -9,7 +7,7 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 import psutil
 
@@ -33,10 +31,20 @@ class Process:
         pass_fds: Sequence[int] = (),
         grace_s: float = 10,
         farewell: Sequence[str] = (),
-    ) -> Process:
-        """Start `argv` with stdout and stderr to `output`; `grace_s` is how long it may take to stop when asked.
+    ) -> Self:
+        """Start a command.
 
-        `farewell` is a command that ends what `argv` starts elsewhere: it is run when `argv` has ended, however.
+        Args:
+            argv: The command.
+            output: Where its stdout and stderr go.
+            env: Its environment; ours, if None.
+            cwd: Where it runs; where we do, if None.
+            pass_fds: Which of our open files it gets.
+            grace_s: How long it may take to stop when asked, in seconds.
+            farewell: A command that ends what `argv` starts elsewhere: it is run when `argv` has ended, however.
+
+        Returns:
+            The running command.
         """
         environ = dict(os.environ if env is None else env)
         environ[leash.GRACE_ENV] = str(grace_s)
@@ -64,11 +72,22 @@ class Process:
         return self._leashed.pid
 
     async def wait(self) -> int:
-        """Wait for the command to end; returns its exit code."""
+        """Wait for the command to end.
+
+        Returns:
+            Its exit code.
+        """
         return await self._leashed.wait()
 
     async def read(self) -> bytes:
-        """The output, where it was asked for as a pipe, and the end of the command."""
+        """Wait for the command to end.
+
+        Returns:
+            Its output.
+
+        Raises:
+            RuntimeError: The output was not asked for as a pipe.
+        """
         if self._leashed.stdout is None:
             raise RuntimeError("the output is not a pipe")
         # not communicate(), which closes the leash's stdin from Python 3.12 on
@@ -77,14 +96,18 @@ class Process:
         return output
 
     def kill(self) -> None:
-        """Kill the command and its descendants, as the kernel does when memory runs out; the leash stays and tells."""
+        """Kill the command and its descendants, as the kernel does when memory runs out; the leash stays."""
         with contextlib.suppress(psutil.NoSuchProcess):
             for process in psutil.Process(self._leashed.pid).children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGKILL)
 
     async def stop(self) -> int:
-        """Ask the command to end, then make it; returns when it and all its descendants are gone."""
+        """Ask the command to end, then make it, and wait until it and all its descendants are gone.
+
+        Returns:
+            Its exit code.
+        """
         with contextlib.suppress(ProcessLookupError):
             self._leashed.terminate()
         return await self._leashed.wait()

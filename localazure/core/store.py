@@ -1,10 +1,7 @@
 """What local Azure remembers: JSON documents in one SQLite file, by kind and key."""
 
-from __future__ import annotations
-
 import collections
 import contextlib
-import contextvars
 import json
 import sqlite3
 import threading
@@ -19,9 +16,6 @@ KEEPS_PAST = ("endpoint", "deployment")
 """The kinds of documents that can be read as they were."""
 PAST = 50
 """How many changes of a document are kept."""
-
-read_as_of: contextvars.ContextVar[float | None] = contextvars.ContextVar("read_as_of", default=None)
-"""The moment (of time.monotonic) as of which documents are read in this context; None for now."""
 
 
 class Store:
@@ -45,9 +39,9 @@ class Store:
             " UNIQUE (kind, key))"
         )
 
-    def get(self, kind: str, key: str) -> Document | None:
-        """The document, a fresh copy; None where there is none."""
-        text = self._as_of(kind, key, self._text(kind, key))
+    def get(self, kind: str, key: str, as_of: float | None = None) -> Document | None:
+        """Return the document, a fresh copy; None where there is none. `as_of`: at this moment of `time.monotonic`."""
+        text = self._then(kind, key, self._text(kind, key), as_of)
         return None if text is None else _document(text)
 
     def put(self, kind: str, key: str, body: Document) -> None:
@@ -64,21 +58,21 @@ class Store:
         self._keep(kind, key)
         self._execute("DELETE FROM documents WHERE kind = ? AND key = ?", (kind, key))
 
-    def items(self, kind: str, prefix: str = "") -> Iterator[tuple[str, Document]]:
-        """(key, document) of every key that begins with `prefix`, oldest first."""
+    def items(self, kind: str, prefix: str = "", as_of: float | None = None) -> Iterator[tuple[str, Document]]:
+        """Yield (key, document) of every key that begins with `prefix`, oldest first; at the moment `as_of`, or now."""
         rows = self._execute(
             "SELECT key, body FROM documents WHERE kind = ? AND substr(key, 1, ?) = ? ORDER BY number",
             (kind, len(prefix), prefix),
         )
         texts: dict[str, str | None] = dict(rows)
-        if read_as_of.get() is not None:
+        if as_of is not None:
             texts |= {key: None for of, key in self._past if of == kind and key.startswith(prefix) and key not in texts}
         for key, text in texts.items():
-            if (then := self._as_of(kind, key, text)) is not None:
+            if (then := self._then(kind, key, text, as_of)) is not None:
                 yield key, _document(then)
 
     def last(self, kind: str, count: int) -> list[Document]:
-        """The `count` documents that were made last, the newest first."""
+        """Return the `count` documents that were made last, the newest first."""
         rows = self._execute("SELECT body FROM documents WHERE kind = ? ORDER BY number DESC LIMIT ?", (kind, count))
         return [_document(body) for (body,) in rows]
 
@@ -107,8 +101,8 @@ class Store:
             past = self._past.setdefault((kind, key), collections.deque(maxlen=PAST))
             past.append((time.monotonic(), self._text(kind, key)))
 
-    def _as_of(self, kind: str, key: str, text: str | None) -> str | None:
-        moment = read_as_of.get()
+    def _then(self, kind: str, key: str, text: str | None, moment: float | None) -> str | None:
+        """Return the text of a document at the moment, if it is `text` now."""
         if moment is not None:
             for changed, before in self._past.get((kind, key), ()):
                 if changed > moment:

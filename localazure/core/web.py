@@ -1,7 +1,5 @@
 """The web server, which can also break off."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import socket
@@ -32,7 +30,7 @@ class Connections:
             transport.abort()
 
     def protocol(self) -> type[H11Protocol]:
-        """uvicorn's HTTP protocol, which enters its connections here."""
+        """Return uvicorn's HTTP protocol, which enters its connections here."""
         connections = self._open
 
         class Protocol(H11Protocol):

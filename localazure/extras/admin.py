@@ -1,10 +1,9 @@
 """The admin API: faults, and what others than the client under test may do. It has a token of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import contextlib
+import functools
 import ipaddress
 import secrets
 from collections.abc import Awaitable, Callable
@@ -12,13 +11,13 @@ from typing import Any
 
 import httpx
 import pydantic
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from localazure.arm.bodies import json_object
-from localazure.arm.errors import ArmError, bad_request, conflict, not_found
+from localazure.arm.errors import ArmError, BadRequest, Conflict, NotFound
 from localazure.arm.faults import Fault, Faults, Spec
 from localazure.arm.identity import Identity
 from localazure.arm.ids import Scope
@@ -31,10 +30,17 @@ _POLL_S = 0.02
 
 
 class Admin:
-    """The pages below /localazure. `app`, once it is set, is what the other writer talks to."""
+    """The pages below /localazure. `management` is the application that another writer talks to, without faults."""
 
     def __init__(
-        self, token: str, faults: Faults, identity: Identity, runtime: Runtime, scope: Scope, clock: Clock
+        self,
+        token: str,
+        management: ASGIApp,
+        faults: Faults,
+        identity: Identity,
+        runtime: Runtime,
+        scope: Scope,
+        clock: Clock,
     ) -> None:
         self._token = token
         self._faults = faults
@@ -42,10 +48,10 @@ class Admin:
         self._runtime = runtime
         self._scope = scope
         self._clock = clock
-        self.app: Starlette | None = None
+        self._management = management
 
     def routes(self) -> list[Route]:
-        """All of them, guarded."""
+        """Return all of them, guarded."""
         endpoint = ROOT + "/endpoints/{endpoint}"
         return [
             self._route(ROOT + "/faults", self._list, "GET"),
@@ -61,20 +67,19 @@ class Admin:
             self._route(endpoint + "/deployments/{deployment}/kill", self._kill, "POST"),
         ]
 
-    def shown_here(self, routes: list[Route]) -> list[Route]:
-        """`routes`, for clients on loopback; others need the admin API's token, also as a browser's password."""
+    def guard_page(self, routes: list[Route]) -> list[Route]:
+        """Return `routes`, for clients on loopback; others need the admin API's token, also as a browser's password."""
+        return [
+            Route(route.path, functools.partial(self._page, route.endpoint), methods=sorted(route.methods or []))
+            for route in routes
+        ]
 
-        def guarded(endpoint: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
-            async def answer(request: Request) -> Response:
-                near = request.client and ipaddress.ip_address(request.client.host).is_loopback
-                if near or self._admits(request) or self._admits_person(request):
-                    return await endpoint(request)
-                error = ArmError(401, "Unauthorized", "From elsewhere the password is needed: LOCALAZURE_ADMIN_TOKEN.")
-                return JSONResponse({"error": error.body()}, 401, {"WWW-Authenticate": 'Basic realm="Local Azure"'})
-
-            return answer
-
-        return [Route(route.path, guarded(route.endpoint), methods=sorted(route.methods or [])) for route in routes]
+    async def _page(self, endpoint: Callable[[Request], Awaitable[Response]], request: Request) -> Response:
+        near = request.client and ipaddress.ip_address(request.client.host).is_loopback
+        if near or self._admits(request) or self._admits_person(request):
+            return await endpoint(request)
+        error = ArmError(401, "Unauthorized", "From elsewhere the password is needed: LOCALAZURE_ADMIN_TOKEN.")
+        return JSONResponse({"error": error.body()}, 401, {"WWW-Authenticate": 'Basic realm="Local Azure"'})
 
     def _admits(self, request: Request) -> bool:
         given = request.headers.get("authorization", "")
@@ -102,11 +107,11 @@ class Admin:
         try:
             spec = Spec.model_validate(await json_object(request))
         except pydantic.ValidationError as error:
-            told = "; ".join(
+            problems = "; ".join(
                 f"{'.'.join(map(str, part['loc']))}: {part['msg'].removeprefix('Value error, ')}"
                 for part in error.errors()
             )
-            raise bad_request(f"This is no fault: {told}") from error
+            raise BadRequest(f"This is no fault: {problems}") from error
         return JSONResponse(_render(self._faults.add(spec)), 201)
 
     async def _clear(self, _request: Request) -> Response:
@@ -116,10 +121,14 @@ class Admin:
         return Response(status_code=204)
 
     async def _one(self, request: Request) -> Response:
-        """The fault; with `hits`, once it has struck so often, or `timeout_s` is over."""
+        """Return the fault; with `hits`, once it has struck so often, or `timeout_s` is over.
+
+        Raises:
+            NotFound: It is not in force.
+        """
         fault = self._faults.get(request.path_params["id"])
         if fault is None:
-            raise not_found(f"There is no fault '{request.path_params['id']}' in force.", "FaultNotFound")
+            raise NotFound(f"There is no fault '{request.path_params['id']}' in force.", "FaultNotFound")
         hits = int(request.query_params.get("hits", "0"))
         timeout_s = min(float(request.query_params.get("timeout_s", "30")), MAX_WAIT_S)
         try:
@@ -134,16 +143,27 @@ class Admin:
         return Response(status_code=204)
 
     async def _tokens(self, request: Request) -> Response:
-        """Expire what was issued; `life_s` is how long later tokens live."""
+        """Expire what was issued; `life_s` is how long later tokens live.
+
+        Returns:
+            204.
+
+        Raises:
+            BadRequest: `life_s` is not a positive integer.
+        """
         life_s = (await json_object(request)).get("life_s", self._identity.token_life_s)
         if isinstance(life_s, bool) or not isinstance(life_s, int) or life_s < 1:
-            raise bad_request(f"life_s must be a positive integer, not {life_s!r}.")
+            raise BadRequest(f"life_s must be a positive integer, not {life_s!r}.")
         self._identity.token_life_s = life_s
         self._identity.expire_tokens()
         return Response(status_code=204)
 
     async def _traffic(self, request: Request) -> Response:
-        """Another writer sets `traffic` or `mirrorTraffic`, or both, and `tags`."""
+        """Let another writer set `traffic` or `mirrorTraffic`, or both, and `tags`.
+
+        Returns:
+            How it ended.
+        """
         body = await json_object(request)
         async with self._somebody_else() as http:
             found = await self._endpoint(http, request)
@@ -152,7 +172,11 @@ class Admin:
             return await self._follow(http, await http.put(self._path(request), json=found))
 
     async def _keys(self, request: Request) -> Response:
-        """Another writer regenerates the `keyType` key."""
+        """Let another writer regenerate the `keyType` key.
+
+        Returns:
+            How it ended.
+        """
         body = await json_object(request)
         async with self._somebody_else() as http:
             return await self._follow(http, await http.post(f"{self._path(request)}/regenerateKeys", json=body))
@@ -170,35 +194,44 @@ class Admin:
     async def _kill(self, request: Request) -> Response:
         count = (await json_object(request)).get("count", 1)
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise bad_request(f"count must be a positive integer, not {count!r}.")
+            raise BadRequest(f"count must be a positive integer, not {count!r}.")
         endpoint, deployment = request.path_params["endpoint"], request.path_params["deployment"]
         killed = self._runtime.kill(endpoint, deployment, count)
         if not killed:
-            raise conflict(f"The deployment '{deployment}' of '{endpoint}' has no instance that serves.")
+            raise Conflict(f"The deployment '{deployment}' of '{endpoint}' has no instance that serves.")
         return JSONResponse({"killed": killed})
 
     async def _endpoint(self, http: httpx.AsyncClient, request: Request) -> dict[str, Any]:
-        """The endpoint as it is. Raises ArmError (404)."""
+        """Return the endpoint as it is.
+
+        Raises:
+            NotFound: There is none.
+        """
         found: dict[str, Any] = (await http.get(self._path(request))).json()
         if "error" in found:
-            raise not_found(found["error"]["message"])
+            raise NotFound(found["error"]["message"])
         return found
 
     def _path(self, request: Request) -> str:
         return f"{self._scope.id}/onlineEndpoints/{request.path_params['endpoint']}"
 
     def _somebody_else(self) -> httpx.AsyncClient:
-        """A client of the management plane whom no fault meets."""
-        if self.app is None:
-            raise conflict("Local Azure is still starting.")
+        """Return a client of the management plane whom no fault meets."""
         return httpx.AsyncClient(
-            transport=httpx.ASGITransport(self.app),
+            transport=httpx.ASGITransport(self._management),
             base_url=self._identity.base_url,
             headers={"Authorization": f"Bearer {self._identity.issue('admin')}"},
         )
 
     async def _follow(self, http: httpx.AsyncClient, answer: httpx.Response) -> Response:
-        """Wait until the operation has ended; returns how."""
+        """Wait until the operation has ended.
+
+        Returns:
+            204, or what refused it.
+
+        Raises:
+            ArmError: 409 where it has failed.
+        """
         if answer.is_error:
             return Response(answer.content, answer.status_code, media_type="application/json")
         url = answer.headers.get("Azure-AsyncOperation") or answer.headers["Location"]

@@ -1,12 +1,9 @@
 """A page to look at: what exists now and what goes on. Read-only, without secrets, and without a framework."""
 
-from __future__ import annotations
-
 import colorsys
 import datetime
 import hashlib
 from html import escape
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -14,12 +11,14 @@ from starlette.routing import Route
 
 from localazure.arm.faults import Faults
 from localazure.arm.ids import Scope
+from localazure.arm.operations import Operation, operations_table
 from localazure.compute.runtime import Runtime
 from localazure.core.clock import Clock
-from localazure.core.store import Document, Store
+from localazure.core.store import Store
 from localazure.monitor.recent import BUCKETS, Recent, recent
 from localazure.monitor.traffic import Traffic
-from localazure.resources import deployments, endpoints
+from localazure.resources.deployment_documents import Deployment, deployments_table, key_of
+from localazure.resources.endpoint_documents import Endpoint, endpoints_table
 
 OPERATIONS = 15
 REFRESH_MS = 2000
@@ -39,7 +38,9 @@ class Page:
     def __init__(
         self, store: Store, runtime: Runtime, traffic: Traffic, faults: Faults, scope: Scope, clock: Clock
     ) -> None:
-        self._store = store
+        self._endpoints = endpoints_table(store)
+        self._deployments = deployments_table(store)
+        self._operations_table = operations_table(store)
         self._runtime = runtime
         self._traffic = traffic
         self._faults = faults
@@ -47,7 +48,7 @@ class Page:
         self._clock = clock
 
     def routes(self) -> list[Route]:
-        """`/`, and `/?part=now` for what changes."""
+        """Return `/`, and `/?part=now` for what changes."""
         return [Route("/", self._answer, methods=["GET"])]
 
     async def _answer(self, request: Request) -> Response:
@@ -58,7 +59,7 @@ class Page:
 
     def _now(self) -> str:
         rows = recent(self._traffic)
-        found = [self._endpoint(name, document, rows) for name, document in self._store.items(endpoints.KIND)]
+        found = [self._endpoint(name, state.resource, rows) for name, state in self._endpoints.items()]
         return "\n".join(
             [
                 f"<p class=dim>timing {self._clock.timing}, as of {datetime.datetime.now():%H:%M:%S}</p>",
@@ -68,24 +69,23 @@ class Page:
             ]
         )
 
-    def _endpoint(self, key: str, document: Document, rows: dict[tuple[str, str], Recent]) -> str:
-        resource = document["resource"]
-        properties = resource["properties"]
-        live = {name.lower(): share for name, share in properties["traffic"].items()}
-        mirror = {name.lower(): share for name, share in properties["mirrorTraffic"].items()}
+    def _endpoint(self, key: str, endpoint: Endpoint, rows: dict[tuple[str, str], Recent]) -> str:
+        properties = endpoint.properties
+        live = {name.lower(): share for name, share in properties.traffic.items()}
+        mirror = {name.lower(): share for name, share in properties.mirror_traffic.items()}
         segments = "".join(
             f'<span style="width:{share}%;background:{_colour(name)}">{escape(name)} {share}%</span>'
-            for name, share in properties["traffic"].items()
+            for name, share in properties.traffic.items()
             if share
         )
         lines = [
-            self._deployment(key, found, live, mirror, rows)
-            for _, found in self._store.items(deployments.KIND, key + "/")
+            self._deployment(key, state.resource, live, mirror, rows)
+            for state in self._deployments.values(key_of(key, ""))
         ]
         unrouted = rows.get((key, ""))
         refused = f"<p class=dim>{sum(unrouted.requests)} requests reached no deployment</p>" if unrouted else ""
         return (
-            f"<section><h2>{escape(resource['name'])} {_badge(properties['provisioningState'])}"
+            f"<section><h2>{escape(endpoint.name)} {_badge(properties.provisioning_state)}"
             f"{_badge('Outage') if self._runtime.fails(key) else ''}</h2>"
             f"<div class=bar>{segments or '<i>no traffic</i>'}</div>"
             "<table><tr><th>deployment<th>state<th>model<th class=n>instances<th class=n>traffic<th class=n>mirror"
@@ -96,20 +96,19 @@ class Page:
     def _deployment(
         self,
         endpoint: str,
-        document: Document,
+        deployment: Deployment,
         live: dict[str, int],
         mirror: dict[str, int],
         rows: dict[tuple[str, str], Recent],
     ) -> str:
-        resource = document["resource"]
-        name, properties = resource["name"], resource["properties"]
+        name, properties = deployment.name, deployment.properties
         row = rows.get((endpoint, name), Recent())
         ready = self._runtime.instances(endpoint, name)
         cells = [
             f"<td><b style=color:{_colour(name)}>{escape(name)}</b>",
-            f"<td>{_badge(properties['provisioningState'])}",
-            f"<td>{escape(_model(properties.get('model')))}",
-            f"<td class=n>{ready} of {resource['sku']['capacity']}",
+            f"<td>{_badge(properties.provisioning_state)}",
+            f"<td>{escape(_model(properties.model))}",
+            f"<td class=n>{ready} of {deployment.sku.capacity}",
             f"<td class=n>{live.get(name.lower(), 0)}%",
             f"<td class=n>{mirror.get(name.lower(), 0) or '–'}{'%' if mirror.get(name.lower()) else ''}",
             f"<td class=n>{row.per_second:.1f}",
@@ -130,21 +129,20 @@ class Page:
         return f"<section><h2>Faults in force</h2><table>{head}{lines}</table></section>" if lines else ""
 
     def _operations(self) -> str:
-        lines = "".join(_operation(found) for found in self._store.last("operation", OPERATIONS))
+        lines = "".join(_operation(found) for found in self._operations_table.last(OPERATIONS))
         head = "<tr><th>began<th>what<th>resource<th>status<th class=n>took<th>error</tr>"
         return f"<section><h2>Recent operations</h2><table>{head}{lines}</table></section>"
 
 
-def _operation(document: Document) -> str:
-    began = datetime.datetime.fromisoformat(document["startTime"])
-    ended = document.get("endTime")
+def _operation(operation: Operation) -> str:
+    began = datetime.datetime.fromisoformat(operation.start_time)
+    ended = operation.end_time
     took = (datetime.datetime.fromisoformat(ended) if ended else datetime.datetime.now(datetime.UTC)) - began
-    error: dict[str, Any] = document.get("error") or {}
-    told = f"{error['code']}: {error['message']}" if error else ""
+    told = f"{operation.error.code}: {operation.error.message}" if operation.error else ""
     return (
-        f"<tr><td>{began.astimezone():%H:%M:%S}<td>{escape(document.get('change') or '')}"
-        f"<td>{escape(document.get('resource', '').replace('onlineendpoints/', '').replace('/deployments/', ' / '))}"
-        f"<td>{_badge(document['status'])}<td class=n>{took.total_seconds():.1f} s"
+        f"<tr><td>{began.astimezone():%H:%M:%S}<td>{escape(operation.change or '')}"
+        f"<td>{escape(operation.resource.replace('onlineendpoints/', '').replace('/deployments/', ' / '))}"
+        f"<td>{_badge(operation.status)}<td class=n>{took.total_seconds():.1f} s"
         f"<td class=told title='{escape(told)}'>{escape(told[:200])}</tr>"
     )
 
@@ -176,7 +174,7 @@ def _ms(value: float | None) -> str:
 
 
 def _sparkline(row: Recent, colour: str) -> str:
-    """Bars of requests, errors in red at their foot."""
+    """Return bars of requests, errors in red at their foot."""
     highest = max(*row.requests, 1)
     bars = []
     for place, (requests, errors) in enumerate(zip(row.requests, row.errors, strict=True)):

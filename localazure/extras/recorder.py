@@ -1,7 +1,5 @@
 """The recorder: every management request and its answer, a JSON object a line, without secrets."""
 
-from __future__ import annotations
-
 import datetime
 import json
 import os
@@ -19,7 +17,7 @@ from localazure.storage.blobs import ACCOUNT_PATH
 
 MASK = "***"
 MAX_BODY_BYTES = 256 * 1024
-"""Of a longer body, and of one that is no text, only the length is written."""
+"""Of a longer body, and of one that is not text, only the length is written."""
 
 _SECRET_HEADERS = {"authorization", "cookie", "set-cookie", "x-ms-authorization-auxiliary"}
 _SECRET_KEYS = re.compile(
@@ -45,7 +43,7 @@ class Recorder:
         self._file.close()
 
     def wrap(self, app: ASGIApp) -> ASGIApp:
-        """`app`, recorded; the admin API's pages and what people and Prometheus look at are left out."""
+        """Return `app`, recorded; the admin API's pages and what people and Prometheus look at are left out."""
 
         async def handle(scope: Scope, receive: Receive, send: Send) -> None:
             if scope["type"] == "http" and scope["path"] not in ("/", "/metrics") and not _is_admin(scope["path"]):
@@ -84,8 +82,8 @@ class Recorder:
                 "path": scope["path"],
                 "query": _pairs(scope["query_string"].decode()),
                 "headers": _headers(scope["headers"]),
-                "body": asked.shown(with_bodies),
-                "answer": {**answer, "body": answered.shown(with_answer)} if answer else None,
+                "body": asked.as_json(with_bodies),
+                "answer": {**answer, "body": answered.as_json(with_answer)} if answer else None,
             }
             self._file.write(json.dumps(line) + "\n")
             self._file.flush()
@@ -103,7 +101,7 @@ class _Body:
         if self._size <= MAX_BODY_BYTES:
             self._content += chunk
 
-    def shown(self, in_full: bool) -> Any:
+    def as_json(self, in_full: bool) -> Any:
         if not self._size:
             return None
         if not in_full or self._size > MAX_BODY_BYTES:
@@ -119,7 +117,7 @@ class _Body:
 
 
 def masked(value: Any) -> Any:
-    """`value`, as JSON has it, with every secret replaced by `***`."""
+    """Return `value`, as JSON has it, with every secret replaced by `***`."""
     match value:
         case dict():
             return {
@@ -136,7 +134,7 @@ def masked(value: Any) -> Any:
 
 
 def _hidden(value: Any) -> Any:
-    """`value` with its names only; what users give their containers as variables may all be secret."""
+    """Return `value` with its names only; what users give their containers as variables may all be secret."""
     match value:
         case dict():
             return {key: _hidden(found) for key, found in value.items()}

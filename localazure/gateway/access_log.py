@@ -31,12 +31,16 @@ FORMAT = {
 
 
 def predecessor(path: Path) -> Path:
-    """The path of the log that was written before the one at `path`."""
+    """Return the path of the log that was written before the one at `path`."""
     return path.with_suffix(".1" + path.suffix)
 
 
 def moved_away(path: Path) -> bool:
-    """Move a long log away; returns whether there is none at `path` now."""
+    """Move a long log away.
+
+    Returns:
+        Whether there is none at `path` now.
+    """
     try:
         if path.stat().st_size < MAX_BYTES:
             return False

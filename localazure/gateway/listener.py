@@ -1,7 +1,5 @@
 """How the gateway takes requests: its TLS listener, its own answers, and its traffic log."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +31,7 @@ def bootstrap(
     log: Path,
     issuer: Issuer,
 ) -> Resource:
-    """Envoy's start configuration: one TLS listener on `address`; everything else comes from files in `directory`."""
+    """Return Envoy's start configuration: a TLS listener on `address`; all else comes from files in `directory`."""
     strangers = {
         "use_remote_address": True,
         # Every client is a stranger, for whom Envoy drops x-envoy-… headers and makes request ids of its own. An empty
@@ -111,7 +109,7 @@ def bootstrap(
 
 
 def _manager(routes: str, directory: Path, admission: list[Resource], log: Path, mirrored: bool) -> Resource:
-    """What takes users' requests or, `mirrored`, copies of them; first those that `admission` lets pass."""
+    """Return what takes users' requests or, `mirrored`, copies of them; first those that `admission` lets pass."""
     return {
         "@type": TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": routes,
@@ -146,7 +144,7 @@ def _manager(routes: str, directory: Path, admission: list[Resource], log: Path,
 
 
 def _tokens(issuer: Issuer) -> Resource:
-    """The filter that checks tokens. It refuses nothing: the routes do, which see the claims of a good token."""
+    """Return the filter that checks tokens. It refuses nothing: the routes do, which see the claims of a good token."""
     provider = {
         "issuer": issuer.name,
         "local_jwks": {"inline_string": json.dumps(issuer.public_keys)},

@@ -1,7 +1,5 @@
 """What the gateway shall do, and how that is said in Envoy's configuration."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from dataclasses import dataclass, field
@@ -55,17 +53,17 @@ class Endpoint:
 
 
 def cluster_name(endpoint: str, deployment: str) -> str:
-    """The name by which the gateway knows a deployment."""
+    """Return the name by which the gateway knows a deployment."""
     return f"{endpoint}/{deployment}"
 
 
 def endpoint_path(endpoint: str) -> str:
-    """The path of an endpoint. Azure has a host per endpoint; names like that need a resolver."""
+    """Return the path of an endpoint. Azure has a host per endpoint; names like that need a resolver."""
     return f"/endpoints/{endpoint}"
 
 
 def clusters(endpoints: list[Endpoint], directory: Path) -> Resource:
-    """One cluster per deployment; which processes it has is in a file of its own (see `instances`)."""
+    """Return one cluster per deployment; which processes it has is in a file of its own (see `instances`)."""
     return response(
         [
             _cluster(cluster_name(endpoint.name, name), target, directory)
@@ -76,7 +74,7 @@ def clusters(endpoints: list[Endpoint], directory: Path) -> Resource:
 
 
 def instances(cluster: str, target: Target) -> Resource:
-    """The processes of one deployment."""
+    """Return the processes of one deployment."""
     assignment = {
         "@type": TYPE + "config.endpoint.v3.ClusterLoadAssignment",
         "cluster_name": cluster,
@@ -98,7 +96,7 @@ def instances(cluster: str, target: Target) -> Resource:
 
 
 def instances_file(cluster: str) -> str:
-    """The file name for `instances`."""
+    """Return the file name for `instances`."""
     return f"instances.{cluster.replace('/', '.')}.json"
 
 
@@ -136,7 +134,7 @@ def _cluster(name: str, target: Target, directory: Path) -> Resource:
 
 
 def source(directory: Path, file: str) -> Resource:
-    """Where Envoy finds a part of its configuration: a file that is replaced by moving another one over it."""
+    """Return where Envoy finds a part of its configuration: a file that is replaced by moving another one over it."""
     return {
         "resource_api_version": "V3",
         "path_config_source": {"path": str(directory / file), "watched_directory": {"path": str(directory)}},
@@ -144,6 +142,6 @@ def source(directory: Path, file: str) -> Resource:
 
 
 def response(resources: list[Resource]) -> Resource:
-    """Resources of one kind as Envoy reads them. The version (`version_info`) changes exactly when they do."""
+    """Return resources of one kind as Envoy reads them. The version (`version_info`) changes exactly when they do."""
     version = hashlib.sha256(json.dumps(resources, sort_keys=True).encode()).hexdigest()[:16]
     return {"version_info": version, "resources": resources}

@@ -1,13 +1,13 @@
 """The part of the Kusto query language that local Azure runs: where, project, summarize, order by, take, count."""
 
-from __future__ import annotations
-
 import datetime
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from localazure.monitor.metrics import moment, percentile
+from localazure.arm.errors import UnsupportedQuery
+from localazure.monitor.metrics import percentile
+from localazure.monitor.times import moment
 
 Row = dict[str, Any]
 Condition = Callable[[Row], bool]
@@ -29,17 +29,17 @@ _COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
 }
 
 
-class Unsupported(Exception):
-    """The query is outside of the subset, or wrong; the message says where."""
-
-
 def run(
     query: str, table: str, columns: dict[str, str], rows: Iterable[Row], now: datetime.datetime
 ) -> tuple[dict[str, str], list[Row]]:
-    """The result's columns (name: Kusto type) and rows. Raises Unsupported."""
+    """Return the result's columns (name: Kusto type) and rows.
+
+    Raises:
+        UnsupportedQuery: The query is outside of the subset, or wrong.
+    """
     source, *steps = (part.strip() for part in _split(query.strip().rstrip(";"), "|"))
     if source != table:
-        raise Unsupported(f"the table must be {table}, not {source!r}")
+        raise UnsupportedQuery(f"the table must be {table}, not {source!r}")
     found = list(rows)
     for step in steps:
         verb, _, rest = step.partition(" ")
@@ -60,12 +60,12 @@ def run(
             case "count" if not rest:
                 columns, found = {"Count": "long"}, [{"Count": len(found)}]
             case _:
-                raise Unsupported(f"{step!r}: supported are where, project, summarize, order by, take, count")
+                raise UnsupportedQuery(f"{step!r}: supported are where, project, summarize, order by, take, count")
     return columns, found
 
 
 def _split(text: str, separator: str) -> list[str]:
-    """Split outside of quotes and parentheses."""
+    """Return the parts of `text`, split outside of quotes and parentheses."""
     parts, depth, quote = [""], 0, ""
     for character in text:
         if quote:
@@ -84,7 +84,7 @@ def _split(text: str, separator: str) -> list[str]:
 def _condition(term: str, columns: dict[str, str], now: datetime.datetime) -> Condition:
     match = _TERM.fullmatch(term.strip())
     if match is None:
-        raise Unsupported(f"{term!r}: conditions are 'Column op value' or 'Column in (…)', joined by 'and'")
+        raise UnsupportedQuery(f"{term!r}: conditions are 'Column op value' or 'Column in (…)', joined by 'and'")
     column = _column(match["column"], columns)
     if match["among"]:
         among = [_value(value, columns[column], now) for value in _split(match["values"], ",")]
@@ -107,21 +107,21 @@ def _value(text: str, kind: str, now: datetime.datetime) -> Any:
             moments = {"ago": lambda: now - _duration(call[2]), "datetime": lambda: moment(call[2]), "now": lambda: now}
             found = moments[call[1]]()
         except ValueError as error:
-            raise Unsupported(f"{text!r} is no time") from error
+            raise UnsupportedQuery(f"{text!r} is no time") from error
     else:
         try:
             found, is_kind = float(text), "real"
         except ValueError as error:
-            raise Unsupported(f"{text!r} is no value: strings are quoted") from error
+            raise UnsupportedQuery(f"{text!r} is no value: strings are quoted") from error
     if is_kind != ("real" if kind in ("real", "long", "int") else kind):
-        raise Unsupported(f"{text!r} cannot be compared with a column of the type {kind}")
+        raise UnsupportedQuery(f"{text!r} cannot be compared with a column of the type {kind}")
     return found
 
 
 def _duration(text: str) -> datetime.timedelta:
     match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text.strip())
     if match is None:
-        raise Unsupported(f"{text!r} is no timespan such as 5m")
+        raise UnsupportedQuery(f"{text!r} is no timespan such as 5m")
     return datetime.timedelta(seconds=float(match[1]) * _UNITS[match[2]])
 
 
@@ -144,7 +144,7 @@ def _key(text: str, columns: dict[str, str]) -> tuple[str, str, Callable[[Row], 
     if match := re.fullmatch(r"bin\s*\(\s*(\w+)\s*,\s*(\w+)\s*\)", text):
         column = _column(match[1], columns)
         if columns[column] != "datetime":
-            raise Unsupported(f"{text!r}: bin is supported on times only")
+            raise UnsupportedQuery(f"{text!r}: bin is supported on times only")
         width = _duration(match[2]).total_seconds()
 
         def floor(row: Row) -> datetime.datetime:
@@ -160,13 +160,15 @@ def _aggregate(text: str, columns: dict[str, str]) -> tuple[str, str, Callable[[
         r"(?:(\w+)\s*=\s*)?(count|avg|min|max|sum|percentile)\s*\(\s*(\w*)\s*(?:,\s*([\d.]+))?\s*\)", text
     )
     if match is None:
-        raise Unsupported(f"{text!r}: aggregates are count, avg, min, max, sum, percentile")
+        raise UnsupportedQuery(f"{text!r}: aggregates are count, avg, min, max, sum, percentile")
     name, function, argument, share = match.groups()
     if function == "count" and not argument:
         return name or "count_", "long", len
     column = _column(argument, columns)
     if columns[column] not in ("real", "long", "int") or (function == "percentile") != (share is not None):
-        raise Unsupported(f"{text!r} is not valid: the column must be a number, and percentile takes a share of 100")
+        raise UnsupportedQuery(
+            f"{text!r} is not valid: the column must be a number, and percentile takes a share of 100"
+        )
     functions: dict[str, Callable[[list[float]], float]] = {
         "avg": lambda values: sum(values) / len(values),
         "min": min,
@@ -175,7 +177,7 @@ def _aggregate(text: str, columns: dict[str, str]) -> tuple[str, str, Callable[[
         "percentile": lambda values: percentile(sorted(values), float(share) / 100),
     }
     if function not in functions:
-        raise Unsupported(f"{text!r}: count takes no argument")
+        raise UnsupportedQuery(f"{text!r}: count takes no argument")
     apply = functions[function]
     named = name or "_".join(part for part in (function, column, share) if part)
     return named, "real", lambda rows: _of_numbers(apply, [row[column] for row in rows])
@@ -189,7 +191,7 @@ def _of_numbers(apply: Callable[[list[float]], float], values: list[float | None
 def _order(text: str, columns: dict[str, str], rows: list[Row]) -> list[Row]:
     match = re.fullmatch(r"by\s+(\w+)(?:\s+(asc|desc))?", text)
     if match is None:
-        raise Unsupported(f"'order {text}': supported is 'order by Column [asc|desc]'")
+        raise UnsupportedQuery(f"'order {text}': supported is 'order by Column [asc|desc]'")
     column = _column(match[1], columns)
     return sorted(rows, key=lambda row: (row[column] is not None, row[column]), reverse=match[2] != "asc")
 
@@ -197,5 +199,5 @@ def _order(text: str, columns: dict[str, str], rows: list[Row]) -> list[Row]:
 def _column(name: str, columns: dict[str, str]) -> str:
     name = name.strip()
     if name not in columns:
-        raise Unsupported(f"there is no column {name!r}; there are {', '.join(columns)}")
+        raise UnsupportedQuery(f"there is no column {name!r}; there are {', '.join(columns)}")
     return name

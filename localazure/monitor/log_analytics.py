@@ -1,7 +1,5 @@
 """Log Analytics: queries of the traffic log."""
 
-from __future__ import annotations
-
 import datetime
 import uuid
 from typing import Any
@@ -11,11 +9,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localazure.arm.bodies import json_object
-from localazure.arm.errors import ArmError, not_found
+from localazure.arm.errors import ArmError, NotFound, UnsupportedQuery
 from localazure.arm.identity import Identity
 from localazure.arm.ids import Scope
 from localazure.monitor import kql
-from localazure.monitor.metrics import span
+from localazure.monitor.times import span
 from localazure.monitor.traffic import Request, Traffic, utc_now
 
 TABLE = "AmlOnlineEndpointTrafficLog"
@@ -44,11 +42,11 @@ COLUMNS = {
 
 
 def workspace_id(scope: Scope) -> str:
-    """The id of the Log Analytics workspace; the same for as long as the state directory lives."""
+    """Return the id of the Log Analytics workspace; the same for as long as the state directory lives."""
     return str(uuid.uuid5(uuid.UUID(scope.subscription_id), "log-analytics"))
 
 
-class Logs:
+class LogAnalytics:
     """Answers queries by workspace id, and by the ARM id of the workspace."""
 
     def __init__(self, traffic: Traffic, identity: Identity, scope: Scope) -> None:
@@ -57,17 +55,17 @@ class Logs:
         self._scope = scope
 
     def open_routes(self) -> list[Route]:
-        """The page whose path names no subscription; it checks the token itself."""
+        """Return the page whose path names no subscription; it checks the token itself."""
         return [Route("/v1/workspaces/{workspace_id}/query", self._by_id, methods=["POST"])]
 
     def routes(self, root: str) -> list[Route]:
-        """The page of the workspace as a resource; `root` is the workspace's path."""
+        """Return the page of the workspace as a resource; `root` is the workspace's path."""
         return [Route(f"/v1{root}/query", self._by_resource, methods=["POST"])]
 
     async def _by_id(self, request: HttpRequest) -> Response:
         self._identity.check(request)
         if request.path_params["workspace_id"].lower() != workspace_id(self._scope):
-            raise not_found("The Log Analytics workspace was not found.", "WorkspaceNotFoundError")
+            raise NotFound("The Log Analytics workspace was not found.", "WorkspaceNotFoundError")
         return await self._by_resource(request)
 
     async def _by_resource(self, request: HttpRequest) -> Response:
@@ -81,7 +79,7 @@ class Logs:
         rows = (self._row(found) for found in self._traffic.requests(start, end))
         try:
             columns, found = kql.run(str(body.get("query") or ""), TABLE, COLUMNS, rows, now)
-        except kql.Unsupported as error:
+        except UnsupportedQuery as error:
             raise ArmError(400, "BadArgumentError", f"Local Azure cannot run this query: {error}.") from error
         answer: dict[str, Any] = {
             "tables": [

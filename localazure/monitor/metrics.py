@@ -1,52 +1,55 @@
 """Azure Monitor's metrics: the resource's own page, and the data plane's batch page."""
 
-from __future__ import annotations
-
 import collections
 import datetime
 import math
 import re
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localazure.arm.bodies import json_object
-from localazure.arm.durations import duration_s
-from localazure.arm.errors import bad_request, not_found
+from localazure.arm.errors import BadRequest, NotFound
+from localazure.arm.faults import moment_of
 from localazure.arm.ids import Scope
-from localazure.core.store import Store
 from localazure.monitor.samples import CONNECTIONS, Samples
+from localazure.monitor.times import MINUTE, iso, span
 from localazure.monitor.traffic import Request, Traffic, utc_now
 
-MINUTE = datetime.timedelta(minutes=1)
-MAX_MINUTES = 24 * 60
 MAX_RESOURCES = 50
 
 _ENDPOINT_TYPE = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints"
 _DEPLOYMENT_TYPE = _ENDPOINT_TYPE + "/deployments"
 
-# name: (unit, aggregation that Azure takes when none is asked for, dimensions)
+
+class Metric(NamedTuple):
+    """What a metric counts in, and by what it can be split."""
+
+    unit: str
+    dimensions: tuple[str, ...] = ()
+
+
 _ENDPOINT = {
-    "RequestsPerMinute": (
-        "Count", "Average", ("deployment", "statusCode", "statusCodeClass", "modelStatusCode"),
-    ),
-    "RequestLatency": ("MilliSeconds", "Average", ("deployment",)),
-    "RequestLatency_P50": ("MilliSeconds", "Average", ("deployment",)),
-    "RequestLatency_P90": ("MilliSeconds", "Average", ("deployment",)),
-    "RequestLatency_P95": ("MilliSeconds", "Average", ("deployment",)),
-    "RequestLatency_P99": ("MilliSeconds", "Average", ("deployment",)),
-    "NetworkBytes": ("BytesPerSecond", "Average", ()),
-    "ConnectionsActive": ("Count", "Average", ()),
-    "NewConnectionsPerSecond": ("CountPerSecond", "Average", ()),
-}  # fmt: skip
-_DEPLOYMENT = {
-    "DeploymentCapacity": ("Count", "Average", ()),
-    "CpuUtilizationPercentage": ("Percent", "Average", ("instanceId",)),
-    "CpuMemoryUtilizationPercentage": ("Percent", "Average", ("instanceId",)),
-    "DiskUtilization": ("Percent", "Average", ("instanceId",)),
+    "RequestsPerMinute": Metric("Count", ("deployment", "statusCode", "statusCodeClass", "modelStatusCode")),
+    "RequestLatency": Metric("MilliSeconds", ("deployment",)),
+    "RequestLatency_P50": Metric("MilliSeconds", ("deployment",)),
+    "RequestLatency_P90": Metric("MilliSeconds", ("deployment",)),
+    "RequestLatency_P95": Metric("MilliSeconds", ("deployment",)),
+    "RequestLatency_P99": Metric("MilliSeconds", ("deployment",)),
+    "NetworkBytes": Metric("BytesPerSecond"),
+    "ConnectionsActive": Metric("Count"),
+    "NewConnectionsPerSecond": Metric("CountPerSecond"),
 }
+_DEPLOYMENT = {
+    "DeploymentCapacity": Metric("Count"),
+    "CpuUtilizationPercentage": Metric("Percent", ("instanceId",)),
+    "CpuMemoryUtilizationPercentage": Metric("Percent", ("instanceId",)),
+    "DiskUtilization": Metric("Percent", ("instanceId",)),
+}
+_DEFAULT_AGGREGATION = "Average"
+"""What Azure takes for all of these when none is asked for."""
 _AGGREGATIONS = ("average", "count", "maximum", "minimum", "total")
 
 Point = dict[str, float]
@@ -54,18 +57,28 @@ Series = dict[tuple[str, ...], dict[datetime.datetime, Point]]
 """By the values of the dimensions that were asked for, and by minute."""
 
 
-class Metrics:
-    """Answers metric queries with one value a minute. A minute without data has no value: a gap is no zero."""
+class Inventory(Protocol):
+    """Answers what exists, now or at a moment of `time.monotonic`."""
 
-    def __init__(self, traffic: Traffic, samples: Samples, store: Store, scope: Scope, location: str) -> None:
+    def has_endpoint(self, name: str, moment: float | None) -> bool:
+        """Whether there is such an endpoint."""
+
+    def capacity(self, endpoint: str, deployment: str, moment: float | None) -> int | None:
+        """Return how many instances the deployment shall have; None where there is no such deployment."""
+
+
+class Metrics:
+    """Answers metric queries with one value a minute. A minute without data has no value: a gap is not a zero."""
+
+    def __init__(self, traffic: Traffic, samples: Samples, inventory: Inventory, scope: Scope, location: str) -> None:
         self._traffic = traffic
         self._samples = samples
-        self._store = store
+        self._inventory = inventory
         self._scope = scope
         self._location = location
 
     def routes(self, root: str) -> list[Route]:
-        """The pages of endpoints and deployments (under the workspace's path), and the batch page."""
+        """Return the pages of endpoints and deployments (under the workspace's path), and the batch page."""
         metrics = "/providers/Microsoft.Insights/metrics"
         one = root + "/onlineEndpoints/{endpoint}"
         return [
@@ -79,7 +92,7 @@ class Metrics:
         start, end = span(query.get("timespan"))
         await self._traffic.recalled()
         resource = request.url.path.split("/providers/Microsoft.Insights", maxsplit=1)[0]
-        values = self._values(resource, dict(query), query.get("$filter"), start, end)
+        values = self._values(resource, dict(query), query.get("$filter"), start, end, moment_of(request))
         body = {"timespan": f"{iso(start)}/{iso(end)}", "cost": 0, "interval": "PT1M"}
         body |= {"namespace": _namespace(resource), "resourceregion": self._location, "value": values}
         return JSONResponse(body)
@@ -88,7 +101,7 @@ class Metrics:
         query = dict(request.query_params)
         resources = (await json_object(request)).get("resourceids")
         if not isinstance(resources, list) or not 1 <= len(resources) <= MAX_RESOURCES:
-            raise bad_request(f"resourceids must be a list of 1 to {MAX_RESOURCES} resource ids.")
+            raise BadRequest(f"resourceids must be a list of 1 to {MAX_RESOURCES} resource ids.")
         given = "/".join(query[key] for key in ("starttime", "endtime") if key in query)
         start, end = span(given if "/" in given else f"{given}/{iso(utc_now())}" if given else None)
         await self._traffic.recalled()
@@ -96,7 +109,7 @@ class Metrics:
         for resource in map(str, resources):
             namespace = _namespace(resource)
             if query.get("metricnamespace", namespace).lower() != namespace.lower():
-                raise bad_request(f"The metric namespace of {resource} is {namespace}.")
+                raise BadRequest(f"The metric namespace of {resource} is {namespace}.")
             answers.append(
                 {
                     "starttime": iso(start),
@@ -117,31 +130,32 @@ class Metrics:
         conditions: str | None,
         start: datetime.datetime,
         end: datetime.datetime,
+        moment: float | None = None,
     ) -> list[dict[str, Any]]:
         for option in ("rollupby", "resultType", "orderby"):
             if query.get(option, "Data").lower() != "data":
-                raise bad_request(f"Local Azure does not support {option} in metric queries.")
+                raise BadRequest(f"Local Azure does not support {option} in metric queries.")
         if query.get("interval", "PT1M") not in ("PT1M", "PT60S"):
-            raise bad_request("Local Azure supports the interval PT1M only.")
-        name, deployment = self._resource(resource)
+            raise BadRequest("Local Azure supports the interval PT1M only.")
+        name, deployment = self._resource(resource, moment)
         known = _DEPLOYMENT if deployment else _ENDPOINT
         wanted = [part.strip() for part in (query.get("metricnames") or next(iter(known))).split(",")]
         lookup = {metric.lower(): metric for metric in known}
         for metric in wanted:
             if metric.lower() not in lookup:
-                raise bad_request(
+                raise BadRequest(
                     f"Failed to find metric configuration for {metric}. Valid metrics: {', '.join(known)}."
                 )
         requests = [] if deployment else list(self._traffic.requests(start, end, name))
         answers: list[dict[str, Any]] = []
         for metric in (lookup[metric.lower()] for metric in wanted):
-            unit, default, dimensions = known[metric]
-            chosen = [part.strip().lower() for part in (query.get("aggregation") or default).split(",")]
+            unit, dimensions = known[metric]
+            chosen = [part.strip().lower() for part in (query.get("aggregation") or _DEFAULT_AGGREGATION).split(",")]
             if unknown := [part for part in chosen if part not in _AGGREGATIONS]:
-                raise bad_request(f"The aggregation must be among {', '.join(_AGGREGATIONS)}, not {unknown[0]}.")
+                raise BadRequest(f"The aggregation must be among {', '.join(_AGGREGATIONS)}, not {unknown[0]}.")
             filters = parse_filter(conditions, dimensions)
             if deployment:
-                series = self._of_deployment(metric, name, deployment, filters, start, end)
+                series = self._of_deployment(metric, name, deployment, filters, start, end, moment)
             elif metric in CONNECTIONS:
                 minutes = _minutes(start, min(end, self._traffic.horizon))
                 seen = {minute: self._samples.connections(metric, minute) for minute in minutes}
@@ -183,11 +197,11 @@ class Metrics:
         filters: dict[str, set[str]],
         start: datetime.datetime,
         end: datetime.datetime,
+        moment: float | None,
     ) -> Series:
         minutes = _minutes(start, min(end, self._traffic.horizon))
         if metric == "DeploymentCapacity":
-            document = self._store.get("deployment", f"{endpoint}/{deployment}")
-            count = document["resource"]["sku"]["capacity"] if document else 0
+            count = self._inventory.capacity(endpoint, deployment, moment) or 0
             return {(): {minute: _point([count]) for minute in minutes}}
         found: dict[tuple[str, ...], dict[datetime.datetime, list[float]]] = {}
         for minute in minutes:
@@ -197,21 +211,33 @@ class Metrics:
                     found.setdefault(labels, {}).setdefault(minute, []).extend(values)
         return {labels: {minute: _point(values) for minute, values in seen.items()} for labels, seen in found.items()}
 
-    def _resource(self, resource: str) -> tuple[str, str]:
-        """The endpoint's and the deployment's name, lower-cased; the latter empty for an endpoint. Raises ArmError."""
+    def _resource(self, resource: str, moment: float | None) -> tuple[str, str]:
+        """Return the endpoint's and the deployment's name in lower case; the latter is empty for an endpoint.
+
+        Raises:
+            NotFound: There is no such resource.
+        """
         pattern = re.escape(self._scope.id) + r"/onlineEndpoints/([^/]+)(?:/deployments/([^/]+))?"
         match = re.fullmatch(pattern, "/" + resource.strip("/"), re.IGNORECASE)
         if match is None:
-            raise not_found(f"There is no resource '{resource}' that has metrics.")
+            raise NotFound(f"There is no resource '{resource}' that has metrics.")
         endpoint, deployment = match[1].lower(), (match[2] or "").lower()
-        key = f"{endpoint}/{deployment}" if deployment else endpoint
-        if self._store.get("deployment" if deployment else "endpoint", key) is None:
-            raise not_found(f"The resource '{resource}' was not found.")
+        exists = (
+            self._inventory.capacity(endpoint, deployment, moment) is not None
+            if deployment
+            else self._inventory.has_endpoint(endpoint, moment)
+        )
+        if not exists:
+            raise NotFound(f"The resource '{resource}' was not found.")
         return endpoint, deployment
 
 
 def parse_filter(text: str | None, dimensions: tuple[str, ...]) -> dict[str, set[str]]:
-    """`a eq '1' and b eq '*'` as {dimension: values}; `or` joins values of one dimension. Raises ArmError (400)."""
+    """Return `a eq '1' and b eq '*'` as {dimension: values}; `or` joins values of one dimension.
+
+    Raises:
+        BadRequest: It is not such a filter.
+    """
     found: dict[str, set[str]] = {}
     names = {name.lower(): name for name in dimensions}
     for group in re.split(r"\s+and\s+", (text or "").strip(), flags=re.IGNORECASE):
@@ -219,51 +245,19 @@ def parse_filter(text: str | None, dimensions: tuple[str, ...]) -> dict[str, set
         for term in re.split(r"\s+or\s+", group, flags=re.IGNORECASE) if group else ():
             match = re.fullmatch(r"\(?\s*(\w+)\s+eq\s+'([^']*)'\s*\)?", term.strip(), re.IGNORECASE)
             if match is None or match[1].lower() not in names:
-                raise bad_request(
+                raise BadRequest(
                     f"The filter {term!r} is not supported; dimensions: {', '.join(dimensions) or 'none'}."
                 )
             name = names[match[1].lower()]
             group_names.add(name)
             found.setdefault(name, set()).add(match[2])
         if len(group_names) > 1:
-            raise bad_request("'or' cannot join conditions on different dimensions.")
+            raise BadRequest("'or' cannot join conditions on different dimensions.")
     return found
 
 
-def span(text: str | None) -> tuple[datetime.datetime, datetime.datetime]:
-    """`start/end`, the last hour where none is given. Raises ArmError (400)."""
-    if not text:
-        return utc_now() - 60 * MINUTE, utc_now()
-    try:
-        first, _, second = text.partition("/")
-        if second.startswith("P"):
-            start = moment(first)
-            end = start + datetime.timedelta(seconds=duration_s(second))
-        elif not second:
-            end = utc_now()
-            start = end - datetime.timedelta(seconds=duration_s(first))
-        else:
-            start, end = moment(first), moment(second)
-    except (ValueError, OverflowError) as error:
-        raise bad_request(f"The timespan {text!r} is not valid: {error}") from error
-    if not datetime.timedelta(0) < end - start <= MAX_MINUTES * MINUTE:
-        raise bad_request(f"The timespan {text!r} must be positive and at most a day.")
-    return start, end
-
-
-def moment(text: str) -> datetime.datetime:
-    """An ISO 8601 time; UTC where it does not say. Raises ValueError."""
-    found = datetime.datetime.fromisoformat(text.strip().replace(" ", "+"))
-    return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
-
-
-def iso(when: datetime.datetime) -> str:
-    """As Azure Monitor writes times."""
-    return when.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def percentile(ordered: list[float], share: float) -> float:
-    """The nearest-rank percentile of sorted values, `share` in (0, 1]."""
+    """Return the nearest-rank percentile of sorted values, `share` in (0, 1]."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
@@ -281,7 +275,7 @@ def _of_requests(metric: str, requests: list[Request], filters: dict[str, set[st
 
 
 def _wanted(labels: tuple[str, ...], filters: dict[str, set[str]]) -> bool:
-    """Whether the filters take the series with these values of their dimensions."""
+    """Return whether the filters take the series with these values of their dimensions."""
     pairs = zip(labels, filters.values(), strict=True)
     return all("*" in values or label.lower() in {value.lower() for value in values} for label, values in pairs)
 

@@ -1,7 +1,5 @@
 """What the scoring requests of the last minutes amount to, by deployment."""
 
-from __future__ import annotations
-
 import datetime
 from dataclasses import dataclass, field
 
@@ -33,13 +31,13 @@ class Recent:
         return self.last_minute_errors / len(self.last_minute) if self.last_minute else None
 
     def latency_ms(self, share: float) -> float | None:
-        """A quantile of the last minute; None without requests."""
+        """Return a quantile of the last minute; None without requests."""
         ordered = sorted(self.last_minute)
         return ordered[min(int(share * len(ordered)), len(ordered) - 1)] if ordered else None
 
 
 def recent(traffic: Traffic) -> dict[tuple[str, str], Recent]:
-    """By (endpoint in lower case, deployment); the deployment is empty where a request reached none."""
+    """Return them by (endpoint in lower case, deployment); the deployment is empty where a request reached none."""
     now = utc_now()
     found: dict[tuple[str, str], Recent] = {}
     for request in traffic.since(now - WINDOW):

@@ -1,7 +1,5 @@
 """What is measured every few seconds: the gateway's connections, and what instances use of this machine."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import datetime
@@ -13,10 +11,11 @@ from pathlib import Path
 import httpx
 import psutil
 
+from localazure.arm.errors import GatewayError
 from localazure.compute.runtime import Runtime
 from localazure.core.clock import Clock
 from localazure.core.disk import Disk
-from localazure.gateway.envoy import Gateway, GatewayError
+from localazure.gateway.envoy import Gateway
 from localazure.monitor.traffic import RETENTION, utc_now
 
 PERIOD_S = 5
@@ -69,11 +68,11 @@ class Samples:
             await self._clock.sleep(PERIOD_S)
 
     def connections(self, metric: str, minute: datetime.datetime) -> list[float]:
-        """Of all endpoints together, which share a port."""
+        """Return what was measured of all endpoints together, which share a port."""
         return self._minutes.get(minute, {}).get(_Series(metric), [])
 
     def use(self, metric: str, endpoint: str, deployment: str, minute: datetime.datetime) -> dict[str, list[float]]:
-        """Of each instance that was measured in this minute."""
+        """Return what was measured in this minute, by instance."""
         key = (endpoint.lower(), deployment.lower())
         return {
             series.instance: values
@@ -118,13 +117,13 @@ class Samples:
 
 
 def _cpu_percent(then: float, before: _Used, now: float, used: _Used) -> float:
-    """Of all cores; what a process used that has ended since is missing."""
+    """Return the share of all cores, in percent; what a process used that has ended since is missing."""
     spent_s = sum(cpu_s - before.cpu_s.get(process, 0) for process, cpu_s in used.cpu_s.items())
     return min(100 * spent_s / (now - then) / (psutil.cpu_count() or 1), 100)
 
 
 def _used(roots: dict[str, int]) -> dict[str, _Used]:
-    """What the descendants of each root use; a root itself is a leash."""
+    """Return what the descendants of each root use; a root itself is a leash."""
     children: dict[int, list[psutil.Process]] = {}
     for process in psutil.process_iter(["ppid"]):
         children.setdefault(process.info["ppid"], []).append(process)

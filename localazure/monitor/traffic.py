@@ -1,7 +1,5 @@
 """The scoring requests of the last hours, read from the gateway's access log, as observability is fed from them."""
 
-from __future__ import annotations
-
 import asyncio
 import collections
 import contextlib
@@ -57,17 +55,24 @@ class Request:
 
 
 def utc_now() -> datetime.datetime:
-    """This moment."""
+    """Return this moment."""
     return datetime.datetime.now(datetime.UTC)
 
 
 class Traffic:
     """Follows the access log. A request is visible `delay_s` seconds after it began, as ingestion takes its time.
 
-    What has been logged before this object was made is seen once `recall` has read it.
+    What has been logged before this object was made is seen once `recall` has read it. `count` is called with each
+    request that is logged from now on when it is read, whatever the delay.
     """
 
-    def __init__(self, log: Path, delay_s: float = 0, now: Callable[[], datetime.datetime] = utc_now) -> None:
+    def __init__(
+        self,
+        log: Path,
+        delay_s: float = 0,
+        now: Callable[[], datetime.datetime] = utc_now,
+        count: Callable[[Request], None] = lambda _: None,
+    ) -> None:
         self._log = log
         self._delay = datetime.timedelta(seconds=delay_s)
         self._now = now
@@ -80,8 +85,7 @@ class Traffic:
         self._first_position = self._position
         self._recalled = asyncio.Event()
         self._requests: collections.deque[Request] = collections.deque(maxlen=MAX_REQUESTS)
-        self.heard: Callable[[Request], None] = lambda _: None
-        """Called with each new request when it is read, whatever the delay."""
+        self._count = count
 
     async def follow(self, rotate: Callable[[], Awaitable[None]], clock: Clock) -> None:
         """Read the log until cancelled; `rotate` begins a new one where this has grown long."""
@@ -100,7 +104,8 @@ class Traffic:
     async def recall(self) -> None:
         """Read what had been logged before, the newest first, off the event loop. To be called once, before `rotate`.
 
-        Raises OSError.
+        Raises:
+            OSError: The log cannot be read or moved.
         """
         history = self._history()
         try:
@@ -124,7 +129,7 @@ class Traffic:
     def requests(
         self, start: datetime.datetime, end: datetime.datetime, endpoint: str | None = None
     ) -> Iterator[Request]:
-        """The visible requests that began in [start, end), of one endpoint or of all."""
+        """Yield the visible requests that began in [start, end), of one endpoint or of all."""
         self.catch_up()
         end = min(end, self.horizon)
         for request in self._requests:
@@ -132,7 +137,7 @@ class Traffic:
                 yield request
 
     def since(self, start: datetime.datetime) -> Iterator[Request]:
-        """Those that began after `start`, whatever the delay; newest first."""
+        """Yield those that began after `start`, whatever the delay; newest first."""
         self.catch_up()
         for request in reversed(self._requests):
             if request.time < start - LONGEST:  # they are in the order in which they ended
@@ -166,10 +171,10 @@ class Traffic:
             self._position += len(line)
             if request := _request(line):
                 self._requests.append(request)
-                self.heard(request)
+                self._count(request)
 
     def _history(self) -> Iterator[Request]:
-        """What had been logged at first, newest first, as far as it is kept."""
+        """Yield what had been logged at first, newest first, as far as it is kept."""
         oldest = self._now() - RETENTION
         lines = itertools.chain(_backwards(self._log, self._first_position), _backwards(predecessor(self._log)))
         for request in filter(None, map(_request, lines)):
@@ -180,7 +185,7 @@ class Traffic:
 
 
 def _backwards(path: Path, end: int | None = None) -> Iterator[bytes]:
-    """The lines of the first `end` bytes, or of all, the last one first; none where there is no such file."""
+    """Yield the lines of the first `end` bytes, or of all, the last one first; none where there is no such file."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         end = os.fstat(file.fileno()).st_size if end is None else end
         if not end:

@@ -1,14 +1,12 @@
 """Who may score at an endpoint: its keys, and the tokens that it takes."""
 
-from __future__ import annotations
-
 import secrets
 from typing import Any
 
-from localazure.arm.errors import bad_request
-from localazure.core.store import Document
+from localazure.arm.errors import BadRequest
+from localazure.resources.endpoint_documents import AuthMode, Endpoint, KeysBody
 
-AUTH_MODES = {"key": "Key", "amltoken": "AMLToken", "aadtoken": "AADToken"}
+AUTH_MODES: dict[str, AuthMode] = {"key": "Key", "amltoken": "AMLToken", "aadtoken": "AADToken"}
 
 AAD_AUDIENCE = "https://ml.azure.com"
 """Whom a token of Microsoft Entra must be for."""
@@ -17,31 +15,55 @@ TOKEN_LIFE_S = 12 * 3600
 _KEY_CHARACTERS = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 
 
-def audience(document: Document) -> str:
-    """Whom a token must be for: the service as a whole, or this endpoint alone."""
-    resource = document["resource"]
-    return AAD_AUDIENCE if resource["properties"]["authMode"] == "AADToken" else str(resource["id"])
+def audience(endpoint: Endpoint) -> str:
+    """Return whom a token must be for: the service as a whole, or this endpoint alone."""
+    return AAD_AUDIENCE if endpoint.properties.auth_mode == "AADToken" else endpoint.id
 
 
-def require_mode(document: Document, mode: str, otherwise: str) -> None:
-    """Raise ArmError (400) unless the endpoint has the auth mode; `otherwise` says what that means."""
-    found = document["resource"]["properties"]["authMode"]
+def require_mode(endpoint: Endpoint, mode: AuthMode, otherwise: str) -> None:
+    """Check that the endpoint has the auth mode.
+
+    Raises:
+        BadRequest: It has another; `otherwise` says what that means.
+    """
+    found = endpoint.properties.auth_mode
     if found != mode:
-        raise bad_request(f"The endpoint's authMode is {found}: {otherwise}.")
+        raise BadRequest(f"The endpoint's authMode is {found}: {otherwise}.")
 
 
-def first_keys(given: dict[str, Any]) -> list[str]:
-    """Those that the client chose for a new endpoint, else random ones."""
-    return [checked_key(key) if (key := given.get(name)) else new_key() for name in ("primaryKey", "secondaryKey")]
+def auth_mode(given: Any) -> AuthMode:
+    """Return the auth mode that a client asks for, whatever its case.
+
+    Raises:
+        BadRequest: There is no such mode.
+    """
+    found = AUTH_MODES.get(str(given).lower())
+    if found is None:
+        raise BadRequest(f"authMode must be one of {', '.join(AUTH_MODES.values())}, not {given!r}.")
+    return found
+
+
+def first_keys(given: KeysBody | None) -> list[str]:
+    """Return those that the client chose for a new endpoint, else random ones.
+
+    Raises:
+        BadRequest: As `checked_key`.
+    """
+    chosen = (given.primary_key, given.secondary_key) if given else (None, None)
+    return [checked_key(key) if key else new_key() for key in chosen]
 
 
 def checked_key(key: Any) -> str:
-    """The key, which a client chose. Raises ArmError (400)."""
+    """Return the key, which a client chose.
+
+    Raises:
+        BadRequest: It has other characters than letters and digits.
+    """
     if not isinstance(key, str) or not set(key) <= _KEY_CHARACTERS:
-        raise bad_request("A key can have letters and digits only.")
+        raise BadRequest("A key can have letters and digits only.")
     return key
 
 
 def new_key() -> str:
-    """A random key."""
+    """Return a random key."""
     return "".join(secrets.choice(sorted(_KEY_CHARACTERS)) for _ in range(64))

@@ -1,7 +1,5 @@
 """Online endpoints: their resource, their keys, their traffic."""
 
-from __future__ import annotations
-
 import functools
 import re
 import time
@@ -11,30 +9,36 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm import shapes
 from localazure.arm.bodies import json_object
-from localazure.arm.errors import ArmError, bad_request, conflict, not_found
-from localazure.arm.identity import Identity
+from localazure.arm.documents import Identity, Json
+from localazure.arm.errors import ArmError, BadRequest, Conflict, NotFound
+from localazure.arm.faults import NO_FAULT, Fate, fate_of, moment_of
+from localazure.arm.identity import Identity as Tokens
 from localazure.arm.ids import Scope, system_data
 from localazure.arm.operations import Operations
-from localazure.arm.paging import page, pairs
+from localazure.arm.paging import Filter, page, pairs
 from localazure.compute.revisions import Revisions
-from localazure.compute.runtime import Runtime
+from localazure.compute.runtime import Runtime, Targets
 from localazure.core.clock import Change
-from localazure.core.store import Document, Store
+from localazure.core.store import Store
 from localazure.gateway import xds
-from localazure.resources import credentials, deployment_settings, rules
+from localazure.resources import credentials, rules
+from localazure.resources.deployment_documents import deployments_table, key_of
+from localazure.resources.endpoint_documents import (
+    Endpoint,
+    EndpointBody,
+    EndpointPatch,
+    EndpointProperties,
+    EndpointPropertiesBody,
+    EndpointState,
+    KeyBody,
+    endpoints_table,
+)
 from localazure.resources.quota import Quota
-
-KIND = "endpoint"
 
 
 class Endpoints:
-    """The endpoint operations.
-
-    A document holds the resource under `resource`, its keys under `keys`. While a change is under way, `previous` is
-    the document before it, and `effective` tells whether the change has taken effect.
-    """
+    """The endpoint operations."""
 
     def __init__(
         self,
@@ -42,20 +46,22 @@ class Endpoints:
         operations: Operations,
         runtime: Runtime,
         revisions: Revisions,
-        identity: Identity,
+        tokens: Tokens,
         scope: Scope,
         location: str,
     ) -> None:
         self._store = store
+        self._states = endpoints_table(store)
+        self._deployments = deployments_table(store)
         self._operations = operations
         self._runtime = runtime
         self._revisions = revisions
-        self._tokens = identity
+        self._tokens = tokens
         self._scope = scope
         self._location = location
 
     def routes(self, root: str) -> list[Route]:
-        """The operations under the workspace's path."""
+        """Return the operations under the workspace's path."""
         one = root + "/onlineEndpoints/{endpoint}"
         return [
             Route(root + "/onlineEndpoints", self._list, methods=["GET"]),
@@ -67,273 +73,255 @@ class Endpoints:
 
     def resume(self) -> None:
         """Go on with the changes that an earlier process left unfinished; what is wanted has been written down."""
-        for name, document in list(self._store.items(KIND)):
-            match document["resource"]["properties"]["provisioningState"]:
+        for name, state in list(self._states.items()):
+            match state.resource.properties.provisioning_state:
                 case "Creating" | "Updating":
                     self._apply(name, Change.ENDPOINT_UPDATE)
                 case "Deleting":
                     self._remove(name)
 
     async def _list(self, request: Request) -> Response:
-        return page(request, [self._render(document) for _, document in self._store.items(KIND)], _FILTERS, "count")
+        found = self._states.values(as_of=moment_of(request))
+        return page(request, [self._visible(state) for state in found], _FILTERS, "count")
 
     async def _one(self, request: Request) -> Response:
         name = request.path_params["endpoint"]
         match request.method:
             case "PUT":
-                return self._put(name, await json_object(request))
+                return self._put(name, await json_object(request), fate_of(request))
             case "PATCH":
-                return self._patch(name, await json_object(request))
+                return self._patch(name, await json_object(request), fate_of(request))
             case "DELETE":
-                return self._delete(name)
-        return JSONResponse(self._render(self._document(name)))
+                return self._delete(name, fate_of(request))
+        return JSONResponse(self._visible(self._state(name, moment_of(request))).as_json())
 
-    def _put(self, name: str, body: dict[str, Any]) -> Response:
+    def _put(self, name: str, json: Json, fate: Fate) -> Response:
         rules.check_name("endpoint", name)
-        shapes.check(body, shapes.ENDPOINT)
-        old = self._store.get(KIND, name.lower())
-        given = dict(body.get("properties") or {})
-        compute = given.get("compute")
-        if old and bool(old["resource"]["properties"]["compute"]) != bool(compute):
-            raise bad_request("An endpoint stays what it is: its compute cannot be added or taken away.")
-        if compute and not re.search(r"/computes/[^/]+$", str(compute), re.IGNORECASE):
-            raise bad_request(f"compute must be the id of a Kubernetes compute, not {compute!r}.")
-        auth_mode = credentials.AUTH_MODES.get(str(given.get("authMode", "")).lower())
-        if auth_mode is None:
-            raise bad_request(
-                f"authMode must be one of {', '.join(credentials.AUTH_MODES.values())}, not {given.get('authMode')!r}."
-            )
-        rules.check_tags(body.get("tags") or {})
+        body = EndpointBody.parse(json)
+        old = self._states.get(name.lower())
+        given = body.properties or EndpointPropertiesBody()
+        if old and bool(old.resource.properties.compute) != bool(given.compute):
+            raise BadRequest("An endpoint stays what it is: its compute cannot be added or taken away.")
+        if given.compute and not re.search(r"/computes/[^/]+$", str(given.compute), re.IGNORECASE):
+            raise BadRequest(f"compute must be the id of a Kubernetes compute, not {given.compute!r}.")
+        auth_mode = credentials.auth_mode(given.auth_mode)
+        rules.check_tags(body.tags or {})
         self._operations.require_idle(_resource(name), f"The endpoint '{name}'")
-        properties: dict[str, Any] = {
-            "authMode": auth_mode,
-            "description": given.get("description"),
-            "properties": given.get("properties") or {},
-            "publicNetworkAccess": rules.choice(
-                "publicNetworkAccess", given.get("publicNetworkAccess"), ("Enabled", "Disabled"), "Enabled"
+        access = rules.choice("publicNetworkAccess", given.public_network_access, ("Enabled", "Disabled"), "Enabled")
+        traffic, mirror = self._traffic(given.traffic, name), self._traffic(given.mirror_traffic, name)
+        if given.compute and any(mirror.values()):
+            raise BadRequest("A Kubernetes endpoint cannot mirror traffic.")
+        rules.check_traffic(traffic, mirror, self._ready_deployments(name))
+        display = old.resource.name if old else name
+        resource = Endpoint(
+            id=f"{self._scope.id}/onlineEndpoints/{display}",
+            name=display,
+            type="Microsoft.MachineLearningServices/workspaces/onlineEndpoints",
+            location=body.location or self._location,
+            tags=body.tags or {},
+            kind=body.kind or ("K8S" if given.compute else "Managed"),
+            identity=_identity(body.identity),
+            properties=EndpointProperties(
+                auth_mode=auth_mode,
+                description=given.description,
+                properties=given.properties or {},
+                public_network_access=access,
+                traffic=traffic,
+                mirror_traffic=mirror,
+                compute=str(given.compute) if given.compute else None,
+                provisioning_state="Updating" if old else "Creating",
             ),
-            "traffic": self._traffic(given.get("traffic"), name),
-            "mirrorTraffic": self._traffic(given.get("mirrorTraffic"), name),
-            "compute": compute or None,
-        }
-        if compute and any(properties["mirrorTraffic"].values()):
-            raise bad_request("A Kubernetes endpoint cannot mirror traffic.")
-        rules.check_traffic(properties["traffic"], properties["mirrorTraffic"], self._ready_deployments(name))
-        display = old["resource"]["name"] if old else name
-        resource = {
-            "id": f"{self._scope.id}/onlineEndpoints/{display}",
-            "name": display,
-            "type": "Microsoft.MachineLearningServices/workspaces/onlineEndpoints",
-            "location": body.get("location") or self._location,
-            "tags": body.get("tags") or {},
-            "kind": body.get("kind") or ("K8S" if compute else "Managed"),
-            "identity": self._identity(body.get("identity")),
-            "properties": {**properties, "provisioningState": "Updating" if old else "Creating"},
-            "systemData": system_data(old["resource"]["systemData"] if old else None),
-        }
-        keys = old["keys"] if old else credentials.first_keys(given.get("keys") or {})
-        document = {"resource": resource, "keys": keys, _SCORED_AT: old and old.get(_SCORED_AT)}
-        return self._begin(name, document, 200 if old else 201)
+            system_data=system_data(old.resource.system_data if old else None),
+        )
+        keys = old.keys if old else credentials.first_keys(given.keys)
+        state = EndpointState(resource=resource, keys=keys, scored_at=old.scored_at if old else None)
+        return self._begin(name, state, 200 if old else 201, fate)
 
-    def _patch(self, name: str, body: dict[str, Any]) -> Response:
-        document = self._document(name)
-        shapes.check(body, shapes.ENDPOINT_PATCH)
+    def _patch(self, name: str, json: Json, fate: Fate) -> Response:
+        state = self._state(name)
+        body = EndpointPatch.parse(json)
         self._operations.require_idle(_resource(name), f"The endpoint '{name}'")
-        rules.check_tags(body.get("tags") or {})
-        if "tags" in body:
-            document["resource"]["tags"] = body["tags"] or {}
-        if "identity" in body:
-            document["resource"]["identity"] = self._identity(body["identity"])
-        document["resource"]["systemData"] = system_data(document["resource"]["systemData"])
-        document["resource"]["properties"]["provisioningState"] = "Updating"
-        return self._begin(name, document, 202)
+        rules.check_tags(body.tags or {})
+        if "tags" in body.model_fields_set:
+            state.resource.tags = body.tags or {}
+        if "identity" in body.model_fields_set:
+            state.resource.identity = _identity(body.identity)
+        state.resource.system_data = system_data(state.resource.system_data)
+        state.resource.properties.provisioning_state = "Updating"
+        return self._begin(name, state, 202, fate)
 
-    def _delete(self, name: str) -> Response:
-        document = self._store.get(KIND, name.lower())
-        if document is None:
+    def _delete(self, name: str, fate: Fate) -> Response:
+        state = self._states.get(name.lower())
+        if state is None:
             return Response(status_code=204)
-        for deployment in self._deployments(name):
+        for deployment in self._deployment_names(name):
             self._operations.require_idle(
                 f"{_resource(name)}/deployments/{deployment}", f"The deployment '{deployment}'"
             )
-        document["resource"]["properties"]["provisioningState"] = "Deleting"
+        state.resource.properties.provisioning_state = "Deleting"
         with self._store.transaction():
-            self._store.put(KIND, name.lower(), document)
-            headers = self._remove(name)
+            self._states.put(name.lower(), state)
+            headers = self._remove(name, fate)
         headers.pop("Azure-AsyncOperation")  # Azure answers DELETE with Location alone
         return Response(status_code=202, headers=headers)
 
-    def _remove(self, name: str) -> dict[str, str]:
+    def _remove(self, name: str, fate: Fate = NO_FAULT) -> dict[str, str]:
         async def work() -> None:
             await self._runtime.remove_endpoint(name)
-            for deployment in self._deployments(name):
+            for deployment in self._deployment_names(name):
                 self._revisions.delete(name, deployment)
             with self._store.transaction():
-                for deployment in self._deployments(name):
-                    self._store.delete("deployment", f"{name}/{deployment}".lower())
-                self._store.delete(KIND, name.lower())
+                for deployment in self._deployment_names(name):
+                    self._deployments.delete(key_of(name, deployment))
+                self._states.delete(name.lower())
             await self._runtime.recover(name)
 
         return self._operations.start(
-            _resource(name), work, functools.partial(self._settle, name), Change.ENDPOINT_DELETE
+            _resource(name), work, functools.partial(self._settle, name), Change.ENDPOINT_DELETE, fate=fate
         )
 
-    def _begin(self, name: str, document: Document, status: int) -> Response:
-        document |= {"previous": self._store.get(KIND, name.lower()), "effective": False}
+    def _begin(self, name: str, state: EndpointState, status: int, fate: Fate) -> Response:
+        state.previous = self._states.get(name.lower())
+        state.effective = False
         with self._store.transaction():
-            self._store.put(KIND, name.lower(), document)
-            headers = self._apply(name, Change.ENDPOINT_CREATE if status == 201 else Change.ENDPOINT_UPDATE)
+            self._states.put(name.lower(), state)
+            headers = self._apply(name, Change.ENDPOINT_CREATE if status == 201 else Change.ENDPOINT_UPDATE, fate)
         if status == 202:
             headers.pop("Azure-AsyncOperation")
-        return JSONResponse(self._render(document), status, headers)
+        return JSONResponse(self._visible(state).as_json(), status, headers)
 
-    def _apply(self, name: str, change: Change) -> dict[str, str]:
+    def _apply(self, name: str, change: Change, fate: Fate = NO_FAULT) -> dict[str, str]:
         async def work() -> None:
-            self._store.put(KIND, name.lower(), {**self._document(name), "effective": True})
+            self._states.put(name.lower(), self._state(name).model_copy(update={"effective": True}))
             await self._runtime.publish()
 
-        settle, made = functools.partial(self._settle, name), (lambda: self._render(self._document(name)))
-        return self._operations.start(_resource(name), work, settle, change, made)
+        settle, made = functools.partial(self._settle, name), (lambda: self._visible(self._state(name)).as_json())
+        return self._operations.start(_resource(name), work, settle, change, made, fate)
 
     async def _list_keys(self, request: Request) -> Response:
-        document = self._document(request.path_params["endpoint"])
-        credentials.require_mode(document, "Key", "it has no keys")
-        primary, secondary = document["keys"]
+        state = self._state(request.path_params["endpoint"])
+        credentials.require_mode(state.resource, "Key", "it has no keys")
+        primary, secondary = state.keys
         return JSONResponse({"primaryKey": primary, "secondaryKey": secondary})
 
     async def _regenerate_keys(self, request: Request) -> Response:
         name = request.path_params["endpoint"]
-        body = await json_object(request)  # first, for others may change the endpoint until it is there
-        document = self._document(name)
-        credentials.require_mode(document, "Key", "it has no keys")
-        shapes.check(body, shapes.REGENERATE_KEYS)
-        which = {"primary": 0, "secondary": 1}.get(str(body.get("keyType", "")).lower())
+        json = await json_object(request)  # first, for others may change the endpoint until it is there
+        state = self._state(name)
+        credentials.require_mode(state.resource, "Key", "it has no keys")
+        body = KeyBody.parse(json)
+        which = {"primary": 0, "secondary": 1}.get(str(body.key_type).lower())
         if which is None:
-            raise bad_request(f"keyType must be Primary or Secondary, not {body.get('keyType')!r}.")
+            raise BadRequest(f"keyType must be Primary or Secondary, not {body.key_type!r}.")
         # The SDK sends the key in force as keyValue; taking it would make "regenerate" do nothing.
-        value = body.get("keyValue")
-        document["keys"][which] = (
-            credentials.checked_key(value) if value and value not in document["keys"] else credentials.new_key()
+        value = body.key_value
+        state.keys[which] = (
+            credentials.checked_key(value) if value and value not in state.keys else credentials.new_key()
         )
-        return self._begin(name, document, 202)
+        return self._begin(name, state, 202, fate_of(request))
 
     async def _token(self, request: Request) -> Response:
-        document = self._document(request.path_params["endpoint"])
-        credentials.require_mode(document, "AMLToken", "it gives no tokens of its own")
+        endpoint = self._state(request.path_params["endpoint"]).resource
+        credentials.require_mode(endpoint, "AMLToken", "it gives no tokens of its own")
         moment = int(time.time())
         return JSONResponse(
             {
-                "accessToken": self._tokens.issue(credentials.audience(document), credentials.TOKEN_LIFE_S),
+                "accessToken": self._tokens.issue(credentials.audience(endpoint), credentials.TOKEN_LIFE_S),
                 "tokenType": "Bearer",
                 "expiryTimeUtc": moment + credentials.TOKEN_LIFE_S,
                 "refreshAfterTimeUtc": moment + credentials.TOKEN_LIFE_S // 2,
             }
         )
 
-    def _document(self, name: str) -> Document:
-        document = self._store.get(KIND, name.lower())
-        if document is None:
+    def _state(self, name: str, moment: float | None = None) -> EndpointState:
+        state = self._states.get(name.lower(), moment)
+        if state is None:
             raise missing_endpoint(name, self._scope)
-        return document
+        return state
 
-    def _deployments(self, name: str) -> list[str]:
-        start = name.lower() + "/"
-        return [key.removeprefix(start) for key, _ in self._store.items("deployment", start)]
+    def _deployment_names(self, name: str) -> list[str]:
+        start = key_of(name, "")
+        return [key.removeprefix(start) for key, _ in self._deployments.items(start)]
 
     def _ready_deployments(self, name: str) -> list[str]:
-        """Those that can take traffic: they have been ready once, whatever became of a later update."""
-        start = name.lower() + "/"
-        return [key.removeprefix(start) for key, found in self._store.items("deployment", start) if found["serving"]]
+        """Return those that can take traffic: they have been ready once, whatever became of a later update."""
+        start = key_of(name, "")
+        return [key.removeprefix(start) for key, found in self._deployments.items(start) if found.serving]
 
     def _traffic(self, given: dict[str, Any] | None, name: str) -> dict[str, Any]:
-        """With each deployment by the name that it was created with: names compare without regard to case."""
-        start = name.lower() + "/"
-        names = {
-            key.removeprefix(start): document["resource"]["name"]
-            for key, document in self._store.items("deployment", start)
-        }
+        """Return it with each deployment by the name that it was created with: names compare without regard to case."""
+        start = key_of(name, "")
+        names = {key.removeprefix(start): found.resource.name for key, found in self._deployments.items(start)}
         return {names.get(key.lower(), key): share for key, share in (given or {}).items()}
 
     def _settle(self, name: str, reason: ArmError | None) -> None:
-        if document := self._store.get(KIND, name.lower()):
-            previous = document.pop("previous", None)
-            if reason and previous and not document["effective"]:
-                document = previous
-            document["resource"]["properties"]["provisioningState"] = "Failed" if reason else "Succeeded"
-            self._store.put(KIND, name.lower(), document)
+        if state := self._states.get(name.lower()):
+            if reason and state.previous and not state.effective:
+                state = state.previous
+            state.previous, state.effective = None, True
+            state.resource.properties.provisioning_state = "Failed" if reason else "Succeeded"
+            self._states.put(name.lower(), state)
 
-    def _identity(self, given: dict[str, Any] | None) -> dict[str, Any]:
-        """A system-assigned identity unless another was asked for; its ids belong to no real principal."""
-        rules.check_identity(given)
-        kind = (given or {}).get("type") or "SystemAssigned"
-        return {**(given or {}), "type": kind, "principalId": _NOBODY, "tenantId": _NOBODY}
-
-    def _render(self, document: Document) -> Document:
-        resource = document["resource"]
-        root = self._runtime.address(resource["name"])
-        uris = {"scoringUri": root + (document.get(_SCORED_AT) or "/score"), "swaggerUri": root + "/swagger.json"}
-        return {**resource, "properties": {**resource["properties"], **uris}}
-
-
-def score_at(document: Document, path: str) -> None:
-    """Let the endpoint's scoring address lead to `path`: to where its last deployment is scored, as on Azure."""
-    document[_SCORED_AT] = path
-    if document.get("previous"):
-        document["previous"][_SCORED_AT] = path
+    def _visible(self, state: EndpointState) -> Endpoint:
+        """Return the resource, with where it is reached."""
+        endpoint = state.resource
+        root = self._runtime.address(endpoint.name)
+        addresses = {"scoring_uri": root + (state.scored_at or "/score"), "swagger_uri": root + "/swagger.json"}
+        return endpoint.model_copy(update={"properties": endpoint.properties.model_copy(update=addresses)})
 
 
 def missing_endpoint(name: str, scope: Scope) -> ArmError:
-    """404 for an endpoint that is not there."""
-    return not_found(f"The online endpoint '{name}' was not found in the workspace '{scope.workspace}'.")
+    """Return the error for an endpoint that is not there."""
+    return NotFound(f"The online endpoint '{name}' was not found in the workspace '{scope.workspace}'.")
 
 
-def require_settled(document: Document) -> None:
-    """Raise ArmError (409) while the endpoint is being created or deleted: it can take no deployments then."""
-    state = document["resource"]["properties"]["provisioningState"]
+def require_settled(endpoint: Endpoint) -> None:
+    """Check that the endpoint can take deployments.
+
+    Raises:
+        Conflict: It is being created or deleted.
+    """
+    state = endpoint.properties.provisioning_state
     if state in ("Creating", "Deleting"):
-        raise conflict(f"The endpoint '{document['resource']['name']}' is {state}. Wait until it has succeeded.")
+        raise Conflict(f"The endpoint '{endpoint.name}' is {state}. Wait until it has succeeded.")
 
 
-def compute_of(document: Document) -> str:
-    """What the endpoint's deployments run on."""
-    return (
-        deployment_settings.KUBERNETES if document["resource"]["properties"]["compute"] else deployment_settings.MANAGED
-    )
+def wanted_routes(store: Store, quota: Quota, running: Targets) -> list[xds.Endpoint]:
+    """Return what the gateway shall do for all endpoints, given the deployments that run."""
+    states = ((name, state.in_force) for name, state in endpoints_table(store).items())
+    return [_wanted_routes(state, running.get(name, {}), quota) for name, state in states if state]
 
 
-def is_deleting(document: Document) -> bool:
-    """Whether the endpoint and all that it has are being deleted."""
-    return bool(document["resource"]["properties"]["provisioningState"] == "Deleting")
-
-
-def wanted_routes(document: Document, targets: dict[str, xds.Target], quota: Quota) -> xds.Endpoint | None:
-    """What the gateway shall do for the endpoint, given the deployments that run; None before it is created."""
-    if "previous" in document and not document["effective"]:
-        document = document["previous"]
-        if document is None:
-            return None
-    properties = document["resource"]["properties"]
+def _wanted_routes(state: EndpointState, targets: dict[str, xds.Target], quota: Quota) -> xds.Endpoint:
+    endpoint = state.resource
     return xds.Endpoint(
-        name=document["resource"]["name"],
-        keys=tuple(document["keys"]),
-        audience=None if properties["authMode"] == "Key" else credentials.audience(document),
-        traffic=properties["traffic"],
-        mirror=properties["mirrorTraffic"],
+        name=endpoint.name,
+        keys=tuple(state.keys),
+        audience=None if endpoint.properties.auth_mode == "Key" else credentials.audience(endpoint),
+        traffic=endpoint.properties.traffic,
+        mirror=endpoint.properties.mirror_traffic,
         deployments=targets,
         requests_per_second=quota.requests,
         megabytes_per_second=quota.bandwidth,
-        kubernetes=compute_of(document) == deployment_settings.KUBERNETES,
+        kubernetes=endpoint.compute == "Kubernetes",
     )
 
 
-_FILTERS = {
-    "name": lambda resource, wanted: bool(resource["name"].lower() == wanted.lower()),
-    "computeType": lambda resource, wanted: bool(compute_of({"resource": resource}).lower() == wanted.lower()),
-    "tags": pairs(lambda resource: resource["tags"]),
-    "properties": pairs(lambda resource: resource["properties"]["properties"]),
+def _identity(given: Identity | None) -> Identity:
+    """Return a system-assigned identity unless another was asked for; its ids belong to no real principal."""
+    rules.check_identity(given)
+    given = given or Identity()
+    kind = given.type or "SystemAssigned"
+    return given.model_copy(update={"type": kind, "principal_id": _NOBODY, "tenant_id": _NOBODY})
+
+
+_FILTERS: dict[str, Filter[Endpoint]] = {
+    "name": lambda endpoint, wanted: endpoint.name.lower() == wanted.lower(),
+    "computeType": lambda endpoint, wanted: endpoint.compute.lower() == wanted.lower(),
+    "tags": pairs(lambda endpoint: endpoint.tags),
+    "properties": pairs(lambda endpoint: endpoint.properties.properties),
 }
 
-_SCORED_AT = "scored_at"
 _NOBODY = "00000000-0000-0000-0000-000000000000"
 
 

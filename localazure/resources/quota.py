@@ -1,22 +1,30 @@
 """How much there may be: deployments, instances, cores, requests."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from localazure.arm.errors import ArmError, bad_request
-from localazure.core.store import Document
+from localazure.arm.errors import BadRequest
 
 UPGRADE_RESERVE = 1.2
 """A managed deployment holds cores for a fifth of its instances in reserve, for upgrades."""
 
+_EXCEEDED = "OutOfQuota"
+
 _CORES_OF_OLD_SIZES = {"ds1": 1, "ds2": 2, "ds3": 4, "ds4": 8, "ds5": 16, "d1": 1, "d2": 2, "d3": 4, "d4": 8, "d5": 16}
 """In the first two generations of the D sizes, the number is a rank; in all others it is the cores."""
+
+
+class Size(NamedTuple):
+    """What a deployment takes from the quota."""
+
+    compute: str
+    instance_type: Any
+    """The name of a VM size, of a managed deployment."""
+    instances: int
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,11 @@ class Quota:
 
     @classmethod
     def parse(cls, settings: Iterable[str]) -> Self:
-        """From `name=number` each. Raises ValueError, with what would be right."""
+        """Return the quota that `name=number` each say.
+
+        Raises:
+            ValueError: One does not; the message says what would be right.
+        """
         names = [field.name for field in dataclasses.fields(cls)]
         values = {}
         for setting in settings:
@@ -49,46 +61,64 @@ class Quota:
         return cls(**values)
 
     def check_deployments(self, others: int) -> None:
-        """Raise ArmError (400) where an endpoint with so many other deployments can have no further one."""
+        """Check that an endpoint with so many other deployments can have a further one.
+
+        Raises:
+            BadRequest: It cannot.
+        """
         if others >= self.deployments:
-            raise _exceeded(f"An endpoint can have at most {self.deployments} deployments.")
+            raise BadRequest(f"An endpoint can have at most {self.deployments} deployments.", _EXCEEDED)
 
-    def check_instances(self, deployment: Document) -> None:
-        """Raise ArmError (400) for a managed deployment with too many instances."""
-        count = deployment["sku"]["capacity"]
-        if deployment["properties"]["endpointComputeType"] == "Managed" and count > self.instances:
-            raise _exceeded(f"The instance count {count} exceeds the limit of {self.instances} per deployment.")
+    def check_instances(self, wanted: Size) -> None:
+        """Check that a managed deployment has not too many instances.
 
-    def check_cores(self, wanted: Document, others: Iterable[Document]) -> None:
-        """Raise ArmError (400) unless there are cores for the deployment `wanted`, next to all `others`."""
+        Raises:
+            BadRequest: It has.
+        """
+        if wanted.compute == "Managed" and wanted.instances > self.instances:
+            raise BadRequest(
+                f"The instance count {wanted.instances} exceeds the limit of {self.instances} per deployment.",
+                _EXCEEDED,
+            )
+
+    def check_cores(self, wanted: Size, others: Iterable[Size]) -> None:
+        """Check that there are cores for the deployment `wanted`, next to all `others`.
+
+        Raises:
+            BadRequest: There are not.
+        """
         needed = cores(wanted)
         if not self.cores or not needed:
             return
         used = sum(map(cores, others))
         if needed + used > self.cores:
-            raise _exceeded(
-                f"Not enough quota for {wanted['properties']['instanceType']}. The deployment needs {needed} cores, 20%"
-                f" of its instances in reserve included; {max(0, self.cores - used)} of {self.cores} are left."
+            raise BadRequest(
+                f"Not enough quota for {wanted.instance_type}. The deployment needs {needed} cores, 20%"
+                f" of its instances in reserve included; {max(0, self.cores - used)} of {self.cores} are left.",
+                _EXCEEDED,
             )
 
 
-def cores(deployment: Document) -> int:
-    """What a deployment takes from the quota; Kubernetes deployments take nothing. Raises ArmError (400)."""
-    properties: dict[str, Any] = deployment["properties"]
-    if properties["endpointComputeType"] != "Managed":
+def cores(deployment: Size) -> int:
+    """Return how many cores a deployment takes; Kubernetes deployments take none.
+
+    Raises:
+        BadRequest: As `cores_of`.
+    """
+    if deployment.compute != "Managed":
         return 0
-    instances = math.ceil(round(UPGRADE_RESERVE * int(deployment["sku"]["capacity"]), 6))
-    return instances * cores_of(properties["instanceType"])
+    instances = math.ceil(round(UPGRADE_RESERVE * deployment.instances, 6))
+    return instances * cores_of(deployment.instance_type)
 
 
 def cores_of(instance_type: str) -> int:
-    """The cores of a VM size, by its name. Raises ArmError (400) for what is no name of one."""
+    """Return the cores of a VM size, by its name.
+
+    Raises:
+        BadRequest: It is not the name of a VM size.
+    """
     match = re.fullmatch(r"standard_([a-z]+)(\d+)[a-z]*(_[a-uw-z]+\d+)?(_v(?P<version>\d+))?", instance_type.lower())
     if not match or not int(match[2]):
-        raise bad_request(f"'{instance_type}' is not an instance type: give the name of a VM size, as Standard_DS3_v2.")
+        raise BadRequest(f"'{instance_type}' is not an instance type: give the name of a VM size, as Standard_DS3_v2.")
     old = _CORES_OF_OLD_SIZES.get(match[1] + match[2]) if int(match["version"] or 1) <= 2 else None
     return old or int(match[2])
-
-
-def _exceeded(message: str) -> ArmError:
-    return ArmError(400, "OutOfQuota", message)

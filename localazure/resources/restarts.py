@@ -1,7 +1,5 @@
 """What served before local Azure was started again, and is to serve once more."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import logging
@@ -18,7 +16,7 @@ NOT_READY = "ResourceNotReady"
 log = logging.getLogger(__name__)
 
 
-class Returns:
+class Restarts:
     """Starts things again, with growing pauses where that is for want of a container engine, of network or of space."""
 
     def __init__(self, operations: Operations, clock: Clock) -> None:

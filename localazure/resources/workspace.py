@@ -1,14 +1,12 @@
 """The workspace itself, its datastore, and the metadata of the cloud that it is in."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm.errors import not_found
+from localazure.arm.errors import NotFound
 from localazure.arm.ids import Scope, system_data
 from localazure.storage import assets
 from localazure.storage.blobs import ENDPOINT_SUFFIX, Blobs
@@ -26,14 +24,14 @@ class Workspace:
         self._location = location
         self._tenant_id = tenant_id
         self._blobs = blobs
-        self._created = system_data()
+        self._created = system_data().as_json()
 
     def cloud_routes(self) -> list[Route]:
-        """What a client asks before it has a token."""
+        """Return what a client asks before it has a token."""
         return [Route(METADATA_PATH, self._metadata, methods=["GET"])]
 
     def routes(self, root: str) -> list[Route]:
-        """The workspace's own pages; `root` is its path."""
+        """Return the workspace's own pages; `root` is its path."""
         datastore = root + "/datastores/{datastore}"
         return [
             Route(root, self._workspace, methods=["GET"]),
@@ -43,7 +41,7 @@ class Workspace:
         ]
 
     async def _metadata(self, _request: Request) -> Response:
-        """As Azure's: clients look up the cloud whose resource manager is where the metadata came from."""
+        """Return what Azure does: clients look up the cloud whose resource manager is where the metadata came from."""
         cloud = {
             "name": CLOUD,
             "portal": f"https://portal.azure.{ENDPOINT_SUFFIX}/",
@@ -100,7 +98,7 @@ class Workspace:
     def _require(self, request: Request) -> None:
         name = request.path_params["datastore"]
         if name != assets.DATASTORE:
-            raise not_found(f"There is no datastore '{name}' in the workspace '{self._scope.workspace}'.")
+            raise NotFound(f"There is no datastore '{name}' in the workspace '{self._scope.workspace}'.")
 
     def _resource(self) -> dict[str, Any]:
         return {

@@ -1,37 +1,46 @@
 """Code, models and environments: named, versioned, and written down once."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 import urllib.parse
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm import shapes
 from localazure.arm.bodies import json_object
-from localazure.arm.errors import bad_request, not_found, not_implemented
+from localazure.arm.documents import Json
+from localazure.arm.errors import BadRequest, NotFound, NotSupported
 from localazure.arm.ids import Scope, system_data
-from localazure.arm.paging import page, pairs, view
-from localazure.core.store import Document, Store
+from localazure.arm.paging import Filter, page, pairs, view
+from localazure.core.store import Store
+from localazure.core.tables import Table
+from localazure.storage.asset_documents import (
+    BODIES,
+    COMMON,
+    DEFAULTS,
+    PROPERTIES,
+    AssetProperties,
+    CodeProperties,
+    Container,
+    ContainerBody,
+    ContainerProperties,
+    DataProperties,
+    EnvironmentProperties,
+    ModelProperties,
+    P,
+    UploadBody,
+    Version,
+    WrittenContainer,
+    is_archived,
+    with_addresses,
+)
 from localazure.storage.blobs import BLOBS_PATH, Blobs
-from localazure.storage.curated import minimal
+from localazure.storage.inference_images import conda_of_image
 
-KINDS = ("codes", "models", "environments", "data")
 CONTAINER = "azureml-blobstore"
 DATASTORE = "workspaceblobstore"
-
-_ADDRESSES = ("codeUri", "modelUri", "dataUri", "contextUri")
-
-_DEFAULTS: dict[str, dict[str, Any]] = {
-    "models": {"flavors": {}, "modelType": "custom_model"},
-    "data": {"dataType": "uri_file"},
-    "environments": {"osType": "Linux", "environmentType": "UserCreated"},
-}
 
 
 class Location(NamedTuple):
@@ -41,87 +50,111 @@ class Location(NamedTuple):
     path: str
 
 
+class Asset(NamedTuple, Generic[P]):
+    """A version that was found by its id."""
+
+    name: str
+    version: str
+    id: str
+    created_at: str | None
+    """None for one of Azure's own."""
+    properties: P
+
+
 class Assets:
     """The versions of all assets, and the addresses of their files."""
 
     def __init__(self, store: Store, blobs: Blobs, scope: Scope) -> None:
-        self._store = store
         self._blobs = blobs
         self._scope = scope
+        self._codes = Table(store, "codes", Version[CodeProperties])
+        self._models = Table(store, "models", Version[ModelProperties])
+        self._environments = Table(store, "environments", Version[EnvironmentProperties])
+        self._data = Table(store, "data", Version[DataProperties])
+        self._versions: dict[str, Table[Version[Any]]] = {
+            "codes": self._codes,
+            "models": self._models,
+            "environments": self._environments,
+            "data": self._data,
+        }
+        self._written = {kind: Table(store, f"{kind}/container", WrittenContainer) for kind in PROPERTIES}
 
-    def get(self, kind: str, arm_id: str) -> tuple[str, str, Document]:
-        """(name, version, resource) of an asset by its ARM id.
+    def code(self, arm_id: str) -> Asset[CodeProperties]:
+        """Return a version of code by its ARM id.
 
-        Raises ArmError: 400 for an id that is none, 404 where there is no such version, 501 for a registry's asset.
+        Raises:
+            ArmError: As `model`.
         """
+        return self._asset("codes", self._codes, arm_id)
+
+    def model(self, arm_id: str) -> Asset[ModelProperties]:
+        """Return a version of a model by its ARM id.
+
+        Raises:
+            BadRequest: It is not such an id.
+            NotFound: There is no such version.
+            NotSupported: It is a registry's asset.
+        """
+        return self._asset("models", self._models, arm_id)
+
+    def environment(self, arm_id: str) -> Asset[EnvironmentProperties]:
+        """Return a version of an environment by its ARM id, of Azure's own too.
+
+        Raises:
+            ArmError: As `model`.
+        """
+        own = re.fullmatch(r"azureml://registries/azureml/environments/([^/]+)/(?:versions|labels)/([^/]+)", arm_id)
+        if own and (conda := conda_of_image(own[1])):
+            return Asset(own[1], own[2], arm_id, None, EnvironmentProperties(condaFile=conda))
+        return self._asset("environments", self._environments, arm_id)
+
+    def _asset(self, kind: str, table: Table[Version[P]], arm_id: str) -> Asset[P]:
         if "/registries/" in arm_id or arm_id.startswith("azureml://registries/"):
-            own = re.fullmatch(r"azureml://registries/azureml/environments/([^/]+)/(?:versions|labels)/([^/]+)", arm_id)
-            if own and kind == "environments" and (conda := minimal(own[1])):
-                return own[1], own[2], {"id": arm_id, "properties": {"condaFile": conda}}
-            raise not_implemented(f"assets of registries ({arm_id}): register the asset in the workspace")
+            raise NotSupported(f"assets of registries ({arm_id}): register the asset in the workspace")
         match = re.search(rf"/{kind}/([^/]+)/(versions|labels)/([^/]+)$", arm_id, re.IGNORECASE)
         if not match or not self._scope.contains(arm_id):
-            raise bad_request(f"'{arm_id}' is not the id of one of the workspace's {kind}.")
+            raise BadRequest(f"'{arm_id}' is not the id of one of the workspace's {kind}.")
         name, by, version = match.groups()
         if by.lower() == "labels":
             if version.lower() != "latest":
-                raise not_found(f"{kind} '{name}' has no label '{version}'.")
+                raise NotFound(f"{kind} '{name}' has no label '{version}'.")
             version = self._latest(kind, name)
-        resource = self._store.get(kind, _key(name, version))
+        resource = table.get(_key(name, version))
         if resource is None:
             raise _missing(kind, name, version)
-        return name, version, self._shown(resource)
-
-    def resolve(self, properties: Document) -> tuple[Document, Document]:
-        """A deployment's properties with the id of a version for each asset, where a label may have stood.
-
-        The other document says by kind when these versions were registered: one that was deleted may come back with
-        other files. Raises ArmError, as `get`.
-        """
-        resolved, registered = {**properties}, {}
-
-        def version(kind: str, arm_id: str) -> str:
-            _, _, resource = self.get(kind, arm_id)
-            registered[kind] = resource.get("systemData", {}).get("createdAt")
-            return str(resource["id"])
-
-        for kind, key in (("models", "model"), ("environments", "environmentId")):
-            if properties.get(key):
-                resolved[key] = version(kind, properties[key])
-        if code := properties.get("codeConfiguration"):
-            resolved["codeConfiguration"] = {**code, "codeId": version("codes", code["codeId"])}
-        return resolved, registered
+        properties = with_addresses(resource.properties, self._current)
+        return Asset(name, version, resource.id, resource.system_data.created_at, properties)
 
     def location(self, uri: str) -> Location:
-        """Container and path of `azureml://…/datastores/…/paths/…` or of a blob's https address.
+        """Return the place of `azureml://…/datastores/…/paths/…` or of a blob's https address.
 
-        Raises ArmError: 501 for places that local Azure has not (jobs, runs, other datastores and accounts).
+        Raises:
+            NotSupported: Local Azure has no such place: a job's, a run's, another datastore's or account's.
         """
         if match := re.match(r"azureml://(?:.*/)?datastores/([^/]+)/paths/(.+)$", uri):
             if match[1] != DATASTORE:
-                raise not_implemented(f"the datastore '{match[1]}': it has '{DATASTORE}' only")
+                raise NotSupported(f"the datastore '{match[1]}': it has '{DATASTORE}' only")
             return Location(CONTAINER, match[2])
         if (own := self._own_path(uri)) is not None:
             container, _, name = urllib.parse.unquote(own.removeprefix(BLOBS_PATH + "/")).partition("/")
             return Location(container, name.rstrip("/"))
-        raise not_implemented(f"files at '{uri}': give a local path, or a path in the datastore '{DATASTORE}'")
+        raise NotSupported(f"files at '{uri}': give a local path, or a path in the datastore '{DATASTORE}'")
 
     def routes(self, root: str) -> list[Route]:
-        """The asset operations under the workspace's path."""
+        """Return the asset operations under the workspace's path."""
         return [
             Route(root + "/{kind}/{name}/versions/{version}/startPendingUpload", self._upload, methods=["POST"]),
             Route(root + "/{kind}/{name}/versions/{version}", self._version, methods=["GET", "PUT", "DELETE"]),
-            Route(root + "/{kind}/{name}/versions", self._versions, methods=["GET"]),
+            Route(root + "/{kind}/{name}/versions", self._all_versions, methods=["GET"]),
             Route(root + "/{kind}/{name}", self._container, methods=["GET", "PUT"]),
             Route(root + "/{kind}", self._all_containers, methods=["GET"]),
         ]
 
     async def _upload(self, request: Request) -> Response:
         kind, name, version = _kind(request), request.path_params["name"], request.path_params["version"]
-        body = await json_object(request)
-        shapes.check(body, shapes.UPLOAD)
-        if body.get("pendingUploadType") not in (None, "None", "TemporaryBlobReference"):
-            raise not_implemented(f"uploads of the type {body['pendingUploadType']}")
+        body = UploadBody.parse(await json_object(request))
+        if body.pending_upload_type not in (None, "None", "TemporaryBlobReference"):
+            raise NotSupported(f"uploads of the type {body.pending_upload_type}")
         _check_name(name, version)
         digest = hashlib.sha256(_key(name, version).encode()).hexdigest()[:32]
         container = f"upload-{kind}-{digest}"
@@ -141,55 +174,44 @@ class Assets:
     async def _version(self, request: Request) -> Response:
         kind, name, version = _kind(request), request.path_params["name"], request.path_params["version"]
         key = _key(name, version)
-        resource = self._store.get(kind, key)
+        resource = self._versions[kind].get(key)
         match request.method:
             case "PUT":
                 _check_name(name, version)
                 return self._put(kind, name, version, resource, await json_object(request))
             case "DELETE":
-                self._store.delete(kind, key)
+                self._versions[kind].delete(key)
                 return Response(status_code=200 if resource else 204)
         if resource is None:
             raise _missing(kind, name, version)
-        return JSONResponse(self._shown(resource))
+        return JSONResponse(self._visible(resource).as_json())
 
-    def _put(self, kind: str, name: str, version: str, old: Document | None, body: Document) -> Response:
-        shapes.check(body, shapes.VERSIONS[kind])
-        properties = _with_addresses(body.get("properties") or {}, self._stored)
-        for key in ("codeUri", "modelUri"):
-            uri = properties.get(key)
-            if old and uri and self._stored(old["properties"].get(key) or "") != uri:
-                raise bad_request("Asset paths cannot be updated.", "UserError")  # the words that the SDK looks for
+    def _put(self, kind: str, name: str, version: str, old: Version[Any] | None, json: Json) -> Response:
+        body = BODIES[kind].parse(json)
+        given: AssetProperties = with_addresses(body.properties or PROPERTIES[kind](), self._stored)
+        for place in ("code_uri", "model_uri"):
+            uri = getattr(given, place, None)
+            if old and uri and self._stored(getattr(old.properties, place) or "") != uri:
+                raise BadRequest("Asset paths cannot be updated.", "UserError")  # the words that the SDK looks for
             if uri and not self._blobs.names(*self.location(self._current(uri))):
-                raise bad_request(f"There are no files at '{uri}'.", "UserError")
-        properties = {
-            **_DEFAULTS.get(kind, {}),
-            **{key: value for key, value in properties.items() if value is not None},
-        }
-        resource = {
-            "id": f"{self._scope.id}/{kind}/{name}/versions/{version}",
-            "name": version,
-            "type": f"Microsoft.MachineLearningServices/workspaces/{kind}/versions",
-            "properties": {
-                "description": None,
-                "tags": {},
-                "properties": {},
-                "isArchived": False,
-                "isAnonymous": False,
-                "provisioningState": "Succeeded",
-                **properties,
-            },
-            "systemData": system_data(old["systemData"] if old else None),
-        }
-        self._store.put(kind, _key(name, version), resource)
-        return JSONResponse(self._shown(resource), 200 if old else 201)
+                raise BadRequest(f"There are no files at '{uri}'.", "UserError")
+        properties = {**COMMON, **DEFAULTS.get(kind, {}), **given.present()}
+        resource = Version[Any](
+            id=f"{self._scope.id}/{kind}/{name}/versions/{version}",
+            name=version,
+            type=f"Microsoft.MachineLearningServices/workspaces/{kind}/versions",
+            properties=PROPERTIES[kind]().model_copy(update=properties),
+            system_data=system_data(old.system_data if old else None),
+        )
+        self._versions[kind].put(_key(name, version), resource)
+        return JSONResponse(self._visible(resource).as_json(), 200 if old else 201)
 
-    async def _versions(self, request: Request) -> Response:
+    async def _all_versions(self, request: Request) -> Response:
         kind, name = _kind(request), request.path_params["name"]
         # A client that asks by hash asks for a name that it has just made up, and reuses what it finds. It alone knows
         # how it hashes, and leaves the hash in the properties of what it uploads.
         by_hash = request.query_params.get("hash")
-        found = [self._shown(resource) for _, resource in self._store.items(kind, "" if by_hash else _key(name))]
+        found = [self._visible(resource) for resource in self._versions[kind].values("" if by_hash else _key(name))]
         return page(request, found, _VERSION_FILTERS)
 
     async def _container(self, request: Request) -> Response:
@@ -199,57 +221,63 @@ class Assets:
         container = self._render(kind, name)
         if container is None:
             raise self._missing_container(kind, name)
-        return JSONResponse(container)
+        return JSONResponse(container.as_json())
 
-    def _put_container(self, kind: str, name: str, body: Document) -> Response:
-        shapes.check(body, shapes.CONTAINER)
-        given = {key: value for key, value in (body.get("properties") or {}).items() if value is not None}
-        for key in ("latestVersion", "nextVersion", "provisioningState"):  # ours to say
-            given.pop(key, None)
-        old = self._store.get(_containers(kind), name.lower())
-        document = {"name": name, "properties": given, "systemData": system_data(old and old["systemData"])}
-        self._store.put(_containers(kind), name.lower(), document)
-        return JSONResponse(self._render(kind, name), 200 if old else 201)
+    def _put_container(self, kind: str, name: str, json: Json) -> Response:
+        body = ContainerBody.parse(json)
+        given = (body.properties or ContainerProperties()).present()
+        for place in ("latest_version", "next_version", "provisioning_state"):  # ours to say
+            given.pop(place, None)
+        old = self._written[kind].get(name.lower())
+        written = WrittenContainer(
+            name=name,
+            properties=ContainerProperties().model_copy(update=given),
+            system_data=system_data(old.system_data if old else None),
+        )
+        self._written[kind].put(name.lower(), written)
+        container = self._render(kind, name)
+        return JSONResponse(container.as_json() if container else None, 200 if old else 201)
 
     async def _all_containers(self, request: Request) -> Response:
         kind = _kind(request)
-        names = dict.fromkeys(resource["id"].split("/")[-3] for _, resource in self._store.items(kind))
-        names |= dict.fromkeys(document["name"] for _, document in self._store.items(_containers(kind)))
+        names = dict.fromkeys(resource.id.split("/")[-3] for resource in self._versions[kind].values())
+        names |= dict.fromkeys(written.name for written in self._written[kind].values())
         found = (self._render(kind, name) for name in names)
-        return page(request, filter(None, found), {"listViewType": view(_archived)}, size="count")
+        return page(request, filter(None, found), {"listViewType": view(is_archived)}, size="count")
 
-    def _render(self, kind: str, name: str) -> Document | None:
-        """The container of all versions of a name: as a client wrote it, or as it came with the first version."""
-        versions = [resource for _, resource in self._store.items(kind, _key(name))]
-        written = self._store.get(_containers(kind), name.lower())
+    def _render(self, kind: str, name: str) -> Container | None:
+        """Return the container of all versions of a name: as a client wrote it, or as it came with the first one."""
+        versions = list(self._versions[kind].values(_key(name)))
+        written = self._written[kind].get(name.lower())
         if not versions and written is None:
             return None
-        numbers = [int(resource["name"]) for resource in versions if resource["name"].isdigit()]
-        return {
-            "id": f"{self._scope.id}/{kind}/{name}",
-            "name": name,
-            "type": f"Microsoft.MachineLearningServices/workspaces/{kind}",
-            "properties": {
-                "description": None,
-                "tags": {},
-                "properties": {},
-                "isArchived": False,
-                **(written["properties"] if written else {}),
-                "latestVersion": next((found["name"] for found in reversed(versions) if not _archived(found)), None),
-                "nextVersion": str(max(numbers, default=0) + 1),
-                "provisioningState": "Succeeded",
-            },
-            "systemData": (written or versions[0])["systemData"],
+        numbers = [int(resource.name) for resource in versions if resource.name.isdigit()]
+        properties = {
+            "description": None,
+            "tags": {},
+            "properties": {},
+            "is_archived": False,
+            **(written.properties.present() if written else {}),
+            "latest_version": next((found.name for found in reversed(versions) if not is_archived(found)), None),
+            "next_version": str(max(numbers, default=0) + 1),
+            "provisioning_state": "Succeeded",
         }
+        return Container(
+            id=f"{self._scope.id}/{kind}/{name}",
+            name=name,
+            type=f"Microsoft.MachineLearningServices/workspaces/{kind}",
+            properties=ContainerProperties().model_copy(update=properties),
+            system_data=(written or versions[0]).system_data,
+        )
 
     def _latest(self, kind: str, name: str) -> str:
         container = self._render(kind, name)
-        if container is None or container["properties"]["latestVersion"] is None:
+        if container is None or container.properties.latest_version is None:
             raise self._missing_container(kind, name)
-        return str(container["properties"]["latestVersion"])
+        return str(container.properties.latest_version)
 
     def _own_path(self, uri: str) -> str | None:
-        """The path of an address of our storage, whatever host local Azure had when it was given; None for others."""
+        """Return the path of an address of our storage, whatever host we had when it was given; None for others."""
         asked, here = urllib.parse.urlsplit(uri), urllib.parse.urlsplit(self._blobs.url)
         if asked.scheme != "https":
             return None
@@ -259,36 +287,29 @@ class Assets:
         return BLOBS_PATH + asked.path if asked.netloc.lower() == here.netloc.lower() else None
 
     def _stored(self, uri: str) -> str:
-        """As it is kept: without our host, which may be another one the next time."""
+        """Return it as it is kept: without our host, which may be another one the next time."""
         return self._own_path(uri) or uri
 
     def _current(self, uri: str) -> str:
-        """As it is shown: with the host that we have now."""
+        """Return it as it is answered: with the host that we have now."""
         return self._blobs.url + uri.removeprefix(BLOBS_PATH) if uri.startswith(BLOBS_PATH + "/") else uri
 
-    def _shown(self, resource: Document) -> Document:
-        return {**resource, "properties": _with_addresses(resource["properties"], self._current)}
+    def _visible(self, resource: Version[P]) -> Version[P]:
+        return resource.model_copy(update={"properties": with_addresses(resource.properties, self._current)})
 
     def _missing_container(self, kind: str, name: str) -> Exception:
-        return not_found(f"There is no {kind.removesuffix('s')} '{name}' in the workspace '{self._scope.workspace}'.")
-
-
-def _with_addresses(properties: Document, change: Callable[[str], str]) -> Document:
-    """A version's properties with every address of files changed."""
-    changed = {
-        key: change(value) if key in _ADDRESSES and isinstance(value, str) else value
-        for key, value in properties.items()
-    }
-    if build := properties.get("build"):
-        changed["build"] = _with_addresses(build, change)
-    return changed
+        return NotFound(f"There is no {kind.removesuffix('s')} '{name}' in the workspace '{self._scope.workspace}'.")
 
 
 def _check_name(*names: str) -> None:
-    """Raise ArmError (400) for what could not be an asset's name or version; they become names of folders."""
+    """Check that these could be an asset's name and version; they become names of folders.
+
+    Raises:
+        BadRequest: They could not.
+    """
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,254}", name, re.ASCII):
-            raise bad_request(
+            raise BadRequest(
                 f"'{name}' is no name or version of an asset: they begin with a letter or digit and have at most 255"
                 " letters, digits, dots, dashes and underscores."
             )
@@ -300,30 +321,22 @@ def _key(name: str, version: str = "") -> str:
 
 def _kind(request: Request) -> str:
     kind = str(request.path_params["kind"])
-    if kind not in KINDS:
-        raise not_implemented(f"the resource type '{kind}'")
+    if kind not in PROPERTIES:
+        raise NotSupported(f"the resource type '{kind}'")
     return kind
 
 
-def _containers(kind: str) -> str:
-    return f"{kind}/container"
-
-
-def _archived(resource: Document) -> bool:
-    return bool(resource["properties"].get("isArchived"))
-
-
 def _missing(kind: str, name: str, version: str) -> Exception:
-    return not_found(f"There is no version '{version}' of the {kind.removesuffix('s')} '{name}' in the workspace.")
+    return NotFound(f"There is no version '{version}' of the {kind.removesuffix('s')} '{name}' in the workspace.")
 
 
-_VERSION_FILTERS = {
-    "hash": lambda resource, wanted: wanted in (resource["properties"]["properties"] or {}).values(),
+_VERSION_FILTERS: dict[str, Filter[Version[Any]]] = {
+    "hash": lambda resource, wanted: wanted in (resource.properties.properties or {}).values(),
     "hashVersion": lambda _resource, _wanted: True,
-    "version": lambda resource, wanted: bool(resource["name"].lower() == wanted.lower()),
-    "description": lambda resource, wanted: bool(resource["properties"]["description"] == wanted),
-    "stage": lambda resource, wanted: bool(resource["properties"].get("stage") == wanted),
-    "tags": pairs(lambda resource: resource["properties"]["tags"]),
-    "properties": pairs(lambda resource: resource["properties"]["properties"]),
-    "listViewType": view(_archived),
+    "version": lambda resource, wanted: resource.name.lower() == wanted.lower(),
+    "description": lambda resource, wanted: bool(resource.properties.description == wanted),
+    "stage": lambda resource, wanted: bool(resource.properties.stage == wanted),
+    "tags": pairs(lambda resource: resource.properties.tags),
+    "properties": pairs(lambda resource: resource.properties.properties),
+    "listViewType": view(is_archived),
 }

@@ -1,34 +1,31 @@
 """The workspace's storage account: blobs on disk, and the part of Blob Storage's REST protocol that uploads use."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import email.utils
 import hashlib
 import hmac
-import os
 import shutil
 import time
 import urllib.parse
 import uuid
 import xml.etree.ElementTree as ET
-from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from typing import Any
 
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from localazure.arm.bodies import content
-from localazure.arm.errors import ArmError
+from localazure.arm.errors import ArmError, BlobError
 from localazure.core.disk import Disk, is_full
 from localazure.core.store import Store
+from localazure.core.tables import Table
+from localazure.storage.blob_files import MAX_BLOB_BYTES, join, receive
 
 ACCOUNT_PATH = "storage"
 ENDPOINT_SUFFIX = "localazure"
-MAX_BLOB_BYTES = 5 * 1024**3
 SAS_LIFE_S = 3600
 
 _MAX_BLOCK_LIST_BYTES = 8 * 1024**2  # 50,000 blocks, as many as Azure takes
@@ -36,18 +33,20 @@ _MAX_BLOCK_LIST_BYTES = 8 * 1024**2  # 50,000 blocks, as many as Azure takes
 BLOBS_PATH = f"/{ACCOUNT_PATH}.blob.{ENDPOINT_SUFFIX}"  # what every blob's address has after the host
 
 
-class BlobError(Exception):
-    """An answer other than success, as Blob Storage words it."""
+class Blob(BaseModel):
+    """What is kept of a blob."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-
-    def response(self) -> Response:
-        """The answer: the code in a header and in an XML body."""
-        body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{self.code}</Code><Message>{self}</Message></Error>'
-        return Response(body, self.status, {"x-ms-error-code": self.code}, "application/xml")
+    file: str
+    """The name of the file that has its bytes."""
+    metadata: dict[str, str]
+    md5: str
+    blocks: list[str] | None = None
+    """What it was put together from."""
+    type: str
+    etag: str
+    created: float
+    """When, in seconds since 1970."""
+    modified: float
 
 
 class Blobs:
@@ -60,7 +59,7 @@ class Blobs:
     def __init__(self, directory: Path, store: Store, authority: str, key: bytes, disk: Disk) -> None:
         self._directory = directory
         self._disk = disk
-        self._store = store
+        self._table = Table(store, "blob", Blob)
         self._key = key
         self.account = f"{authority}/{ACCOUNT_PATH}"
         """`accountName` of the datastore. The SDK makes the host of a blob address out of account and suffix,
@@ -70,23 +69,28 @@ class Blobs:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def sas(self, container: str) -> str:
-        """A query string that grants everything on `container` for an hour."""
+        """Return a query string that grants everything on `container` for an hour."""
         expires = str(int(time.time()) + SAS_LIFE_S)
         return urllib.parse.urlencode(
             {"sv": "2025-01-05", "sr": "c", "sp": "racwdl", "se": expires, "sig": self._signature(container, expires)}
         )
 
     def names(self, container: str, prefix: str) -> list[str]:
-        """The blobs under `prefix`: the blob of that very name, or all in the folder of that name."""
+        """Return the blobs under `prefix`: the blob of that very name, or all in the folder of that name."""
         folder = prefix.rstrip("/") + "/"
         start = f"{container}/"
-        keys = (key.removeprefix(start) for key, _ in self._store.items("blob", start + prefix.rstrip("/")))
+        keys = (key.removeprefix(start) for key, _ in self._table.items(start + prefix.rstrip("/")))
         return [name for name in keys if name == prefix or name.startswith(folder)]
 
     def write_to(self, container: str, prefix: str, target: Path) -> Path:
-        """Copy the blob or folder `prefix` into the directory `target`; returns the path of the file or folder.
+        """Copy the blob or folder `prefix` into the directory `target`.
 
-        Raises FileNotFoundError where there is nothing of that name, ValueError for a name that leads out of `target`.
+        Returns:
+            The path of the file or folder.
+
+        Raises:
+            FileNotFoundError: There is nothing of that name.
+            ValueError: A name leads out of `target`.
         """
         names = self.names(container, prefix)
         if not names:
@@ -98,13 +102,13 @@ class Blobs:
                 raise ValueError(f"the blob name {name!r} leads out of its folder")
             path = target.joinpath(*relative.parts)
             path.parent.mkdir(parents=True, exist_ok=True)
-            document = self._store.get("blob", f"{container}/{name}")
-            if document is not None:
-                shutil.copyfile(self._directory / document["file"], path)
+            blob = self._table.get(f"{container}/{name}")
+            if blob is not None:
+                shutil.copyfile(self._directory / blob.file, path)
         return target / PurePosixPath(prefix.rstrip("/")).name
 
     def routes(self) -> list[Route]:
-        """Blob Storage's paths on this server."""
+        """Return Blob Storage's paths on this server."""
         methods = ["GET", "HEAD", "PUT", "DELETE"]
         return [
             Route(BLOBS_PATH + "/{container}", self._container, methods=methods),
@@ -113,61 +117,59 @@ class Blobs:
 
     async def _container(self, request: Request) -> Response:
         container = request.path_params["container"]
-        try:
-            self._authorize(request, container)
-            if request.method == "GET" and request.query_params.get("comp") == "list":
-                return self._list(container, request.query_params.get("prefix", ""))
-            if request.method in ("GET", "HEAD"):
-                return Response(headers={"ETag": '"0"', "Last-Modified": email.utils.formatdate(0, usegmt=True)})
-            raise BlobError(501, "NotImplemented", "Local Azure does not support this operation on containers.")
-        except BlobError as error:
-            return error.response()
+        self._authorize(request, container)
+        if request.method == "GET" and request.query_params.get("comp") == "list":
+            return self._list(container, request.query_params.get("prefix", ""))
+        if request.method in ("GET", "HEAD"):
+            return Response(headers={"ETag": '"0"', "Last-Modified": email.utils.formatdate(0, usegmt=True)})
+        raise BlobError(501, "NotImplemented", "Local Azure does not support this operation on containers.")
 
     async def _blob(self, request: Request) -> Response:
         container, name = request.path_params["container"], request.path_params["name"]
-        action = (request.method, request.query_params.get("comp", ""))
+        self._authorize(request, container)
         try:
-            self._authorize(request, container)
-            if request.method == "PUT":
-                self._disk.require_space()
-            match action:
-                case ("PUT", ""):
-                    return await self._put(request, container, name)
-                case ("PUT", "block"):
-                    return await self._put_block(request, container, name)
-                case ("PUT", "blocklist"):
-                    return await self._put_block_list(request, container, name)
-                case ("PUT", "metadata"):
-                    return self._put_metadata(request, container, name)
-                case ("GET" | "HEAD", ""):
-                    return self._get(request, container, name)
-                case ("DELETE", ""):
-                    document = self._document(container, name)
-                    self._store.delete("blob", f"{container}/{name}")
-                    (self._directory / document["file"]).unlink(missing_ok=True)
-                    return Response(status_code=202)
-            raise BlobError(501, "NotImplemented", f"Local Azure does not support {action[0]} {action[1]} on blobs.")
-        except BlobError as error:
-            return error.response()
+            return await self._answer(request, container, name)
         except OSError as error:
             if not is_full(error):
                 raise
             # Clients would send it again and again after a 5xx.
-            return BlobError(409, "InsufficientStorage", "There is no space left for the storage account.").response()
+            raise BlobError(409, "InsufficientStorage", "There is no space left for the storage account.") from error
+
+    async def _answer(self, request: Request, container: str, name: str) -> Response:
+        action = request.query_params.get("comp", "")
+        if request.method == "PUT":
+            self._disk.require_space()
+        match request.method, action:
+            case "PUT", "":
+                return await self._put(request, container, name)
+            case "PUT", "block":
+                return await self._put_block(request, container, name)
+            case "PUT", "blocklist":
+                return await self._put_block_list(request, container, name)
+            case "PUT", "metadata":
+                return self._put_metadata(request, container, name)
+            case "GET" | "HEAD", "":
+                return self._get(request, container, name)
+            case "DELETE", "":
+                blob = self._blob_named(container, name)
+                self._table.delete(f"{container}/{name}")
+                (self._directory / blob.file).unlink(missing_ok=True)
+                return Response(status_code=202)
+        raise BlobError(501, "NotImplemented", f"Local Azure does not support {request.method} {action} on blobs.")
 
     async def _put(self, request: Request, container: str, name: str) -> Response:
         if request.headers.get("x-ms-blob-type", "BlockBlob") != "BlockBlob":
             raise BlobError(501, "NotImplemented", "Local Azure supports block blobs only.")
-        if request.headers.get("if-none-match") == "*" and self._store.get("blob", f"{container}/{name}"):
+        if request.headers.get("if-none-match") == "*" and self._table.get(f"{container}/{name}"):
             raise BlobError(409, "BlobAlreadyExists", "The specified blob already exists.")
         path = self._directory / uuid.uuid4().hex
-        md5 = await _receive(request, path)
+        md5 = await receive(request, path)
         return _created(self._finish(container, name, path, request, md5), md5)
 
     async def _put_block(self, request: Request, container: str, name: str) -> Response:
         block = request.query_params.get("blockid", "")
         path = self._directory / self._block_file(container, name, block)
-        md5 = await _receive(request, path)
+        md5 = await receive(request, path)
         return Response(status_code=201, headers={"Content-MD5": md5, "x-ms-request-server-encrypted": "true"})
 
     async def _put_block_list(self, request: Request, container: str, name: str) -> Response:
@@ -182,8 +184,8 @@ class Blobs:
         except ET.ParseError as error:
             raise BlobError(400, "InvalidXmlDocument", f"XML specified is not syntactically valid: {error}") from error
         received = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
-        old = self._store.get("blob", f"{container}/{name}")
-        if old and old.get("blocks") == blocks:  # sent again: the answer to the first was lost on the way
+        old = self._table.get(f"{container}/{name}")
+        if old and old.blocks == blocks:  # sent again: the answer to the first was lost on the way
             return _created(old, received)
         parts = [self._directory / self._block_file(container, name, block) for block in blocks]
         if not all(part.exists() for part in parts):
@@ -191,35 +193,35 @@ class Blobs:
         if sum(part.stat().st_size for part in parts) > MAX_BLOB_BYTES:
             raise BlobError(413, "RequestBodyTooLarge", f"A blob may have at most {MAX_BLOB_BYTES} bytes.")
         path = self._directory / uuid.uuid4().hex
-        md5 = await asyncio.to_thread(_join, parts, path)
+        md5 = await asyncio.to_thread(join, parts, path)
         return _created(self._finish(container, name, path, request, md5, blocks), received)
 
     def _put_metadata(self, request: Request, container: str, name: str) -> Response:
-        document = self._document(container, name)
-        document.update(metadata=_metadata(request), etag=uuid.uuid4().hex, modified=time.time())
-        self._store.put("blob", f"{container}/{name}", document)
-        return Response(headers=_validators(document))
+        blob = self._blob_named(container, name)
+        blob.metadata, blob.etag, blob.modified = _metadata(request), uuid.uuid4().hex, time.time()
+        self._table.put(f"{container}/{name}", blob)
+        return Response(headers=_validators(blob))
 
     def _get(self, request: Request, container: str, name: str) -> Response:
-        document = self._document(container, name)
+        blob = self._blob_named(container, name)
         headers = {
-            **_validators(document),
-            **{f"x-ms-meta-{key}": value for key, value in document["metadata"].items()},
+            **_validators(blob),
+            **{f"x-ms-meta-{key}": value for key, value in blob.metadata.items()},
             "x-ms-blob-type": "BlockBlob",
-            "x-ms-creation-time": email.utils.formatdate(document["created"], usegmt=True),
+            "x-ms-creation-time": email.utils.formatdate(blob.created, usegmt=True),
             "x-ms-lease-state": "available",
             "x-ms-lease-status": "unlocked",
             "x-ms-server-encrypted": "true",
             "Accept-Ranges": "bytes",
         }
-        path = self._directory / document["file"]
+        path = self._directory / blob.file
         size = path.stat().st_size
         wanted = request.headers.get("x-ms-range") or request.headers.get("range")
         if request.method == "HEAD":
-            headers |= {"Content-Length": str(size), "Content-MD5": document["md5"]}
-            return Response(headers=headers, media_type=document["type"])
+            headers |= {"Content-Length": str(size), "Content-MD5": blob.md5}
+            return Response(headers=headers, media_type=blob.type)
         if wanted is None:
-            return FileResponse(path, headers=headers, media_type=document["type"])
+            return FileResponse(path, headers=headers, media_type=blob.type)
         first, _, last = wanted.removeprefix("bytes=").partition("-")
         start, end = int(first), min(int(last) if last else size - 1, size - 1)
         if start >= size:
@@ -228,55 +230,51 @@ class Blobs:
             file.seek(start)
             content = file.read(end - start + 1)
         headers["Content-Range"] = f"bytes {start}-{end}/{size}"
-        return Response(content, 206, headers, document["type"])
+        return Response(content, 206, headers, blob.type)
 
     def _list(self, container: str, prefix: str) -> Response:
         root = ET.Element("EnumerationResults", ServiceEndpoint=self.url, ContainerName=container)
         blobs = ET.SubElement(root, "Blobs")
-        for name, document in self._listed(container, prefix):
-            blob = ET.SubElement(blobs, "Blob")
-            ET.SubElement(blob, "Name").text = name
-            properties = ET.SubElement(blob, "Properties")
-            ET.SubElement(properties, "Last-Modified").text = email.utils.formatdate(document["modified"], usegmt=True)
-            ET.SubElement(properties, "Etag").text = document["etag"]
-            ET.SubElement(properties, "Content-Length").text = str((self._directory / document["file"]).stat().st_size)
+        for key, blob in self._table.items(f"{container}/{prefix}"):
+            element = ET.SubElement(blobs, "Blob")
+            ET.SubElement(element, "Name").text = key.removeprefix(f"{container}/")
+            properties = ET.SubElement(element, "Properties")
+            ET.SubElement(properties, "Last-Modified").text = email.utils.formatdate(blob.modified, usegmt=True)
+            ET.SubElement(properties, "Etag").text = blob.etag
+            ET.SubElement(properties, "Content-Length").text = str((self._directory / blob.file).stat().st_size)
             ET.SubElement(properties, "BlobType").text = "BlockBlob"
-            metadata = ET.SubElement(blob, "Metadata")
-            for key, value in document["metadata"].items():
-                ET.SubElement(metadata, key).text = value
+            metadata = ET.SubElement(element, "Metadata")
+            for name, value in blob.metadata.items():
+                ET.SubElement(metadata, name).text = value
         ET.SubElement(root, "NextMarker")
         return Response(ET.tostring(root, encoding="utf-8", xml_declaration=True), media_type="application/xml")
 
-    def _listed(self, container: str, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        for key, document in self._store.items("blob", f"{container}/{prefix}"):
-            yield key.removeprefix(f"{container}/"), document
-
-    def _document(self, container: str, name: str) -> dict[str, Any]:
-        document = self._store.get("blob", f"{container}/{name}")
-        if document is None:
+    def _blob_named(self, container: str, name: str) -> Blob:
+        blob = self._table.get(f"{container}/{name}")
+        if blob is None:
             raise BlobError(404, "BlobNotFound", "The specified blob does not exist.")
-        return document
+        return blob
 
     def _finish(
         self, container: str, name: str, path: Path, request: Request, md5: str, blocks: list[str] | None = None
-    ) -> dict[str, Any]:
+    ) -> Blob:
         key = f"{container}/{name}"
-        old = self._store.get("blob", key)
+        old = self._table.get(key)
         moment = time.time()
-        document = {
-            "file": path.name,
-            "metadata": _metadata(request),
-            "md5": md5,
-            "blocks": blocks,
-            "type": request.headers.get("x-ms-blob-content-type", "application/octet-stream"),
-            "etag": uuid.uuid4().hex,
-            "created": old["created"] if old else moment,
-            "modified": moment,
-        }
-        self._store.put("blob", key, document)
+        blob = Blob(
+            file=path.name,
+            metadata=_metadata(request),
+            md5=md5,
+            blocks=blocks,
+            type=request.headers.get("x-ms-blob-content-type", "application/octet-stream"),
+            etag=uuid.uuid4().hex,
+            created=old.created if old else moment,
+            modified=moment,
+        )
+        self._table.put(key, blob)
         if old:
-            (self._directory / old["file"]).unlink(missing_ok=True)
-        return document
+            (self._directory / old.file).unlink(missing_ok=True)
+        return blob
 
     def _block_file(self, container: str, name: str, block: str) -> str:
         return "block-" + hashlib.sha256(f"{container}/{name}\0{block}".encode()).hexdigest()
@@ -294,48 +292,10 @@ class Blobs:
         return base64.b64encode(hmac.digest(self._key, f"{container}\n{expires}".encode(), "sha256")).decode()
 
 
-def _created(document: dict[str, Any], received_md5: str) -> Response:
-    """`received_md5` is of the request's body, which for a block list is the list: clients compare it."""
-    headers = {**_validators(document), "Content-MD5": received_md5, "x-ms-request-server-encrypted": "true"}
+def _created(blob: Blob, received_md5: str) -> Response:
+    """Return the response; `received_md5` is of the request's body, be it a block list: clients compare it."""
+    headers = {**_validators(blob), "Content-MD5": received_md5, "x-ms-request-server-encrypted": "true"}
     return Response(status_code=201, headers=headers)
-
-
-def _join(parts: list[Path], target: Path) -> str:
-    """Write all parts to `target`, in order, and delete them; returns the MD5 in base64."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with target.open("wb") as file:
-        for part in parts:
-            with part.open("rb") as source:
-                while piece := source.read(1024 * 1024):
-                    digest.update(piece)
-                    file.write(piece)
-    for part in parts:
-        part.unlink(missing_ok=True)
-    return base64.b64encode(digest.digest()).decode()
-
-
-async def _receive(request: Request, path: Path) -> str:
-    """Write the body to `path`, and nothing when it is not whole; returns its MD5 in base64."""
-    digest = hashlib.md5(usedforsecurity=False)  # what the protocol carries, against damage on the way
-    size = 0
-    if int(request.headers.get("content-length", "0")) > MAX_BLOB_BYTES:
-        raise BlobError(413, "RequestBodyTooLarge", f"A blob may have at most {MAX_BLOB_BYTES} bytes.")
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > MAX_BLOB_BYTES:
-                    raise BlobError(413, "RequestBodyTooLarge", f"A blob may have at most {MAX_BLOB_BYTES} bytes.")
-                digest.update(chunk)
-                file.write(chunk)
-        md5 = base64.b64encode(digest.digest()).decode()
-        if request.headers.get("content-md5", md5) != md5:
-            raise BlobError(400, "Md5Mismatch", "The MD5 value specified in the request did not match.")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return md5
 
 
 def _metadata(request: Request) -> dict[str, str]:
@@ -343,9 +303,9 @@ def _metadata(request: Request) -> dict[str, str]:
     return {key.removeprefix(start): value for key, value in request.headers.items() if key.startswith(start)}
 
 
-def _validators(document: dict[str, Any]) -> dict[str, str]:
+def _validators(blob: Blob) -> dict[str, str]:
     return {
-        "ETag": f'"{document["etag"]}"',
-        "Last-Modified": email.utils.formatdate(document["modified"], usegmt=True),
+        "ETag": f'"{blob.etag}"',
+        "Last-Modified": email.utils.formatdate(blob.modified, usegmt=True),
         "x-ms-version": "2025-01-05",
     }

@@ -1,7 +1,5 @@
 """A revision's files: code and model, brought from the storage to disk as Azure lays them out."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +35,7 @@ class Files:
         return next(self.models.glob("*/*")) if self.models else None
 
 
-class Storage:
+class Downloads:
     """Fetches the files of assets."""
 
     def __init__(self, assets: Assets, blobs: Blobs, disk: Disk) -> None:
@@ -45,21 +43,30 @@ class Storage:
         self._blobs = blobs
         self._disk = disk
 
-    def lay_out(self, folder: Path, code_id: str | None, model_id: str | None, tell: Callable[[str], None]) -> None:
-        """Bring code and model into `folder`. Raises ArmError, as `fetch`."""
+    def lay_out(self, folder: Path, code_id: str | None, model_id: str | None, report: Callable[[str], None]) -> None:
+        """Bring code and model into `folder`.
+
+        Raises:
+            ArmError: As `fetch`.
+        """
         folder.mkdir()
         if code_id:
-            _, _, code = self._assets.get("codes", code_id)
-            self.fetch(code["properties"]["codeUri"], folder / _CODE, "code", tell)
+            code = self._assets.code(code_id)
+            self.fetch(code.properties.code_uri or "", folder / _CODE, "code", report)
         if model_id:
-            name, version, model = self._assets.get("models", model_id)
-            target = folder / _MODELS / name / version
-            self.fetch(model["properties"]["modelUri"], target, f"model {name}:{version}", tell)
+            model = self._assets.model(model_id)
+            target = folder / _MODELS / model.name / model.version
+            self.fetch(model.properties.model_uri or "", target, f"model {model.name}:{model.version}", report)
 
-    def fetch(self, uri: str, target: Path, what: str, tell: Callable[[str], None]) -> Path:
-        """Bring the file or folder at `uri` into `target`; returns its path there.
+    def fetch(self, uri: str, target: Path, what: str, report: Callable[[str], None]) -> Path:
+        """Bring the file or folder at `uri` into `target`.
 
-        Raises ArmError: BadArgument for files that are missing or cannot be used, OutOfQuota for want of disk space.
+        Returns:
+            Its path there.
+
+        Raises:
+            ArmError: BadArgument for files that are missing or cannot be used, OutOfQuota for want of disk space.
+            OSError: The disk fails otherwise.
         """
         location = self._assets.location(uri)
         try:
@@ -72,8 +79,8 @@ class Storage:
         except OSError as error:
             if not is_full(error):
                 raise
-            tell(f"ERROR: {error}")
+            report(f"ERROR: {error}")
             message = f"The disk is too small to download the {what}: choose an instance type with more disk space."
             raise ArmError(400, "OutOfQuota", message) from error
-        tell(f"Downloaded the {what} to {path.relative_to(target.parent)}")
+        report(f"Downloaded the {what} to {path.relative_to(target.parent)}")
         return path

@@ -1,18 +1,17 @@
 """The registry `azureml`, as far as a client asks it which version of a curated environment is the latest."""
 
-from __future__ import annotations
-
 import json
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm.errors import not_found, not_implemented
+from localazure.arm.errors import NotFound, NotSupported
 from localazure.arm.identity import Identity
 from localazure.arm.ids import Scope, system_data
 from localazure.arm.paging import page
-from localazure.storage.curated import minimal
+from localazure.storage.asset_documents import EnvironmentProperties, Version
+from localazure.storage.inference_images import conda_of_image
 
 NAME = "azureml"
 VERSION = "1"
@@ -36,12 +35,12 @@ class Registry:
         self._created = system_data()
 
     def open_routes(self) -> list[Route]:
-        """Where the registry is."""
+        """Return where the registry is."""
         path = "/registrymanagement/v1.0/registries/{registry}/discovery"
         return [Route(path, self._discovery, methods=["GET"])]
 
     def routes(self) -> list[Route]:
-        """What it holds."""
+        """Return what it holds."""
         return [Route(_FRONT_END + _VERSIONS, self._versions, methods=["GET"])]
 
     async def _discovery(self, request: Request) -> Response:
@@ -62,24 +61,24 @@ class Registry:
     async def _versions(self, request: Request) -> Response:
         self._require(request)
         name = request.path_params["name"]
-        if (conda := minimal(name)) is None:
-            raise not_implemented(f"the environment '{name}' of the registry '{NAME}'")
-        version = {
-            "id": f"azureml://registries/{NAME}/environments/{name}/versions/{VERSION}",
-            "name": VERSION,
-            "type": "Microsoft.MachineLearningServices/registries/environments/versions",
-            "properties": {
-                "condaFile": json.dumps(conda),
-                "isAnonymous": False,
-                "isArchived": False,
-                "osType": "Linux",
-                "environmentType": "Curated",
-                "provisioningState": "Succeeded",
-            },
-            "systemData": self._created,
-        }
+        if (conda := conda_of_image(name)) is None:
+            raise NotSupported(f"the environment '{name}' of the registry '{NAME}'")
+        version = Version[EnvironmentProperties](
+            id=f"azureml://registries/{NAME}/environments/{name}/versions/{VERSION}",
+            name=VERSION,
+            type="Microsoft.MachineLearningServices/registries/environments/versions",
+            properties=EnvironmentProperties(
+                condaFile=json.dumps(conda),
+                isAnonymous=False,
+                isArchived=False,
+                osType="Linux",
+                environmentType="Curated",
+                provisioningState="Succeeded",
+            ),
+            system_data=self._created,
+        )
         return page(request, [version], {"listViewType": lambda _resource, _wanted: True})
 
     def _require(self, request: Request) -> None:
         if (name := request.path_params["registry"]) != NAME:
-            raise not_found(f"There is no registry '{name}'.")
+            raise NotFound(f"There is no registry '{name}'.")

@@ -1,5 +1,6 @@
 """What all clients of Azure share: who we are, and what their exceptions mean."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from contextlib import contextmanager
 from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import (
     ClientAuthenticationError,
+    DecodeError,
     HttpResponseError,
     ServiceRequestError,
     ServiceResponseError,
@@ -32,8 +34,14 @@ def translated(action: str) -> Iterator[None]:
     except (ClientAuthenticationError, CredentialUnavailableError) as error:
         # without an answer nobody has signed in here; with one, a token has expired or was not accepted
         status = 401 if getattr(error, "response", None) is not None else None
+        if status is None and _could_not_ask(error):
+            msg = f"could not {action}: nothing answered that could sign in: {line_of(error)}"
+            raise AzureFailed(msg, retryable=True) from error
         msg = f"could not {action}: Azure did not accept the credentials: {line_of(error)}"
         raise AzureFailed(msg, status=status) from error
+    except (DecodeError, json.JSONDecodeError) as error:
+        msg = f"could not {action}: the answer is cut off or is not Azure's: {line_of(error)}"
+        raise AzureFailed(msg, retryable=True) from error
     except HttpResponseError as error:
         code = getattr(error.error, "code", None)
         msg = f"could not {action}: {f'{code}: ' if code else ''}{line_of(error)}"
@@ -49,6 +57,14 @@ def translated(action: str) -> Iterator[None]:
     except MlException as error:
         msg = f"could not {action}: {line_of(error)}"
         raise AzureFailed(msg) from error
+
+
+def _could_not_ask(error: Exception) -> bool:
+    """Whether whoever gives tokens did not answer, or failed; azure-identity keeps of that only the words.
+
+    An answer of Microsoft Entra carries a code.
+    """
+    return "Authentication failed:" in str(error) and "AADSTS" not in str(error)
 
 
 def _is_busy(error: HttpResponseError) -> bool:

@@ -1,6 +1,7 @@
 """Evidence: the numbers behind a verdict or a gate, kept by Prefect and shown to whoever decides."""
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from pydantic import Field
@@ -8,6 +9,16 @@ from pydantic import Field
 from saferollout.domain.endpoint import Value
 
 _MARKS = {True: "✅", False: "❌", None: "·"}
+
+
+class Finding(StrEnum):
+    """What a gate found: a smoke test says one of the first two, the judge one of the others."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    HEALTHY = "healthy"
+    HARMFUL = "harmful"
+    UNDECIDED = "undecided"
 
 
 class Check(Value):
@@ -37,8 +48,7 @@ class Evidence(Value):
     """What a gate found."""
 
     gate: str
-    verdict: str
-    """`passed` or `failed` for a smoke test; the judge's verdict otherwise."""
+    verdict: Finding
     summary: str
     """The finding in one sentence."""
     checks: list[Check] = Field(default=[])

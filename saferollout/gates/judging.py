@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from saferollout.config.judge import JudgeConfig, WhenUndecided
-from saferollout.domain.evidence import Check, Evidence
+from saferollout.domain.evidence import Check, Evidence, Finding
 from saferollout.gates.answer_comparison import Answers
 from saferollout.gates.sources.following import RETRY_DELAYS_S, Following
 from saferollout.gates.sources.source import Source
@@ -139,7 +139,7 @@ def _evidence(
     ]
     return Evidence(
         gate=gate,
-        verdict=verdict.value,
+        verdict=Finding(verdict.value),
         summary="; ".join(parts),
         checks=[*judge.rows(), *_findings(judge), harm, health, *sources],
         duration_s=duration_s,

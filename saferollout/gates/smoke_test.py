@@ -10,7 +10,7 @@ import numpy as np
 
 from saferollout.config.recorded_requests import RecordedRequest
 from saferollout.config.rollout import SmokeTestConfig
-from saferollout.domain.evidence import Check, Evidence
+from saferollout.domain.evidence import Check, Evidence, Finding
 from saferollout.domain.json_text import comparable
 from saferollout.gates.answer_shape import AnswerCheck
 from saferollout.gates.scoring import Response, Scorer
@@ -61,7 +61,7 @@ async def run(
     live_ms = [pair.live.latency_ms for pair in pairs if pair.live.ok]
     return Evidence(
         gate="smoke test",
-        verdict="failed" if failed else "passed",
+        verdict=Finding.FAILED if failed else Finding.PASSED,
         summary=summary,
         checks=checks,
         duration_s=time.monotonic() - begun,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from saferollout.domain.endpoint import Decision, Value, describe
 from saferollout.domain.evidence import Evidence, markdown_table
@@ -30,6 +30,8 @@ def once(runs: Iterable[StepRun]) -> list[StepRun]:
 class Outcome(Value):
     """What became of a rollout."""
 
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
     outcome: Literal["promoted", "rolled_back"]
     reason: str
     endpoint: str
@@ -46,7 +48,7 @@ class Outcome(Value):
     traffic: dict[str, int]
     instance_counts: dict[str, int]
     decisions: list[Decision] = Field(default=[])
-    verdicts: list[Evidence] = Field(default=[])
+    evidence: list[Evidence] = Field(default=[], alias="verdicts")
     steps: list[StepRun] = Field(default=[])
     duration_s: float = 0.0
     waiting_s: float = 0.0
@@ -62,7 +64,7 @@ class Outcome(Value):
             f"Traffic now: **{describe(self.traffic)}** · candidate {self.candidate} · rollout {self.rollout}",
             *self._deployed(),
             f"Took {seconds(self.duration_s)}, of which {seconds(self.waiting_s)} waiting for a person.",
-            *(evidence.markdown() for evidence in self.verdicts),
+            *(evidence.markdown() for evidence in self.evidence),
         ]
         if self.decisions:
             lines += ["## Decisions", markdown_table([_decision_row(decision) for decision in self.decisions])]

@@ -149,7 +149,7 @@ class _Demo:
         import httpx
         from prefect import get_client
 
-        from saferollout_cli.approvals import passing
+        from tasks.support.orchestrator import passing
 
         async with get_client() as client:
             while True:

@@ -9,7 +9,8 @@ from uuid import UUID
 import httpx
 from prefect import get_client, runtime
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 
 from saferollout.config.project import Project
@@ -25,6 +26,10 @@ LOOK_S = 5.0
 POLL_S = 2.0
 
 
+_marked: dict[UUID, dict[str, Any]] = {}
+"""The labels that runs got in this process: the way back asks no server for what is known here."""
+
+
 def run_id() -> UUID:
     """The id of the flow run."""
     return UUID(str(runtime.flow_run.id))
@@ -33,18 +38,30 @@ def run_id() -> UUID:
 async def mark(project: Project) -> None:
     """Put what the run is about to change into its labels, for whoever rolls it back: the config may change."""
     target = project.config.workspace.model_dump() | {"endpoint": project.endpoint}
+    labels = {PREFIX + name: value for name, value in target.items()}
     async with get_client() as client:
-        await client.update_flow_run_labels(run_id(), {PREFIX + name: value for name, value in target.items()})
+        await client.update_flow_run_labels(run_id(), labels)
+    _marked[run_id()] = labels
 
 
-async def may_have_begun() -> bool:
-    """Whether the run was about to change something, now or before it was suspended; True where Prefect cannot tell."""
-    try:
-        async with asyncio.timeout(LOOK_S), get_client() as client:
-            labels = (await client.read_flow_run(run_id())).labels
-    except (ObjectNotFound, httpx.HTTPError, TimeoutError):
-        return True
-    return PREFIX + "endpoint" in labels
+def marks(flow_run: FlowRun) -> dict[str, str]:
+    """What the run was about to change, in this process or before it began; empty if nothing, as far as is known here.
+
+    The run's own labels may be older than its process.
+    """
+    labels = flow_run.labels | _marked.get(flow_run.id, {})
+    return {name.removeprefix(PREFIX): str(value) for name, value in labels.items() if name.startswith(PREFIX)}
+
+
+def may_have_begun() -> bool:
+    """Whether the current run was about to change something, now or before it was suspended."""
+    context = FlowRunContext.get()
+    return context is None or context.flow_run is None or bool(marks(context.flow_run))
+
+
+def began_here() -> bool:
+    """Whether any run of this process was about to change something."""
+    return bool(_marked)
 
 
 class ThisRun:

@@ -1,11 +1,12 @@
 """Azure in trouble in the middle of a rollout: the users get the live deployment back all the same."""
 
+import signal
 import time
 from contextlib import closing
 from pathlib import Path
 
 from localazure.chaos import Chaos
-from tests.support.stack import Endpoint, Stack, phase_of
+from tests.support.stack import Endpoint, Stack, phase_of, started, wait_for
 
 LIMIT_S = 180
 """A step's five tries, each with the SDK's own four, on a busy machine; a rollback would insist for 45 minutes."""
@@ -39,7 +40,7 @@ def test_failure_right_after_the_answer_goes_back(stack: Stack, endpoint: Endpoi
 def test_a_run_that_began_nothing_has_nothing_to_roll_back(stack: Stack, tmp_path: Path) -> None:
     """Without an endpoint it is refused, with what to do; where Azure is down from the first call on, it ends soon.
 
-    Neither of them speaks of a rollback: no record was written.
+    So does one that is interrupted then. None of them speaks of a rollback: no record was written.
     """
     endpoint = Endpoint(stack, "nowhere", tmp_path)
     (tmp_path / "endpoint.yml").write_text("name: nowhere\nauth_mode: key\n")
@@ -55,6 +56,14 @@ def test_a_run_that_began_nothing_has_nothing_to_roll_back(stack: Stack, tmp_pat
         told = stack.cli("run", config, code=3)
         assert down.hits > 0
         assert time.monotonic() - begun < LIMIT_S
+
+        hits = down.hits
+        with started(stack.command("run", config), stack.env) as interrupted:
+            wait_for("a call that failed", lambda: down.hits > hits or None)
+            interrupted.send_signal(signal.SIGINT)
+            _, errors = interrupted.communicate(timeout=60)
+        assert interrupted.returncode == 1, errors
+        assert "error: interrupted; nothing was begun" in errors
 
     assert "nothing was begun: start the rollout again when Azure answers" in told
     assert "rolled back" not in told

@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Literal
 from uuid import UUID
 
 import httpx
@@ -14,8 +15,14 @@ import uvicorn
 from prefect import flow, get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import FlowRunContext
 from prefect.input import keyset_from_paused_state
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_LOGGING_TO_API_ENABLED,
+    temporary_settings,
+)
 from prefect.states import Completed, Paused, Running
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -24,9 +31,11 @@ from starlette.routing import Route
 
 from saferollout.domain.errors import Refused
 from saferollout_cli.approvals import Question as Asked
-from saferollout_cli.approvals import Reply, answer, attend, passing, stored, waiting_question
+from saferollout_cli.approvals import Reply, answer, attend, stored, waiting_question
 from saferollout_cli.demo import processes
-from tasks.approval import _form
+from tasks.approval import _form, _pause
+from tasks.support.orchestrator import passing
+from tests.support.edge import Edge
 from tests.support.stack import REPOSITORY, wait_for
 
 DIGEST = "0123456789ab"
@@ -302,8 +311,69 @@ async def test_an_answer_whose_reply_was_lost_is_told_as_taken(
     server.set_state(run.id, "COMPLETED")
 
 
+async def test_attending_outlives_what_is_not_prefect(server: Server, client: PrefectClient) -> None:
+    """A page that a proxy shows while the server behind it restarts is no reason to leave a question alone."""
+    run = await paused(client)
+    reports: list[str] = []
+    with Edge(server.url) as edge, temporary_settings({PREFECT_API_URL: edge.url}):
+        edge.stray()
+        async with attended(run, reports) as (task, asker):
+            await asyncio.to_thread(wait_for, "a report", lambda: reports or None)
+            edge.mend()
+            await until_running(server, run)
+            await asyncio.wait_for(task, 60)
+
+    assert reports[1:] == ["Prefect's server answers again"]
+    assert len(asker.asked) == 1
+
+
 @pytest.mark.parametrize(
-    ("status", "passes"), [(408, True), (429, True), (500, True), (503, True), (401, False), (404, False), (422, False)]
+    ("trouble", "lost"),
+    [(Edge.fail, ()), (Edge.stray, ("description",)), (Edge.fail, ("description", "schema"))],
+    ids=["kept", "half lost", "lost"],
+)
+async def test_a_question_stays_open_while_prefect_fails(
+    server: Server,
+    client: PrefectClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    trouble: Callable[[Edge], None],
+    lost: tuple[Literal["description", "schema"], ...],
+) -> None:
+    """One answer of 500 in a day's wait ends no rollout; a question that could not be written is written later."""
+    keys = keyset_from_paused_state(Paused(pause_key=f"{DIGEST}-10"))
+    form = _form(DIGEST).with_initial_data(description="# Give green 10%?")
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
+        run = await client.create_flow_run(waiting)
+        await client.set_flow_run_state(run.id, Running())
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(run.id))
+
+    def asked() -> bool | None:
+        kept = httpx.get(f"{server.url}/flow_runs/{run.id}/input/{keys['description']}", timeout=30)
+        return kept.status_code == 200 or None
+
+    with (
+        Edge(server.url) as edge,
+        temporary_settings({PREFECT_API_URL: edge.url, PREFECT_LOGGING_TO_API_ENABLED: False}),
+        FlowRunContext.model_construct(flow_run=run, flow=waiting, client=client),  # type: ignore[call-arg]  # enough of it
+    ):
+        pause = asyncio.create_task(_pause(form, 600, f"{DIGEST}-10"))
+        await asyncio.to_thread(wait_for, "the question", asked, 60)
+        trouble(edge)
+        await asyncio.to_thread(wait_for, "trouble", lambda: "the question stays open" in caplog.text or None)
+        for part in lost:
+            await client.delete_flow_run_input(run.id, keys[part])
+        edge.mend()
+        await asyncio.to_thread(wait_for, "the question", asked, 60)
+        await answer(run.id, YES)
+
+        assert (await pause).approver == "Ann"
+    server.set_state(run.id, "COMPLETED")
+
+
+@pytest.mark.parametrize(
+    ("status", "passes"),
+    [(302, True), (408, True), (429, True), (500, True), (503, True), (401, False), (404, False), (422, False)],
 )
 def test_what_the_server_refuses_does_not_pass(status: int, passes: bool) -> None:
     """Failures are waited out; a refusal is none that time cures."""

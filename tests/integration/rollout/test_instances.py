@@ -12,7 +12,7 @@ from saferollout.config import project
 from saferollout.config.judge import JudgeConfig
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.errors import AzureFailed, GateFailed
-from saferollout.domain.evidence import Evidence
+from saferollout.domain.evidence import Evidence, Finding
 from saferollout.rollout import begin as planning
 from saferollout.rollout.record import Owner, Phase
 from saferollout.rollout.rollback import put_traffic_back, roll_back
@@ -132,7 +132,10 @@ def test_a_candidate_that_no_longer_answers_does_not_get_its_share(endpoint: End
     """Its recorded requests are sent once more, whatever they proved before the question."""
     deployment, switch = endpoint.turning("raise LookupError('turned bad')")
     rollout = begin(endpoint, deployment=str(deployment))
-    stage, earlier = StageConfig(traffic=10, recheck_s=0), Evidence(gate="smoke test", verdict="passed", summary="")
+    stage, earlier = (
+        StageConfig(traffic=10, recheck_s=0),
+        Evidence(gate="smoke test", verdict=Finding.PASSED, summary=""),
+    )
     asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), earlier, None))
     switch.touch()
 

@@ -1,17 +1,23 @@
 """The run that does the work, at a real Prefect server that throttles, fails, is slow, or does not answer itself."""
 
 import asyncio
+import uuid
 from collections.abc import Callable
 
 import pytest
 from prefect import flow, get_client
+from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Running
+from prefect.states import Crashed, Running
 
+from flows.cancellation import roll_back_terminated
+from saferollout.config import project
 from saferollout.domain.errors import Stopped
-from tasks.support.this_run import ThisRun
+from saferollout.rollout import begin
+from saferollout.rollout.record import Owner
+from tasks.support.this_run import ThisRun, mark, may_have_begun
 from tests.support.edge import Edge
-from tests.support.stack import Stack
+from tests.support.stack import Endpoint, Stack, phase_of
 
 
 @flow
@@ -45,3 +51,29 @@ async def test_nothing_goes_forward_without_prefect(
                 await work
 
     assert begun == ["step", "judging"]
+
+
+@pytest.mark.parametrize("trouble", [Edge.fail, Edge.stray])
+async def test_what_a_run_began_is_known_and_undone_without_prefect(
+    stack: Stack, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, trouble: Callable[[Edge], None]
+) -> None:
+    """A machine shuts down, Prefect's server first: a deployed run whose process is told to end goes back all the same.
+
+    Nor is a server asked whether anything was begun.
+    """
+    found = project.load(endpoint.config())
+    with Edge(stack.env["PREFECT_API_URL"]) as edge, temporary_settings({PREFECT_API_URL: edge.url}):
+        async with get_client() as client:
+            flow_run = await client.create_flow_run(going, state=Running())
+        monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(flow_run.id))
+        with FlowRunContext.model_construct(flow_run=flow_run):  # type: ignore[call-arg]  # enough of it
+            assert not may_have_begun()
+            await mark(found)
+            owner = Owner.here(str(flow_run.id), in_process=False)
+            await asyncio.to_thread(begin.begin, endpoint.workspace(), found, owner, gone=None, begun_before=False)
+            trouble(edge)
+            assert may_have_begun()
+        deployed = flow_run.model_copy(update={"deployment_id": uuid.uuid4()})
+        await roll_back_terminated(going, deployed, Crashed(message="Execution was aborted by a termination signal."))
+
+    assert phase_of(endpoint) is None

@@ -14,6 +14,8 @@ import pytest
 REPOSITORY = Path(__file__).parents[3]
 Saferollout = Callable[..., subprocess.CompletedProcess[str]]
 
+pytestmark = pytest.mark.slow  # a process for each
+
 
 @pytest.fixture
 def calls(serve: Callable[[type[socketserver.BaseRequestHandler]], str]) -> tuple[str, list[str]]:

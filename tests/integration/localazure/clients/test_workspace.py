@@ -1,17 +1,24 @@
 """The rollout's own client of Azure: a refused token, another operation under way, and one that never ends."""
 
+import socketserver
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from localazure.chaos import Chaos
+from localazure.core import certificates
 from localazure.testing import LocalAzure
+from saferollout.azure.access import credential, translated
+from saferollout.azure.arm import Arm as AzureResources
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
+from saferollout.config.rollout import ModelVersion
 from saferollout.domain.endpoint import Baseline
 from saferollout.domain.errors import AzureFailed, Busy
 from saferollout.gates.sources.azure_metrics import AzureMetrics
@@ -98,7 +105,7 @@ def test_a_token_that_is_refused_early_is_replaced(chaos: Chaos, workspace: Work
         lambda: workspace.get_endpoint(NAME),
         workspace.endpoints,
         lambda: workspace.secret(NAME),
-        lambda: workspace.resolve({"model": "azureml:scale-model@latest"}),
+        lambda: workspace.resolve(ModelVersion(name="scale-model", version="latest")),
     ):
         chaos.expire_tokens()
         look()
@@ -120,6 +127,66 @@ def test_refused_for_good(chaos: Chaos, workspace: Workspace) -> None:
         assert (caught.value.status, refused.hits) == (401, 3)
 
     assert workspace.get_endpoint(NAME).name == NAME
+
+
+@pytest.mark.parametrize("trouble", ["failing", "broken", "refusing", "nobody"])
+def test_who_cannot_sign_in(chaos: Chaos, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
+    """Microsoft Entra failing, or out of reach, is worth another try; credentials that it refuses, or none, are not."""
+    where: dict[str, Any] = {"method": "POST", "path": "/**/token", "times": None}
+    with ExitStack() as stack:
+        if trouble == "failing":
+            stack.enter_context(chaos.answer(503, **where))
+        elif trouble == "broken":
+            stack.enter_context(chaos.reset(**where))
+        elif trouble == "refusing":
+            monkeypatch.setenv("AZURE_CLIENT_SECRET", "another")
+        else:
+            monkeypatch.delenv("AZURE_CLIENT_SECRET")
+        with pytest.raises(AzureFailed) as caught:
+            Workspace(resolve_workspace(None)).get_endpoint(NAME)
+
+    assert (caught.value.status, caught.value.retryable) == (None, trouble in ("failing", "broken"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"Content-Length: 0\r\n\r\n", b"Content-Length: 30\r\n\r\n<html>Please sign in.</html>..",
+     b"Content-Length: 90\r\n\r\n{\"name\": \"local\"", b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+     b"Transfer-Encoding: chunked\r\n\r\n90\r\n{"],
+    ids=["empty", "page", "cut off", "not packed", "chunk cut off"],
+)  # fmt: skip
+def test_an_answer_that_is_not_azures_is_worth_another_try(
+    environment: None,  # noqa: ARG001 - it needs the variables
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    answer: bytes,
+) -> None:
+    """A way back does not die of a proxy's page, or of an answer that is cut off."""
+    files = certificates.ensure(tmp_path / "certificates")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(files.certificate, files.key)
+
+    class Stray(socketserver.StreamRequestHandler):
+        """Answers every request with 200."""
+
+        def handle(self) -> None:
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n" + answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Stray) as server:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        config = resolve_workspace(None)
+        identity = credential()
+        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+            monkeypatch.setenv(name, str(files.bundle))
+        monkeypatch.setenv("ARM_CLOUD_METADATA_URL", f"https://127.0.0.1:{server.server_address[1]}/metadata")
+        with pytest.raises(AzureFailed) as caught, translated("look"):
+            AzureResources(identity, config).get()
+        server.shutdown()
+
+    assert caught.value.retryable, caught.value
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["refused", "applied"])
@@ -219,10 +286,14 @@ def begun(workspace: Workspace) -> None:
 
 
 def test_the_way_back_gets_over_refused_tokens_and_other_operations(chaos: Chaos, workspace: Workspace) -> None:
-    """All tokens refused when it begins, one in the middle of an operation, and 409 wherever it changes something."""
+    """All tokens refused when it begins, one in the middle of an operation, and 409 wherever it changes something.
+
+    Whoever gives new tokens fails for a while, too.
+    """
     begun(workspace)
     chaos.expire_tokens()
     faults = [
+        chaos.answer(503, method="POST", path="/**/token", times=4),  # azure-identity's own tries
         chaos.answer(401, code="ExpiredAuthenticationToken", method="GET", path=OPERATION),
         chaos.answer(409, code="Conflict", method="PUT", path=ENDPOINT, times=2),
         chaos.answer(409, code="Conflict", method="PATCH", path=BLUE, times=2),
@@ -233,7 +304,7 @@ def test_the_way_back_gets_over_refused_tokens_and_other_operations(chaos: Chaos
 
         roll_back(workspace, NAME)
 
-        assert [fault.hits for fault in faults] == [1, 2, 2]
+        assert [fault.hits for fault in faults] == [4, 1, 2, 2]
     state = workspace.get_endpoint(NAME)
     assert (state.traffic, state.deployments["blue"].instance_count) == ({"blue": 100}, 1)
     assert Record.from_tags(state.tags) is None

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from localazure.compute.conda import BuildFailed, parse
+from localazure.arm.errors import BuildFailed
+from localazure.compute.conda import parse
 from localazure.compute.environments import Environments
 from localazure.core.clock import Clock
 

@@ -3,6 +3,9 @@
 import pytest
 
 from localazure.compute.autoscaler import Scaling
+from localazure.compute.properties import DefaultScale, RequestSettings, TargetUtilization
+
+REQUESTS = RequestSettings(max_concurrent_requests_per_instance=4, max_queue_wait="PT0.5S", request_timeout="PT5S")
 
 
 @pytest.mark.parametrize(
@@ -11,21 +14,18 @@ from localazure.compute.autoscaler import Scaling
 )
 def test_instances_for_a_load(requests: int, expected: int) -> None:
     """Two of four requests each make an instance as busy as it shall be; never fewer, never more than allowed."""
-    properties = {
-        "scaleSettings": {
-            "scaleType": "TargetUtilization",
-            "minInstances": 2,
-            "maxInstances": 4,
-            "pollingInterval": "PT1S",
-            "targetUtilizationPercentage": 50,
-        },
-        "requestSettings": {"maxConcurrentRequestsPerInstance": 4},
-    }
-    scaling = Scaling.parse(properties)
+    scale = TargetUtilization(
+        scale_type="TargetUtilization",
+        min_instances=2,
+        max_instances=4,
+        polling_interval="PT1S",
+        target_utilization_percentage=50,
+    )
+    scaling = Scaling.parse(scale, REQUESTS)
     assert scaling is not None
     assert scaling.wanted(requests) == expected
 
 
 def test_a_fixed_number_of_instances_does_not_scale() -> None:
     """With the scale type Default."""
-    assert Scaling.parse({"scaleSettings": {"scaleType": "Default"}, "requestSettings": {}}) is None
+    assert Scaling.parse(DefaultScale(scaleType="Default"), REQUESTS) is None

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from localazure.compute.conda import BuildFailed, Wanted, of_mlflow_model, parse
+from localazure.arm.errors import BuildFailed
+from localazure.compute.conda import Wanted, of_mlflow_model, parse
 
 SERVER = "azureml-inference-server-http"
 

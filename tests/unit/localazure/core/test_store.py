@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from localazure.core.store import Store, read_as_of
+from localazure.core.store import Store
 
 
 @pytest.fixture
@@ -76,10 +76,8 @@ def test_endpoints_can_be_read_as_they_were(store: Store) -> None:
     store.delete("endpoint", "a")
     seen = []
     for moment in moments:
-        token = read_as_of.set(moment)
-        seen.append((store.get("endpoint", "a"), list(store.items("endpoint"))))
-        assert store.get("operation", "a") == {"n": 2}
-        read_as_of.reset(token)
+        seen.append((store.get("endpoint", "a", moment), list(store.items("endpoint", as_of=moment))))
+        assert store.get("operation", "a", moment) == {"n": 2}
     assert seen == [(None, []), ({"n": 1}, [("a", {"n": 1})]), ({"n": 2}, [("a", {"n": 2})])]
     assert store.get("endpoint", "a") is None
 

@@ -86,9 +86,8 @@ async def test_what_was_logged_before_is_recalled(tmp_path: Path) -> None:
     write(predecessor(log), "old", time=(NOW - 7 * HOUR).isoformat())
     write(predecessor(log), "1", "2")
     write(log, "3", "4")
-    traffic = Traffic(log)
     new: list[str] = []
-    traffic.heard = lambda request: new.append(request.request_id)
+    traffic = Traffic(log, count=lambda request: new.append(request.request_id))
     write(log, "5")
     assert seen(traffic) == ["5"]
     await traffic.recall()

@@ -1,19 +1,14 @@
 """Quota: what a deployment takes, and what there is."""
 
-from typing import Any
-
 import pytest
 
 from localazure.arm.errors import ArmError
-from localazure.resources.quota import Quota, cores, cores_of
+from localazure.resources.quota import Quota, Size, cores, cores_of
 
 
-def deployment(count: int, instance_type: str = "Standard_DS3_v2", compute: str = "Managed") -> dict[str, Any]:
+def deployment(count: int, instance_type: str = "Standard_DS3_v2", compute: str = "Managed") -> Size:
     """As far as quota goes."""
-    return {
-        "sku": {"name": "Default", "capacity": count},
-        "properties": {"endpointComputeType": compute, "instanceType": instance_type},
-    }
+    return Size(compute, instance_type, count)
 
 
 @pytest.mark.parametrize(

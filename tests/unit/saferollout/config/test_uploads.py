@@ -208,6 +208,7 @@ def test_an_ignore_file_that_is_none_is_told(root: Path) -> None:
     assert told(root).startswith("its .amlignore cannot be used: ")
 
 
+@pytest.mark.slow
 def test_a_large_file_is_not_read_into_memory(tmp_path: Path) -> None:
     """Half a gigabyte of weights takes a few megabytes."""
     with (tmp_path / "weights.bin").open("wb") as file:

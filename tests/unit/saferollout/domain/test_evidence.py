@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saferollout.domain.evidence import Check, Evidence, markdown_table
+from saferollout.domain.evidence import Check, Evidence, Finding, markdown_table
 
 EVIDENCE = Evidence(
     gate="smoke test",
-    verdict="failed",
+    verdict=Finding.FAILED,
     summary="wrong answers: 2 of 4",
     checks=[
         Check(check="failed requests", passed=True, candidate="0 of 4", live="0 of 4", limit="≤ 0"),

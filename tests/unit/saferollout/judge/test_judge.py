@@ -104,6 +104,7 @@ def test_several_suspicions_add_up() -> None:
     assert judge.e_value >= 20
 
 
+@pytest.mark.slow
 def test_false_alarms_stay_below_alpha_with_all_tests() -> None:
     """Of 200 healthy candidates judged by every test, fewer than 5 % plus three standard errors are stopped."""
     rng = np.random.default_rng(15)

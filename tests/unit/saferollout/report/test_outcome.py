@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.evidence import Check, Evidence
+from saferollout.domain.evidence import Check, Evidence, Finding
 from saferollout.report.outcome import Outcome, StepRun, seconds
 
 PROMOTED = Outcome(
@@ -33,7 +33,7 @@ PROMOTED = Outcome(
     verdicts=[
         Evidence(
             gate="judge at 10%",
-            verdict="healthy",
+            verdict=Finding.HEALTHY,
             summary="no worse than live",
             checks=[Check(check="errors", passed=True, candidate="0", live="1", limit="")],
         ),

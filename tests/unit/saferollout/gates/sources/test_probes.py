@@ -200,6 +200,7 @@ async def test_probes_leave_the_deployments_to_the_users(connect: Connect, endpo
     assert counts[0] <= counts[1] <= 10 + 2
 
 
+@pytest.mark.slow
 async def test_a_slow_pace_stays_slow(connect: Connect, endpoint: Any) -> None:
     """Two requests in five seconds are one in the first two, however often the batches are counted."""
     async with aclosing(probes(connect, rate=0.4).batches()) as batches:

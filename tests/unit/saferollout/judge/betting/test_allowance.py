@@ -40,6 +40,7 @@ def test_impossible_allowances_are_refused(wrong: tuple[float, float]) -> None:
         Allowance(*wrong)
 
 
+@pytest.mark.slow
 def test_false_alarms_stay_below_alpha_at_the_edge_of_the_allowance() -> None:
     """Of 200 candidates exactly as slow as is allowed, in runs of slow requests, fewer than α (and 3 errors) stop."""
     rng = np.random.default_rng(21)

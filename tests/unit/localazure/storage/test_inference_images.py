@@ -2,7 +2,7 @@
 
 import pytest
 
-from localazure.storage.curated import minimal
+from localazure.storage.inference_images import conda_of_image
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from localazure.storage.curated import minimal
 )
 def test_a_minimal_image_is_python_and_the_server(name: str, python: str) -> None:
     """By its name, in the registry and as an environment."""
-    assert minimal(name) == {"dependencies": [f"python={python}"]}
+    assert conda_of_image(name) == {"dependencies": [f"python={python}"]}
 
 
 @pytest.mark.parametrize(
@@ -25,4 +25,4 @@ def test_a_minimal_image_is_python_and_the_server(name: str, python: str) -> Non
 )
 def test_what_other_images_hold_is_not_known(name: str) -> None:
     """And not guessed."""
-    assert minimal(name) is None
+    assert conda_of_image(name) is None

@@ -1,0 +1,69 @@
+"""What clients manage, put together."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from starlette.routing import Route
+
+from localazure.arm.assembly import Arm
+from localazure.compute.assembly import Compute
+from localazure.resources.deployments import Deployments
+from localazure.resources.endpoints import Endpoints
+from localazure.resources.inventory import Inventory
+from localazure.resources.quota import Quota
+from localazure.resources.restarts import Restarts
+from localazure.resources.workspace import Workspace
+from localazure.storage.assembly import Storage
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The workspace with its endpoints and their deployments."""
+
+    workspace: Workspace
+    endpoints: Endpoints
+    deployments: Deployments
+    restarts: Restarts
+    inventory: Inventory
+
+    @classmethod
+    def build(cls, arm: Arm, storage: Storage, compute: Compute, quota: Quota) -> Self:
+        """Put it together.
+
+        Returns:
+            All of them.
+        """
+        restarts = Restarts(arm.operations, arm.clock)
+        return cls(
+            workspace=Workspace(arm.base_url, arm.scope, arm.location, arm.identity.tenant_id, storage.blobs),
+            endpoints=Endpoints(
+                arm.store, arm.operations, compute.runtime, compute.revisions, arm.identity, arm.scope, arm.location
+            ),
+            deployments=Deployments(
+                arm.store,
+                arm.operations,
+                restarts,
+                compute.runtime,
+                storage.assets,
+                compute.programs,
+                compute.revisions,
+                quota,
+                arm.scope,
+                arm.location,
+            ),
+            restarts=restarts,
+            inventory=Inventory(arm.store),
+        )
+
+    def resume(self) -> None:
+        """Go on with what an earlier process left unfinished, and bring back what it served."""
+        self.endpoints.resume()
+        self.deployments.restore()
+
+    def open_routes(self) -> list[Route]:
+        """Return those that need no token."""
+        return self.workspace.cloud_routes()
+
+    def routes(self, root: str) -> list[Route]:
+        """Return those under the workspace's path."""
+        return [*self.workspace.routes(root), *self.endpoints.routes(root), *self.deployments.routes(root)]

@@ -1,0 +1,197 @@
+"""Assets as clients register them and as they are kept: what each kind of asset has."""
+
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from localazure.arm.documents import Body, Document, ResourceBody, SystemData
+
+
+class AssetProperties(Body):
+    """What any version of an asset has."""
+
+    description: Any = None
+    tags: dict[str, Any] | None = None
+    properties: dict[str, Any] | None = None
+    is_archived: Any = None
+    is_anonymous: Any = None
+    provisioning_state: Any = None
+
+
+class CodeProperties(AssetProperties):
+    """A folder of code."""
+
+    stage: Any = None
+    code_uri: str | None = None
+
+
+class Flavor(Body):
+    """One of the ways to load a model."""
+
+    data: dict[str, Any] | None = None
+
+
+class ModelProperties(AssetProperties):
+    """The files of a model."""
+
+    flavors: dict[str, Flavor] | None = None
+    model_type: Any = None
+    stage: Any = None
+    model_uri: str | None = None
+
+
+class DataProperties(AssetProperties):
+    """Data; nothing here reads it."""
+
+    data_type: Any = None
+    stage: Any = None
+    data_uri: Any = None
+    referenced_uris: Any = None
+
+
+class Build(Body):
+    """What an image is built from."""
+
+    context_uri: str | None = None
+    dockerfile_path: str | None = None
+
+
+class Route(Body):
+    """Where a container is asked; checked when it is to run."""
+
+    path: Any = None
+    port: Any = None
+
+
+class InferenceConfig(Body):
+    """Where an image's own server is asked."""
+
+    liveness_route: Route | None = None
+    readiness_route: Route | None = None
+    scoring_route: Route | None = None
+
+
+class EnvironmentProperties(AssetProperties):
+    """Packages, or an image."""
+
+    os_type: Any = None
+    environment_type: Any = None
+    stage: Any = None
+    auto_rebuild: Any = None
+    build: Build | None = None
+    conda_file: Any = None
+    image: str | None = None
+    inference_config: InferenceConfig | None = None
+
+
+P = TypeVar("P", bound=AssetProperties)
+A = TypeVar("A", bound=Body)
+
+
+class VersionBody(ResourceBody, Generic[P]):
+    """What a client sends to register a version."""
+
+    properties: P | None = None
+
+
+class Version(Document, Generic[P]):
+    """A version of an asset."""
+
+    id: str
+    name: str
+    """The version."""
+    type: str
+    properties: P
+    system_data: SystemData
+
+
+class ContainerProperties(Body):
+    """What all versions of a name have together, as a client writes it."""
+
+    description: Any = None
+    tags: dict[str, Any] | None = None
+    properties: dict[str, Any] | None = None
+    is_archived: Any = None
+    latest_version: Any = None
+    next_version: Any = None
+    provisioning_state: Any = None
+
+
+class ContainerBody(ResourceBody):
+    """What a client sends to describe all versions of a name."""
+
+    properties: ContainerProperties | None = None
+
+
+class WrittenContainer(Document):
+    """What a client has said of all versions of a name."""
+
+    name: str
+    properties: ContainerProperties
+    system_data: SystemData
+
+
+class Container(Document):
+    """All versions of a name, as clients see them."""
+
+    id: str
+    name: str
+    type: str
+    properties: ContainerProperties
+    system_data: SystemData
+
+
+class UploadBody(Body):
+    """How a client wants to upload."""
+
+    pending_upload_id: Any = None
+    pending_upload_type: Any = None
+
+
+PROPERTIES: dict[str, type[AssetProperties]] = {
+    "codes": CodeProperties,
+    "models": ModelProperties,
+    "environments": EnvironmentProperties,
+    "data": DataProperties,
+}
+"""The kinds of assets, as they are called in paths."""
+
+BODIES: dict[str, type[VersionBody[Any]]] = {
+    "codes": VersionBody[CodeProperties],
+    "models": VersionBody[ModelProperties],
+    "environments": VersionBody[EnvironmentProperties],
+    "data": VersionBody[DataProperties],
+}
+"""What a client sends to register a version, by kind."""
+
+COMMON: dict[str, Any] = {
+    "description": None,
+    "tags": {},
+    "properties": {},
+    "is_archived": False,
+    "is_anonymous": False,
+    "provisioning_state": "Succeeded",
+}
+"""What every version has unless a client says otherwise."""
+
+DEFAULTS: dict[str, dict[str, Any]] = {
+    "models": {"flavors": {}, "model_type": "custom_model"},
+    "data": {"data_type": "uri_file"},
+    "environments": {"os_type": "Linux", "environment_type": "UserCreated"},
+}
+"""What a kind of asset has unless a client says otherwise."""
+
+_ADDRESSES = ("code_uri", "model_uri", "data_uri", "context_uri")
+
+
+def with_addresses(properties: A, change: Callable[[str], str]) -> A:
+    """Return a version's properties with every address of files changed."""
+    found = {name: getattr(properties, name, None) for name in _ADDRESSES}
+    changed: dict[str, Any] = {name: change(uri) for name, uri in found.items() if isinstance(uri, str)}
+    if build := getattr(properties, "build", None):
+        changed["build"] = with_addresses(build, change)
+    return properties.model_copy(update=changed)
+
+
+def is_archived(resource: Version[Any] | Container) -> bool:
+    """Return whether a client has put the asset away."""
+    return bool(resource.properties.is_archived)

@@ -1,0 +1,42 @@
+"""A rollout that is interrupted before it has begun."""
+
+import asyncio
+import uuid
+from pathlib import Path
+
+import pytest
+
+from saferollout.config import project
+from saferollout.domain.errors import NotRestored
+from saferollout_cli.choices import Approve
+from saferollout_cli.running import _Attended, _rolled_back
+
+
+def test_what_is_stopped_before_it_begins_does_not_begin() -> None:
+    """Interrupted while Prefect's server is still starting, no flow puts a record there after the way back was done."""
+    attended, begun = _Attended(Path("rollout.yaml"), None, Approve.UI), []
+
+    async def body() -> None:
+        begun.append("step")
+
+    attended.stop()
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(attended.keep(body)())
+
+    assert not begun
+
+
+def test_an_interrupted_rollout_that_cannot_be_rolled_back_says_so(
+    monkeypatch: pytest.MonkeyPatch, project_files: Path
+) -> None:
+    """Where nobody is signed in any longer the command says what was not done and how to do it, and ends with 3."""
+    for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "ARM_CLOUD_METADATA_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
+    monkeypatch.setattr("tasks.support.this_run._marked", {uuid.uuid4(): {}})
+    found = project.load("rollout.yaml")
+
+    with pytest.raises(
+        NotRestored, match=r"interrupted; NOT rolled back: .*; look, then `saferollout rollback --force"
+    ):
+        _rolled_back(found, _Attended(project_files, None, Approve.UI))
