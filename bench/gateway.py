@@ -91,8 +91,8 @@ def main() -> int:
         scaling.join()
         changed_s = time.monotonic() - started
         load.send_signal(2)  # wrk then says what it has seen
-        _, told = load.communicate(timeout=60)
-    found: dict[str, Any] = json.loads(told[told.index("{") :])
+        _, output = load.communicate(timeout=60)
+    found: dict[str, Any] = json.loads(output[output.index("{") :])
     lost = sum(found[kind] for kind in ("status", "connect", "read", "write", "timeout"))
     print(f"{options.traffic_changes} traffic changes and {options.scale_changes} scale changes in {changed_s:.0f} s")
     print(f"{found['requests']} requests, {found['requests'] / found['seconds']:.0f} a second, {lost} lost: {found}")

@@ -5,7 +5,7 @@ from typing import Any
 
 JUDGES = ("judge", "judge with probes")
 LIMIT = 0.05
-#: Between these lines of docs/judge.md stands the digest.
+#: The digest lies between these lines of docs/judge.md.
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 

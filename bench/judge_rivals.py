@@ -42,7 +42,7 @@ def argo(requests: Array, bad: Array, limit: float = 0.05) -> Array:
 
 
 def alarm(requests: Array, bad: Array, limit: float = 0.01) -> Array:
-    """SageMaker-like alarm: above 1 % in two 10-minute periods in a row; missing data is no breach."""
+    """SageMaker-like alarm: above 1 % in two 10-minute periods in a row; missing data is not a breach."""
     n, k = windows(requests, 10), windows(bad, 10)
     breach = (n > 0) & (k > limit * n)
     twice = breach[:, 1:] & breach[:, :-1]

@@ -17,7 +17,7 @@ TOLD_TO_END = "Execution was "
 
 
 async def roll_back_terminated(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
-    """Roll back what a deployed run began whose process was told to end; not where the process was lost.
+    """Roll back what a deployed run began whose process was asked to end; not where the process was lost.
 
     What a lost process began waits for a retry of the run. The command `saferollout run` rolls its own back.
     """
@@ -30,7 +30,7 @@ async def roll_back_terminated(flow: Any, flow_run: FlowRun, state: State[Any]) 
 
 
 async def roll_back_this_run() -> None:
-    """Roll back what the current run began before it was suspended, if it did, and as far as its labels tell.
+    """Roll back what the current run began before it was suspended, if it did, and as far as its labels show.
 
     No server is asked, for it may be away.
     """
@@ -45,7 +45,7 @@ async def roll_back_cancelled(flow: Any, flow_run: FlowRun, state: State[Any]) -
 
 
 async def roll_back_run(flow_run: UUID) -> None:
-    """Roll back what a run began, if it did, and as far as its labels tell."""
+    """Roll back what a run began, if it did, and as far as its labels show."""
     async with get_client() as client:
         await _roll_back(await client.read_flow_run(flow_run))  # a hook's copy of the run may be older than its labels
 

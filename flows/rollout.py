@@ -89,7 +89,7 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
             judged_by = stage.judge
         await run.step(_last_doubt(rollout, stage, evidence, decisions))
     except Lost:
-        raise  # somebody undid this rollout: the endpoint is not ours any more
+        raise  # somebody rolled this rollout back: the endpoint is no longer ours
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
         return await _back(project, rollout, failure, evidence, decisions)
     reason = f"{rollout.candidate} passed every gate and has all traffic" + await _retired(rollout)
@@ -104,7 +104,7 @@ async def _both(rollout: Rollout) -> None:
 
 
 async def _approval(rollout: Rollout, stage: StageConfig, evidence: list[Evidence]) -> Decision | None:
-    """Ask before the stage where it says so, and wherever the judge could not tell."""
+    """Ask before the stage where it says so, and wherever the judge could not decide."""
     if not stage.approval and evidence[-1].verdict != Finding.UNDECIDED:
         return None
     question = f"Give {rollout.candidate} {stage.traffic}% of the traffic of {rollout.endpoint}?"
@@ -122,7 +122,7 @@ async def _last_doubt(
 
 
 async def _retired(rollout: Rollout) -> str:
-    """Retire the old deployment; return what is to be said if that failed, which is no reason to go back any more."""
+    """Retire the old deployment; return what to report if that failed, which no longer makes the rollout go back."""
     try:
         await retire_old(rollout)
     except Lost:

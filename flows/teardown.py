@@ -10,7 +10,7 @@ from tasks.retire import delete_endpoint
 
 @flow(flow_run_name="teardown {endpoint}", persist_result=True, result_serializer="json")
 async def teardown(endpoint: str, confirm: str, workspace: WorkspaceConfig | None = None) -> str:
-    """Delete the endpoint: its users get no answers any more.
+    """Delete the endpoint: its users no longer get answers.
 
     Args:
         endpoint: The endpoint's name.

@@ -130,7 +130,7 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
             msg = f"there is no flow run {run_id} on this Prefect server"
             raise Refused(msg) from None
         if (question := await waiting_question(client, run)) is None and not _asks(run):
-            msg = f"flow run {run_id} ({run.name}) is {run.state_name} and waits for no approval"
+            msg = f"flow run {run_id} ({run.name}) is {run.state_name} and does not wait for an approval"
             raise Refused(msg)
         return question
 
@@ -148,11 +148,11 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
 
 async def _resume(client: PrefectClient, run_id: UUID, given: Reply, question: Question) -> None:
     """Give the answer; Refused if the server did not take it, or took another one before."""
-    told = given.model_dump() | {"evidence": question.evidence}
-    result = await client.resume_flow_run(run_id, run_input=told)
+    stored_answer = given.model_dump() | {"evidence": question.evidence}
+    result = await client.resume_flow_run(run_id, run_input=stored_answer)
     if result.status is SetStateStatus.ACCEPT:
         return
-    if await stored(client, run_id, question.response) == told:
+    if await stored(client, run_id, question.response) == stored_answer:
         return  # it was taken, but the server's reply got lost, and Prefect's client asked again
     msg = f"the answer was not taken: {getattr(result.details, 'reason', None) or result.status.value}"
     raise Refused(msg)

@@ -130,7 +130,7 @@ def bootstrap(
     as_json: Json = False,
 ) -> None:
     """Create the endpoint and its first deployment."""
-    project.load(config, deployment=deployment)  # before Prefect is even started: mistakes are told at once
+    project.load(config, deployment=deployment)  # before Prefect is even started: mistakes are reported at once
     from flows.bootstrap import bootstrap as flow
 
     endpoint = running.flow_here(flow, config=str(config), deployment=str(deployment) if deployment else None)

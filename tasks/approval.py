@@ -179,7 +179,7 @@ async def _write(client: PrefectClient, form: Any, keys: dict[str, str]) -> None
 
 
 async def _close_question() -> None:
-    """Go on as running: whoever answers too late is told so."""
+    """Go on as running: whoever answers too late gets that as the reply."""
     async with get_client() as client:
         await publish(client.set_flow_run_state(run_id(), Running(), force=True))
 

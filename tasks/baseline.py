@@ -44,7 +44,7 @@ async def _begun_before() -> bool:
 
 
 async def _is_gone(owner: Owner, here: Owner) -> bool:
-    """Whether nobody works on the other's rollout any more, as far as its process and Prefect tell.
+    """Whether nobody works on the other's rollout now, as far as its process and Prefect show.
 
     Where the process can be seen it alone decides: anybody can set the state of a run whose process lives. A run that
     this Prefect server does not know is not gone: it may be another server's, or one from before a reset.

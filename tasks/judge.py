@@ -14,6 +14,6 @@ async def judge(rollout: Rollout, stage: StageConfig, earlier: Evidence | None) 
     """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed.
 
     A rollout that another run brought further is judged here once more, at the share that its candidate has by now:
-    that a stage is past stands in a tag, which anybody may have written.
+    that a stage is past is recorded in a tag, which anybody may have written.
     """
     return await judge_gate(rollout, stage.judge, f"judge at {stage.traffic}%", f"judge-{stage.traffic}", earlier)

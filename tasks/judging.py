@@ -32,7 +32,7 @@ async def judge_gate(
 ) -> Evidence:
     """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed.
 
-    The users are back on the live deployment before anything is told of it. With `harm_only` nothing is told but
+    The users are back on the live deployment before anything is reported. With `harm_only` nothing is reported but
     harm. Raises Stopped when the run is not to go on.
     """
     state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))

@@ -1,4 +1,4 @@
-"""Remove: take away what is not needed any more, never anything that has traffic."""
+"""Remove: take away what is no longer needed, never anything that has traffic."""
 
 from prefect import task
 

@@ -19,7 +19,7 @@ from tests.support.stack import REPOSITORY, Endpoint, Stack
 def pytest_configure() -> None:
     """Whatever tests start can be interrupted, although a script's background jobs ignore SIGINT and hand that down."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # a busy machine is no failure: nothing is timed in a test
+    # a busy machine does not fail a test: nothing is timed
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
 
@@ -28,7 +28,7 @@ def pytest_configure() -> None:
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One stack for all tests, whichever of xdist's processes runs them; each test has an endpoint of its own.
 
-    The first process that needs the stack starts it, and stops it when no other uses it any more.
+    The first process that needs the stack starts it, and stops it when no other still uses it.
     """
     base = tmp_path_factory.getbasetemp()
     directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "stack"

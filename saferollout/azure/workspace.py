@@ -335,7 +335,7 @@ class Workspace:
             try:
                 return read()
             except ResourceNotFoundError:
-                self._arm.get()  # a mistyped workspace is no missing endpoint
+                self._arm.get()  # a mistyped workspace does not mean a missing endpoint
                 return None
 
     def settled(self, endpoint: str, *deployments: str) -> EndpointState:

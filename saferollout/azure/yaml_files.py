@@ -1,4 +1,4 @@
-"""Azure ML's own YAML, as its SDK reads it; what the SDK does not accept is told like any other mistake."""
+"""Azure ML's own YAML, as its SDK reads it; what the SDK does not accept is reported like any other mistake."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -63,7 +63,7 @@ def _problems(path: Path, text: str) -> list[Problem]:
 
 
 def _first_of_each(complaints: Any, location: list[str | int]) -> Iterator[tuple[str, str]]:
-    """Each key with what is said of it first; of alternatives that all failed the first is told."""
+    """Each key with what is said of it first; of alternatives that all failed the first is returned."""
     if isinstance(complaints, dict):
         for name, inner in complaints.items():
             yield from _first_of_each(inner, location if name == "_schema" else [*location, name])

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 PREFIX = "azureml:"
 LABELS = {"model": ("latest",), "environment": ("latest",)}
-"""The labels that the SDK can resolve, by the key where they stand."""
+"""The labels that the SDK can resolve, by the key at which they may be used."""
 _NAMED = re.compile(r"azureml:(?P<name>[A-Za-z0-9][\w.-]*)(?::[\w.-]+|@(?P<label>[\w.-]+))")
 _IN_REGISTRY = re.compile(
     r"(?:azureml:)?(?P<asset>azureml://registries/(?P<registry>[^/]+)/(?:models|environments)/(?P<name>[^/]+))"
@@ -39,14 +39,14 @@ def with_version(asset: str, version: str) -> str:
 
 
 def check(key: str, asset: str) -> None:
-    """Raise ValueError, "problem; remedy", if no version can be found by the name that stands at a key of the YAML."""
+    """Raise ValueError, "problem; remedy", if no version can be found by the name at a key of the YAML."""
     named = asset.removeprefix(PREFIX)
     if "/" not in named and ("@" in named or ":" not in named) and not _NAMED.fullmatch(asset):
         kind = {"model": "a model", "environment": "an environment"}.get(key, "a code")
         msg = f"{asset!r} is not {kind} version; write azureml:<name>:<version> or azureml:<name>@latest"
         raise ValueError(msg)
     if _IN_REGISTRY_WITHOUT.fullmatch(asset):
-        msg = f"{asset!r} names no version; append /versions/<version> or /labels/latest"
+        msg = f"{asset!r} has no version; append /versions/<version> or /labels/latest"
         raise ValueError(msg)
     label = label_of(asset)
     if label and label.label not in LABELS.get(key, ()):

@@ -11,7 +11,7 @@ def check_name(kind: str, name: str) -> str:
     """Return `name`, or raise ValueError with Azure's rule if it breaks it."""
     if not 3 <= len(name) <= 32 or not _NAME.fullmatch(name):
         msg = (
-            f"{name!r} is no {kind} name; use 3 to 32 letters, digits and single dashes, "
+            f"{name!r} is not a valid {kind} name; use 3 to 32 letters, digits and single dashes, "
             "beginning with a letter and ending with a letter or digit"
         )
         raise ValueError(msg)

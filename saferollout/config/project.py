@@ -38,7 +38,7 @@ class Project(Value):
     files: str
     """A digest over all else that the candidate is made of: its YAML, and local models, code and environments."""
     model_of_yaml: str
-    """A local model's name and version as the YAML tells them; empty where it does not."""
+    """A local model's name and version as the YAML names them; empty where it does not."""
 
     @property
     def model(self) -> str:
@@ -47,7 +47,7 @@ class Project(Value):
 
     @property
     def label(self) -> str:
-        """What people call the candidate: its model and version, or its revision where the YAML does not tell."""
+        """What people call the candidate: its model and version, or its revision where the YAML names no model."""
         return short(self.model) or self.model_of_yaml or self.revision
 
     @property
@@ -57,7 +57,7 @@ class Project(Value):
 
     @property
     def inputs(self) -> dict[str, str]:
-        """What every gate of the run works with, with digests by which a person can tell two runs' apart."""
+        """What every gate of the run works with, with digests by which a person can distinguish two runs'."""
         schema = json.dumps(self.answer_schema, sort_keys=True) if self.answer_schema is not None else ""
         return {
             "recorded requests": self.recorded.summary(),
@@ -70,11 +70,11 @@ class Project(Value):
         return self.model_copy(update={"assets": assets})
 
     def check_unchanged(self) -> None:
-        """Raise GateFailed if the candidate's files are not any more what the revision stands for."""
+        """Raise GateFailed if the candidate's files are no longer those of the revision."""
         try:
             spec = yaml_file.read(self.deployment_path)
             changed = contents(self.deployment_path, spec, self.assets).digest() != self.files
-        except ConfigError:  # a file that is gone, or that cannot be uploaded any more
+        except ConfigError:  # a file that is gone, or that can no longer be uploaded
             changed = True
         if changed:
             file = yaml_file.display_path(self.deployment_path)
@@ -223,9 +223,9 @@ def _answer_schema(path: Path) -> dict[str, Any]:
     try:
         schema = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigError(Problem(file, "", f"no JSON: {error}", "write a JSON schema")) from None
+        raise ConfigError(Problem(file, "", f"is not valid JSON: {error}", "write a JSON schema")) from None
     if not isinstance(schema, dict):
-        raise ConfigError(Problem(file, "", "no JSON object", "write a JSON schema"))
+        raise ConfigError(Problem(file, "", "is not a JSON object", "write a JSON schema"))
     try:
         jsonschema.validators.validator_for(schema).check_schema(schema)
     except jsonschema.SchemaError as error:

@@ -51,14 +51,14 @@ class Recording(Value):
         return [RecordedRequest.model_validate_json(line) for line in self.text.split("\n") if line]
 
     def summary(self) -> str:
-        """How many there are, and a digest by which two recordings can be told apart."""
+        """How many there are, and a digest by which a person can distinguish two recordings."""
         kept = self.text.count("\n")
         number = str(kept) if kept == self.total else f"{kept} of {self.total}"
         return f"{number} (`{short_digest(self.text)}`)"
 
 
 def short_digest(text: str) -> str:
-    """12 hex digits, by which a person can tell two texts apart."""
+    """12 hex digits, by which a person can distinguish two texts."""
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
@@ -86,7 +86,7 @@ def _read(path: Path) -> list[tuple[str, RecordedRequest]]:
             problem = yaml_file.problems_of(path, error)[0]
             problems.append(Problem(file, f"line {number} {problem.key}".strip(), problem.problem, problem.remedy))
         except ValueError:
-            problems.append(Problem(file, f"line {number} request", "NaN or infinity is no JSON", "write null"))
+            problems.append(Problem(file, f"line {number} request", "NaN and infinity are not JSON", "write null"))
         else:
             requests.append((line.strip(), request))
     if not requests and not problems:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from saferollout.domain.errors import ConfigError, Problem
 
 MERGE = "tag:yaml.org,2002:merge"
-TWICE = "stands twice"
+TWICE = "is given twice"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _REMEDIES = {
     "bool_parsing": "write true or false",
@@ -37,7 +37,7 @@ _REMEDIES = {
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, but a key that stands twice is a mistake: YAML forbids it, and PyYAML takes the last."""
+    """The safe loader, but a key that is given twice is a mistake: YAML forbids it, and PyYAML takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping of keys that differ."""
@@ -61,9 +61,7 @@ def read(path: Path) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ConfigError(_syntax(path, error)) from None
     except ValueError as error:  # a date that is none
-        raise ConfigError(
-            Problem(display_path(path), "", f"holds no valid YAML: {error}", "put it in quotes")
-        ) from None
+        raise ConfigError(Problem(display_path(path), "", f"is not valid YAML: {error}", "put it in quotes")) from None
     if not isinstance(content, dict):
         raise ConfigError(
             Problem(display_path(path), "", "holds no mapping of keys to values", "write `key: value` lines")
@@ -87,7 +85,7 @@ def no_file(base: Path, key: str, full: Path) -> Problem | None:
 
 def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Problem:
     """The problem of a file that exists and cannot be read as text."""
-    reason = error.strerror if isinstance(error, OSError) else f"no UTF-8 at byte {error.start}"
+    reason = error.strerror if isinstance(error, OSError) else f"invalid UTF-8 at byte {error.start}"
     return Problem(display_path(path), "", f"cannot be read: {reason}", "give a readable UTF-8 file")
 
 
@@ -137,8 +135,8 @@ def _problem(path: Path, detail: dict[str, Any]) -> Problem:
     key = key_of(detail["loc"])
     problem, remedy = f"{_short(value)} does not fit", "correct it"
     if kind == "value_error":
-        problem, _, told = detail["msg"].removeprefix("Value error, ").partition("; ")
-        remedy = told or remedy
+        problem, _, advice = detail["msg"].removeprefix("Value error, ").partition("; ")
+        remedy = advice or remedy
     elif kind == "extra_forbidden":
         problem, remedy = "unknown key", "remove it or correct its spelling"
     elif kind == "missing":
@@ -147,7 +145,8 @@ def _problem(path: Path, detail: dict[str, Any]) -> Problem:
         key = key_of([*detail["loc"][:-1], str(value)])
         problem, remedy = "unknown key", "keys are words"
     elif kind == "json_invalid":
-        problem, remedy = f"no JSON: {limits['error'].replace(' line 1', '')}", "write one JSON object on the line"
+        problem = f"is not valid JSON: {limits['error'].replace(' line 1', '')}"
+        remedy = "write one JSON object on the line"
     elif kind == "string_too_short" or value is None:
         problem, remedy = "is empty", "write a value or remove the key"
     elif kind in _REMEDIES:

@@ -4,7 +4,7 @@ SaferolloutError
 ├── ConfigError        2  the input is wrong; nothing was called
 ├── Refused            1  the endpoint is not ours to change now; nothing was changed
 │   ├── Missing           there is no such endpoint
-│   └── Lost              not any more: the rollout was rolled back or replaced meanwhile
+│   └── Lost              the rollout was rolled back or replaced meanwhile
 ├── GateFailed         1  a gate said no; the rollout goes back to the baseline
 │   ├── Rejected          a person said no, or nobody answered in time
 │   ├── Drifted           somebody else changed the traffic meanwhile
@@ -31,7 +31,7 @@ class SaferolloutError(Exception):
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in the input: where it stands, what it is and what would be right."""
+    """One mistake in the input: where it is, what it is and what would be right."""
 
     file: str
     key: str
@@ -65,7 +65,7 @@ class Missing(Refused):
 
 
 class Lost(Refused):
-    """The endpoint's record is not this rollout's any more: somebody undid or replaced it."""
+    """The endpoint's record is no longer this rollout's: somebody rolled it back or replaced it."""
 
 
 class GateFailed(SaferolloutError):

@@ -23,7 +23,7 @@ def read_json_text(value: Any) -> Any:
 
 
 def comparable(value: Any, ignore: tuple[str, ...] = ()) -> Any:
-    """A JSON value with all JSON text in it read, and without the keys to ignore, wherever they stand."""
+    """A JSON value with all JSON text in it read, and without the keys to ignore, wherever they are."""
     value = read_json_text(value)
     if isinstance(value, dict):
         return {key: comparable(item, ignore) for key, item in value.items() if key not in ignore}

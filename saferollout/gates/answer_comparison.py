@@ -120,9 +120,11 @@ class Answers:
         if quality := config.quality:
             known = [(truth, *pair) for truth, *pair in answered if truth is not None]
             losses = [[disagreement_of(quality, answer, truth) for answer in pair] for truth, *pair in known]
-            told = [(candidate, live) for candidate, live in losses if candidate is not None and live is not None]
-            parts["candidate_losses"] = [candidate for candidate, _ in told]
-            parts["live_losses"] = [live for _, live in told]
+            known_losses = [
+                (candidate, live) for candidate, live in losses if candidate is not None and live is not None
+            ]
+            parts["candidate_losses"] = [candidate for candidate, _ in known_losses]
+            parts["live_losses"] = [live for _, live in known_losses]
             lacks = [
                 "" if loss is not None else lack_of(quality, truth)
                 for (loss, _), (truth, *_) in zip(losses, known, strict=True)

@@ -36,10 +36,10 @@ def says_error(answer: object) -> bool:
     """Whether an answer reports an error, as `{"error": "no such column"}` does; `{"error": 0.1}` is a number."""
     if not isinstance(answer, dict):
         return False
-    told = {str(key).lower(): value for key, value in answer.items()}
-    return str(told.get("status")).lower() in ERROR_STATES or any(
+    lowered = {str(key).lower(): value for key, value in answer.items()}
+    return str(lowered.get("status")).lower() in ERROR_STATES or any(
         value is True or (isinstance(value, str | list | dict) and bool(value))
-        for key, value in told.items()
+        for key, value in lowered.items()
         if key in ERROR_KEYS
     )
 
@@ -77,7 +77,7 @@ class Usual:
 
     def __init__(self) -> None:
         self._kinds: Counter[str] = Counter()
-        self._told = 0
+        self._not_null = 0
         """How many answers have more than null here."""
         self._lengths: set[int] = set()
         self._as_requested = True
@@ -90,7 +90,7 @@ class Usual:
     def take(self, shape: Shape, requested: frozenset[int]) -> None:
         """Learn from one more live answer; `requested` are the lengths of the lists in its request."""
         self._kinds.update(shape.kinds)
-        self._told += shape.kinds != {"null"}
+        self._not_null += shape.kinds != {"null"}
         self._lengths |= shape.lengths
         self._as_requested &= shape.lengths <= requested
         self._objects += "object" in shape.kinds
@@ -134,7 +134,7 @@ class Usual:
             yield from (f"{key!r}{where}, which live answers do not have" for key in sorted(new))
 
     def _is_usual(self, kind: str) -> bool:
-        return self._kinds[kind] >= UNUSUAL * self._told
+        return self._kinds[kind] >= UNUSUAL * self._not_null
 
     def _allows(self, kind: str, *, nested: bool) -> bool:
         if not self._kinds:

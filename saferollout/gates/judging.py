@@ -40,13 +40,13 @@ async def run_judge(
 ) -> Evidence:
     """Judge until harm is shown, or health after the minimum time, or the maximum time or every source is over.
 
-    Health is no verdict before each source that can tell has told something, and each configured comparison of answers
-    has compared some.
+    Health is not a verdict before each working source has reported something and each configured comparison of
+    answers has compared some.
 
-    The minimum time is one of watching: while nothing was told, as when this process stood still, none of it passes;
-    and health is a verdict only on data as fresh as the moment.
+    Only time in which something was reported counts for the minimum, not time in which this process stood still; and
+    health is a verdict only on fresh data.
 
-    It goes on from an `earlier` gate's evidence; `report` is told how much of the time is over (0 to 1)
+    It goes on from an `earlier` gate's evidence; `report` gets how much of the time is over (0 to 1)
     and the finding so far, and must not block.
     """
     cut_points_ms = earlier.cut_points_ms if earlier else []
@@ -97,14 +97,14 @@ def _evidence(
     cut_points_ms: list[float],
     duration_s: float,
 ) -> Evidence:
-    """What was found; where nothing was told any more, what was known before is no verdict on this stage.
+    """What was found; where nothing more was reported, what was known before is not a verdict on this stage.
 
     Nor is health one where a configured comparison of answers has compared nothing.
     """
     alpha, verdict, words, troubles = judge.settings.alpha, judge.verdict, judge.words, following.troubles
     silent = following.over or not any(following.heard.values())
     if silent and verdict is not Verdict.HARMFUL:
-        verdict, words = Verdict.UNDECIDED, "nothing can be told of the candidate now: undecided"
+        verdict, words = Verdict.UNDECIDED, "there is no data on the candidate now: undecided"
     elif lacking and verdict is Verdict.HEALTHY:
         verdict, words = Verdict.UNDECIDED, "not all that was to be compared could be: undecided"
     harm = Check(
@@ -127,7 +127,7 @@ def _evidence(
             passed=None,
             live="",
             limit="",
-            candidate=f"cannot tell: {troubles[name]}" if name in troubles else f"{requests:,.0f} requests",
+            candidate=f"no data: {troubles[name]}" if name in troubles else f"{requests:,.0f} requests",
         )
         for name, requests in following.heard.items()
     ]

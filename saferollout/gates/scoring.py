@@ -15,7 +15,7 @@ from saferollout.domain.json_text import read_json_text
 
 PIN = "azureml-model-deployment"
 OWN_REQUESTS = "saferollout-"
-"""How the client request ids of pinned requests begin: the traffic log tells them from the users' by it."""
+"""How the client request ids of pinned requests begin: by this the traffic log distinguishes them from the users'."""
 TIMEOUT_S = 185.0  # Azure cuts a request off after 180 s at the latest
 
 
@@ -30,7 +30,7 @@ class Response(Value):
     error: str = ""
     """Why there is no answer, or why the answer is an error in spite of status 200, in one line; else empty."""
     deployment: str = ""
-    """Who answered, where the gateway tells (Azure does not)."""
+    """Who answered, where the gateway says so (Azure does not)."""
 
     @property
     def ok(self) -> bool:

@@ -1,6 +1,6 @@
 """The evidence as pictures: SVG to put into a page, each with the numbers behind it.
 
-Colours are from Okabe and Ito's palette, which people with any common colour blindness can tell apart; lines differ in
+Colours are from Okabe and Ito's palette, which people with any common colour blindness can distinguish; lines differ in
 their dashes besides.
 """
 

@@ -21,7 +21,7 @@ def begin(
 
     None when the live deployment is this very revision already: then there is nothing to do.
 
-    `gone` is an owner who is surely not at work any more; `begun_before` says that this run wrote a record before
+    `gone` is an owner who is surely no longer at work; `begun_before` says that this run wrote a record before
     it was suspended, so that an answer cannot start anything new. Raises Refused when the endpoint is not in a state
     to be rolled out, or when somebody else's rollout is unfinished.
     """

@@ -61,7 +61,7 @@ class Owner(Value):
         return bool(place) and place == _place() and self.name.rpartition("@")[2] == socket.gethostname()
 
     def is_gone(self) -> bool:
-        """Whether the owner's process has surely ended; False where one cannot tell from here."""
+        """Whether the owner's process has surely ended; False where that cannot be known from here."""
         pid, start, _ = self._identity()
         if not self.is_here() or not pid.isdecimal() or not start.isdecimal():
             return False
@@ -81,7 +81,7 @@ class Owner(Value):
 
 
 class Record(Value):
-    """A rollout as the endpoint's tags tell it."""
+    """A rollout as the endpoint's tags record it."""
 
     rollout: str
     phase: Phase = Phase.ROLLING

@@ -60,7 +60,7 @@ def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False) ->
 
     def claim(tags: dict[str, str]) -> dict[str, str]:
         if (there := Record.from_tags(tags)) not in (record, retiring):
-            msg = f"{endpoint} is not any more as it was: {f'rollout {there.rollout}' if there else 'nothing is kept'}"
+            msg = f"{endpoint} is no longer as it was: {f'rollout {there.rollout}' if there else 'nothing is kept'}"
             raise Refused(msg)
         return without_record(tags) | retiring.to_tags()
 

@@ -38,7 +38,7 @@ insist = tenacity.retry(
 
 
 def roll_back(workspace: Workspace, endpoint: str, *, rollout: str | None = None, force: bool = False) -> Record:
-    """Roll back the rollout that the endpoint's tags tell of: traffic first, then instances, then the candidate.
+    """Roll back the rollout that the endpoint's tags record: traffic first, then instances, then the candidate.
 
     A live deployment with fewer instances than before the rollout gets those before the traffic, which would overload
     it; if Azure has none to give, it gets the traffic all the same. Instances that neither the rollout nor the baseline

@@ -89,7 +89,7 @@ class Rollout(Value):
         self.own_record(state.tags)
         found = state.deployments.get(self.candidate)
         if found is None or not found.has(self.candidate_tags):
-            msg = f"deployment {self.candidate} is gone or is not any more the one that this rollout made"
+            msg = f"deployment {self.candidate} is gone or is no longer the one that this rollout made"
             raise GateFailed(msg)
         if found.broken:
             msg = f"deployment {self.candidate} is {found.provisioning_state}"

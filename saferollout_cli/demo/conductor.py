@@ -162,7 +162,7 @@ class _Demo:
                 await asyncio.sleep(1)
 
     async def _look(self, client: Any, run_id: UUID, workspace: Any, endpoint: str) -> None:
-        """Take in how the rollout stands."""
+        """Note how far the rollout is."""
         from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
         from prefect.client.schemas.sorting import TaskRunSort
 

@@ -1,4 +1,4 @@
-"""Artifacts: what a step shows in Prefect's UI; one that cannot be shown, or not in time, is no failure of the step."""
+"""Artifacts: what a step shows in Prefect's UI; one that cannot be shown, or not in time, does not fail the step."""
 
 import asyncio
 from collections.abc import Awaitable

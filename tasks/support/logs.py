@@ -1,4 +1,4 @@
-"""Failures on purpose are told in one line in Prefect's logs; their traceback is for DEBUG."""
+"""Failures on purpose are logged in one line in Prefect's logs; their traceback is for DEBUG."""
 
 import logging
 

@@ -34,7 +34,7 @@ def test_nobody_answers_a_deployed_run(stack: Stack, endpoint: Endpoint) -> None
     stack.until(run, "Failed")
 
     baseline(endpoint)
-    assert "waits for no approval" in stack.cli("approve", run, code=1)
+    assert "does not wait for an approval" in stack.cli("approve", run, code=1)
 
 
 @pytest.mark.parametrize(("ended", "becomes"), [("CANCELLING", "Cancelled"), ("FAILED", "Failed")])
@@ -47,7 +47,7 @@ def test_suspended_run_that_somebody_ends(stack: Stack, endpoint: Endpoint, ende
 
     stack.until(run, becomes)
     baseline(endpoint)
-    assert "waits for no approval" in stack.cli("approve", run, code=1)
+    assert "does not wait for an approval" in stack.cli("approve", run, code=1)
 
 
 @pytest.mark.parametrize(("ended", "becomes"), [("CANCELLING", "cancelled"), ("FAILED", "set to Failed")])
@@ -57,10 +57,10 @@ def test_asking_run_that_somebody_ends(stack: Stack, endpoint: Endpoint, ended: 
     with started(stack.command("run", str(config), "--approve", "ui", "--json"), stack.env) as asking:
         run = wait_for("the question", lambda: waiting(stack, endpoint))
         stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": ended}, "force": True})
-        told, errors = asking.communicate(timeout=120)
+        output, errors = asking.communicate(timeout=120)
 
     assert asking.returncode == 1, errors
-    assert json.loads(told)["reason"] == f"the run was {becomes} in Prefect"
+    assert json.loads(output)["reason"] == f"the run was {becomes} in Prefect"
     baseline(endpoint)
 
 
@@ -109,10 +109,10 @@ def test_no_prefect_server_is_told_in_one_line(stack: Stack, command: str) -> No
         client.get("http://127.0.0.1:9/")
     nowhere = stack.env | {"PREFECT_API_URL": "http://127.0.0.1:9/api", "PREFECT_CLIENT_MAX_RETRIES": "0"}
 
-    told = Stack(stack.directory, nowhere).cli(command, "00000000-0000-0000-0000-000000000000", code=3)
+    output = Stack(stack.directory, nowhere).cli(command, "00000000-0000-0000-0000-000000000000", code=3)
 
-    assert told.startswith("error: Prefect's server: ")
-    assert len(told.splitlines()) == 1
+    assert output.startswith("error: Prefect's server: ")
+    assert len(output.splitlines()) == 1
 
 
 def test_a_temporary_prefect_server_that_is_late_is_told_in_one_line(stack: Stack) -> None:
@@ -120,7 +120,7 @@ def test_a_temporary_prefect_server_that_is_late_is_told_in_one_line(stack: Stac
     late = {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true", "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"}
     env = {name: value for name, value in stack.env.items() if name != "PREFECT_API_URL"} | late
 
-    told = Stack(stack.directory, env).cli("approve", "00000000-0000-0000-0000-000000000000", code=3)
+    output = Stack(stack.directory, env).cli("approve", "00000000-0000-0000-0000-000000000000", code=3)
 
-    assert "error: Prefect's server: Timed out" in told
-    assert "Traceback" not in told
+    assert "error: Prefect's server: Timed out" in output
+    assert "Traceback" not in output

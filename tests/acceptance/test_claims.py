@@ -1,4 +1,4 @@
-"""What stands in an endpoint's tags, and what a rollout believes of it."""
+"""What an endpoint's tags hold, and what a rollout believes of it."""
 
 import json
 import subprocess
@@ -97,7 +97,7 @@ def test_a_second_container_of_one_host_name_is_refused(stack: Stack, endpoint: 
 
 
 def test_a_stage_in_a_tag_skips_no_judge(stack: Stack, endpoint: Endpoint) -> None:
-    """Whoever takes a rollout over that stands at 100% judges every stage: that it was judged, only a tag says."""
+    """Whoever takes a rollout over that is at 100% judges every stage: that it was judged, only a tag says."""
     stages = [{"traffic": share, "approval": False, "recheck_s": 1, "judge": STAGE} for share in (10, 100)]
     config = endpoint.config(stages=stages)
     with started(stack.command("run", str(config), "--approve", "auto"), stack.env):  # and killed

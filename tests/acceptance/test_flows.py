@@ -98,9 +98,9 @@ def test_bootstrap_and_teardown(stack: Stack, endpoint: Endpoint) -> None:
     assert endpoint.state() == before
     stack.cli("teardown", endpoint.name, "--confirm", endpoint.name)
     assert endpoint.workspace().observe(endpoint.name) is None
-    told = stack.cli("rollback", endpoint.name, code=1)
-    assert f"error: endpoint {endpoint.name} does not exist" in told
-    assert "Traceback" not in told
+    output = stack.cli("rollback", endpoint.name, code=1)
+    assert f"error: endpoint {endpoint.name} does not exist" in output
+    assert "Traceback" not in output
 
 
 def test_every_flow_is_deployed_and_the_schedule_waits(stack: Stack) -> None:

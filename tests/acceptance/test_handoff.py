@@ -53,7 +53,7 @@ def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: En
 
 
 def test_event_without_a_model_rolls_out_the_configs(stack: Stack, tmp_path: Path) -> None:
-    """The model is optional; a config that is not there is told in the run, and Azure was not called."""
+    """The model is optional; a config that is not there is reported in the run, and Azure was not called."""
     config = tmp_path / "nowhere.yaml"
     request(stack, {"config": str(config)})
 

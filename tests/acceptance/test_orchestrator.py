@@ -37,7 +37,7 @@ def test_harm_is_stopped_whatever_fails_to_record_it(
     tmp_path: Path,
     trouble: Callable[[Stack, Path], AbstractContextManager[tuple[dict[str, str], Strike]]],
 ) -> None:
-    """Though Prefect or the disk fails, a candidate that turns bad is back within 5 s of the verdict, which is told."""
+    """Though Prefect or the disk fails, a candidate that turns bad is back within 5 s of the reported verdict."""
     (config, fails), log = late, tmp_path / "log"
     command = stack.command("run", str(config), "--approve", "auto", "--json")
     into_log = ["sh", "-c", 'log=$0; exec "$@" 2>"$log"', str(log), *command]

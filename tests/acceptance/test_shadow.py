@@ -17,7 +17,7 @@ def shadow(*more_sources: dict[str, Any]) -> dict[str, Any]:
 def test_healthy_candidate_is_offered_with_its_evidence(stack: Stack, endpoint: Endpoint) -> None:
     """Mirroring has ended by the time a person is asked; what a killed run left of it a rollback ends, too.
 
-    The traffic log has told of the copies.
+    The traffic log has counted the copies.
     """
     config = endpoint.config(stages=endpoint.stages(approval_at=10), shadow=shadow(LOG))
     with endpoint.users() as users:

@@ -46,14 +46,14 @@ def test_a_run_that_began_nothing_has_nothing_to_roll_back(stack: Stack, tmp_pat
     (tmp_path / "endpoint.yml").write_text("name: nowhere\nauth_mode: key\n")
     config = str(endpoint.config())
 
-    told = stack.cli("run", config, code=1)
+    output = stack.cli("run", config, code=1)
 
-    assert "endpoint nowhere does not exist; create it with `saferollout bootstrap`" in told
-    assert "rolled back" not in told
+    assert "endpoint nowhere does not exist; create it with `saferollout bootstrap`" in output
+    assert "rolled back" not in output
 
     with closing(Chaos(stack.env)) as chaos, chaos.answer(503, path="onlineEndpoints/nowhere", times=None) as down:
         begun = time.monotonic()
-        told = stack.cli("run", config, code=3)
+        output = stack.cli("run", config, code=3)
         assert down.hits > 0
         assert time.monotonic() - begun < LIMIT_S
 
@@ -65,5 +65,5 @@ def test_a_run_that_began_nothing_has_nothing_to_roll_back(stack: Stack, tmp_pat
         assert interrupted.returncode == 1, errors
         assert "error: interrupted; nothing was begun" in errors
 
-    assert "nothing was begun: start the rollout again when Azure answers" in told
-    assert "rolled back" not in told
+    assert "nothing was begun: start the rollout again when Azure answers" in output
+    assert "rolled back" not in output

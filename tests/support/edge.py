@@ -1,4 +1,4 @@
-"""An edge: what stands before a Prefect server, as Prefect Cloud's does, and can throttle, fail or be slow."""
+"""An edge: what is in front of a Prefect server, as Prefect Cloud's does, and can throttle, fail or be slow."""
 
 import asyncio
 import contextlib

@@ -273,6 +273,6 @@ def counts_of(process: Process) -> dict[str, Any]:
 
 
 def phase_of(endpoint: Endpoint) -> Phase | None:
-    """The phase that the endpoint's record tells."""
+    """The phase in the endpoint's record."""
     record = Record.from_tags(endpoint.state().tags)
     return record.phase if record else None

@@ -1,4 +1,4 @@
-"""A small project to break, and a small scoring endpoint that answers as a test tells it to."""
+"""A small project to break, and a small scoring endpoint that answers as a test says."""
 
 import json
 import threading
@@ -55,7 +55,7 @@ def project_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Reply(NamedTuple):
-    """An endpoint's answer: any JSON value, or text as it stands."""
+    """An endpoint's answer: any JSON value, or text as it is."""
 
     status: int
     body: Any
@@ -142,7 +142,7 @@ def endpoint(serve: Serve) -> Iterator[Endpoint]:
 
 
 class Mistake(NamedTuple):
-    """A way to get the input wrong, and the one problem that must be told."""
+    """A way to get the input wrong, and the one problem that must be reported."""
 
     name: str
     files: dict[str, str | None]
@@ -204,7 +204,7 @@ MISTAKES = [
         ),
     ),
     Mistake(
-        "no date", *_config("live: 2024-13-45\n", "", "holds no valid YAML: month must be in 1..12", "put it in quotes")
+        "no date", *_config("live: 2024-13-45\n", "", "is not valid YAML: month must be in 1..12", "put it in quotes")
     ),
     Mistake("unknown key", *_config("endpiont: x\n", "endpiont", "unknown key", SPELLING)),
     Mistake(
@@ -437,7 +437,8 @@ MISTAKES = [
         "write a file's path",
     ),
     Mistake(
-        "slot name", *_config("slots: [blue, green_2]\n", "slots[1]", "'green_2' is no deployment name", NAME_RULE)
+        "slot name",
+        *_config("slots: [blue, green_2]\n", "slots[1]", "'green_2' is not a valid deployment name", NAME_RULE),
     ),
     Mistake(
         "slot with capitals",
@@ -453,7 +454,7 @@ MISTAKES = [
         *_config(
             "live: {instance_count: 1, instance_count: 2}\n",
             "line 3, column 27",
-            "YAML syntax error: 'instance_count' stands twice",
+            "YAML syntax error: 'instance_count' is given twice",
             "remove one of the two",
         ),
     ),
@@ -527,7 +528,7 @@ MISTAKES = [
         {"endpoint.yml": "name: my_endpoint\n"},
         "endpoint.yml",
         "name",
-        "'my_endpoint' is no endpoint name",
+        "'my_endpoint' is not a valid endpoint name",
         NAME_RULE,
     ),
     Mistake(
@@ -622,7 +623,7 @@ MISTAKES = [
             "environment:\n  conda_file: conda.yml\n",
             "environment: azureml://registries/azureml/environments/e\n",
             "environment",
-            "'azureml://registries/azureml/environments/e' names no version",
+            "'azureml://registries/azureml/environments/e' has no version",
             "append /versions/<version> or /labels/latest",
         ),
     ),
@@ -659,7 +660,7 @@ MISTAKES = [
         {"requests.jsonl": '{"request": 1}\n{"request": 2,}\n'},
         "requests.jsonl",
         "line 2",
-        "no JSON: trailing comma at column 15",
+        "is not valid JSON: trailing comma at column 15",
         "write one JSON object on the line",
     ),
     Mistake(
@@ -683,7 +684,7 @@ MISTAKES = [
         {"requests.jsonl": '{"request": [NaN]}\n'},
         "requests.jsonl",
         "line 1 request",
-        "NaN or infinity is no JSON",
+        "NaN and infinity are not JSON",
         "write null",
     ),
 ]

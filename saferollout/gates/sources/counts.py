@@ -59,7 +59,8 @@ class Ledger:
 def batch_of(counts: Mapping[str, Counts], candidate: str, live: str) -> Batch:
     """The counts of one stretch of time; a deployment that is not in them had no requests, or nobody counted.
 
-    What the two did is compared only where both were seen. Alone, the candidate's requests still tell of its own rate.
+    What the two did is compared only where both were seen. The candidate's requests alone still count for its own
+    rate.
     """
     c, b = counts.get(candidate, Counts()), counts.get(live, Counts())
     if c.requests and b.requests:

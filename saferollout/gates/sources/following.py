@@ -20,7 +20,7 @@ class Following:
     """What all sources see, one after the other, in the order in which it comes.
 
     A source that fails is read again after each of `retry_delays_s` in turn, beginning with the first whenever it has
-    told something; after the last one, or where no retry helps, it is given up.
+    reported something; after the last one, or where no retry helps, it is given up.
     """
 
     def __init__(self, sources: Sequence[Source], retry_delays_s: Sequence[float] = RETRY_DELAYS_S) -> None:
@@ -31,9 +31,9 @@ class Following:
         self._requests_at = dict(self._batch_at)
         self._tasks: list[asyncio.Task[None]] = []
         self.heard = {source.name: 0.0 for source in sources}
-        """How many of the candidate's requests each source has told of."""
+        """How many of the candidate's requests each source has reported."""
         self.troubles: dict[str, str] = {}
-        """Why a source cannot tell, by the source's name: those that are being retried, and those given up."""
+        """Why a source has no data, by the source's name: those that are being retried, and those given up."""
 
     async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._follow(source)) for source in self._sources]
@@ -48,18 +48,18 @@ class Following:
 
     @property
     def complete(self) -> bool:
-        """Whether something was heard, and of each source that does tell."""
+        """Whether something was heard, and of each source that works."""
         waiting = [name for name, requests in self.heard.items() if not requests]
         return len(waiting) < len(self.heard) and all(name in self.troubles for name in waiting)
 
     @property
     def patience_s(self) -> float:
-        """How long nothing may be told, in seconds, while sources are as quick as they are when all is well."""
+        """How long nothing may be reported, in seconds, while sources are as quick as they are when all is well."""
         return min((source.interval_s for source in self._sources), default=0.0) + SLACK_S
 
     @property
     def fresh(self) -> bool:
-        """Whether each source that is not in trouble has told of the last moments, and one at least of requests."""
+        """Whether each source that is not in trouble has reported the last moments, and one at least requests."""
         now = time.monotonic()
         since = {source.name: now - source.interval_s - SLACK_S for source in self._sources}
         return any(self._requests_at[name] >= moment for name, moment in since.items()) and all(
@@ -68,18 +68,18 @@ class Following:
 
     @property
     def over(self) -> bool:
-        """Whether every source has been given up, and all that they told was read."""
+        """Whether every source has been given up, and all that they reported was read."""
         return self._queue.empty() and all(task.done() for task in self._tasks)
 
     async def next(self, timeout_s: float) -> Seen | None:
-        """What comes next; None when nothing came for so long, or nothing will come any more."""
+        """What comes next; None when nothing came for so long, or nothing more will come."""
         coming = asyncio.create_task(self._queue.get())
         running = [task for task in self._tasks if not task.done()]
         try:
             await asyncio.wait([coming, *running], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             for task in self._tasks:
                 if task.done():
-                    task.result()  # a source's bug is no trouble of Azure's: raised
+                    task.result()  # a source's bug is not Azure's trouble: raised
             return self._note(*coming.result()) if coming.done() else None
         finally:
             coming.cancel()
@@ -96,11 +96,11 @@ class Following:
             try:
                 async with aclosing(source.batches()) as batches:
                     async for seen in batches:
-                        told = seen.batch.candidate_requests + seen.batch.alone_requests
-                        if told:  # silence cures nothing
+                        requests = seen.batch.candidate_requests + seen.batch.alone_requests
+                        if requests:  # silence cures nothing
                             failures = 0
                             self.troubles.pop(source.name, None)
-                        self.heard[source.name] += told
+                        self.heard[source.name] += requests
                         await self._queue.put((source.name, seen))
                 return
             except AzureFailed as error:

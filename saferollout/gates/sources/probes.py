@@ -96,7 +96,7 @@ class Probes:
         end = time.monotonic() + duration_s
         landed: list[Pair] = []
         while (now := time.monotonic()) < end:
-            # the first one goes alone: it tells how long one takes
+            # the first one goes alone: it shows how long one takes
             full = len(flying) >= (1 if self._busy_s is None else self._instances)
             if not full and now >= self._sent_at + self._pace_s:
                 flying.add(asyncio.create_task(self._pair(scorer, next(requests))))
@@ -129,7 +129,7 @@ class Probes:
 
     def _count(self, pairs: Sequence[Pair]) -> Seen:
         if any(answer.status == 401 for _, *answers in pairs for answer in answers):
-            msg = "the endpoint does not accept its own key any more (401)"
+            msg = "the endpoint no longer accepts its own key (401)"
             raise AzureFailed(msg, status=401, retryable=True)
         reached = [pair for pair in pairs if pair.candidate.status or pair.live.status]
         if pairs and not reached:

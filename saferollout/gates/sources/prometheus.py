@@ -52,7 +52,7 @@ class Prometheus:
                 yield Seen(batch_of(counts, self._candidate, self._live))
 
     async def _ask(self, client: httpx.AsyncClient, query: str, at: datetime) -> dict[str, float]:
-        """A value by deployment; what has none, or is no number, is not there."""
+        """A value by deployment; what has none, or is not a number, is not there."""
         try:
             response = await client.get("query", params={"query": query, "time": at.timestamp()})
         except httpx.HTTPError as error:
@@ -64,8 +64,8 @@ class Prometheus:
         except ValueError:
             answer = {}
         if status != 200 or answer.get("status") != "success":
-            told = answer.get("error") or " ".join(response.text.split())[:200]
-            msg = f"Prometheus refused a query ({status}): {told}"
+            reason = answer.get("error") or " ".join(response.text.split())[:200]
+            msg = f"Prometheus refused a query ({status}): {reason}"
             raise AzureFailed(msg, status=status, retryable=status == 429 or status >= 500)
         if answer["data"]["resultType"] != "vector":
             msg = f"Prometheus gave a {answer['data']['resultType']}, not a value by {self._config.label}"

@@ -1,4 +1,4 @@
-"""A source tells what both deployments did, the same seconds of each."""
+"""A source reports what both deployments did, the same seconds of each."""
 
 import time
 from collections.abc import AsyncGenerator
@@ -23,7 +23,7 @@ class Seen:
 
 
 class Source(Protocol):
-    """Anything that can tell how both deployments do, until the caller stops listening."""
+    """Anything that can report how both deployments do, until the caller stops listening."""
 
     @property
     def name(self) -> str:
@@ -38,6 +38,6 @@ class Source(Protocol):
     def batches(self) -> AsyncGenerator[Seen, None]:
         """What is seen, as it comes, without end.
 
-        Raises AzureFailed when it cannot tell, which is no evidence; called again, it starts afresh.
+        Raises AzureFailed when it has no data, which is not evidence; called again, it starts afresh.
         """
         ...

@@ -31,7 +31,7 @@ class TrafficLog:
     """Users' requests as the endpoint logged them, without the recorded ones, which are marked.
 
     `mirrored` compares the candidate's requests with the same ones on the live deployment only, where request ids
-    tell which those are. `with_latencies` is off where another source tells them: two clocks do not compare.
+    say which those are. `with_latencies` is off where another source has them: two clocks do not compare.
     """
 
     name = "traffic_log"
@@ -97,7 +97,7 @@ class TrafficLog:
         ):
             answer = client.query_workspace(self._workspace_id, query, timespan=(start, end))
         if isinstance(answer, LogsQueryPartialResult):
-            msg = f"the traffic log told only a part of {start:%H:%M:%S}: {answer.partial_error}"
+            msg = f"the traffic log returned only a part of {start:%H:%M:%S}: {answer.partial_error}"
             raise AzureFailed(msg, retryable=True)
         return [
             Row(str(deployment), int(status or 0), float(latency_ms or 0), str(request_id))

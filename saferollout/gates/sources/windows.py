@@ -1,4 +1,4 @@
-"""Windows of time that are over, and told of completely."""
+"""Windows of time that are over, and reported completely."""
 
 import asyncio
 from collections.abc import Callable

@@ -194,12 +194,12 @@ async def test_only_one_of_two_answers_is_taken(client: PrefectClient) -> None:
 
 
 async def test_a_run_that_nobody_knows_is_refused(client: PrefectClient) -> None:
-    """A mistyped id, and a run that asks nothing, are told apart."""
+    """A mistyped id, and a run that asks nothing, get different messages."""
     with pytest.raises(Refused, match="there is no flow run"):
         await answer(UUID(int=1), YES)
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
         run = await client.create_flow_run(waiting, state=Completed())
-    with pytest.raises(Refused, match="is Completed and waits for no approval"):
+    with pytest.raises(Refused, match="is Completed and does not wait for an approval"):
         await answer(run.id, YES)
 
 

@@ -149,7 +149,7 @@ def test_nothing_with_traffic_is_retired(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize(("phase", "live"), [(Phase.ROLLING, "red"), (Phase.RETIRING, "blue")])
 def test_no_way_back_to_what_is_gone(endpoint: Endpoint, phase: Phase, live: str) -> None:
-    """Traffic is never set to a deployment that does not exist any more, or is about to end."""
+    """Traffic is never set to a deployment that no longer exists, or is about to end."""
     record = put(endpoint, phase, live=live)
 
     with pytest.raises(Refused, match=f"deployment {live} is (gone|being deleted)"):
@@ -198,7 +198,7 @@ def test_another_candidate_than_the_tested_one_gets_no_traffic(endpoint: Endpoin
     path = endpoint.deployment("green-deployment.yml")
     workspace.create_deployment(path, endpoint.name, "green", assets={}, tags={})
 
-    with pytest.raises(GateFailed, match="deployment green is gone or is not any more the one that this rollout made"):
+    with pytest.raises(GateFailed, match="deployment green is gone or is no longer the one that this rollout made"):
         asyncio.run(shift_traffic.fn(rollout, rollout.project.config.stages[0], None))
 
     assert endpoint.state().traffic == {"blue": 100}

@@ -83,7 +83,7 @@ def test_the_files_that_count_are_those_that_reach_azure(
 
 
 def test_a_label_is_resolved_once_and_a_moved_one_is_another_candidate(client: MLClient, endpoint: Endpoint) -> None:
-    """What was resolved is recorded and deployed, though the labels move; then they stand for a new rollout."""
+    """What was resolved is recorded and deployed, though the labels move; then they make a new rollout."""
     register(client, endpoint.name, "1")
     config, azure = endpoint.config(), endpoint.workspace()
     path = endpoint.directory / "green-deployment.yml"
@@ -141,7 +141,7 @@ def test_files_that_change_while_they_are_uploaded_are_noticed(endpoint: Endpoin
 
 
 def test_registries_are_asked_for_their_own_labels(stack: Stack) -> None:  # noqa: ARG001  # it sets the variables
-    """The version stands in the name that Azure knows; what is not there is told with where it was looked for."""
+    """The version is in the name that Azure knows; what is not there is reported with where it was looked for."""
     azure = Workspace(resolve_workspace(None))
     curated = "azureml://registries/azureml/environments/minimal-py311-inference"
 

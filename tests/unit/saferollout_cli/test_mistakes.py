@@ -1,4 +1,4 @@
-"""The command line tells mistakes in the input on stderr, exits 2, and has called nothing."""
+"""The command line reports mistakes in the input on stderr, exits 2, and has called nothing."""
 
 import json
 import os

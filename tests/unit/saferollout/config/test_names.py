@@ -23,7 +23,7 @@ def test_a_name_by_the_rules_is_returned(name: str) -> None:
 )
 def test_a_name_against_the_rules_is_told_with_the_rule(name: str) -> None:
     """The message has the name, what it was to be, and the rule."""
-    with pytest.raises(ValueError, match=r"is no deployment name; use 3 to 32 letters") as caught:
+    with pytest.raises(ValueError, match=r"is not a valid deployment name; use 3 to 32 letters") as caught:
         check_deployment_name(name)
 
     assert str(caught.value).startswith(repr(name))

@@ -84,8 +84,8 @@ def test_all_mistakes_are_told_at_once(project_files: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "key", "problem"),
     [
-        ("{", "", "no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        ("[]", "", "no JSON object"),
+        ("{", "", "is not valid JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("[]", "", "is not a JSON object"),
         ('{"properties": {"a": {"type": 12}}}', "properties.a.type", "12 is not valid under any of the given schemas"),
     ],
 )
@@ -211,7 +211,7 @@ def test_the_revision_is_of_versions_not_of_labels(project_files: Path, key: str
 
 
 def test_a_model_that_is_asked_for_is_the_one_that_is_written(project_files: Path) -> None:
-    """Whether a version is asked for or stands in the YAML, it makes the same candidate."""
+    """Whether a version is asked for or given in the YAML, it makes the same candidate."""
     asked_for = project.load("rollout.yaml", PINNED).revision
     edit(project_files / "green.yml", "model:\n  path: model.bin", "model: azureml:diabetes:3")
 
@@ -376,7 +376,7 @@ def test_a_run_keeps_the_requests_that_it_began_with(project_files: Path) -> Non
     ],
 )
 def test_other_inputs_are_no_other_candidate(project_files: Path, file: str, old: str, new: str, changed: str) -> None:
-    """The revision stays; what is shown to whoever decides tells the inputs of two runs apart."""
+    """The revision stays; what is shown to whoever decides distinguishes the inputs of two runs."""
     (project_files / "schema.json").write_text('{"type": "number"}', encoding="utf-8")
     edit(
         project_files / "rollout.yaml",
@@ -394,7 +394,7 @@ def test_other_inputs_are_no_other_candidate(project_files: Path, file: str, old
 
 
 def test_the_revision_stays_when_the_candidate_does(project_files: Path) -> None:
-    """The slot's name, compiled Python and what lies beside are no part of what the candidate is."""
+    """The slot's name, compiled Python and what lies beside are not part of what the candidate is."""
     before = project.load("rollout.yaml").revision
     edit(project_files / "green.yml", "name: green", "name: blue")
     (project_files / "src" / "__pycache__").mkdir()

@@ -120,7 +120,7 @@ def test_what_is_no_model_version_is_refused(text: str) -> None:
 
 
 def test_the_judge_takes_the_names_of_the_config() -> None:
-    """What the config says of comparisons reaches the judge as it stands there, but for how answers are read."""
+    """What the config says of comparisons reaches the judge as it is written, but for how answers are read."""
     config = JudgeConfig.model_validate(
         {
             "error_rate_slo": 0.02,

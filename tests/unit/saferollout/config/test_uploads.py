@@ -43,7 +43,7 @@ def root(tmp_path: Path) -> Path:
     return folder
 
 
-def told(root: Path) -> str:
+def refusal(root: Path) -> str:
     """The problem that the folder has."""
     with pytest.raises(ValueError, match="; ") as caught:
         uploads.digest(uploads.files(root))
@@ -97,8 +97,8 @@ def test_a_link_that_leads_in_a_circle_is_told(root: Path, target: str) -> None:
     for name in ("one", "two"):
         (root / "sub" / name).symlink_to(target)
 
-    assert told(root).startswith("the link sub/one")
-    assert told(root).endswith(" leads back to a folder that it is in; remove it")
+    assert refusal(root).startswith("the link sub/one")
+    assert refusal(root).endswith(" leads back to a folder that it is in; remove it")
 
 
 def test_a_circle_of_two_links_is_told(root: Path, tmp_path: Path) -> None:
@@ -106,7 +106,7 @@ def test_a_circle_of_two_links_is_told(root: Path, tmp_path: Path) -> None:
     (tmp_path / "store" / "back").symlink_to(root / "sub")
     (root / "sub" / "store").symlink_to(tmp_path / "store")
 
-    assert told(root).endswith(" leads back to a folder that it is in; remove it")
+    assert refusal(root).endswith(" leads back to a folder that it is in; remove it")
 
 
 def test_two_links_to_one_folder_are_no_circle(root: Path) -> None:
@@ -120,16 +120,16 @@ def test_what_is_no_file_is_told(root: Path) -> None:
     """A named pipe would stop the upload for ever, a socket and a link to nowhere would end it."""
     what = root / "sub" / "odd"
     os.mkfifo(what)
-    assert told(root) == f"{what} is neither a file nor a folder; remove it, or exclude it in .amlignore"
+    assert refusal(root) == f"{what} is neither a file nor a folder; remove it, or exclude it in .amlignore"
     what.unlink()
     with socket.socket(socket.AF_UNIX) as made, pytest.MonkeyPatch.context() as patch:
         patch.chdir(what.parent)  # the path of a socket must be short
         made.bind(what.name)
-        assert told(root) == f"{what} is neither a file nor a folder; remove it, or exclude it in .amlignore"
+        assert refusal(root) == f"{what} is neither a file nor a folder; remove it, or exclude it in .amlignore"
     what.unlink()
     for target, reason in (("nowhere", "No such file or directory"), ("odd", "Too many levels of symbolic links")):
         what.symlink_to(target)
-        assert told(root) == f"{what} cannot be read: {reason}; make it readable, or exclude it in .amlignore"
+        assert refusal(root) == f"{what} cannot be read: {reason}; make it readable, or exclude it in .amlignore"
         what.unlink()
 
 
@@ -137,7 +137,7 @@ def test_what_cannot_be_read_is_told(root: Path) -> None:
     """A file that opens and does not read, as on a broken disk: the memory of this process, from its start."""
     (root / "broken").symlink_to("/proc/self/mem")
 
-    assert told(root) == (
+    assert refusal(root) == (
         f"/proc/{os.getpid()}/mem cannot be read: Input/output error; make it readable, or exclude it in .amlignore"
     )
 
@@ -196,7 +196,7 @@ def test_a_folder_of_nothing_is_told(tmp_path: Path, rules: str | None) -> None:
     if rules:
         (tmp_path / ".amlignore").write_text(rules, encoding="utf-8")
 
-    assert told(tmp_path) == (
+    assert refusal(tmp_path) == (
         "holds no file that would be uploaded; put one there, or correct its .amlignore or .gitignore"
     )
 
@@ -205,7 +205,7 @@ def test_an_ignore_file_that_is_none_is_told(root: Path) -> None:
     """It would be the SDK's traceback otherwise."""
     (root / ".amlignore").write_bytes(b"\xff\xfe")
 
-    assert told(root).startswith("its .amlignore cannot be used: ")
+    assert refusal(root).startswith("its .amlignore cannot be used: ")
 
 
 @pytest.mark.slow

@@ -34,17 +34,17 @@ def test_a_mapping_is_returned(file: Path, mark: str) -> None:
 @pytest.mark.parametrize(
     ("content", "key", "problem"),
     [
-        (b"name: gr\xfcn\n", "", "cannot be read: no UTF-8 at byte 8"),
+        (b"name: gr\xfcn\n", "", "cannot be read: invalid UTF-8 at byte 8"),
         (b"name: 'x\n", "line 2, column 1", "YAML syntax error: found unexpected end of stream"),
         (b"a: 1\n b: 2\n", "line 2, column 3", "YAML syntax error: mapping values are not allowed here"),
         (b"a: \x01\n", "", "YAML syntax error: special characters are not allowed"),
         (b"a: *b\n", "line 1, column 4", "YAML syntax error: found undefined alias 'b'"),
-        (b"a: 2024-02-30\n", "", "holds no valid YAML: day is out of range for month"),
+        (b"a: 2024-02-30\n", "", "is not valid YAML: day is out of range for month"),
         (b"just text\n", "", "holds no mapping of keys to values"),
     ],
 )
 def test_what_cannot_be_read_is_told(file: Path, content: bytes, key: str, problem: str) -> None:
-    """Whatever stands in the file, there is one problem with the file's name, the place and a remedy."""
+    """Whatever the file holds, there is one problem with the file's name, the place and a remedy."""
     file.write_bytes(content)
 
     found = problem_of(file)
@@ -54,12 +54,12 @@ def test_what_cannot_be_read_is_told(file: Path, content: bytes, key: str, probl
 
 
 def test_a_folder_cannot_be_read(file: Path) -> None:
-    """A folder in a file's place is told like any unreadable file."""
+    """A folder in a file's place is reported like any unreadable file."""
     assert problem_of(file.parent) == Problem(".", "", "cannot be read: Is a directory", "give a readable UTF-8 file")
 
 
 def test_a_missing_file_is_told(file: Path) -> None:
-    """The path is told as the user would type it."""
+    """The path is reported as the user would type it."""
     assert problem_of(file) == Problem("some.yaml", "", "no such file", "check the path")
 
 

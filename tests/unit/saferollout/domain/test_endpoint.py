@@ -26,7 +26,7 @@ def test_a_decision_is_approve_or_reject(wrong: dict[str, Any]) -> None:
 
 
 def test_values_do_not_change() -> None:
-    """What was decided on is what stands."""
+    """What was decided on stays what it was."""
     baseline = Baseline(live="blue", instance_count=1)
 
     with pytest.raises(ValidationError, match="frozen"):

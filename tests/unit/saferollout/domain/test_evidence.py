@@ -28,7 +28,7 @@ def cells(line: str) -> list[str]:
 
 
 def test_a_finding_is_a_sentence_and_a_table() -> None:
-    """Passed, failed and merely told are marks in front of each line; what needs a sentence stands below."""
+    """Passed, failed and merely reported are marks in front of each line; what needs a sentence comes below."""
     assert EVIDENCE.markdown() == (
         "**smoke test: failed** — wrong answers: 2 of 4\n\n"
         "|  | check | candidate | live | limit |\n"
@@ -55,7 +55,7 @@ def test_no_rows_are_no_table() -> None:
     [("a|b", r"a\|b"), ("a\nb\r\n c", "a b c"), (r"C:\models", r"C:\\models"), (r"a\|b", r"a\\\|b"), ("", "")],
 )
 def test_a_cell_stays_one_cell(cell: str, written: str) -> None:
-    """A person's comment or a server's error cannot break the table it stands in."""
+    """A person's comment or a server's error cannot break the table it is in."""
     assert markdown_table([{"x": cell}]).splitlines()[2] == f"| {written} |"
 
 

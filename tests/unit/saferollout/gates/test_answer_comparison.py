@@ -60,7 +60,7 @@ def test_a_pair_has_a_disagreement(config: dict[str, Any], candidate: Any, live:
 
 
 def test_each_test_of_answers_gets_its_part() -> None:
-    """Losses only where the truth is known; what is no label or number is counted, as one of the others."""
+    """Losses only where the truth is known; what is not a label or number is counted, as one of the others."""
     config = JudgeConfig.model_validate(
         {
             "prediction_drift": {"kind": "labels", "path": "0", "tolerance": 0.1},

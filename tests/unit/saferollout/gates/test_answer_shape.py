@@ -67,7 +67,7 @@ def test_what_live_never_does_is_an_error(live: list[Any], answer: Any, problem:
     ],
 )
 def test_where_live_varies_others_may_vary(live: list[Any], answer: Any) -> None:
-    """Lengths, optional keys, null, kinds of number: what live shows at other requests is no error at this one."""
+    """Lengths, optional keys, null, kinds of number: what live shows at other requests is not an error at this one."""
     assert taught(*live).problem(ONE_ROW, answer, [live[0]]) == ""
 
 

@@ -22,7 +22,7 @@ LENIENT: dict[str, Any] = {"negligible_error_rate": 0.3, "requests_per_s": 50}
 """Health is shown by few requests."""
 
 
-class Told:
+class Progress:
     """The progress that was reported."""
 
     def __init__(self) -> None:
@@ -59,11 +59,13 @@ class Script:
             self.closed = True
 
 
-async def watched(*sources: Any, earlier: Evidence | None = None, told: Told | None = None, **config: Any) -> Evidence:
+async def watched(
+    *sources: Any, earlier: Evidence | None = None, progress: Progress | None = None, **config: Any
+) -> Evidence:
     """Run the judge on sources, with a config that waits for no minimum."""
     judge = JudgeConfig.model_validate({"min_duration_s": 0, "max_duration_s": 30} | config)
     return await run_judge(
-        sources, judge, "judge at 10%", earlier=earlier, report=told or Told(), retry_delays_s=(0.1, 0.1)
+        sources, judge, "judge at 10%", earlier=earlier, report=progress or Progress(), retry_delays_s=(0.1, 0.1)
     )
 
 
@@ -72,7 +74,7 @@ async def probed(
     candidate: Any,
     earlier: Evidence | None = None,
     live: Any = None,
-    told: Told | None = None,
+    progress: Progress | None = None,
     **config: Any,
 ) -> Evidence:
     """Watch a candidate on a real endpoint beside a live deployment that always answers."""
@@ -84,7 +86,7 @@ async def probed(
         return Scorer(endpoint.uri, "secret")
 
     probes = Probes(connect, REQUESTS, JudgeConfig.model_validate(config), candidate="green", live="blue")
-    evidence = await watched(probes, earlier=earlier, told=told, **config)
+    evidence = await watched(probes, earlier=earlier, progress=progress, **config)
     assert asyncio.all_tasks() - before == set()
     return evidence
 
@@ -212,19 +214,19 @@ async def test_a_source_that_cannot_tell_is_no_verdict(error: AzureFailed, opene
 
     assert (healthy.verdict, evidence.verdict, source.opened) == ("healthy", "undecided", opened)
     assert f"broken: {error}" in evidence.summary
-    assert evidence.checks[-1].candidate == f"cannot tell: {error}"
+    assert evidence.checks[-1].candidate == f"no data: {error}"
     assert evidence.duration_s < 10
 
 
 async def test_the_other_sources_go_on() -> None:
-    """One source that cannot tell does not silence the others, and is mentioned."""
+    """One source without data does not silence the others, and is mentioned."""
     evidence = await watched(Broken(100, THROTTLED), Script(), **LENIENT)
 
     assert evidence.verdict == "healthy"
     assert "broken: throttled" in evidence.summary
-    told = {check.check: check.candidate for check in evidence.checks if check.check.startswith("source")}
-    assert told["source: broken"] == "cannot tell: throttled"
-    assert told["source: script"].endswith("0 requests")
+    candidates = {check.check: check.candidate for check in evidence.checks if check.check.startswith("source")}
+    assert candidates["source: broken"] == "no data: throttled"
+    assert candidates["source: script"].endswith("0 requests")
 
 
 async def test_health_waits_for_every_source() -> None:
@@ -255,7 +257,7 @@ async def test_a_bug_in_a_source_is_not_hidden() -> None:
 
 
 async def test_health_of_an_earlier_stage_is_not_health_of_this_one() -> None:
-    """A stage in which nothing at all was told ends undecided, whatever was known before."""
+    """A stage in which nothing at all was reported ends undecided, whatever was known before."""
     healthy = await watched(Script(), **LENIENT)
 
     evidence = await watched(Script(requests=0), earlier=healthy, max_duration_s=0.2, **LENIENT)
@@ -312,21 +314,26 @@ LABEL = {"kind": "labels", "path": "predictions.0.label", "tolerance": 0.1}
 @pytest.mark.slow
 async def test_a_comparison_without_data_is_not_health(endpoint: Any) -> None:
     """Live answers lack the part that is to be compared: undecided with the reason, however good all else looks."""
-    told = Told()
+    progress = Progress()
 
     evidence = await probed(
-        endpoint, lambda _: endpoint.reply(200, [1]), prediction_drift=LABEL, max_duration_s=3, told=told, **LENIENT
+        endpoint,
+        lambda _: endpoint.reply(200, [1]),
+        prediction_drift=LABEL,
+        max_duration_s=3,
+        progress=progress,
+        **LENIENT,
     )
 
     why = "prediction drift: no pair could be compared: live answers have no 'predictions.0.label'"
     assert evidence.verdict == "undecided"
     assert why in evidence.summary
-    assert why in told.findings[-1]
+    assert why in progress.findings[-1]
     assert 3 <= evidence.duration_s < 6
 
 
 async def test_a_comparison_of_which_nothing_was_heard_is_not_health() -> None:
-    """The source that has answers cannot tell, another one says that all is well: still undecided, with the reason."""
+    """The source that has answers fails, another one says that all is well: still undecided, with the reason."""
     evidence = await watched(Broken(100, THROTTLED), Script(), prediction_drift=LABEL, max_duration_s=0.5, **LENIENT)
 
     assert evidence.verdict == "undecided"
@@ -387,13 +394,13 @@ async def test_other_frequencies_of_answers_are_harm(endpoint: Any) -> None:
 
 async def test_progress_hears_how_far_it_is_and_what_is_known() -> None:
     """The share of the time only grows, ends below 1, and comes with the numbers so far."""
-    told = Told()
+    progress = Progress()
 
-    await watched(Script(requests=1), told=told, max_duration_s=0.3)
+    await watched(Script(requests=1), progress=progress, max_duration_s=0.3)
 
-    assert told.parts == sorted(told.parts)
-    assert 0 < told.parts[0] <= told.parts[-1] <= 1
-    assert "undecided" in told.findings[-1]
+    assert progress.parts == sorted(progress.parts)
+    assert 0 < progress.parts[0] <= progress.parts[-1] <= 1
+    assert "undecided" in progress.findings[-1]
 
 
 async def test_the_next_stage_goes_on_from_the_evidence() -> None:
@@ -428,7 +435,7 @@ async def test_evidence_of_another_version_begins_anew() -> None:
 
 
 class Sleepy:
-    """A source that tells a while of a healthy candidate, and then nothing for longer than is excused."""
+    """A source that reports a healthy candidate for a while, and then nothing for longer than is excused."""
 
     name = "sleepy"
     interval_s = -4.9  # with the slack, a tenth of a second
@@ -443,9 +450,9 @@ class Sleepy:
 
 @pytest.mark.slow
 async def test_time_in_which_nothing_was_seen_is_no_watching() -> None:
-    """The minimum time passes while something is told; what stands still for longer proves nothing by waiting."""
+    """The minimum time passes while something is reported; waiting without data proves nothing."""
     config = JudgeConfig.model_validate(LENIENT | {"min_duration_s": 1, "max_duration_s": 2.5})
 
-    found = await run_judge([Sleepy()], config, "judge at 10%", report=Told())
+    found = await run_judge([Sleepy()], config, "judge at 10%", report=Progress())
 
     assert found.duration_s >= 2.5  # 1.5 s went by before the last batch, but only 0.3 s of it were watched

@@ -69,7 +69,7 @@ def test_a_shape_in_words(value: object, expected: str) -> None:
     ],
 )
 def test_a_distance_in_numbers(answer: object, other: object, expected: float) -> None:
-    """The largest difference counts; what is no number is equal or infinitely far."""
+    """The largest difference counts; what is not a number is equal or infinitely far."""
     assert distance(answer, other) == expected
 
 

@@ -187,7 +187,7 @@ async def test_a_slow_candidate_fails(smoke_test: SmokeTest, endpoint: Any, limi
 async def test_wrong_answers_are_counted(
     smoke_test: SmokeTest, candidate: Callable[[float], Any], config: dict[str, Any], wrong: int, passed: bool
 ) -> None:
-    """An answer is wrong beyond the tolerance, and whatever the tolerance when it is no number at all."""
+    """An answer is wrong beyond the tolerance, and whatever the tolerance when it is not a number at all."""
     line = check(await smoke_test(candidate, **config), "wrong answers")
 
     assert (line.candidate, line.live, line.passed) == (f"{wrong} of 4", "0 of 4", passed)
@@ -256,7 +256,7 @@ async def test_expected_answers_of_another_shape_are_no_measure(smoke_test: Smok
 
 @pytest.mark.parametrize(("wrong", "passed"), [(8, True), (20, False)])
 async def test_the_first_deployment_must_be_right_now_and_then(endpoint: Any, wrong: int, passed: bool) -> None:
-    """With no live deployment to compare with, some wrong answers are no reason to have none; only wrong ones are."""
+    """Some wrong answers do not fail a first deployment, which has no live one beside it; only wrong ones do."""
     endpoint.deployments = {
         "blue": lambda request: endpoint.reply(200, json.dumps(wrong_below(wrong)(request["data"])))
     }
@@ -303,7 +303,7 @@ async def test_lengths_may_vary_where_lives_do(smoke_test: SmokeTest) -> None:
 
 
 async def test_keys_that_always_differ_can_be_ignored(smoke_test: SmokeTest) -> None:
-    """An id and the model's version are in each answer: they are no part of what is right."""
+    """An id and the model's version are in each answer: they are not part of what is right."""
     ids = itertools.count()
 
     def body(number: float) -> Any:
@@ -365,7 +365,7 @@ async def test_answers_that_are_no_numbers_are_not_compared(smoke_test: SmokeTes
 
 
 async def test_all_failures_are_in_the_summary(smoke_test: SmokeTest) -> None:
-    """One sentence tells a person all that is wrong."""
+    """One sentence says all that is wrong."""
     evidence = await smoke_test(lambda number: [number + 9, 0])
 
     assert evidence.summary == (

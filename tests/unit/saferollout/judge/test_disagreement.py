@@ -85,7 +85,7 @@ def test_the_same_answer_is_agreement_in_every_measure(value: object) -> None:
     ("a", "b"), [(NAN, 1), (NAN, INF), (INF, -INF), (NAN, None), (True, 1), ([NAN], [1]), (HUGE, 1.5), (HUGE, INF)]
 )
 def test_different_values_disagree_fully_in_every_measure(a: object, b: object) -> None:
-    """NaN is not null, true is not 1, and a number beyond all floats is no failure of the judge."""
+    """NaN is not null, true is not 1, and a number beyond all floats does not fail the judge."""
     assert not disagreement.same(a, b)
     assert disagreement.labels([a], [b]).tolist() == [1]
     assert disagreement.json_values(a, b) == 1

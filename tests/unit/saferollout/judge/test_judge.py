@@ -171,7 +171,7 @@ def test_required_tests_must_prove_health_too() -> None:
 
 
 def test_a_required_test_must_be_configured() -> None:
-    """A name that is no configured test is refused with those that are."""
+    """A name that is not a configured test is refused with those that are."""
     with pytest.raises(ValueError, match=r"not configured: latency \(there are error_rate\)"):
         Judge(Settings(required=("latency",)))
     with pytest.raises(ValueError, match="alpha must lie in"):
@@ -253,7 +253,7 @@ def test_it_goes_on_after_a_restart() -> None:
 
 
 def test_two_sources_with_different_error_rates_do_not_make_harm() -> None:
-    """Probes that fail more often than users' requests, sent more to the candidate, are no evidence as own batches."""
+    """Probes that fail more often than users' requests, and go more to the candidate, are not evidence in own batches."""
     judge = Judge()
 
     for _ in range(100):

@@ -120,7 +120,7 @@ def test_it_can_be_required() -> None:
 
 @pytest.mark.usefixtures("listed")
 def test_it_has_lines_in_the_table() -> None:
-    """What it has to say stands after the others' counts."""
+    """What it has to say comes after the others' counts."""
     rows = [(row.check, row.candidate, row.limit) for row in judged().rows()]
 
     assert [check for check, *_ in rows] == ["requests", "errors", "timeouts"]

@@ -83,7 +83,7 @@ def test_own_record_is_advanced_and_other_tags_stay(rollout: Rollout, record: Re
     ids=["replaced", "rolled back", "ended", "taken over"],
 )
 def test_record_of_somebody_else_is_left_alone(rollout: Rollout, record: Record, change: dict[str, Any]) -> None:
-    """A run whose rollout was rolled back, replaced or taken over changes nothing any more."""
+    """A run whose rollout was rolled back, replaced or taken over changes nothing more."""
     with pytest.raises(Lost, match="rollout r-1 of diabetes was rolled back or replaced meanwhile"):
         rollout.advanced(record.model_copy(update=change).to_tags(), share=10)
     with pytest.raises(Lost):

@@ -52,7 +52,7 @@ def test_what_lies_across_a_border_is_taken_off_the_next_minute() -> None:
 
 
 def test_deployments_are_compared_where_both_were_seen() -> None:
-    """Alone, the candidate's requests tell of its own error rate only; the live one's tell nothing."""
+    """Alone, the candidate's requests count for its own error rate only; the live one's count for nothing."""
     both = batch_of({"green": Counts(10, 1), "blue": Counts(90, 2)}, "green", "blue")
     alone = batch_of({"green": Counts(10, 1)}, "green", "blue")
     neither = batch_of({"blue": Counts(90, 2)}, "green", "blue")
@@ -63,7 +63,7 @@ def test_deployments_are_compared_where_both_were_seen() -> None:
 
 
 async def test_stretches_are_whole_and_begin_after_the_start() -> None:
-    """What began before the watch is no part of it, and each stretch comes once."""
+    """What began before the watch is not part of it, and each stretch comes once."""
     windows = Windows(10, 0, clock=lambda: MINUTE + timedelta(seconds=23.4))
 
     assert (windows.start, windows.end) == (MINUTE + timedelta(seconds=30), MINUTE + timedelta(seconds=40))

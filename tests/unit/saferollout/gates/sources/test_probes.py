@@ -168,7 +168,7 @@ async def test_a_deployment_that_hangs_is_not_drowned(connect: Connect, endpoint
 
 async def test_a_key_that_is_refused_says_nothing_of_the_candidate(endpoint: Any) -> None:
     """After a key was renewed, every answer is a 401: a failure that a retry with the new key cures, not a verdict."""
-    with pytest.raises(AzureFailed, match=r"does not accept its own key any more \(401\)") as caught:
+    with pytest.raises(AzureFailed, match=r"no longer accepts its own key \(401\)") as caught:
         await first(probes(connecting(endpoint, "the old key")))
 
     assert (caught.value.status, caught.value.retryable) == (401, True)
@@ -223,7 +223,7 @@ async def test_latencies_and_answers_come_in_pairs(connect: Connect, endpoint: A
 
 
 async def test_probes_end_with_whoever_listens(connect: Connect, endpoint: Any) -> None:
-    """When the task that reads the batches is cancelled, in the middle of requests, nothing is sent any more."""
+    """When the task that reads the batches is cancelled, in the middle of requests, nothing more is sent."""
     arrived = threading.Event()
 
     def hang(request: Any) -> Any:

@@ -29,7 +29,7 @@ def vector(**values: float | str) -> dict[str, Any]:
 
 @dataclass
 class Server:
-    """A Prometheus that answers as it was told to."""
+    """A Prometheus that answers as the test says."""
 
     answers: dict[tuple[str, float], Any] = field(default_factory=dict)
     """What a query gives at a time."""
@@ -78,7 +78,7 @@ def source(url: str, ledger: Ledger | None = None) -> Prometheus:
     return Prometheus(config, minutes, ledger or Ledger(), candidate="green", live="blue")
 
 
-async def told(source: Prometheus, batches: int) -> list[Batch]:
+async def batches_of(source: Prometheus, batches: int) -> list[Batch]:
     """The source's first batches."""
     async with aclosing(source.batches()) as seen:
         return [(await anext(seen)).batch for _ in range(batches)]
@@ -98,7 +98,7 @@ async def test_each_minute_is_asked_for_at_its_end(server: Server) -> None:
         ("bad", at(3)): vector(green=1, blue=5),
     }
 
-    first, second, third = await told(source(server.url), 3)
+    first, second, third = await batches_of(source(server.url), 3)
 
     assert (first.candidate_requests, first.candidate_errors, first.live_requests, first.live_errors) == (
         10.5,
@@ -117,7 +117,7 @@ async def test_recorded_requests_are_not_the_users(server: Server) -> None:
     ledger = Ledger()
     ledger.note("green", MINUTE + timedelta(seconds=70), 500)
 
-    (batch,) = await told(source(server.url, ledger), 1)
+    (batch,) = await batches_of(source(server.url, ledger), 1)
 
     assert (batch.candidate_requests, batch.candidate_errors, batch.live_requests) == (9, 2, 90)
 
@@ -129,7 +129,7 @@ async def test_a_refusal_is_no_evidence(server: Server, status: int, retryable: 
     server.answers = {("all", at(2)): {"status": "error", "error": "parse error: unexpected end"}}
 
     with pytest.raises(AzureFailed, match=rf"refused a query \({status}\): parse error") as caught:
-        await told(source(server.url), 1)
+        await batches_of(source(server.url), 1)
 
     assert caught.value.retryable is retryable
     assert "sesame" not in str(caught.value)
@@ -138,7 +138,7 @@ async def test_a_refusal_is_no_evidence(server: Server, status: int, retryable: 
 async def test_no_prometheus_is_no_evidence(unused_tcp_port: int) -> None:
     """Worth another try."""
     with pytest.raises(AzureFailed, match="no connection to Prometheus") as caught:
-        await told(source(f"http://127.0.0.1:{unused_tcp_port}"), 1)
+        await batches_of(source(f"http://127.0.0.1:{unused_tcp_port}"), 1)
 
     assert caught.value.retryable
 
@@ -148,4 +148,4 @@ async def test_another_kind_of_answer_is_told(server: Server) -> None:
     server.answers = {("all", at(2)): {"status": "success", "data": {"resultType": "scalar", "result": [0, "1"]}}}
 
     with pytest.raises(AzureFailed, match="gave a scalar, not a value by deployment"):
-        await told(source(server.url), 1)
+        await batches_of(source(server.url), 1)

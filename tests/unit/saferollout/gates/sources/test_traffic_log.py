@@ -31,7 +31,7 @@ def test_rows_are_counted_by_deployment() -> None:
 
 
 def test_mirrored_requests_are_compared_with_themselves() -> None:
-    """The live deployment counts with the requests that the candidate got a copy of, where their ids tell."""
+    """The live deployment counts with the requests that the candidate got a copy of, where their ids show it."""
     batch = log(mirrored=True).counted(ROWS)
     without_ids = log(mirrored=True).counted([row._replace(request_id=f"{index}") for index, row in enumerate(ROWS)])
 

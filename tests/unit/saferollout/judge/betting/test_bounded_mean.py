@@ -106,7 +106,7 @@ def test_agreement_is_proven() -> None:
 
 
 def test_values_outside_are_refused() -> None:
-    """A value that is no number in [0, 1] is refused and changes nothing."""
+    """A value that is not a number in [0, 1] is refused and changes nothing."""
     test = BoundedMean()
 
     for wrong in (-0.1, 1.1, math.nan):
@@ -132,7 +132,7 @@ def test_it_goes_on_after_a_restart() -> None:
 
 
 def test_the_finding_in_words() -> None:
-    """The sentence tells pairs, disagreement with its limits, and the tolerance."""
+    """The sentence has pairs, disagreement with its limits, and the tolerance."""
     drift = PredictionDrift()
     drift.update([1.0, 0.0] * 50)
 

@@ -138,7 +138,7 @@ def test_a_good_candidate_is_proven_healthy() -> None:
 
 
 def test_without_errors_nothing_is_proven() -> None:
-    """Two deployments that never fail cannot be told apart by a ratio, whatever the number of requests."""
+    """Two deployments that never fail cannot be distinguished by a ratio, whatever the number of requests."""
     test = ErrorRate()
 
     assert test.update(1e6, 0, 1e6, 0) is Verdict.UNDECIDED
@@ -267,7 +267,7 @@ def test_impossible_settings_are_refused(wrong: dict[str, float]) -> None:
 
 
 def test_the_finding_in_words() -> None:
-    """The sentence tells how many requests, the range of the ratio, α and the verdict."""
+    """The sentence says how many requests, the range of the ratio, α and the verdict."""
     test = ErrorRate()
     assert test.words == "after 0 candidate requests and 0 live ones neither has failed (α = 0.05): undecided"
 

@@ -84,7 +84,7 @@ def test_it_goes_on_after_a_restart() -> None:
 
 
 def test_the_finding_in_words() -> None:
-    """The sentence tells the range of the rate and the limit."""
+    """The sentence has the range of the rate and the limit."""
     test = ErrorRateSlo()
     test.update(1000, 0)
     assert test.words == (
@@ -132,7 +132,7 @@ def test_the_forecast_counts_down() -> None:
 
 
 def test_impossible_settings_are_refused() -> None:
-    """A limit of nothing or of everything is no limit."""
+    """A limit of nothing or of everything is not a limit."""
     for slo in (0.0, 1.0, math.nan):
         with pytest.raises(ValueError, match="slo must lie in"):
             ErrorRateSlo(slo=slo)

@@ -64,7 +64,7 @@ def test_a_slow_candidate_is_caught() -> None:
 
 
 def test_an_allowance_forgives_what_no_user_feels() -> None:
-    """A fifth slower or some milliseconds more is no harm where a quarter or 10 ms is allowed; a limit stays one."""
+    """A fifth slower or some milliseconds more is not harm where a quarter or 10 ms is allowed; a limit stays one."""
     rng = np.random.default_rng(6)
     cuts = cut_points_ms(rng.lognormal(4.6, 0.1, 1000))
     allowing, strict, limited = (

@@ -111,7 +111,7 @@ def test_long_portions_equal_short_ones() -> None:
 
 
 def test_impossible_losses_are_refused() -> None:
-    """Losses outside [0, 1], and of different number, are refused; none are no evidence."""
+    """Losses outside [0, 1], and of different number, are refused; none are not evidence."""
     test = Quality()
 
     with pytest.raises(ValueError, match="candidate losses must lie in"):
