@@ -57,13 +57,16 @@ class Approval(RunInput):
 async def ask(
     rollout: Rollout, stage: StageConfig, evidence: Sequence[Evidence], *, question: str, again: bool = False
 ) -> Decision:
-    """Wait for a person's answer and return the approval; Rejected if the answer is no, or none comes in time.
+    """Wait for a person's answer and return the approval.
 
     Where the run is deployed it is suspended: no process waits, and the flow starts again from its top when the
     answer is there. Elsewhere the process waits. The answer belongs to this rollout, stage and evidence: a later
     question is a new one whose form takes no answer to this one, the same question is not asked again. What a tag says
     of an approval counts only where Prefect's record of the answer agrees; else that is reported, and asked again.
     `again` asks although the stage was approved before.
+
+    Raises:
+        Rejected: The answer is no, or none comes in time.
     """
     name = hashlib.sha256(f"{question} {rollout.id} {rollout.revision}".encode()).hexdigest()[:12]
     claim = None if again else rollout.approvals.get(stage.traffic)
@@ -142,6 +145,10 @@ async def _pause(form: Any, timeout_s: int, key: str) -> Any:
     """Wait for an answer, without end while Prefect's server fails: how long it may is for `ThisRun` to say.
 
     Prefect's own pause ends with the first answer of 500.
+
+    Raises:
+        HTTPError: Prefect's server refused for good.
+        JSONDecodeError: The answer was not Prefect's, for good.
     """
     while True:
         try:

@@ -26,7 +26,11 @@ async def create_first(project: Project) -> None:
 
 @task(task_run_name="smoke test and give it all traffic", **STEP)
 async def give_all_traffic(project: Project) -> None:
-    """Smoke-test the first deployment, then let the users in; GateFailed if it does not answer as it should."""
+    """Smoke-test the first deployment, then let the users in.
+
+    Raises:
+        GateFailed: It does not answer as it should.
+    """
     workspace = project.config.workspace
     if (await in_workspace(workspace, lambda azure: azure.get_endpoint(project.endpoint))).traffic:
         return

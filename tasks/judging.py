@@ -30,10 +30,14 @@ async def judge_gate(
     mirrored: bool = False,
     harm_only: bool = False,
 ) -> Evidence:
-    """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed.
+    """Judge the candidate, and return healthy or undecided evidence.
 
     The users are back on the live deployment before anything is reported. With `harm_only` nothing is reported but
-    harm. Raises Stopped when the run is not to go on.
+    harm.
+
+    Raises:
+        GateFailed: Harm is shown, or the verdict is undecided and that means failed.
+        Stopped: The run is not to go on.
     """
     state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
     requests = await asyncio.to_thread(rollout.project.requests)

@@ -18,9 +18,13 @@ from tasks.support.policy import STEP
 async def recheck(
     rollout: Rollout, stage: StageConfig, judge: JudgeConfig, earlier: Evidence, decision: Decision | None
 ) -> None:
-    """Raise GateFailed if the candidate went bad since the `earlier` evidence, from which its `judge` goes on.
+    """Check that the candidate has not gone bad since the `earlier` evidence, from which its `judge` goes on.
 
     It must still be up and this rollout's own, answer the recorded requests, and not be harmful during `recheck_s`.
+
+    Raises:
+        GateFailed: It has gone bad.
+        Stopped: The run is not to go on.
     """
     try:
         await _recheck(rollout, stage, judge, earlier)

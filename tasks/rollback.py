@@ -29,7 +29,11 @@ async def roll_back_own(workspace: WorkspaceConfig, endpoint: str, flow_run: str
 
 
 async def put_users_back(rollout: Rollout) -> bool:
-    """Give the users the live deployment back at once, and say whether that worked; the rollback does all the rest."""
+    """Give the users the live deployment back at once, and return whether that worked; the rollback does the rest.
+
+    Raises:
+        Lost: The rollout is somebody else's by now.
+    """
     try:
         is_back = await in_workspace(rollout, lambda azure: rollback.put_traffic_back(azure, rollout))
     except Lost:

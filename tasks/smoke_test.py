@@ -43,7 +43,11 @@ async def run_smoke_test(rollout: Rollout) -> Evidence:
 
 
 def passed(evidence: Evidence) -> Evidence:
-    """The evidence; GateFailed if an answer is not as it should be."""
+    """Return the evidence.
+
+    Raises:
+        GateFailed: An answer is not as it should be.
+    """
     if evidence.verdict is Finding.FAILED:
         msg = f"smoke test failed: {evidence.summary}"
         raise GateFailed(msg, evidence)

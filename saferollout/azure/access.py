@@ -28,7 +28,12 @@ def credential() -> DefaultAzureCredential:
 
 @contextmanager
 def translated(action: str) -> Iterator[None]:
-    """Turn the client's exceptions into AzureFailed, in one line."""
+    """Turn the client's exceptions into one of ours, in one line.
+
+    Raises:
+        AzureFailed: Azure refused, failed or did not answer.
+        Busy: Another operation on the same resource is under way.
+    """
     try:
         yield
     except (ClientAuthenticationError, CredentialUnavailableError) as error:

@@ -64,7 +64,11 @@ class Workspace:
 
     @contextmanager
     def _translated(self, action: str) -> Iterator[None]:
-        """`translated`; after a 401 the next call has another token: the credential would give the same one again."""
+        """`translated`; after a 401 the next call has another token: the credential would give the same one again.
+
+        Raises:
+            AzureFailed: Azure refused, failed or did not answer.
+        """
         try:
             with translated(action):
                 yield
@@ -74,10 +78,15 @@ class Workspace:
             raise
 
     def _follow(self, poller: LROPoller[Any], operation: str) -> None:
-        """Wait for the end of an operation; AzureFailed if there is none in time."""
+        """Wait for the end of an operation.
+
+        Raises:
+            AzureFailed: It has not ended in time.
+        """
         poller.wait(self.operation_timeout_s)  # its thread goes on looking, and ends with the process
         if not poller.done():
-            raise _endless(operation, self.operation_timeout_s)
+            msg = f"the {operation} has not ended after {self.operation_timeout_s:.0f} s; {LOOK_THERE}"
+            raise AzureFailed(msg)
         poller.result()
 
     @sign_in_anew
@@ -130,7 +139,11 @@ class Workspace:
     @wait_for_others
     @sign_in_anew
     def create_endpoint(self, path: Path) -> None:
-        """Create the endpoint of an Azure ML YAML, without traffic, unless it exists."""
+        """Create the endpoint of an Azure ML YAML, without traffic, unless it exists.
+
+        Raises:
+            AzureFailed: It did not come up.
+        """
         wanted = load_endpoint(path)
         wanted.traffic = {}  # its deployments do not exist yet
         if self.observe(wanted.name) is None:
@@ -230,8 +243,11 @@ class Workspace:
 
         The registered `assets` take the place of what the YAML says. A deployment that exists with the same tags is
         waited for; any other is replaced if it has no traffic. `check` is called before and after what is local is
-        read, and raises when that is not what it should be. Raises DeploymentFailed with Azure's code and the end of
-        its log when it does not come up.
+        read, and raises when that is not what it should be.
+
+        Raises:
+            AzureFailed: Azure refused or failed.
+            DeploymentFailed: It does not come up; the message has Azure's code and the end of its log.
         """
         there = self.get_endpoint(endpoint).deployments.get(name)
         if there is None or not there.has(tags):
@@ -274,7 +290,12 @@ class Workspace:
     @wait_for_others
     @sign_in_anew
     def _scale(self, endpoint: str, name: str, wanted_of: Callable[[int], int]) -> None:
-        """Change the number of instances by `wanted_of`; a change that failed before is made again."""
+        """Change the number of instances by `wanted_of`; a change that failed before is made again.
+
+        Raises:
+            DeploymentFailed: The deployment is broken afterwards.
+            Refused: It is gone.
+        """
         state = self.settled(endpoint, name)
         if (there := state.deployments.get(name)) is None:
             msg = f"deployment {name} of {endpoint} is gone"
@@ -299,7 +320,11 @@ class Workspace:
     @wait_for_others
     @sign_in_anew
     def delete_deployment(self, endpoint: str, name: str) -> None:
-        """Delete a deployment unless it is gone; Refused while it has traffic."""
+        """Delete a deployment unless it is gone.
+
+        Raises:
+            Refused: It has traffic.
+        """
         state = self.settled(endpoint, name)
         if state.traffic.get(name) or state.mirror_traffic.get(name):
             msg = f"deployment {name} has traffic and is not deleted; move the traffic away first"
@@ -355,7 +380,11 @@ class Workspace:
 
 
 def _poll(look: Callable[[], T | None], wanted: str, timeout_s: float, *, retryable: bool = False) -> T:
-    """Look until there is something to see; AzureFailed when there is not in time."""
+    """Look until there is something to see.
+
+    Raises:
+        AzureFailed: There is nothing in time.
+    """
     deadline, delay_s = time.monotonic() + timeout_s, 0.25
     while (seen := look()) is None:
         if time.monotonic() > deadline:
@@ -365,10 +394,6 @@ def _poll(look: Callable[[], T | None], wanted: str, timeout_s: float, *, retrya
         time.sleep(delay_s)
         delay_s = min(delay_s * 1.5, 10)
     return seen
-
-
-def _endless(operation: str, timeout_s: float) -> AzureFailed:
-    return AzureFailed(f"the {operation} has not ended after {timeout_s:.0f} s; {LOOK_THERE}")
 
 
 def _unless_shown(change: Callable[[Tags], Tags]) -> Callable[[Tags], Tags]:

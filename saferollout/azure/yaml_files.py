@@ -63,7 +63,7 @@ def _problems(path: Path, text: str) -> list[Problem]:
 
 
 def _first_of_each(complaints: Any, location: list[str | int]) -> Iterator[tuple[str, str]]:
-    """Each key with what is said of it first; of alternatives that all failed the first is returned."""
+    """Yield each key with what is said of it first; of alternatives that all failed only the first."""
     if isinstance(complaints, dict):
         for name, inner in complaints.items():
             yield from _first_of_each(inner, location if name == "_schema" else [*location, name])

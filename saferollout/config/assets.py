@@ -39,7 +39,11 @@ def with_version(asset: str, version: str) -> str:
 
 
 def check(key: str, asset: str) -> None:
-    """Raise ValueError, "problem; remedy", if no version can be found by the name at a key of the YAML."""
+    """Check that a version can be found by the name at a key of the YAML.
+
+    Raises:
+        ValueError: It cannot be found; the message is "problem; remedy".
+    """
     named = asset.removeprefix(PREFIX)
     if "/" not in named and ("@" in named or ":" not in named) and not _NAMED.fullmatch(asset):
         kind = {"model": "a model", "environment": "an environment"}.get(key, "a code")

@@ -30,7 +30,11 @@ class Contents(Value):
     """The registered `model` and `environment`, where they are not local."""
 
     def digest(self) -> str:
-        """A digest over the settings and over the files as they are uploaded; ConfigError for what cannot be."""
+        """Return a digest over the settings and over the files as they are uploaded.
+
+        Raises:
+            ConfigError: Some files cannot be uploaded, or the scoring script would not be.
+        """
         # a slot's name changes from rollout to rollout, and an asset counts as the version that it stands for
         left_out = {"name", "$schema", *self.assets}
         spec = {key: value for key, value in self.spec.items() if key not in left_out}
@@ -67,7 +71,7 @@ def contents(path: Path, spec: dict[str, Any], chosen: Mapping[str, str]) -> Con
     """Return all that a deployment's YAML points to; `chosen` assets take the place of what it says.
 
     Raises:
-        ConfigError: with every file that is not there and every asset that cannot be found by its name.
+        ConfigError: A file is not there, or an asset cannot be found by its name; it has every problem.
     """
     reader = _Reader(path, spec, chosen)
     reader.read_model()

@@ -8,7 +8,11 @@ _NAME = re.compile(r"[A-Za-z](?:-?[A-Za-z0-9])*")
 
 
 def check_name(kind: str, name: str) -> str:
-    """Return `name`, or raise ValueError with Azure's rule if it breaks it."""
+    """Return `name`.
+
+    Raises:
+        ValueError: It breaks Azure's rule; the message has the rule.
+    """
     if not 3 <= len(name) <= 32 or not _NAME.fullmatch(name):
         msg = (
             f"{name!r} is not a valid {kind} name; use 3 to 32 letters, digits and single dashes, "
@@ -24,7 +28,11 @@ def check_deployment_name(name: str) -> str:
 
 
 def check_confirmed(endpoint: str, confirm: str) -> None:
-    """Raise ConfigError unless `confirm` repeats the endpoint's name."""
+    """Check that `confirm` repeats the endpoint's name.
+
+    Raises:
+        ConfigError: It does not.
+    """
     if confirm != endpoint:
         raise ConfigError(
             Problem("teardown", "confirm", f"is {confirm!r}", f"repeat the endpoint's name, {endpoint!r}")

@@ -70,7 +70,11 @@ class Project(Value):
         return self.model_copy(update={"assets": assets})
 
     def check_unchanged(self) -> None:
-        """Raise GateFailed if the candidate's files are no longer those of the revision."""
+        """Check that the candidate's files are still those of the revision.
+
+        Raises:
+            GateFailed: They are not.
+        """
         try:
             spec = yaml_file.read(self.deployment_path)
             changed = contents(self.deployment_path, spec, self.assets).digest() != self.files
@@ -89,7 +93,8 @@ class Project(Value):
 def load(config_path: Path | str, model: ModelVersion | None = None, deployment: Path | None = None) -> Project:
     """Read the config and everything it points to; `deployment` takes the place of the config's.
 
-    Raises ConfigError with every problem found, none of which needed Azure to be found.
+    Raises:
+        ConfigError: Something is wrong; it has every problem that can be found without Azure.
     """
     path = Path(config_path).resolve()
     content = yaml_file.read(path)
@@ -185,7 +190,11 @@ def resolve_workspace(workspace: WorkspaceConfig | None) -> WorkspaceConfig:
 
 
 def endpoint_name(path: Path) -> str:
-    """The endpoint's name in its YAML; ConfigError if it breaks Azure's rules."""
+    """Return the endpoint's name in its YAML.
+
+    Raises:
+        ConfigError: It is missing or breaks Azure's rules.
+    """
     name = yaml_file.read(path).get("name")
     if name is None:
         raise ConfigError(Problem(yaml_file.display_path(path), "name", "required, but not there", "add it"))

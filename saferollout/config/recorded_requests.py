@@ -63,12 +63,16 @@ def short_digest(text: str) -> str:
 
 
 def read_requests(path: Path) -> list[RecordedRequest]:
-    """Read a JSON Lines file; ConfigError names each line that does not fit, or says that there is none."""
+    """Read a JSON Lines file of recorded requests, as `_read` does."""
     return [request for _, request in _read(path)]
 
 
 def _read(path: Path) -> list[tuple[str, RecordedRequest]]:
-    """Each line that is not blank, and the request that it holds."""
+    """Return each line that is not blank, and the request that it holds.
+
+    Raises:
+        ConfigError: Lines do not fit, all of which it names, or the file holds no request.
+    """
     requests: list[tuple[str, RecordedRequest]] = []
     problems: list[Problem] = []
     try:

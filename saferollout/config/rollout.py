@@ -210,7 +210,11 @@ class ModelVersion(Section):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `azureml:name:version` or `azureml:name@latest`; ValueError says what is wrong."""
+        """Read `azureml:name:version` or `azureml:name@latest`.
+
+        Raises:
+            ValueError: It is neither; the message is "problem; remedy".
+        """
         match = MODEL_VERSION.fullmatch(text)
         if match is None or (match["label"] or "latest") != "latest":
             msg = f"{text!r} is not a model version; write azureml:<name>:<version> or azureml:<name>@latest"

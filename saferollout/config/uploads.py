@@ -19,8 +19,9 @@ BOOKKEEPING = frozenset({".git", "__pycache__"})
 def files(root: Path) -> dict[str, Path]:
     """Every file that the SDK uploads of `root`, by its name there: from the folder, or the file's own.
 
-    Raises ValueError, "problem; remedy", for what cannot be uploaded: a link that leads in a circle, what is not a
-    file, what cannot be read, or nothing at all.
+    Raises:
+        ValueError: It cannot be uploaded: a link leads in a circle, something is not a file or cannot be read, or there
+            is nothing at all. The message is "problem; remedy".
     """
     # only where it is needed: the import is slow
     from azure.ai.ml._utils._asset_utils import get_ignore_file, get_upload_files_from_folder
@@ -47,7 +48,8 @@ def files(root: Path) -> dict[str, Path]:
 def digest(found: Mapping[str, Path]) -> str:
     """SHA-256 over the names and contents of files, bookkeeping aside; no file is held in memory.
 
-    Raises ValueError, "problem; remedy", for a file that cannot be read.
+    Raises:
+        ValueError: A file cannot be read; the message is "problem; remedy".
     """
     whole = hashlib.sha256()
     for name, path in sorted(found.items()):
@@ -57,10 +59,13 @@ def digest(found: Mapping[str, Path]) -> str:
 
 
 def check_noticed(root: Path, found: Mapping[str, Path]) -> None:
-    """Raise ValueError, "problem; remedy", for files of a model or a build context that Azure would not get anew.
+    """Check that Azure would get each changed file of a model or a build context anew.
 
     The SDK knows those, unlike code, by a hash that leaves excluded folders out, even where a rule takes files of them
     in again: it would go on with what it has uploaded of them before.
+
+    Raises:
+        ValueError: Azure would not get them; the message is "problem; remedy".
     """
     from azure.ai.ml._utils._asset_utils import get_ignore_file
 
@@ -76,7 +81,11 @@ def check_noticed(root: Path, found: Mapping[str, Path]) -> None:
 
 
 def _check_tree(root: Path, rules: Any) -> None:
-    """The SDK would hang at a circle of links or a pipe, and leave out a folder that it cannot read without a word."""
+    """Look for what makes the SDK hang, a circle of links or a pipe, and for folders that it silently leaves out.
+
+    Raises:
+        ValueError: There is something of the kind; the message is "problem; remedy".
+    """
 
     def fail(error: OSError) -> None:
         if not rules.is_file_excluded(Path(error.filename).resolve() / "any"):

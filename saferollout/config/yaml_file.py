@@ -40,7 +40,11 @@ class _Loader(yaml.SafeLoader):
     """The safe loader, but a key that is given twice is a mistake: YAML forbids it, and PyYAML takes the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping of keys that differ."""
+        """Build a mapping of keys that differ.
+
+        Raises:
+            ConstructorError: A key is given twice.
+        """
         seen: list[Any] = []
         for key, _ in node.value:
             if key.tag != MERGE:
@@ -51,7 +55,11 @@ class _Loader(yaml.SafeLoader):
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the mapping that `path` holds; ConfigError if it is missing, no YAML or no mapping."""
+    """Return the mapping that `path` holds.
+
+    Raises:
+        ConfigError: The file is missing, not valid YAML or not a mapping.
+    """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # it is a safe loader
     except FileNotFoundError:
@@ -90,7 +98,11 @@ def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Problem:
 
 
 def fill_in(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Replace every `${ENV}` in the mapping's strings; ConfigError names all variables that are not set."""
+    """Replace every `${ENV}` in the mapping's strings.
+
+    Raises:
+        ConfigError: Variables are not set, all of which it names.
+    """
     problems: list[Problem] = []
 
     def walk(value: Any, key: str) -> Any:

@@ -102,7 +102,7 @@ class Usual:
             self._items.take(shape.items, requested)
 
     def problems(self, shape: Shape, beside: Shape | None, requested: frozenset[int], place: str = "") -> Iterator[str]:
-        """What is wrong with an answer, beside the other one to the same request, if that one has this place at all."""
+        """Yield what is wrong with an answer, beside the other one to the same request if that has this place."""
         where = f" in {place!r}" if place else ""
         for kind in sorted(shape.kinds - (beside.kinds if beside else frozenset())):
             if not self._allows(kind, nested=bool(place)):

@@ -19,11 +19,14 @@ def begin(
 ) -> Rollout | None:
     """Write the record of a new rollout, or take over what this very rollout left unfinished.
 
-    None when the live deployment is this very revision already: then there is nothing to do.
+    Returns None when the live deployment is this very revision already: then there is nothing to do.
 
     `gone` is an owner who is surely no longer at work; `begun_before` says that this run wrote a record before
-    it was suspended, so that an answer cannot start anything new. Raises Refused when the endpoint is not in a state
-    to be rolled out, or when somebody else's rollout is unfinished.
+    it was suspended, so that an answer cannot start anything new.
+
+    Raises:
+        Lost: This run's rollout was rolled back or replaced while it waited, or another one has begun meanwhile.
+        Refused: The endpoint is not in a state for a rollout, or somebody else's rollout is unfinished.
     """
     state = workspace.get_endpoint(project.endpoint)
     record = Record.from_tags(state.tags)
@@ -73,7 +76,11 @@ def _check_ours(record: Record, project: Project, owner: Owner, gone: Owner | No
 
 
 def _resume(workspace: Workspace, project: Project, record: Record, owner: Owner) -> Rollout:
-    """Take a rollout over; one that was being rolled back, or is of other files by now, is rolled back and Refused."""
+    """Take a rollout over.
+
+    Raises:
+        Refused: It was being rolled back, or is of other files by now; it has been rolled back.
+    """
     if record.phase is Phase.ROLLING_BACK or record.revision != project.revision:
         roll_back(workspace, project.endpoint)
         why = "was being rolled back" if record.phase is Phase.ROLLING_BACK else "was of other files than there are now"

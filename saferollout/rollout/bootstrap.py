@@ -9,8 +9,10 @@ from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT
 def create_first(azure: Workspace, project: Project) -> None:
     """Create the first deployment in the first slot, unless some deployment serves the users already.
 
-    One that an earlier bootstrap could not bring up is made anew. Raises Refused when the slot holds one that no
-    bootstrap made: it may be somebody's.
+    One that an earlier bootstrap could not bring up is made anew.
+
+    Raises:
+        Refused: The slot holds a deployment that no bootstrap made: it may be somebody's.
     """
     state = azure.get_endpoint(project.endpoint)
     if state.traffic:

@@ -9,7 +9,9 @@ from saferollout.rollout.rollout import Rollout
 def mirror_traffic(azure: Workspace, rollout: Rollout, share: int) -> None:
     """Mirror `share` percent of the users' requests to the candidate; 0 ends it.
 
-    What is mirrored for somebody else is never touched: Refused. Raises Lost if the rollout is somebody else's by now.
+    Raises:
+        Lost: The rollout is somebody else's by now.
+        Refused: The endpoint mirrors for somebody else, which is never touched.
     """
     state = azure.get_endpoint(rollout.endpoint)
     rollout.own_record(state.tags)

@@ -115,7 +115,11 @@ class Record(Value):
         return {name: share for name, share in shares.items() if share}
 
     def to_tags(self) -> dict[str, str]:
-        """The tags that hold this record; Refused if one does not fit into Azure's limit."""
+        """Return the tags that hold this record.
+
+        Raises:
+            Refused: A tag does not fit into Azure's limit.
+        """
         fields = {
             "rollout": self.rollout,
             "phase": self.phase.value,
@@ -147,7 +151,11 @@ class Record(Value):
 
     @classmethod
     def from_tags(cls, tags: dict[str, str]) -> Self | None:
-        """The record in these tags; None without one; Refused if it was damaged."""
+        """Return the record in these tags; None without one.
+
+        Raises:
+            Refused: It is damaged.
+        """
         own = {name.removeprefix(PREFIX): value for name, value in tags.items() if name.startswith(PREFIX)}
         if not own:
             return None

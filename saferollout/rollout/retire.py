@@ -38,8 +38,10 @@ def _put_on_record(workspace: Workspace, rollout: Rollout, until: datetime) -> N
 def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False) -> str:
     """Delete the old deployment if its keep window is over, and say what was done.
 
-    The record says so before: until it is gone nobody begins a rollout whose candidate would take its name. Raises
-    Refused if it shall go `at_once` and must not.
+    The record says so before: until it is gone nobody begins a rollout whose candidate would take its name.
+
+    Raises:
+        Refused: It is to go `at_once` and must not, or somebody else changed the record meanwhile.
     """
     state = workspace.get_endpoint(endpoint)
     record = Record.from_tags(state.tags)

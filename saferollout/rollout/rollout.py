@@ -85,7 +85,12 @@ class Rollout(Value):
         return {TAG_ROLLOUT: self.id, TAG_REVISION: self.revision}
 
     def own_candidate(self, state: EndpointState) -> DeploymentState:
-        """The candidate; GateFailed if it is gone, broken or another deployment. Lost as for `own_record`."""
+        """Return the candidate.
+
+        Raises:
+            GateFailed: It is gone, broken or another deployment.
+            Lost: The rollout is somebody else's by now.
+        """
         self.own_record(state.tags)
         found = state.deployments.get(self.candidate)
         if found is None or not found.has(self.candidate_tags):
@@ -97,7 +102,11 @@ class Rollout(Value):
         return found
 
     def own_record(self, tags: dict[str, str]) -> Record:
-        """This rollout's record; Lost if the tags hold none or another one's, or if another run took it over."""
+        """Return this rollout's record.
+
+        Raises:
+            Lost: The tags hold no record or another rollout's, or another run took this one over.
+        """
         record = Record.from_tags(tags)
         if (
             record is None

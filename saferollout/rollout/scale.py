@@ -12,7 +12,12 @@ def scale_live(azure: Workspace, rollout: Rollout) -> None:
 
 
 def scale_candidate(azure: Workspace, rollout: Rollout, share: int) -> None:
-    """Scale the candidate up to what `share` percent of the traffic needs; GateFailed if something keeps it smaller."""
+    """Scale the candidate up to what `share` percent of the traffic needs.
+
+    Raises:
+        GateFailed: The candidate is gone or broken, or something keeps it smaller.
+        Lost: The rollout is somebody else's by now.
+    """
     state = azure.settled(rollout.endpoint, rollout.live, rollout.candidate)
     rollout.own_candidate(state)
     needed = rollout.candidate_instance_count(share, state.deployments[rollout.live].instance_count)

@@ -104,7 +104,11 @@ class ThisRun:
                 await asyncio.sleep(POLL_S)
 
     async def _look(self, client: PrefectClient) -> bool:
-        """Whether the server was reached."""
+        """Return whether the server was reached.
+
+        Raises:
+            Stopped: The run has ended, or the server was out of reach for too long.
+        """
         try:
             async with asyncio.timeout(LOOK_S):
                 state = (await client.read_flow_run(run_id())).state

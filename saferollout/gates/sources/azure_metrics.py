@@ -36,7 +36,7 @@ class AzureMetrics:
         self._live = live
 
     async def batches(self) -> AsyncGenerator[Seen, None]:
-        """A batch a minute. Raises AzureFailed."""
+        """Yield a batch a minute; `AzureFailed` as for every source."""
         with credential() as identity:
             while True:
                 await self._minutes.ripe()

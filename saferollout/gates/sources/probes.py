@@ -74,8 +74,11 @@ class Probes:
     async def batches(self) -> AsyncGenerator[Seen, None]:
         """Send without end, and count what came back in each second, if only to say that nothing did.
 
-        Raises AzureFailed when the endpoint cannot be reached, or does not take the key: that says nothing about the
+        `AzureFailed` when the endpoint cannot be reached, or does not take the key: that says nothing about the
         candidate.
+
+        Yields:
+            What came back in a second.
         """
         requests = itertools.cycle(self._requests)
         flying: set[asyncio.Task[Pair]] = set()

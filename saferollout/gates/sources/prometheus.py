@@ -33,7 +33,7 @@ class Prometheus:
         self._live = live
 
     async def batches(self) -> AsyncGenerator[Seen, None]:
-        """A batch a minute. Raises AzureFailed when Prometheus does not answer, or not as it should."""
+        """Yield a batch a minute; `AzureFailed` as for every source."""
         variable = self._config.token_env
         headers = {"Authorization": f"Bearer {os.environ[variable]}"} if variable else {}
         url = f"{self._config.url}".rstrip("/") + "/api/v1/"
@@ -52,7 +52,11 @@ class Prometheus:
                 yield Seen(batch_of(counts, self._candidate, self._live))
 
     async def _ask(self, client: httpx.AsyncClient, query: str, at: datetime) -> dict[str, float]:
-        """A value by deployment; what has none, or is not a number, is not there."""
+        """Return a value by deployment; what has none, or is not a number, is not there.
+
+        Raises:
+            AzureFailed: Prometheus does not answer, or not as it should.
+        """
         try:
             response = await client.get("query", params={"query": query, "time": at.timestamp()})
         except httpx.HTTPError as error:

@@ -57,7 +57,7 @@ class TrafficLog:
         self._mirrored = mirrored
 
     async def batches(self) -> AsyncGenerator[Seen, None]:
-        """A batch a stretch. Raises AzureFailed."""
+        """Yield a batch a window; `AzureFailed` as for every source."""
         with credential() as identity:
             while True:
                 await self._windows.ripe()
