@@ -105,6 +105,7 @@ def _rolled_back(found: Project, attended: "_Attended") -> Refused:
 
 def _is_rolled_back(found: Project) -> bool:
     """Whether a rollout of this process was there to be rolled back, which it is now."""
+    from saferollout.azure.client import Client
     from saferollout.azure.workspace import Workspace
     from saferollout.rollout.rollback import roll_back_own
 
@@ -113,7 +114,7 @@ def _is_rolled_back(found: Project) -> bool:
     def is_own(owner: Owner) -> bool:
         return owner.model_copy(update={"flow_run": ""}) == here
 
-    return roll_back_own(Workspace(found.config.workspace), found.endpoint, is_own) is not None
+    return roll_back_own(Workspace(Client(found.config.workspace)), found.endpoint, is_own) is not None
 
 
 def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:

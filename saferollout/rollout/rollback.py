@@ -10,7 +10,7 @@ from saferollout.config.rollout import LeftCandidate
 from saferollout.domain.endpoint import Baseline, EndpointState
 from saferollout.domain.errors import AzureFailed, DeploymentFailed, Drifted, Refused, SaferolloutError
 from saferollout.rollout.record import Owner, Phase, Record, without_record
-from saferollout.rollout.rollout import Rollout
+from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
 
 GIVE_UP_S = 45 * 60.0
 MAX_DELAY_S = 60.0
@@ -93,7 +93,7 @@ def roll_back(workspace: Workspace, endpoint: str, *, rollout: str | None = None
         workspace.scale_up(endpoint, live, record.baseline.instance_count)
         if record.raised_to:
             workspace.scale_back(endpoint, live, record.baseline.instance_count, instead_of=record.raised_to)
-        if record.left_candidate is LeftCandidate.DELETE:
+        if record.left_candidate is LeftCandidate.DELETE and _is_from_rollout(workspace, endpoint, record.candidate):
             workspace.delete_deployment(endpoint, record.candidate)
         workspace.update_endpoint(endpoint, tags=record.removed_from)
         return record
@@ -125,6 +125,12 @@ def carried_share(instances: int, baseline: int, share: int) -> int:
     return min(100, 100 * instances // needed) if needed else share
 
 
+def _is_from_rollout(workspace: Workspace, endpoint: str, name: str) -> bool:
+    """Whether a rollout made the deployment that is there now: any other is somebody's, and not to be deleted."""
+    found = workspace.get_endpoint(endpoint).deployments.get(name)
+    return found is not None and TAG_ROLLOUT in found.tags
+
+
 def _is_short(state: EndpointState, record: Record) -> bool:
     return state.deployments[record.baseline.live].instance_count < record.baseline.instance_count
 
@@ -153,7 +159,7 @@ def _set_share(
         state.name,
         traffic=record.model_copy(update=left).traffic(),
         expected_traffic=None if force else record.traffic(),
-        mirror=state.mirror_without(record.candidate),
+        mirror=state.mirror_without(record.candidate, record.baseline.live),  # who has traffic cannot get copies, too
         tags=lambda tags: without_record(tags) | own(tags).model_copy(update=left).to_tags(),
     )
 

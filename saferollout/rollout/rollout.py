@@ -2,6 +2,7 @@
 
 import math
 
+from saferollout.config.assets import label_of, short
 from saferollout.config.project import Project
 from saferollout.domain.endpoint import Baseline, Decision, DeploymentState, EndpointState, Value
 from saferollout.domain.errors import GateFailed, Lost
@@ -88,7 +89,7 @@ class Rollout(Value):
         """Return the candidate.
 
         Raises:
-            GateFailed: It is gone, broken or another deployment.
+            GateFailed: It is gone, broken, changed or another deployment.
             Lost: The rollout is somebody else's by now.
         """
         self.own_record(state.tags)
@@ -99,6 +100,11 @@ class Rollout(Value):
         if found.broken:
             msg = f"deployment {self.candidate} is {found.provisioning_state}"
             raise GateFailed(msg)
+        for kind, shown in (("model", found.model), ("environment", found.environment)):
+            asset = self.project.assets.get(kind, "")
+            if asset and shown and label_of(asset) is None and shown.lower() != short(asset).lower():
+                msg = f"deployment {self.candidate} has {kind} {shown}, not {short(asset)}: somebody else changed it"
+                raise GateFailed(msg)
         return found
 
     def own_record(self, tags: dict[str, str]) -> Record:

@@ -20,7 +20,10 @@ def scale_candidate(azure: Workspace, rollout: Rollout, share: int) -> None:
     """
     state = azure.settled(rollout.endpoint, rollout.live, rollout.candidate)
     rollout.own_candidate(state)
-    needed = rollout.candidate_instance_count(share, state.deployments[rollout.live].instance_count)
+    if (live := state.deployments.get(rollout.live)) is None:
+        msg = f"deployment {rollout.live} is gone: somebody else deleted it"
+        raise GateFailed(msg)
+    needed = rollout.candidate_instance_count(share, live.instance_count)
     azure.scale_up(rollout.endpoint, rollout.candidate, needed)
     found = rollout.own_candidate(azure.get_endpoint(rollout.endpoint)).instance_count
     if found < needed:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 
 from localazure.chaos import Chaos
+from saferollout.azure.client import Client
+from saferollout.azure.workspace import Workspace
 from saferollout.config import project
 from saferollout.config.judge import JudgeConfig
 from saferollout.config.rollout import StageConfig
@@ -94,7 +96,7 @@ def test_a_live_deployment_that_was_scaled_in_gets_its_instances_before_its_traf
         ThreadPoolExecutor(1) as pool,
         chaos.hang(method="PATCH", path=path) as scaling,
     ):
-        rolled_back = pool.submit(roll_back, type(endpoint.workspace())(endpoint.workspace_config()), endpoint.name)
+        rolled_back = pool.submit(roll_back, Workspace(Client(endpoint.workspace_config())), endpoint.name)
         scaling.wait()
         assert endpoint.state().traffic == {"blue": 90, "green": 10}
         assert phase_of(endpoint) is Phase.ROLLING_BACK

@@ -16,6 +16,7 @@ from localazure.core import certificates
 from localazure.testing import LocalAzure
 from saferollout.azure.access import credential, translated
 from saferollout.azure.arm import Arm as AzureResources
+from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import ModelVersion
@@ -89,14 +90,14 @@ def chaos(azure: LocalAzure, arm: Arm, endpoint: str) -> Iterator[Chaos]:  # noq
 @pytest.fixture
 def workspace() -> Workspace:
     """One that has signed in."""
-    found = Workspace(resolve_workspace(None))
+    found = Workspace(Client(resolve_workspace(None)))
     found.endpoints()
     return found
 
 
 def hurried() -> Workspace:
     """One that waits two seconds for an operation."""
-    return Workspace(resolve_workspace(None).model_copy(update={"operation_timeout_s": 2}))
+    return Workspace(Client(resolve_workspace(None).model_copy(update={"operation_timeout_s": 2})))
 
 
 def test_a_token_that_is_refused_early_is_replaced(chaos: Chaos, workspace: Workspace, project: Path) -> None:
@@ -143,7 +144,7 @@ def test_who_cannot_sign_in(chaos: Chaos, monkeypatch: pytest.MonkeyPatch, troub
         else:
             monkeypatch.delenv("AZURE_CLIENT_SECRET")
         with pytest.raises(AzureFailed) as caught:
-            Workspace(resolve_workspace(None)).get_endpoint(NAME)
+            Workspace(Client(resolve_workspace(None))).get_endpoint(NAME)
 
     assert (caught.value.status, caught.value.retryable) == (None, trouble in ("failing", "broken"))
 
