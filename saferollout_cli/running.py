@@ -86,6 +86,7 @@ def _say(text: str) -> None:
 
 def _undone(found: Project, attended: "_Attended") -> Refused:
     """Roll back what an interrupted rollout of this process began, never anybody else's, and say so."""
+    from saferollout.azure.client import Client
     from saferollout.azure.workspace import Workspace
     from saferollout.rollout.rollback import restore_own
 
@@ -95,7 +96,7 @@ def _undone(found: Project, attended: "_Attended") -> Refused:
         attended.stop()
         threads.join(threads.STEP)
         undone = restore_own(
-            Workspace(found.config.workspace),
+            Workspace(Client(found.config.workspace)),
             found.endpoint,
             lambda owner: owner.model_copy(update={"flow_run": ""}) == here,
         )

@@ -21,6 +21,7 @@ from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 from azure.mgmt.core.polling.arm_polling import ARMPolling
 from azure.mgmt.core.tools import get_arm_endpoints
 
+from saferollout.azure.port import Resource
 from saferollout.config.rollout import WorkspaceConfig
 
 API_VERSION = "2025-12-01"
@@ -29,7 +30,6 @@ POLL_S = 5
 CONNECT_S, READ_S = 20, 120
 """How long a connection and an answer may take: azure-core would wait five minutes, four times over, for each."""
 
-Resource = dict[str, Any]
 Answer = PipelineResponse[HttpRequest, HttpResponse]
 
 

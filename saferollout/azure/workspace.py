@@ -1,28 +1,16 @@
 """Azure Machine Learning, as the rollout needs it: observe, and change until Azure shows the change.
 
-The only module that calls Azure ML: as plain JSON where it reads and changes what exists, by the SDK for the rest.
 Every change is a reconciliation: nothing is sent when Azure already shows what is wanted, and what is sent is read
 back until it does. So each is simply made again when Azure refused the token, or was busy with another change.
 """
 
-import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from azure.ai.ml import MLClient
-from azure.ai.ml.exceptions import MlException
-from azure.core.exceptions import AzureError, ResourceNotFoundError
-from azure.core.polling import LROPoller
-
-from saferollout.azure.access import credential, translated
-from saferollout.azure.arm import Arm, Resource
+from saferollout.azure.port import LOOK_THERE, Azure, Resource
 from saferollout.azure.retries import signs_in_anew, waits_for_others
-from saferollout.azure.yaml_files import load_deployment, load_endpoint
-from saferollout.config.assets import label_of, with_version
-from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.endpoint import DeploymentState, EndpointState, describe, drift
 from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Missing, Refused
 
@@ -30,68 +18,32 @@ T = TypeVar("T")
 
 FINAL = frozenset({"Succeeded", "Failed", "Canceled"})
 STALE_S = 300.0
-DATA_PLANE = "https://ml.azure.com/.default"
-LOOK_THERE = (
-    "look at the endpoint in Azure: nothing else can be changed before that has ended; if operations may take longer, "
-    "raise workspace.operation_timeout_s"
-)
 Tags = dict[str, str]
-
-logging.getLogger("azure").setLevel(logging.ERROR)
 
 
 class Workspace:
-    """An Azure ML workspace. One instance serves one thread."""
+    """An Azure ML workspace behind any port. One instance serves one thread."""
 
-    def __init__(self, config: WorkspaceConfig) -> None:
-        self._config = config
-        self._connect()
+    def __init__(self, azure: Azure) -> None:
+        self._azure = azure
 
     @property
     def operation_timeout_s(self) -> float:
         """How long one operation may take, and the wait for another one."""
-        return self._config.operation_timeout_s
-
-    def _connect(self) -> None:
-        """Sign in, with nothing kept of earlier tokens."""
-        config = self._config
-        with translated("open the workspace"):
-            self._credential = credential()
-            self._arm = Arm(self._credential, config)
-            self._client = MLClient(
-                self._credential, config.subscription_id, config.resource_group, config.name, enable_telemetry=False
-            )
-
-    @contextmanager
-    def _translated(self, action: str) -> Iterator[None]:
-        """`translated`; after a 401 the next call has another token: the credential would give the same one again."""
-        try:
-            with translated(action):
-                yield
-        except AzureFailed as error:
-            if error.status == 401:
-                self._connect()
-            raise
-
-    def _follow(self, poller: LROPoller[Any], operation: str) -> None:
-        """Wait for the end of an operation; AzureFailed if there is none in time."""
-        poller.wait(self.operation_timeout_s)  # its thread goes on looking, and ends with the process
-        if not poller.done():
-            raise _endless(operation, self.operation_timeout_s)
-        poller.result()
+        return self._azure.operation_timeout_s
 
     @signs_in_anew
     def observe(self, endpoint: str) -> EndpointState | None:
         """The endpoint with its deployments, or None if there is no such endpoint."""
-        path = _path(endpoint)
-        read = self._unless_missing(endpoint, lambda: (self._arm.get(path), self._arm.list(f"{path}/deployments")))
-        return _endpoint(*read) if read else None
+        if (shown := self._azure.read_endpoint(endpoint)) is None:
+            return None
+        deployments = self._azure.list_deployments(endpoint)
+        return None if deployments is None else _endpoint(shown, deployments)
 
     @signs_in_anew
     def endpoints(self) -> list[str]:
         """The names of all endpoints in the workspace."""
-        with self._translated("list the endpoints"):
-            return sorted(endpoint.name for endpoint in self._client.online_endpoints.list())
+        return self._azure.list_endpoints()
 
     def existing(self, endpoint: str) -> EndpointState:
         """``observe``; Missing if there is no such endpoint."""
@@ -103,41 +55,21 @@ class Workspace:
 
         ``is_refused`` says that the endpoint does not take the one it gave before: a token is not given a second time.
         """
-        if is_refused:
-            self._connect()
-        with self._translated(f"get a key of endpoint {endpoint}"):
-            if self._client.online_endpoints.get(endpoint).auth_mode == "aad_token":
-                return self._credential.get_token(DATA_PLANE).token
-            keys = self._client.online_endpoints.get_keys(endpoint)
-            return str(getattr(keys, "primary_key", None) or getattr(keys, "access_token", ""))
+        return self._azure.secret(endpoint, is_refused=is_refused)
 
     @signs_in_anew
     def resolve(self, assets: Mapping[str, str]) -> dict[str, str]:
         """The registered ``model`` and ``environment`` with the version that each label is on now."""
-        return {kind: self._resolve(kind, asset) for kind, asset in assets.items()}
-
-    def _resolve(self, kind: str, asset: str) -> str:
-        if (label := label_of(asset)) is None:
-            return asset
-        where = f" in registry {label.registry}" if label.registry else ""
-        with self._translated(f"look up the {label.label} version of {kind} {label.name}{where}"):
-            client = self._client
-            if label.registry:
-                client = MLClient(self._credential, registry_name=label.registry, enable_telemetry=False)
-            operations = client.models if kind == "model" else client.environments
-            return with_version(asset, str(operations.get(label.name, label=label.label).version))
+        return {kind: self._azure.resolve(kind, asset) for kind, asset in assets.items()}
 
     @waits_for_others
     @signs_in_anew
     def create_endpoint(self, path: Path) -> None:
         """Create the endpoint of an Azure ML YAML, without traffic, unless it exists."""
-        wanted = load_endpoint(path)
+        wanted = self._azure.load_endpoint(path)
         wanted.traffic = {}  # its deployments do not exist yet
         if self.observe(wanted.name) is None:
-            with self._translated(f"create endpoint {wanted.name}"):
-                self._follow(
-                    self._client.online_endpoints.begin_create_or_update(wanted), f"creation of endpoint {wanted.name}"
-                )
+            self._azure.create_endpoint(wanted)
         _poll(lambda: self.observe(wanted.name), f"endpoint {wanted.name}", self.operation_timeout_s)
         state = self._read_back(
             wanted.name, lambda state: state.provisioning_state in FINAL, f"a final state of endpoint {wanted.name}"
@@ -172,10 +104,8 @@ class Workspace:
         mirror: dict[str, int] | None,
         tags: Callable[[Tags], Tags],
     ) -> None:
-        path = _path(endpoint)
-
         def read() -> Resource:
-            return _existing(endpoint, self._unless_missing(endpoint, lambda: self._arm.get(path)))
+            return _existing(endpoint, self._azure.read_endpoint(endpoint))
 
         def settled() -> Resource | None:
             shown = read()
@@ -194,9 +124,8 @@ class Workspace:
         if new_mirror != old.mirror_traffic:
             changes["mirrorTraffic"] = new_mirror
         if changes or new_tags != old.tags:
-            with self._translated(f"update endpoint {endpoint}"):
-                changed_resource = shown | {"tags": new_tags, "properties": shown["properties"] | changes}
-                self._follow(self._arm.put(path, changed_resource), f"update of endpoint {endpoint}")
+            changed_resource = shown | {"tags": new_tags, "properties": shown["properties"] | changes}
+            self._azure.put_endpoint(endpoint, changed_resource)
         changed = {name for name in old.tags.keys() | new_tags.keys() if old.tags.get(name) != new_tags.get(name)}
 
         def shows() -> bool | None:
@@ -229,7 +158,7 @@ class Workspace:
         there = self.existing(endpoint).deployments.get(name)
         if there is None or not there.has(tags):
             check()
-        wanted = load_deployment(path, name=name, endpoint=endpoint, assets=assets)
+        wanted = self._azure.load_deployment(path, name=name, endpoint=endpoint, assets=assets)
         wanted.instance_count = max(int(wanted.instance_count or 1), min_instance_count)
         wanted.tags = dict(wanted.tags or {}) | tags
         if there and not there.has(tags):
@@ -239,11 +168,7 @@ class Workspace:
         if there is None:
             problem = "did not come up: its creation failed"
             try:
-                with self._translated(f"create deployment {name}"):
-                    creation = self._client.online_deployments.begin_create_or_update(wanted)  # uploads first
-                check()
-                with self._translated(f"create deployment {name}"):
-                    self._follow(creation, f"creation of deployment {name}")
+                self._azure.create_deployment(wanted, check)
             except AzureFailed as error:
                 if error.retryable or error.status == 401 or isinstance(error, Busy):
                     raise
@@ -274,11 +199,7 @@ class Workspace:
             raise Refused(msg)
         before, wanted = there.instance_count, wanted_of(there.instance_count)
         if before != wanted or there.provisioning_state != "Succeeded":
-            with self._translated(f"scale deployment {name}"):
-                sku = {"sku": {"name": "Default", "capacity": wanted}}
-                self._follow(
-                    self._arm.patch(f"{_path(endpoint)}/deployments/{name}", sku), f"scaling of deployment {name}"
-                )
+            self._azure.scale_deployment(endpoint, name, wanted)
 
         def shows(state: EndpointState) -> bool:
             # the old number is only a late read; a third one is an autoscaler's, which goes on by itself
@@ -298,11 +219,7 @@ class Workspace:
             msg = f"deployment {name} has traffic and is not deleted; move the traffic away first"
             raise Refused(msg)
         if name in state.deployments:
-            with self._translated(f"delete deployment {name}"):
-                self._follow(
-                    self._client.online_deployments.begin_delete(name=name, endpoint_name=endpoint),
-                    f"deletion of deployment {name}",
-                )
+            self._azure.delete_deployment(endpoint, name)
         self._read_back(endpoint, lambda state: name not in state.deployments, f"{name} gone")
 
     @waits_for_others
@@ -310,26 +227,12 @@ class Workspace:
     def delete_endpoint(self, endpoint: str) -> None:
         """Delete an endpoint with all its deployments unless it is gone."""
         if self.observe(endpoint) is not None:
-            with self._translated(f"delete endpoint {endpoint}"):
-                self._follow(self._client.online_endpoints.begin_delete(endpoint), f"deletion of endpoint {endpoint}")
+            self._azure.delete_endpoint(endpoint)
         _poll(lambda: self.observe(endpoint) is None or None, f"{endpoint} gone", self.operation_timeout_s)
 
     def _last_words(self, endpoint: str, name: str) -> str:
-        try:
-            log = self._client.online_deployments.get_logs(name=name, endpoint_name=endpoint, lines=50)
-        except (AzureError, MlException):
-            return ""  # the log only explains; its absence must not hide the failure
-        lines = [line.strip() for line in log.splitlines() if line.strip()]
-        return f" | log: {lines[-1]}" if lines else ""
-
-    def _unless_missing(self, endpoint: str, read: Callable[[], T]) -> T | None:
-        """What is read of an endpoint, or None if there is no such endpoint."""
-        with self._translated(f"read endpoint {endpoint}"):
-            try:
-                return read()
-            except ResourceNotFoundError:
-                self._arm.get()  # a mistyped workspace is no missing endpoint
-                return None
+        last = self._azure.last_words(endpoint, name)
+        return f" | log: {last}" if last else ""
 
     def settled(self, endpoint: str, *deployments: str) -> EndpointState:
         """The endpoint, once each of the deployments is in a final state or gone."""
@@ -360,10 +263,6 @@ def _poll(look: Callable[[], T | None], wanted: str, timeout_s: float, *, retrya
     return seen
 
 
-def _endless(operation: str, timeout_s: float) -> AzureFailed:
-    return AzureFailed(f"the {operation} has not ended after {timeout_s:.0f} s; {LOOK_THERE}")
-
-
 def _unless_shown(change: Callable[[Tags], Tags]) -> Callable[[Tags], Tags]:
     """`change`, but what it made before is left as it is: it was sent, whatever was answered."""
     made: dict[str, str | None] = {}
@@ -377,10 +276,6 @@ def _unless_shown(change: Callable[[Tags], Tags]) -> Callable[[Tags], Tags]:
         return new
 
     return changed
-
-
-def _path(endpoint: str) -> str:
-    return f"onlineEndpoints/{endpoint}"
 
 
 def _existing(endpoint: str, read: T | None) -> T:

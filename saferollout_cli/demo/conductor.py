@@ -104,6 +104,7 @@ class _Demo:
     ) -> Outcome:
         from prefect.deployments import arun_deployment
 
+        from saferollout.azure.client import Client
         from saferollout.azure.workspace import Workspace
         from saferollout.config.project import load
         from saferollout_cli.approvals import asker, attend
@@ -114,7 +115,7 @@ class _Demo:
         if run.state is None or not run.state.is_completed():
             raise processes.DemoFailed(f"bootstrap failed: {run.state and run.state.message}")
         found = load(config)
-        workspace = await asyncio.to_thread(Workspace, found.config.workspace)
+        workspace = Workspace(await asyncio.to_thread(Client, found.config.workspace))
         state = await asyncio.to_thread(workspace.existing, found.endpoint)
         arguments = {
             "uri": state.scoring_uri,

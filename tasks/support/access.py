@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TypeVar
 
+from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.gates.scoring import Scorer
@@ -27,7 +28,7 @@ async def in_workspace(of: Plan | WorkspaceConfig, call: Callable[[Workspace], T
         try:
             workspace = _idle[config].pop()
         except IndexError:
-            workspace = Workspace(config)
+            workspace = Workspace(Client(config))
         try:
             return call(workspace)
         finally:

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 import httpx
 import yaml
 
+from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
@@ -149,7 +150,7 @@ class Endpoint:
     @functools.cache
     def workspace() -> Workspace:
         """The workspace that the environment names."""
-        return Workspace(resolve_workspace(None))
+        return Workspace(Client(resolve_workspace(None)))
 
     @staticmethod
     def workspace_config() -> WorkspaceConfig:

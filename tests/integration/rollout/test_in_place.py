@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
 from saferollout.rollout.rollback import insisting
@@ -77,7 +78,7 @@ def endpoint(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> It
     project = Path(shutil.copytree(PROJECT, tmp_path / "project"))
     (project / "endpoint.yml").write_text(yaml.safe_dump(endpoint))
     (project / "blue.yml").write_text(yaml.safe_dump(deployment | {"endpoint_name": endpoint["name"]}))
-    workspace = Workspace(resolve_workspace(None))
+    workspace = Workspace(Client(resolve_workspace(None)))
     workspace.create_endpoint(project / "endpoint.yml")
     insisting(workspace.create_deployment)(  # another test may be uploading the same model
         project / "blue.yml", endpoint["name"], "blue", assets={}, tags={}
@@ -88,7 +89,7 @@ def endpoint(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> It
 
 def test_only_what_is_meant_differs_afterwards(endpoint: str, stack: Stack) -> None:
     """Traffic, tags and mirrored traffic of an endpoint, and a deployment's instances; data collection goes on."""
-    workspace = Workspace(resolve_workspace(None))
+    workspace = Workspace(Client(resolve_workspace(None)))
     path, blue = f"onlineEndpoints/{endpoint}", f"onlineEndpoints/{endpoint}/deployments/blue"
 
     with Arm(stack.env) as arm:

@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from localazure.chaos import Chaos
+from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config import project
 from saferollout.config.rollout import WorkspaceConfig
@@ -64,7 +65,7 @@ def test_one_of_two_simultaneous_starts_goes_on(endpoint: Endpoint) -> None:
     config = endpoint.config()
 
     def start(owner: Owner) -> Plan | None:
-        azure = Workspace(endpoint.workspace_config())
+        azure = Workspace(Client(endpoint.workspace_config()))
         try:
             plan = planning.begin(azure, project.load(config), owner, gone=None, begun_before=False)
             assert plan is not None
@@ -155,9 +156,8 @@ def test_no_way_back_to_what_is_gone(endpoint: Endpoint, phase: Phase, live: str
 def test_mistyped_workspace_is_no_missing_endpoint(endpoint: Endpoint) -> None:
     """Otherwise a typing error would end in "create it"; the workspace that does not exist is named."""
     right = endpoint.workspace_config()
-    wrong = Workspace(
-        WorkspaceConfig(subscription_id=right.subscription_id, resource_group=right.resource_group, name="typo")
-    )
+    typo = WorkspaceConfig(subscription_id=right.subscription_id, resource_group=right.resource_group, name="typo")
+    wrong = Workspace(Client(typo))
 
     with pytest.raises(AzureFailed, match="typo"):
         wrong.observe(endpoint.name)

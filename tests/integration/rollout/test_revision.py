@@ -12,6 +12,7 @@ from azure.ai.ml.entities._assets import Code
 from azure.storage.blob import ContainerClient
 
 from saferollout.azure.access import credential
+from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config import project, uploads
 from saferollout.config.project import Project, resolve_workspace
@@ -142,7 +143,7 @@ def test_files_that_change_while_they_are_uploaded_are_noticed(endpoint: Endpoin
 
 def test_registries_are_asked_for_their_own_labels(stack: Stack) -> None:  # noqa: ARG001  # it sets the variables
     """The version stands in the name that Azure knows; what is not there is told with where it was looked for."""
-    azure = Workspace(resolve_workspace(None))
+    azure = Workspace(Client(resolve_workspace(None)))
     curated = "azureml://registries/azureml/environments/minimal-py311-inference"
 
     assert azure.resolve({"environment": f"{curated}/labels/latest"}) == {"environment": f"{curated}/versions/1"}

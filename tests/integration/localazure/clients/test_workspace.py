@@ -9,6 +9,7 @@ import pytest
 
 from localazure.chaos import Chaos
 from localazure.testing import LocalAzure
+from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
 from saferollout.domain.endpoint import Baseline
@@ -81,14 +82,14 @@ def chaos(azure: LocalAzure, arm: Arm, endpoint: str) -> Iterator[Chaos]:  # noq
 @pytest.fixture
 def workspace() -> Workspace:
     """One that has signed in."""
-    found = Workspace(resolve_workspace(None))
+    found = Workspace(Client(resolve_workspace(None)))
     found.endpoints()
     return found
 
 
 def hurried() -> Workspace:
     """One that waits two seconds for an operation."""
-    return Workspace(resolve_workspace(None).model_copy(update={"operation_timeout_s": 2}))
+    return Workspace(Client(resolve_workspace(None).model_copy(update={"operation_timeout_s": 2})))
 
 
 def test_a_token_that_is_refused_early_is_replaced(chaos: Chaos, workspace: Workspace, project: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from azure.ai.ml.entities._assets import Code
 
 from localazure.testing import LocalAzure
+from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config.judge import JudgeConfig
 from saferollout.config.project import resolve_workspace
@@ -44,7 +45,7 @@ def connect(deployed: str) -> Connect:
     """As the sources do."""
 
     async def connect() -> Scorer:
-        workspace = Workspace(resolve_workspace(None))
+        workspace = Workspace(Client(resolve_workspace(None)))
         return Scorer(workspace.existing(deployed).scoring_uri, workspace.secret(deployed))
 
     return connect

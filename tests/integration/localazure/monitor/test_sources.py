@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
 from saferollout.config.recorded_requests import RecordedRequest
@@ -57,7 +58,7 @@ async def until_told(source: Callable[[], Source], told: Callable[[Batch], float
 
 async def test_users_are_counted_without_the_recorded_requests(deployed: str) -> None:
     """Twelve users and five recorded requests a deployment: metrics and log both tell of the twelve, no more."""
-    workspace = Workspace(resolve_workspace(None))
+    workspace = Workspace(Client(resolve_workspace(None)))
     endpoint: EndpointState = workspace.existing(deployed)
     ledger_entries: list[tuple[str, datetime, int]] = []
     begun = datetime.now(UTC)

@@ -1,0 +1,175 @@
+"""Azure Machine Learning itself: plain JSON where an existing resource is read or changed, the SDK for the rest.
+
+The only module that calls Azure ML.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from azure.ai.ml import MLClient
+from azure.ai.ml.exceptions import MlException
+from azure.core.exceptions import AzureError, ResourceNotFoundError
+from azure.core.polling import LROPoller
+
+from saferollout.azure import yaml_files
+from saferollout.azure.access import credential, translated
+from saferollout.azure.arm import Arm
+from saferollout.azure.port import LOOK_THERE, Resource
+from saferollout.config.assets import label_of, with_version
+from saferollout.config.rollout import WorkspaceConfig
+from saferollout.domain.errors import AzureFailed
+
+T = TypeVar("T")
+
+DATA_PLANE = "https://ml.azure.com/.default"
+
+logging.getLogger("azure").setLevel(logging.ERROR)
+
+
+class Client:
+    """The port `Azure` on Azure. One instance serves one thread."""
+
+    def __init__(self, config: WorkspaceConfig) -> None:
+        self._config = config
+        self._connect()
+
+    @property
+    def operation_timeout_s(self) -> float:
+        """How long one operation may take."""
+        return self._config.operation_timeout_s
+
+    def _connect(self) -> None:
+        """Sign in, with nothing kept of earlier tokens."""
+        config = self._config
+        with translated("open the workspace"):
+            self._credential = credential()
+            self._arm = Arm(self._credential, config)
+            self._client = MLClient(
+                self._credential, config.subscription_id, config.resource_group, config.name, enable_telemetry=False
+            )
+
+    @contextmanager
+    def _translated(self, action: str) -> Iterator[None]:
+        """`translated`; after a 401 the next call has another token: the credential would give the same one again."""
+        try:
+            with translated(action):
+                yield
+        except AzureFailed as error:
+            if error.status == 401:
+                self._connect()
+            raise
+
+    def _follow(self, poller: LROPoller[Any], operation: str) -> None:
+        """Wait for the end of an operation; AzureFailed if there is none in time."""
+        poller.wait(self.operation_timeout_s)  # its thread goes on looking, and ends with the process
+        if not poller.done():
+            msg = f"the {operation} has not ended after {self.operation_timeout_s:.0f} s; {LOOK_THERE}"
+            raise AzureFailed(msg)
+        poller.result()
+
+    def _unless_missing(self, endpoint: str, read: Callable[[], T]) -> T | None:
+        """What is read of an endpoint, or None if there is no such endpoint."""
+        with self._translated(f"read endpoint {endpoint}"):
+            try:
+                return read()
+            except ResourceNotFoundError:
+                self._arm.get()  # a mistyped workspace is no missing endpoint
+                return None
+
+    def list_endpoints(self) -> list[str]:
+        """See `Azure`."""
+        with self._translated("list the endpoints"):
+            return sorted(endpoint.name for endpoint in self._client.online_endpoints.list())
+
+    def read_endpoint(self, endpoint: str) -> Resource | None:
+        """See `Azure`."""
+        return self._unless_missing(endpoint, lambda: self._arm.get(_path(endpoint)))
+
+    def list_deployments(self, endpoint: str) -> list[Resource] | None:
+        """See `Azure`."""
+        return self._unless_missing(endpoint, lambda: self._arm.list(f"{_path(endpoint)}/deployments"))
+
+    def load_endpoint(self, path: Path) -> Any:
+        """See `Azure`."""
+        return yaml_files.load_endpoint(path)
+
+    def load_deployment(self, path: Path, *, name: str, endpoint: str, assets: Mapping[str, str]) -> Any:
+        """See `Azure`."""
+        return yaml_files.load_deployment(path, name=name, endpoint=endpoint, assets=assets)
+
+    def create_endpoint(self, wanted: Any) -> None:
+        """See `Azure`."""
+        with self._translated(f"create endpoint {wanted.name}"):
+            self._follow(
+                self._client.online_endpoints.begin_create_or_update(wanted), f"creation of endpoint {wanted.name}"
+            )
+
+    def put_endpoint(self, endpoint: str, resource: Resource) -> None:
+        """See `Azure`."""
+        with self._translated(f"update endpoint {endpoint}"):
+            self._follow(self._arm.put(_path(endpoint), resource), f"update of endpoint {endpoint}")
+
+    def delete_endpoint(self, endpoint: str) -> None:
+        """See `Azure`."""
+        with self._translated(f"delete endpoint {endpoint}"):
+            self._follow(self._client.online_endpoints.begin_delete(endpoint), f"deletion of endpoint {endpoint}")
+
+    def create_deployment(self, wanted: Any, uploaded: Callable[[], None]) -> None:
+        """See `Azure`."""
+        with self._translated(f"create deployment {wanted.name}"):
+            creation = self._client.online_deployments.begin_create_or_update(wanted)  # uploads first
+        uploaded()
+        with self._translated(f"create deployment {wanted.name}"):
+            self._follow(creation, f"creation of deployment {wanted.name}")
+
+    def scale_deployment(self, endpoint: str, name: str, instance_count: int) -> None:
+        """See `Azure`."""
+        sku = {"sku": {"name": "Default", "capacity": instance_count}}
+        with self._translated(f"scale deployment {name}"):
+            self._follow(self._arm.patch(f"{_path(endpoint)}/deployments/{name}", sku), f"scaling of deployment {name}")
+
+    def delete_deployment(self, endpoint: str, name: str) -> None:
+        """See `Azure`."""
+        with self._translated(f"delete deployment {name}"):
+            self._follow(
+                self._client.online_deployments.begin_delete(name=name, endpoint_name=endpoint),
+                f"deletion of deployment {name}",
+            )
+
+    def last_words(self, endpoint: str, name: str) -> str:
+        """See `Azure`."""
+        try:
+            log = self._client.online_deployments.get_logs(name=name, endpoint_name=endpoint, lines=50)
+        except (AzureError, MlException):
+            return ""  # the log only explains; its absence must not hide the failure
+        lines = [line.strip() for line in log.splitlines() if line.strip()]
+        return lines[-1] if lines else ""
+
+    def secret(self, endpoint: str, *, is_refused: bool = False) -> str:
+        """See `Azure`."""
+        if is_refused:
+            self._connect()
+        with self._translated(f"get a key of endpoint {endpoint}"):
+            if self._client.online_endpoints.get(endpoint).auth_mode == "aad_token":
+                return self._credential.get_token(DATA_PLANE).token
+            keys = self._client.online_endpoints.get_keys(endpoint)
+            return str(getattr(keys, "primary_key", None) or getattr(keys, "access_token", ""))
+
+    def resolve(self, kind: str, asset: str) -> str:
+        """See `Azure`."""
+        if (label := label_of(asset)) is None:
+            return asset
+        where = f" in registry {label.registry}" if label.registry else ""
+        with self._translated(f"look up the {label.label} version of {kind} {label.name}{where}"):
+            client = self._client
+            if label.registry:
+                client = MLClient(self._credential, registry_name=label.registry, enable_telemetry=False)
+            operations = client.models if kind == "model" else client.environments
+            return with_version(asset, str(operations.get(label.name, label=label.label).version))
+
+
+def _path(endpoint: str) -> str:
+    return f"onlineEndpoints/{endpoint}"

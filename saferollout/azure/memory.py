@@ -1,0 +1,320 @@
+"""Azure Machine Learning in memory: the port's twin, which obeys the same rules without a server, files or waiting.
+
+Operations end within the call that begins them. A test says where that is otherwise: that one fails, that somebody
+else's is under way, that reads come late.
+"""
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from saferollout.azure import rules
+from saferollout.azure.port import Resource
+from saferollout.azure.rules import refusal
+from saferollout.config import yaml_file
+from saferollout.config.assets import label_of, with_version
+from saferollout.domain.errors import AzureFailed, Busy
+
+Failure = Literal["before", "after"]
+"""An operation that fails, before or after it has taken effect."""
+
+
+@dataclass
+class _NewEndpoint:
+    name: str
+    traffic: dict[str, int]
+    tags: dict[str, str]
+    compute: str | None
+
+
+@dataclass
+class _NewDeployment:
+    name: str
+    endpoint: str
+    instance_count: int | None
+    tags: dict[str, str] | None
+    model: str
+    environment: str
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A deployment, and as what it last became ready: a failed update leaves that running."""
+
+    resource: Resource
+    serving: Resource | None
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """An endpoint with its deployments, by their names in small letters."""
+
+    resource: Resource
+    deployments: Mapping[str, Deployment] = field(default_factory=dict)
+
+    @property
+    def is_kubernetes(self) -> bool:
+        """Whether it has its own compute; there is no mirroring and no limit of instances then."""
+        return bool(self.resource["properties"].get("compute"))
+
+
+class Memory:
+    """The port `Azure` in memory."""
+
+    operation_timeout_s = 60.0
+
+    def __init__(self, read: Callable[[Path], dict[str, Any]] = yaml_file.read, *, quota: int | None = None) -> None:
+        """Take YAML as `read` reads it; all managed deployments together have at most `quota` instances."""
+        self._read = read
+        self._quota = quota
+        self._endpoints: dict[str, Endpoint] = {}
+        self._held: dict[tuple[str, str], int] = {}
+        self._before: dict[str, tuple[int, Endpoint | None]] = {}
+        self._key = 1
+        self.late_reads = 0
+        """How often an endpoint is still shown as it was, after each change."""
+        self.fails_next: Failure | None = None
+        """How the next operation fails."""
+        self.versions: dict[str, str] = {}
+        """The version that each label of a registered asset is on, by the asset with its label."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called after every change, by whomever."""
+
+    def hold(self, endpoint: str, deployment: str = "", *, reads: int) -> None:
+        """Let an operation of somebody else go on until the endpoint, or its deployment, has been read so often."""
+        self._held[endpoint.lower(), deployment.lower()] = reads
+
+    def look(self, endpoint: str) -> Endpoint | None:
+        """The endpoint as it is, however late or busy it is shown."""
+        return self._endpoints.get(endpoint.lower())
+
+    # what exists
+
+    def list_endpoints(self) -> list[str]:
+        """See `Azure`."""
+        return sorted(str(found.resource["name"]) for found in self._endpoints.values())
+
+    def read_endpoint(self, endpoint: str) -> Resource | None:
+        """See `Azure`."""
+        found = self._shown(endpoint)
+        return None if found is None else self._as_shown(found.resource, endpoint, "")
+
+    def list_deployments(self, endpoint: str) -> list[Resource] | None:
+        """See `Azure`."""
+        found = self._shown(endpoint)
+        if found is None:
+            return None
+        return [self._as_shown(there.resource, endpoint, name) for name, there in found.deployments.items()]
+
+    def _shown(self, endpoint: str) -> Endpoint | None:
+        reads, before = self._before.pop(endpoint.lower(), (0, None))
+        if not reads:
+            return self.look(endpoint)
+        self._before[endpoint.lower()] = reads - 1, before
+        return before
+
+    def _as_shown(self, resource: Resource, endpoint: str, deployment: str) -> Resource:
+        shown = copy.deepcopy(resource)
+        key = (endpoint.lower(), deployment)
+        if reads := self._held.pop(key, 0):
+            shown["properties"]["provisioningState"] = "Updating"
+            self._held |= {key: reads - 1} if reads > 1 else {}
+        return shown
+
+    # endpoints
+
+    def load_endpoint(self, path: Path) -> _NewEndpoint:
+        """See `Azure`."""
+        given = self._read(path)
+        return _NewEndpoint(
+            given["name"], traffic=given.get("traffic", {}), tags=given.get("tags", {}), compute=given.get("compute")
+        )
+
+    def create_endpoint(self, wanted: Any) -> None:
+        """See `Azure`."""
+        properties = {"traffic": wanted.traffic, "mirrorTraffic": {}, "compute": wanted.compute}
+        resource = {"name": wanted.name, "location": "memory", "tags": wanted.tags, "properties": properties}
+        self.put_endpoint(wanted.name, resource)
+
+    def put_endpoint(self, endpoint: str, resource: Resource) -> None:
+        """See `Azure`."""
+        action = f"update endpoint {endpoint}"
+        self._check_idle(action, endpoint)
+        rules.check_name(action, "endpoint", endpoint)
+        rules.check_tags(action, resource.get("tags") or {})
+        old = self.look(endpoint)
+        new = Endpoint(_settled(resource, name=endpoint, scoringUri=f"https://{endpoint}/score"),
+                       old.deployments if old else {})  # fmt: skip
+        ready = {key for key, found in new.deployments.items() if found.serving}
+        properties = new.resource["properties"]
+        rules.check_traffic(action, properties["traffic"], properties["mirrorTraffic"], ready)
+        if new.is_kubernetes and rules.given(properties["mirrorTraffic"]):
+            raise refusal(action, "a Kubernetes endpoint cannot mirror traffic")
+        if old is not None and old.is_kubernetes != new.is_kubernetes:
+            raise refusal(action, "its compute cannot be added or taken away")
+        failure = self._failure()
+        if failure:
+            kept = old if old and failure == "before" else new
+            new = replace(new, resource=_settled(kept.resource, "Failed"))
+        self._set(endpoint, new)
+        _raise_if(failure, action)
+
+    def delete_endpoint(self, endpoint: str) -> None:
+        """See `Azure`."""
+        action = f"delete endpoint {endpoint}"
+        if (old := self.look(endpoint)) is None:
+            return
+        self._check_idle(action, endpoint, "", *old.deployments)
+        failure = self._failure()
+        kept = replace(old, resource=_settled(old.resource, "Failed")) if failure == "before" else None
+        self._set(endpoint, kept)
+        _raise_if(failure, action)
+
+    # deployments
+
+    def load_deployment(self, path: Path, *, name: str, endpoint: str, assets: Mapping[str, str]) -> _NewDeployment:
+        """See `Azure`."""
+        given = self._read(path)
+        return _NewDeployment(
+            name,
+            endpoint,
+            instance_count=given.get("instance_count"),
+            tags=dict(given.get("tags", {})),
+            model=assets.get("model", str(given.get("model", ""))),
+            environment=assets.get("environment", str(given.get("environment", ""))),
+        )
+
+    def create_deployment(self, wanted: Any, uploaded: Callable[[], None]) -> None:
+        """See `Azure`."""
+        resource = {
+            "tags": wanted.tags or {},
+            "sku": {"name": "Default", "capacity": wanted.instance_count or 1},
+            "properties": {"model": wanted.model, "environmentId": wanted.environment},
+        }
+        failure = self._put_deployment(f"create deployment {wanted.name}", wanted.endpoint, wanted.name, resource)
+        uploaded()
+        _raise_if(failure, f"create deployment {wanted.name}")
+
+    def put_deployment(self, endpoint: str, name: str, resource: Resource) -> None:
+        """Create or replace a deployment: what the rollout never does, but others may."""
+        action = f"update deployment {name}"
+        _raise_if(self._put_deployment(action, endpoint, name, resource), action)
+
+    def scale_deployment(self, endpoint: str, name: str, instance_count: int) -> None:
+        """See `Azure`."""
+        action = f"scale deployment {name}"
+        found = self._parent(action, endpoint).deployments.get(name.lower())
+        if found is None:
+            raise refusal(action, f"the deployment '{name}' was not found", 404)
+        sku = found.resource["sku"] | {"capacity": instance_count}
+        _raise_if(self._put_deployment(action, endpoint, name, found.resource | {"sku": sku}), action)
+
+    def delete_deployment(self, endpoint: str, name: str) -> None:
+        """See `Azure`."""
+        action = f"delete deployment {name}"
+        parent = self.look(endpoint)
+        if parent is None or (old := parent.deployments.get(name.lower())) is None:
+            return
+        properties = parent.resource["properties"]
+        if name in rules.given(properties["traffic"]) | rules.given(properties["mirrorTraffic"]):
+            raise refusal(action, f"the deployment '{name}' has traffic and cannot be deleted")
+        self._check_idle(action, endpoint, name)
+        failure = self._failure()
+        others = {key: there for key, there in parent.deployments.items() if key != name.lower()}
+        if failure == "before":
+            others[name.lower()] = replace(old, resource=_settled(old.resource, "Failed"))
+        self._set(endpoint, replace(parent, deployments=others))
+        _raise_if(failure, action)
+
+    def _put_deployment(self, action: str, endpoint: str, name: str, resource: Resource) -> Failure | None:
+        """Take a deployment's resource, and return how the operation fails, if it does."""
+        rules.check_name(action, "deployment", name)
+        parent = self._parent(action, endpoint)
+        self._check_idle(action, endpoint, name)
+        rules.check_tags(action, resource.get("tags") or {})
+        self._check_instances(action, parent, name, resource["sku"]["capacity"])
+        old = parent.deployments.get(name.lower())
+        if old is None:
+            rules.check_deployments(action, len(parent.deployments))
+        failure = self._failure()
+        new = _settled(resource, "Failed" if failure else "Succeeded", name=old.resource["name"] if old else name)
+        serving = (old.serving if old else None) if failure == "before" else new
+        self._set(endpoint, replace(parent, deployments={**parent.deployments, name.lower(): Deployment(new, serving)}))
+        return failure
+
+    def last_words(self, endpoint: str, name: str) -> str:
+        """See `Azure`."""
+        found = self.look(endpoint)
+        there = found.deployments.get(name.lower()) if found else None
+        return f"Instance status: {there.resource['properties']['provisioningState']}" if there else ""
+
+    # access
+
+    def secret(self, endpoint: str, *, is_refused: bool = False) -> str:
+        """See `Azure`."""
+        self._parent(f"get a key of endpoint {endpoint}", endpoint)
+        self._key += is_refused
+        return f"key {self._key} of {endpoint}"
+
+    def resolve(self, kind: str, asset: str) -> str:
+        """See `Azure`."""
+        if label_of(asset) is None:
+            return asset
+        if asset not in self.versions:
+            raise refusal(f"look up {kind} {asset}", "it was not found", 404)
+        return with_version(asset, self.versions[asset])
+
+    # rules
+
+    def _parent(self, action: str, endpoint: str) -> Endpoint:
+        if (found := self.look(endpoint)) is None:
+            raise refusal(action, f"the online endpoint '{endpoint}' was not found", 404)
+        return found
+
+    def _set(self, endpoint: str, new: Endpoint | None) -> None:
+        if self.late_reads:
+            self._before[endpoint.lower()] = self.late_reads, self.look(endpoint)
+        if new is None:
+            del self._endpoints[endpoint.lower()]
+        else:
+            self._endpoints[endpoint.lower()] = new
+        self.changed()
+
+    def _failure(self) -> Failure | None:
+        failure, self.fails_next = self.fails_next, None
+        return failure
+
+    def _check_idle(self, action: str, endpoint: str, *deployments: str) -> None:
+        for name in deployments or [""]:
+            if (endpoint.lower(), name.lower()) in self._held:
+                msg = f"could not {action}: Conflict: it is being changed by another operation"
+                raise Busy(msg, status=409)
+
+    def _check_instances(self, action: str, parent: Endpoint, name: str, count: int) -> None:
+        if not parent.is_kubernetes:
+            others = [
+                there.resource["sku"]["capacity"]
+                for found in self._endpoints.values() if not found.is_kubernetes
+                for key, there in found.deployments.items() if found is not parent or key != name.lower()
+            ]  # fmt: skip
+            rules.check_quota(action, count, sum(others), self._quota)
+        rules.check_instance_count(action, count)
+
+
+def _settled(resource: Resource, state: str = "Succeeded", *, name: str = "", **properties: Any) -> Resource:
+    """A copy of a resource in a final state, under its name if it is new."""
+    named = {"name": name} if name else {}
+    kept = resource["properties"]
+    traffic = {key: dict(kept[key]) for key in ("traffic", "mirrorTraffic") if key in kept}
+    return resource | named | {
+        "tags": dict(resource.get("tags") or {}),
+        "properties": kept | traffic | properties | {"provisioningState": state},
+    }  # fmt: skip
+
+
+def _raise_if(failure: Failure | None, action: str) -> None:
+    if failure:
+        msg = f"could not {action}: InternalServerError: the operation has failed"
+        raise AzureFailed(msg, status=200)

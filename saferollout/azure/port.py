@@ -1,0 +1,104 @@
+"""What the rollout needs of Azure Machine Learning, one management call a method: the port.
+
+`client.py` is Azure itself, `memory.py` its twin without a server; the same contract tests run on both. What is above
+the port (`workspace.py`) makes reconciliations of these calls.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+Resource = dict[str, Any]
+"""A resource as Azure Resource Manager writes it in JSON."""
+
+LOOK_THERE = (
+    "look at the endpoint in Azure: nothing else can be changed before that has ended; if operations may take longer, "
+    "raise workspace.operation_timeout_s"
+)
+"""What a person can do about an operation that does not end."""
+
+
+class NewDeployment(Protocol):
+    """A deployment as its Azure ML YAML describes it, to be created by the port that read it."""
+
+    instance_count: int | None
+    tags: dict[str, str] | None
+
+
+class NewEndpoint(Protocol):
+    """An endpoint as its Azure ML YAML describes it, to be created by the port that read it."""
+
+    name: str
+    traffic: dict[str, int]
+
+
+class Azure(Protocol):
+    """One workspace. A change returns when its operation has ended well.
+
+    Every method raises AzureFailed where Azure or the network fails, with the status of what Azure refuses, and Busy
+    where another operation on the same endpoint or deployment is under way.
+    """
+
+    @property
+    def operation_timeout_s(self) -> float:
+        """How long one operation may take."""
+        ...
+
+    def list_endpoints(self) -> list[str]:
+        """The names of all endpoints in the workspace, sorted."""
+        ...
+
+    def read_endpoint(self, endpoint: str) -> Resource | None:
+        """The endpoint, or None if there is no such endpoint."""
+        ...
+
+    def list_deployments(self, endpoint: str) -> list[Resource] | None:
+        """The deployments of an endpoint, or None if there is no such endpoint."""
+        ...
+
+    def load_endpoint(self, path: Path) -> NewEndpoint:
+        """Read an endpoint's Azure ML YAML; ConfigError if it is wrong."""
+        ...
+
+    def load_deployment(self, path: Path, *, name: str, endpoint: str, assets: Mapping[str, str]) -> NewDeployment:
+        """Read a deployment's Azure ML YAML under another name, with registered assets; ConfigError if it is wrong."""
+        ...
+
+    def create_endpoint(self, wanted: NewEndpoint) -> None:
+        """Create an endpoint that this port has loaded."""
+        ...
+
+    def put_endpoint(self, endpoint: str, resource: Resource) -> None:
+        """Replace the endpoint: traffic, mirrored traffic and tags are those of the resource."""
+        ...
+
+    def delete_endpoint(self, endpoint: str) -> None:
+        """Delete the endpoint with all its deployments."""
+        ...
+
+    def create_deployment(self, wanted: NewDeployment, uploaded: Callable[[], None]) -> None:
+        """Create a deployment that this port has loaded; it gets no traffic.
+
+        `uploaded` is called once everything local has been read; what it raises ends the call.
+        """
+        ...
+
+    def scale_deployment(self, endpoint: str, name: str, instance_count: int) -> None:
+        """Give a deployment so many instances; all else about it stays."""
+        ...
+
+    def delete_deployment(self, endpoint: str, name: str) -> None:
+        """Delete a deployment; Azure refuses while it has traffic or mirrored traffic."""
+        ...
+
+    def last_words(self, endpoint: str, name: str) -> str:
+        """The last line of a deployment's log; empty where there is none, or it cannot be read."""
+        ...
+
+    def secret(self, endpoint: str, *, is_refused: bool = False) -> str:
+        """What the endpoint's `Authorization: Bearer` header takes; a new one if the last one `is_refused`."""
+        ...
+
+    def resolve(self, kind: str, asset: str) -> str:
+        """The registered `model` or `environment` with the version that its label is on now."""
+        ...
