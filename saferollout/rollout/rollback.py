@@ -10,7 +10,7 @@ from saferollout.config.rollout import LeftCandidate
 from saferollout.domain.endpoint import Baseline, EndpointState
 from saferollout.domain.errors import AzureFailed, DeploymentFailed, Drifted, Refused, SaferolloutError
 from saferollout.rollout.record import Owner, Phase, Record, without_record
-from saferollout.rollout.rollout import Plan
+from saferollout.rollout.rollout import TAG_ROLLOUT, Plan
 
 GIVE_UP_S = 45 * 60.0
 MAX_DELAY_S = 60.0
@@ -89,7 +89,7 @@ def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, 
         workspace.scale_up(endpoint, live, record.baseline.instance_count)
         if record.raised_to:
             workspace.scale_back(endpoint, live, record.baseline.instance_count, instead_of=record.raised_to)
-        if record.left_candidate is LeftCandidate.DELETE:
+        if record.left_candidate is LeftCandidate.DELETE and _is_from_rollout(workspace, endpoint, record.candidate):
             workspace.delete_deployment(endpoint, record.candidate)
         workspace.update_endpoint(endpoint, tags=record.removed_from)
         return record
@@ -119,6 +119,12 @@ def carried_share(instances: int, baseline: int, share: int) -> int:
     """
     needed = min(baseline, instances * 100 // share) if share else baseline
     return min(100, 100 * instances // needed) if needed else share
+
+
+def _is_from_rollout(workspace: Workspace, endpoint: str, name: str) -> bool:
+    """Whether a rollout made the deployment that is there now: any other is somebody's, and not to be deleted."""
+    found = workspace.existing(endpoint).deployments.get(name)
+    return found is not None and TAG_ROLLOUT in found.tags
 
 
 def _is_short(state: EndpointState, record: Record) -> bool:

@@ -1,0 +1,510 @@
+"""Random sequences of steps, by two runs and somebody else, on Azure's twin; the invariants hold after every call."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import hypothesis
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from saferollout.azure.memory import Endpoint, Memory
+from saferollout.azure.port import Resource
+from saferollout.azure.workspace import Workspace
+from saferollout.config.project import Project
+from saferollout.config.recorded_requests import Recording
+from saferollout.config.rollout import LeftCandidate, RolloutConfig
+from saferollout.domain.endpoint import Decision
+from saferollout.domain.errors import AzureFailed, Refused, SaferolloutError
+from saferollout.rollout import create, mirror, retire, rollback, scale, shift, verify
+from saferollout.rollout.begin import begin
+from saferollout.rollout.record import PREFIX, Owner, Phase, Record, without_record
+from saferollout.rollout.rollout import Plan
+
+T = TypeVar("T")
+
+SEQUENCES, STEPS = int(__import__("os").environ.get("SEQ", "2000")), 15
+
+NAME = "shop"
+SLOTS = ["blue", "green"]
+SHARES = [10, 50, 100]
+BEGINNING = ["scale_live", "create_candidate", "verify", "smoke_test"]
+EVERY_SHARE = ["scale_candidate", "smoke_test", "shift"]
+OWNERS = {name: Owner(name=f"{name}@laptop", flow_run=f"run-of-{name}") for name in ("ann", "bob")}
+AT = datetime(2025, 1, 2, tzinfo=UTC)
+
+names = st.sampled_from([*SLOTS, "red"])
+owners = st.sampled_from(list(OWNERS))
+counts = st.integers(1, 4)
+
+
+class FakeProject(Project):
+    """A project without files."""
+
+    def check_unchanged(self) -> None:
+        """They never change."""
+
+
+def make_project(version: int, settings: dict[str, Any]) -> Project:
+    """A project that rolls out this version of a registered model."""
+    config = RolloutConfig.model_validate(
+        {
+            "endpoint": "endpoint.yml",
+            "deployment": "green.yml",
+            "slots": SLOTS,
+            "stages": [{"traffic": share} for share in SHARES],
+        }
+        | settings
+    )
+    path = Path("/nowhere")
+    return FakeProject(
+        config_path=path, config=config, endpoint=NAME, endpoint_path=path, deployment_path=path, requests_path=path,
+        assets={"model": f"azureml:model:{version}"}, recorded=Recording(text="", total=0), answer_schema=None,
+        files="none", model_of_yaml="",
+    )  # fmt: skip
+
+
+@dataclass
+class Run:
+    """A flow run as the machine drives it: gates come before shares, as the flow sees to."""
+
+    plan: Plan
+    passed: Resource | None = None
+    """What the smoke test last found good."""
+    reached: int = 0
+    decisions: dict[int, Decision] = field(default_factory=dict)
+    done: int = 0
+    """How many of the flow's steps."""
+
+    @property
+    def next_share(self) -> int:
+        """The share that is to be reached next."""
+        return next((share for share in SHARES if share > self.reached), SHARES[-1])
+
+
+class Machine(RuleBasedStateMachine):
+    """Each rule is one step of a run, or one change of somebody else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.memory = Memory(read=lambda _: {"instance_count": 1})
+        self.azure = Workspace(self.memory)
+        self.runs: dict[str, Run] = {}
+        self.project = make_project(2, {})
+        self.settings: dict[str, Any] = {}
+        self.at_work: Run | None = None
+        self.is_forced = False
+        self.changes = 0
+        self.is_tampered = False
+        """Whether somebody else has changed the record."""
+
+    @initialize(
+        live=st.sampled_from(SLOTS), count=counts, raised_to=st.none() | counts, left=st.sampled_from(LeftCandidate)
+    )
+    def bootstrap(self, live: str, count: int, raised_to: int | None, left: LeftCandidate) -> None:
+        self.settings = {"live": {"instance_count": raised_to}, "rollback": {"candidate": left}}
+        self.memory.put_endpoint(NAME, {"tags": {"team": "shop"}, "properties": {"traffic": {}, "mirrorTraffic": {}}})
+        self.deploy(live, 1, count, {})
+        self.edit(traffic={live: 100})
+        self.left = self.traffic
+        self.before = self.shown
+        self.live, self.count = live, count
+        self.memory.changed = self.check
+
+    # what is seen
+
+    @property
+    def shown(self) -> Endpoint:
+        """The endpoint as it is."""
+        found = self.memory.look(NAME)
+        assert found is not None
+        return found
+
+    @property
+    def traffic(self) -> dict[str, int]:
+        """Its traffic."""
+        return traffic_of(self.shown)
+
+    @property
+    def record(self) -> Record | None:
+        """Its record; None if there is none, or a damaged one."""
+        try:
+            return Record.from_tags(self.shown.resource["tags"])
+        except Refused:
+            return None
+
+    # the one place where a step is called
+
+    def call(self, step: Callable[[Workspace], T], *, forced: bool = False) -> T | None:
+        """Let the rollout do a step; None if it said no, on purpose and not because Azure refused what it asked for."""
+        with self.working(forced):
+            try:
+                return step(self.azure)
+            except AzureFailed as error:
+                raise AssertionError(f"the rollout asked for what Azure does not do: {error}") from error
+            except SaferolloutError as error:
+                hypothesis.event(f"{type(error).__name__}")
+                return None
+
+    @contextmanager
+    def working(self, forced: bool) -> Iterator[None]:
+        """What changes meanwhile is changed by the rollout."""
+        self.is_working, self.is_forced = True, forced
+        self.before = self.shown
+        try:
+            yield
+        finally:
+            self.is_working = False
+
+    is_working = False
+
+    def step(self, owner: str, step: Callable[[Workspace, Run], object]) -> bool:
+        """A step of a run: whether it was done. To do it again right away changes nothing."""
+        run = self.runs[owner]
+
+        def done(azure: Workspace) -> bool:
+            step(azure, run)
+            changes = self.changes
+            step(azure, run)
+            assert self.changes == changes, "the same step a second time has changed something"
+            return True
+
+        self.at_work = run
+        return bool(self.call(done))
+
+    # what must hold after every single change
+
+    def check(self) -> None:
+        """The invariants."""
+        self.changes += 1
+        if not self.is_working:
+            return
+        old, new = self.before, self.shown
+        self.before = new
+        self.check_traffic(old, new)
+        self.check_deployments(old, new)
+        assert others(old) == others(new), "the rollout changed the tags of others"
+        if old.resource != new.resource and not self.is_tampered and traffic_of(new) == self.left:
+            record = Record.from_tags(new.resource["tags"])
+            assert not (record and record.unfinished) or record.traffic() == self.left, "the record is wrong"
+
+    def check_traffic(self, old: Endpoint, new: Endpoint) -> None:
+        """Traffic is what the rollout planned, or it is somebody else's and stays."""
+        if (shares := traffic_of(new)) == traffic_of(old):
+            return
+        assert sum(shares.values()) == 100
+        assert traffic_of(old) == self.left or self.is_forced, "the rollout changed the traffic of somebody else"
+        assert set(shares) <= {self.live, self.candidate}
+        given = shares.get(self.candidate, 0)
+        if given > traffic_of(old).get(self.candidate, 0):
+            run = self.at_work
+            assert run is not None
+            assert given in run.decisions, "the candidate got traffic without an approval"
+            serving = new.deployments[self.candidate].serving
+            assert made_of(serving) == made_of(run.passed), "what got traffic was not tested"
+        self.left = shares
+
+    def check_deployments(self, old: Endpoint, new: Endpoint) -> None:
+        """Nobody's instances are taken away below the baseline; only what rollouts made, or replaced, is deleted."""
+        for name, there in old.deployments.items():
+            if (now := new.deployments.get(name)) is None:
+                assert name not in traffic_of(old)
+                made = PREFIX + "rollout" in there.resource["tags"]
+                assert made or name in (self.live, self.kept), f"{name} was deleted, which no rollout made"
+            elif capacity(now.resource) < capacity(there.resource):
+                assert (name, capacity(now.resource)) == (self.live, self.count), f"{name} lost instances"
+
+    candidate = ""
+    kept = ""
+
+    # the rollout's steps
+
+    @rule(
+        owner=owners,
+        version=st.integers(2, 3),
+        takes_over=st.booleans(),
+        begun_before=st.sampled_from([False] * 7 + [True]),
+    )
+    def begin(self, owner: str, version: int, takes_over: bool, begun_before: bool) -> None:
+        record, before = self.record, self.shown
+        gone = record.owner if record and takes_over else None
+        project = make_project(version, self.settings)
+        self.at_work = None
+        if record and record.phase is Phase.RETIRING:
+            self.kept = record.baseline.live
+        plan = self.call(lambda azure: begin(azure, project, OWNERS[owner], gone=gone, begun_before=begun_before))
+        if plan is None:
+            return
+        if record is None or plan.rollout != record.rollout:
+            (self.live,) = traffic_of(before)
+            self.count = capacity(before.deployments[self.live].resource)
+            self.candidate, self.left, self.is_tampered = plan.candidate, self.traffic, False
+            assert self.candidate != self.live
+        self.runs[owner] = Run(plan, reached=plan.stage, decisions=dict(plan.approvals))
+
+    def has_run(self) -> bool:
+        """Whether any run has begun."""
+        return bool(self.runs)
+
+    def of_a_run(self, data: st.DataObject) -> str:
+        """One of those who have a run."""
+        return data.draw(st.sampled_from(sorted(self.runs)))
+
+    @precondition(has_run)
+    @rule(data=st.data(), steps=st.integers(1, 12))
+    def go_on(self, data: st.DataObject, steps: int) -> None:
+        """The next steps in the flow's order, up to the first that says no."""
+        owner = self.of_a_run(data)
+        for _ in range(steps):
+            run = self.runs[owner]
+            todo = [*BEGINNING, *EVERY_SHARE * len(SHARES), "end"]
+            if run.done == len(todo) or not getattr(self, f"do_{todo[run.done]}")(owner):
+                return
+            run.done += 1
+
+    @precondition(has_run)
+    @rule(data=st.data(), step=st.sampled_from([*BEGINNING, *EVERY_SHARE]))
+    def do_any(self, data: st.DataObject, step: str) -> None:
+        """A step in no order: what a retry, or a run that somebody has taken over, does too late."""
+        getattr(self, f"do_{step}")(self.of_a_run(data))
+
+    def do_scale_live(self, owner: str) -> bool:
+        return self.step(owner, lambda azure, run: scale.scale_live(azure, run.plan))
+
+    def do_create_candidate(self, owner: str) -> bool:
+        return self.step(owner, lambda azure, run: create.create_candidate(azure, run.plan))
+
+    def do_verify(self, owner: str) -> bool:
+        done = self.step(owner, lambda azure, run: verify.verify_traffic(azure, run.plan))
+        assert not done or self.traffic == self.runs[owner].plan.traffic(self.runs[owner].plan.stage)
+        return done
+
+    def do_smoke_test(self, owner: str, *, passes: bool = True) -> bool:
+        """What is tested is the candidate that is there, and still this rollout's."""
+
+        def test(azure: Workspace, run: Run) -> None:
+            run.plan.own_candidate(azure.existing(NAME))
+            run.passed = self.shown.deployments[run.plan.candidate].serving if passes else None
+
+        return self.step(owner, test) and passes
+
+    def do_mirror(self, owner: str, *, share: int = 10) -> bool:
+        run = self.runs[owner]
+        if run.passed is None or run.reached:
+            return False
+        return self.step(owner, lambda azure, run: mirror.mirror_traffic(azure, run.plan, share))
+
+    def do_scale_candidate(self, owner: str) -> bool:
+        share = self.runs[owner].next_share
+        return self.step(owner, lambda azure, run: scale.scale_candidate(azure, run.plan, share))
+
+    def do_shift(self, owner: str) -> bool:
+        """The next share, which a person has approved."""
+        run = self.runs[owner]
+        if run.passed is None:
+            return False
+        share = run.next_share
+        decision = Decision(stage=share, decision="approve", approver="eve", at=AT, evidence="e")
+        run.decisions[share] = decision
+        if not self.step(owner, lambda azure, run: shift.shift_traffic(azure, run.plan, share, decision)):
+            return False
+        run.reached = max(share, run.plan.stage)
+        hypothesis.event(f"reached {run.reached}%")
+        assert self.traffic == run.plan.traffic(run.reached)
+        record = self.record
+        assert record is not None
+        assert record.approvals[share] == decision
+        return True
+
+    def do_end(self, owner: str, *, keep_s: float = 0) -> bool:
+        if self.runs[owner].reached != SHARES[-1]:
+            return False
+        self.kept = self.live
+        done = self.step(owner, lambda azure, run: retire.end(azure, run.plan, keep_s))
+        plan = self.runs[owner].plan
+        assert not done or keep_s or plan.live not in self.shown.deployments or plan.live in self.traffic
+        return done
+
+    @precondition(has_run)
+    @rule(data=st.data(), passes=st.booleans())
+    def smoke_test(self, data: st.DataObject, passes: bool) -> None:
+        self.do_smoke_test(self.of_a_run(data), passes=passes)
+
+    @precondition(has_run)
+    @rule(data=st.data(), share=st.sampled_from([0, 10, 50]))
+    def mirror(self, data: st.DataObject, share: int) -> None:
+        self.do_mirror(self.of_a_run(data), share=share)
+
+    @precondition(has_run)
+    @rule(data=st.data())
+    def put_traffic_back(self, data: st.DataObject) -> None:
+        self.at_work = self.runs[self.of_a_run(data)]
+        plan = self.at_work.plan
+        is_back = self.call(lambda azure: rollback.put_traffic_back(azure, plan))
+        assert not is_back or self.traffic == {plan.live: 100}
+
+    @rule(owner=st.none() | owners, force=st.sampled_from([False, False, False, True]))
+    def roll_back(self, owner: str | None, force: bool) -> None:
+        """By its owner, or by whoever looks after the endpoint."""
+        record, before = self.record, self.shown
+        self.at_work = None
+
+        def back(azure: Workspace) -> Record | None:
+            if owner:
+                return rollback.restore_own(azure, NAME, lambda found: found == OWNERS[owner])
+            return rollback.restore(azure, NAME, force=force)
+
+        undone = self.call(back, forced=force)
+        if undone is None:
+            return
+        hypothesis.event("rolled back")
+        assert undone == record
+        assert self.traffic == undone.baseline.traffic
+        assert self.record is None
+        live, count = undone.baseline.live, undone.baseline.instance_count
+        had = capacity(before.deployments[live].resource)
+        assert capacity(self.shown.deployments[live].resource) == (
+            count if had < count or had == undone.raised_to else had
+        )
+        mirrored = self.shown.resource["properties"]["mirrorTraffic"]
+        kept = before.resource["properties"]["mirrorTraffic"]
+        assert mirrored == {name: share for name, share in kept.items() if name != undone.candidate}
+        gone = undone.left_candidate is LeftCandidate.DELETE
+        expected = before.deployments.keys() - ({undone.candidate} if gone else set())
+        assert self.shown.deployments.keys() == expected
+
+    @precondition(has_run)
+    @rule(data=st.data(), keep_s=st.sampled_from([0, 3600]))
+    def end(self, data: st.DataObject, keep_s: int) -> None:
+        self.do_end(self.of_a_run(data), keep_s=keep_s)
+
+    @rule(at_once=st.booleans())
+    def retire(self, at_once: bool) -> None:
+        record = self.record
+        self.at_work, self.kept = None, record.baseline.live if record else ""
+        self.call(lambda azure: retire.retire_due(azure, NAME, at_once=at_once))
+
+    # somebody else
+
+    def edit(self, *, tags: dict[str, str] | None = None, **properties: Any) -> None:
+        """Change the endpoint behind the rollout's back; nothing if Azure refuses it."""
+        now = self.shown.resource
+        changed = now | {"properties": now["properties"] | properties} | ({} if tags is None else {"tags": tags})
+        try:
+            self.memory.put_endpoint(NAME, changed)
+        except AzureFailed:
+            hypothesis.reject()
+
+    def deploy(self, name: str, version: int, count: int, tags: dict[str, str]) -> None:
+        """Create or replace a deployment behind the rollout's back."""
+        properties = {"model": model_id(version), "environmentId": ""}
+        self.memory.put_deployment(NAME, name, {"tags": tags, "sku": {"capacity": count}, "properties": properties})
+
+    @rule(data=st.data(), share=st.integers(1, 99))
+    def somebody_shifts(self, data: st.DataObject, share: int) -> None:
+        there = sorted(self.shown.deployments) or ["gone"]
+        one, other = data.draw(st.sampled_from(there)), data.draw(st.sampled_from(there))
+        self.edit(traffic={one: 100} if one == other else {one: share, other: 100 - share})
+
+    @rule()
+    def somebody_takes_all_traffic_away(self) -> None:
+        self.edit(traffic={})
+
+    @rule(tag=st.sampled_from(["team", "cost"]), value=st.text("abc", max_size=2))
+    def somebody_tags(self, tag: str, value: str) -> None:
+        self.edit(tags=self.shown.resource["tags"] | {tag: value})
+
+    @rule(data=st.data())
+    def somebody_changes_the_record(self, data: st.DataObject) -> None:
+        own = sorted(name for name in self.shown.resource["tags"] if name.startswith(PREFIX))
+        if not own:
+            return
+        change = data.draw(st.sampled_from(["stage", "remove", "damage", "clear"]))
+        tags = dict(self.shown.resource["tags"])
+        match change:
+            case "stage":
+                tags[PREFIX + "stage"] = data.draw(st.sampled_from(["0", "10", "100"]))
+            case "remove":
+                del tags[data.draw(st.sampled_from(own))]
+            case "damage":
+                tags[data.draw(st.sampled_from(own))] = "?"
+            case "clear":
+                tags = without_record(tags)
+        self.is_tampered = True
+        self.edit(tags=tags)
+
+    @rule(name=names)
+    def somebody_deletes(self, name: str) -> None:
+        try:
+            self.memory.delete_deployment(NAME, name)
+        except AzureFailed:
+            hypothesis.event("what has traffic is not deleted")
+
+    @rule(name=names, count=counts)
+    def an_autoscaler_scales(self, name: str, count: int) -> None:
+        if name in self.shown.deployments:
+            self.memory.scale_deployment(NAME, name, count)
+
+    @rule(name=names, version=st.integers(7, 9), keeps_tags=st.booleans())
+    def somebody_deploys(self, name: str, version: int, keeps_tags: bool) -> None:
+        there = self.shown.deployments.get(name)
+        tags = there.resource["tags"] if there and keeps_tags else {}
+        self.deploy(name, version, capacity(there.resource) if there else 1, tags)
+
+    @rule(name=names, share=st.integers(0, 50))
+    def somebody_mirrors(self, name: str, share: int) -> None:
+        if name in self.shown.deployments and name not in self.traffic:
+            self.edit(mirrorTraffic={name: share} if share else {})
+
+
+def model_id(version: int) -> str:
+    """The registered model as Azure shows it."""
+    return f"/subscriptions/s/…/models/model/versions/{version}"
+
+
+def made_of(deployment: Resource | None) -> object:
+    """What a deployment is made of, and whose it is."""
+    return deployment and (deployment["properties"]["model"], deployment["tags"])
+
+
+def traffic_of(endpoint: Endpoint) -> dict[str, int]:
+    """Its traffic, without zeros."""
+    traffic: dict[str, int] = endpoint.resource["properties"]["traffic"]
+    return {name: share for name, share in traffic.items() if share}
+
+
+def others(endpoint: Endpoint) -> dict[str, str]:
+    """The tags that are not the rollout's."""
+    return without_record(endpoint.resource["tags"])
+
+
+def capacity(deployment: Resource) -> int:
+    """Its instances."""
+    return int(deployment["sku"]["capacity"])
+
+
+@pytest.fixture
+def awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is waited for on the twin: whoever sleeps there would wait for what never comes."""
+
+    def sleep(seconds: float) -> None:
+        raise AssertionError(f"the rollout waits for {seconds} s")
+
+    monkeypatch.setattr(time, "sleep", sleep)
+
+
+@pytest.mark.usefixtures("awake")
+def test_the_invariants_hold_whatever_happens_in_whatever_order() -> None:
+    """Two runs and somebody else, step by step."""
+    settings = hypothesis.settings(
+        max_examples=SEQUENCES,
+        stateful_step_count=STEPS,
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    run_state_machine_as_test(Machine, settings=settings)
