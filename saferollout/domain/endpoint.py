@@ -46,9 +46,9 @@ class EndpointState(Value):
     resource_id: str = ""
     location: str = ""
 
-    def mirror_without(self, deployment: str) -> dict[str, int]:
-        """What is mirrored to others than this deployment."""
-        return {name: share for name, share in self.mirror_traffic.items() if name != deployment}
+    def mirror_without(self, *deployments: str) -> dict[str, int]:
+        """What is mirrored to others than these deployments."""
+        return {name: share for name, share in self.mirror_traffic.items() if name not in deployments}
 
 
 class Baseline(Value):

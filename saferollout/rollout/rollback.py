@@ -150,7 +150,7 @@ def _set_share(
         state.name,
         traffic=record.model_copy(update=left).traffic(),
         expected_traffic=None if force else record.traffic(),
-        mirror=state.mirror_without(record.candidate),
+        mirror=state.mirror_without(record.candidate, record.baseline.live),  # who has traffic cannot get copies, too
         tags=lambda tags: without_record(tags) | own(tags).model_copy(update=left).to_tags(),
     )
 

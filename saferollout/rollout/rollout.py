@@ -2,6 +2,7 @@
 
 import math
 
+from saferollout.config.assets import label_of, short
 from saferollout.config.project import Project
 from saferollout.domain.endpoint import Baseline, Decision, DeploymentState, EndpointState, Value
 from saferollout.domain.errors import GateFailed, Lost
@@ -85,7 +86,7 @@ class Plan(Value):
         return {TAG_ROLLOUT: self.rollout, TAG_REVISION: self.revision}
 
     def own_candidate(self, state: EndpointState) -> DeploymentState:
-        """The candidate; GateFailed if it is gone, broken or another deployment. Lost as for ``own_record``."""
+        """The candidate; GateFailed if it is gone, broken, another one or changed. Lost as for ``own_record``."""
         self.own_record(state.tags)
         found = state.deployments.get(self.candidate)
         if found is None or not found.has(self.candidate_tags):
@@ -94,6 +95,11 @@ class Plan(Value):
         if found.broken:
             msg = f"deployment {self.candidate} is {found.provisioning_state}"
             raise GateFailed(msg)
+        for kind, shown in (("model", found.model), ("environment", found.environment)):
+            asset = self.project.assets.get(kind, "")
+            if asset and shown and label_of(asset) is None and shown.lower() != short(asset).lower():
+                msg = f"deployment {self.candidate} has {kind} {shown}, not {short(asset)}: somebody else changed it"
+                raise GateFailed(msg)
         return found
 
     def own_record(self, tags: dict[str, str]) -> Record:

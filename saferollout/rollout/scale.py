@@ -15,7 +15,10 @@ def scale_candidate(azure: Workspace, plan: Plan, share: int) -> None:
     """Scale the candidate up to what `share` percent of the traffic needs; GateFailed if something keeps it smaller."""
     state = azure.settled(plan.endpoint, plan.live, plan.candidate)
     plan.own_candidate(state)
-    needed = plan.candidate_instance_count(share, state.deployments[plan.live].instance_count)
+    if (live := state.deployments.get(plan.live)) is None:
+        msg = f"deployment {plan.live} is gone: somebody else deleted it"
+        raise GateFailed(msg)
+    needed = plan.candidate_instance_count(share, live.instance_count)
     azure.scale_up(plan.endpoint, plan.candidate, needed)
     found = plan.own_candidate(azure.existing(plan.endpoint)).instance_count
     if found < needed:

@@ -1,11 +1,10 @@
 """Random sequences of steps, by two runs and somebody else, on Azure's twin; the invariants hold after every call."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, TypeVar
 
 import hypothesis
@@ -13,60 +12,41 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 
-from saferollout.azure.memory import Endpoint, Memory
+from saferollout.azure.memory import Endpoint
 from saferollout.azure.port import Resource
 from saferollout.azure.workspace import Workspace
-from saferollout.config.project import Project
-from saferollout.config.recorded_requests import Recording
-from saferollout.config.rollout import LeftCandidate, RolloutConfig
+from saferollout.config.rollout import LeftCandidate
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import AzureFailed, Refused, SaferolloutError
 from saferollout.rollout import create, mirror, retire, rollback, scale, shift, verify
 from saferollout.rollout.begin import begin
-from saferollout.rollout.record import PREFIX, Owner, Phase, Record, without_record
+from saferollout.rollout.record import PREFIX, Record, without_record
 from saferollout.rollout.rollout import Plan
+from tests.support.twin import (
+    NAME,
+    OWNERS,
+    SHARES,
+    SLOTS,
+    capacity,
+    deploy,
+    edit,
+    look,
+    make_endpoint,
+    make_project,
+    traffic_of,
+)
 
 T = TypeVar("T")
 
 SEQUENCES, STEPS = int(__import__("os").environ.get("SEQ", "2000")), 15
 
-NAME = "shop"
-SLOTS = ["blue", "green"]
-SHARES = [10, 50, 100]
 BEGINNING = ["scale_live", "create_candidate", "verify", "smoke_test"]
 EVERY_SHARE = ["scale_candidate", "smoke_test", "shift"]
-OWNERS = {name: Owner(name=f"{name}@laptop", flow_run=f"run-of-{name}") for name in ("ann", "bob")}
 AT = datetime(2025, 1, 2, tzinfo=UTC)
 
 names = st.sampled_from([*SLOTS, "red"])
 owners = st.sampled_from(list(OWNERS))
 counts = st.integers(1, 4)
-
-
-class FakeProject(Project):
-    """A project without files."""
-
-    def check_unchanged(self) -> None:
-        """They never change."""
-
-
-def make_project(version: int, settings: dict[str, Any]) -> Project:
-    """A project that rolls out this version of a registered model."""
-    config = RolloutConfig.model_validate(
-        {
-            "endpoint": "endpoint.yml",
-            "deployment": "green.yml",
-            "slots": SLOTS,
-            "stages": [{"traffic": share} for share in SHARES],
-        }
-        | settings
-    )
-    path = Path("/nowhere")
-    return FakeProject(
-        config_path=path, config=config, endpoint=NAME, endpoint_path=path, deployment_path=path, requests_path=path,
-        assets={"model": f"azureml:model:{version}"}, recorded=Recording(text="", total=0), answer_schema=None,
-        files="none", model_of_yaml="",
-    )  # fmt: skip
 
 
 @dataclass
@@ -92,10 +72,7 @@ class Machine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.memory = Memory(read=lambda _: {"instance_count": 1})
-        self.azure = Workspace(self.memory)
         self.runs: dict[str, Run] = {}
-        self.project = make_project(2, {})
         self.settings: dict[str, Any] = {}
         self.at_work: Run | None = None
         self.is_forced = False
@@ -104,26 +81,29 @@ class Machine(RuleBasedStateMachine):
         """Whether somebody else has changed the record."""
 
     @initialize(
-        live=st.sampled_from(SLOTS), count=counts, raised_to=st.none() | counts, left=st.sampled_from(LeftCandidate)
+        live=st.sampled_from(SLOTS),
+        count=counts,
+        raised_to=st.none() | counts,
+        left=st.sampled_from(LeftCandidate),
+        begins=st.sampled_from([True, True, True, False]),
     )
-    def bootstrap(self, live: str, count: int, raised_to: int | None, left: LeftCandidate) -> None:
+    def bootstrap(self, live: str, count: int, raised_to: int | None, left: LeftCandidate, begins: bool) -> None:
         self.settings = {"live": {"instance_count": raised_to}, "rollback": {"candidate": left}}
-        self.memory.put_endpoint(NAME, {"tags": {"team": "shop"}, "properties": {"traffic": {}, "mirrorTraffic": {}}})
-        self.deploy(live, 1, count, {})
-        self.edit(traffic={live: 100})
+        self.memory = make_endpoint(live, count)
+        self.azure = Workspace(self.memory)
         self.left = self.traffic
         self.before = self.shown
         self.live, self.count = live, count
         self.memory.changed = self.check
+        if begins:
+            self.begin("ann", 2, takes_over=False, begun_before=0)
 
     # what is seen
 
     @property
     def shown(self) -> Endpoint:
         """The endpoint as it is."""
-        found = self.memory.look(NAME)
-        assert found is not None
-        return found
+        return look(self.memory)
 
     @property
     def traffic(self) -> dict[str, int]:
@@ -151,7 +131,7 @@ class Machine(RuleBasedStateMachine):
                 hypothesis.event(f"{type(error).__name__}")
                 return None
 
-    @contextmanager
+    @contextlib.contextmanager
     def working(self, forced: bool) -> Iterator[None]:
         """What changes meanwhile is changed by the rollout."""
         self.is_working, self.is_forced = True, forced
@@ -224,24 +204,19 @@ class Machine(RuleBasedStateMachine):
 
     # the rollout's steps
 
-    @rule(
-        owner=owners,
-        version=st.integers(2, 3),
-        takes_over=st.booleans(),
-        begun_before=st.sampled_from([False] * 7 + [True]),
-    )
-    def begin(self, owner: str, version: int, takes_over: bool, begun_before: bool) -> None:
+    @rule(owner=owners, version=st.sampled_from([2, 2, 3]), takes_over=st.booleans(), begun_before=st.integers(0, 9))
+    def begin(self, owner: str, version: int, takes_over: bool, begun_before: int) -> None:
+        """A new rollout, or a resumption by the same owner or another one."""
         record, before = self.record, self.shown
         gone = record.owner if record and takes_over else None
-        project = make_project(version, self.settings)
+        project = make_project(version, **self.settings)
         self.at_work = None
-        if record and record.phase is Phase.RETIRING:
-            self.kept = record.baseline.live
-        plan = self.call(lambda azure: begin(azure, project, OWNERS[owner], gone=gone, begun_before=begun_before))
+        self.kept = record.baseline.live if record and not record.unfinished else ""
+        plan = self.call(lambda azure: begin(azure, project, OWNERS[owner], gone=gone, begun_before=begun_before == 9))
         if plan is None:
             return
         if record is None or plan.rollout != record.rollout:
-            (self.live,) = traffic_of(before)
+            (self.live,) = self.traffic
             self.count = capacity(before.deployments[self.live].resource)
             self.candidate, self.left, self.is_tampered = plan.candidate, self.traffic, False
             assert self.candidate != self.live
@@ -363,7 +338,8 @@ class Machine(RuleBasedStateMachine):
         if undone is None:
             return
         hypothesis.event("rolled back")
-        assert undone == record
+        assert record is not None
+        assert (undone.rollout, undone.baseline) == (record.rollout, record.baseline)
         assert self.traffic == undone.baseline.traffic
         assert self.record is None
         live, count = undone.baseline.live, undone.baseline.instance_count
@@ -373,8 +349,9 @@ class Machine(RuleBasedStateMachine):
         )
         mirrored = self.shown.resource["properties"]["mirrorTraffic"]
         kept = before.resource["properties"]["mirrorTraffic"]
-        assert mirrored == {name: share for name, share in kept.items() if name != undone.candidate}
-        gone = undone.left_candidate is LeftCandidate.DELETE
+        assert mirrored == {name: share for name, share in kept.items() if name not in (undone.candidate, live)}
+        there = before.deployments.get(undone.candidate)
+        gone = there and PREFIX + "rollout" in there.resource["tags"] and undone.left_candidate is LeftCandidate.DELETE
         expected = before.deployments.keys() - ({undone.candidate} if gone else set())
         assert self.shown.deployments.keys() == expected
 
@@ -391,42 +368,31 @@ class Machine(RuleBasedStateMachine):
 
     # somebody else
 
-    def edit(self, *, tags: dict[str, str] | None = None, **properties: Any) -> None:
-        """Change the endpoint behind the rollout's back; nothing if Azure refuses it."""
-        now = self.shown.resource
-        changed = now | {"properties": now["properties"] | properties} | ({} if tags is None else {"tags": tags})
-        try:
-            self.memory.put_endpoint(NAME, changed)
-        except AzureFailed:
-            hypothesis.reject()
+    @rule(data=st.data(), what=st.sampled_from(["traffic", "no_traffic", "mirror", "tags", "record"]))
+    def somebody_changes_the_endpoint(self, data: st.DataObject, what: str) -> None:
+        """Nothing happens where Azure refuses it."""
+        with contextlib.suppress(AzureFailed):
+            getattr(self, f"change_{what}")(data)
 
-    def deploy(self, name: str, version: int, count: int, tags: dict[str, str]) -> None:
-        """Create or replace a deployment behind the rollout's back."""
-        properties = {"model": model_id(version), "environmentId": ""}
-        self.memory.put_deployment(NAME, name, {"tags": tags, "sku": {"capacity": count}, "properties": properties})
+    def change_traffic(self, data: st.DataObject) -> None:
+        one, other, share = data.draw(names), data.draw(names), data.draw(st.sampled_from([10, 50, 90]))
+        edit(self.memory, traffic={one: 100} if one == other else {one: share, other: 100 - share})
 
-    @rule(data=st.data(), share=st.integers(1, 99))
-    def somebody_shifts(self, data: st.DataObject, share: int) -> None:
-        there = sorted(self.shown.deployments) or ["gone"]
-        one, other = data.draw(st.sampled_from(there)), data.draw(st.sampled_from(there))
-        self.edit(traffic={one: 100} if one == other else {one: share, other: 100 - share})
+    def change_no_traffic(self, _: st.DataObject) -> None:
+        edit(self.memory, traffic={})
 
-    @rule()
-    def somebody_takes_all_traffic_away(self) -> None:
-        self.edit(traffic={})
+    def change_mirror(self, data: st.DataObject) -> None:
+        share = data.draw(st.sampled_from([0, 1, 50]))
+        edit(self.memory, mirrorTraffic={data.draw(names): share} if share else {})
 
-    @rule(tag=st.sampled_from(["team", "cost"]), value=st.text("abc", max_size=2))
-    def somebody_tags(self, tag: str, value: str) -> None:
-        self.edit(tags=self.shown.resource["tags"] | {tag: value})
+    def change_tags(self, data: st.DataObject) -> None:
+        tag, value = data.draw(st.sampled_from(["team", "cost"])), data.draw(st.sampled_from(["", "a", "b"]))
+        edit(self.memory, tags=self.shown.resource["tags"] | {tag: value})
 
-    @rule(data=st.data())
-    def somebody_changes_the_record(self, data: st.DataObject) -> None:
-        own = sorted(name for name in self.shown.resource["tags"] if name.startswith(PREFIX))
-        if not own:
-            return
-        change = data.draw(st.sampled_from(["stage", "remove", "damage", "clear"]))
+    def change_record(self, data: st.DataObject) -> None:
         tags = dict(self.shown.resource["tags"])
-        match change:
+        own = sorted(name for name in tags if name.startswith(PREFIX))
+        match data.draw(st.sampled_from(["stage", "remove", "damage", "clear"])) if own else "":
             case "stage":
                 tags[PREFIX + "stage"] = data.draw(st.sampled_from(["0", "10", "100"]))
             case "remove":
@@ -435,36 +401,26 @@ class Machine(RuleBasedStateMachine):
                 tags[data.draw(st.sampled_from(own))] = "?"
             case "clear":
                 tags = without_record(tags)
+            case _:
+                return
         self.is_tampered = True
-        self.edit(tags=tags)
+        edit(self.memory, tags=tags)
 
-    @rule(name=names)
-    def somebody_deletes(self, name: str) -> None:
-        try:
-            self.memory.delete_deployment(NAME, name)
-        except AzureFailed:
-            hypothesis.event("what has traffic is not deleted")
-
-    @rule(name=names, count=counts)
-    def an_autoscaler_scales(self, name: str, count: int) -> None:
-        if name in self.shown.deployments:
-            self.memory.scale_deployment(NAME, name, count)
-
-    @rule(name=names, version=st.integers(7, 9), keeps_tags=st.booleans())
-    def somebody_deploys(self, name: str, version: int, keeps_tags: bool) -> None:
+    @rule(data=st.data(), name=names, what=st.sampled_from(["gone", "count", "model", "replaced"]))
+    def somebody_changes_a_deployment(self, data: st.DataObject, name: str, what: str) -> None:
+        """It is deleted, scaled as by an autoscaler, given another model in place, or deployed anew by somebody."""
         there = self.shown.deployments.get(name)
-        tags = there.resource["tags"] if there and keeps_tags else {}
-        self.deploy(name, version, capacity(there.resource) if there else 1, tags)
-
-    @rule(name=names, share=st.integers(0, 50))
-    def somebody_mirrors(self, name: str, share: int) -> None:
-        if name in self.shown.deployments and name not in self.traffic:
-            self.edit(mirrorTraffic={name: share} if share else {})
-
-
-def model_id(version: int) -> str:
-    """The registered model as Azure shows it."""
-    return f"/subscriptions/s/…/models/model/versions/{version}"
+        count = data.draw(counts)
+        with contextlib.suppress(AzureFailed):
+            if what == "gone":
+                self.memory.delete_deployment(NAME, name)
+            elif what == "count":
+                self.memory.scale_deployment(NAME, name, count)
+            elif what == "model" and there:
+                deploy(self.memory, name, 7, capacity(there.resource), there.resource["tags"])
+            elif what == "replaced":
+                self.memory.delete_deployment(NAME, name)
+                deploy(self.memory, name, 8, count, {})
 
 
 def made_of(deployment: Resource | None) -> object:
@@ -472,20 +428,9 @@ def made_of(deployment: Resource | None) -> object:
     return deployment and (deployment["properties"]["model"], deployment["tags"])
 
 
-def traffic_of(endpoint: Endpoint) -> dict[str, int]:
-    """Its traffic, without zeros."""
-    traffic: dict[str, int] = endpoint.resource["properties"]["traffic"]
-    return {name: share for name, share in traffic.items() if share}
-
-
 def others(endpoint: Endpoint) -> dict[str, str]:
     """The tags that are not the rollout's."""
     return without_record(endpoint.resource["tags"])
-
-
-def capacity(deployment: Resource) -> int:
-    """Its instances."""
-    return int(deployment["sku"]["capacity"])
 
 
 @pytest.fixture

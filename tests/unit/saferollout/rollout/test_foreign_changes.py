@@ -1,0 +1,83 @@
+"""What somebody else changes during a rollout: sequences that the state machine found, each as it was shrunk."""
+
+import pytest
+
+from saferollout.azure.memory import Memory
+from saferollout.azure.workspace import Workspace
+from saferollout.domain.errors import GateFailed
+from saferollout.rollout.begin import begin
+from saferollout.rollout.create import create_candidate
+from saferollout.rollout.rollback import restore
+from saferollout.rollout.rollout import Plan
+from saferollout.rollout.scale import scale_candidate
+from saferollout.rollout.shift import shift_traffic
+from tests.support.twin import OWNERS, deploy, edit, look, make_endpoint, make_project, traffic_of
+
+
+@pytest.fixture
+def memory() -> Memory:
+    """An endpoint with blue at 100%."""
+    return make_endpoint()
+
+
+@pytest.fixture
+def azure(memory: Memory) -> Workspace:
+    """The workspace that it is in."""
+    return Workspace(memory)
+
+
+def begun(azure: Workspace, left: str = "keep") -> Plan:
+    """A rollout of green."""
+    project = make_project(rollback={"candidate": left})
+    plan = begin(azure, project, OWNERS["ann"], gone=None, begun_before=False)
+    assert plan is not None
+    return plan
+
+
+def test_what_somebody_deploys_in_the_candidates_place_is_not_deleted(azure: Workspace, memory: Memory) -> None:
+    """Neither to make room for the candidate, nor by a rollback that shall leave no candidate behind."""
+    plan = begun(azure, left="delete")
+    deploy(memory, "green", 7)
+
+    with pytest.raises(GateFailed, match="deployment green came up meanwhile and no rollout made it"):
+        create_candidate(azure, plan)
+    restore(azure, plan.endpoint)
+
+    assert set(look(memory).deployments) == {"blue", "green"}
+    assert azure.existing(plan.endpoint).deployments["green"].model == "model:7"
+
+
+def test_copies_for_the_live_deployment_are_no_obstacle_on_the_way_back(azure: Workspace, memory: Memory) -> None:
+    """Somebody mirrors traffic to the old deployment once the candidate has all; Azure takes not both for one."""
+    plan = begun(azure)
+    create_candidate(azure, plan)
+    shift_traffic(azure, plan, 100, None)
+    edit(memory, mirrorTraffic={"blue": 10})
+
+    restore(azure, plan.endpoint)
+
+    assert traffic_of(look(memory)) == {"blue": 100}
+    assert look(memory).resource["properties"]["mirrorTraffic"] == {}
+
+
+def test_another_model_in_the_candidates_place_gets_no_traffic(azure: Workspace, memory: Memory) -> None:
+    """Somebody updates the candidate in place, which keeps its tags, after it has passed its gates."""
+    plan = begun(azure)
+    create_candidate(azure, plan)
+    deploy(memory, "green", 7, tags=plan.candidate_tags)
+
+    with pytest.raises(GateFailed, match="deployment green has model model:7, not model:2: somebody else changed it"):
+        shift_traffic(azure, plan, 10, None)
+
+    assert traffic_of(look(memory)) == {"blue": 100}
+
+
+def test_a_live_deployment_that_is_gone_is_a_failed_gate(azure: Workspace, memory: Memory) -> None:
+    """Somebody gave the candidate all traffic by hand and deleted the old deployment."""
+    plan = begun(azure)
+    create_candidate(azure, plan)
+    edit(memory, traffic={"green": 100})
+    memory.delete_deployment(plan.endpoint, "blue")
+
+    with pytest.raises(GateFailed, match="deployment blue is gone: somebody else deleted it"):
+        scale_candidate(azure, plan, 50)
