@@ -39,12 +39,13 @@ def begin(
     baseline = _baseline(state)
     if state.deployments[baseline.live].tags.get(TAG_REVISION) == project.revision:
         return None
+    candidate = _free_slot(state, baseline, project)
     wanted = project.config.live.instance_count or 0
     record = Record(
         rollout=uuid.uuid4().hex[:8],
         owner=owner,
         since=now(),
-        candidate=_free_slot(state, baseline, project),
+        candidate=candidate,
         revision=project.revision,
         model=project.model,
         environment=project.assets.get("environment", ""),
@@ -56,6 +57,9 @@ def begin(
     if len(others) + RECORD_TAGS + len(project.config.stages) > MAX_TAGS:
         msg = f"endpoint {state.name} has {len(others)} tags; the rollout needs {RECORD_TAGS} of Azure's {MAX_TAGS}"
         raise Refused(msg)
+    there = state.deployments.get(candidate)
+    if there and TAG_ROLLOUT not in there.tags:  # kept; once its record is gone, it would be like anybody's
+        retire.retire_due(workspace, project.endpoint, at_once=True)
     _claim(workspace, project.endpoint, record, instead_of=None)
     return Plan.of(project, record)
 

@@ -7,6 +7,7 @@ from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import GateFailed
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
+from saferollout.rollout.retire import end
 from saferollout.rollout.rollback import restore
 from saferollout.rollout.rollout import Plan
 from saferollout.rollout.scale import scale_candidate
@@ -45,6 +46,21 @@ def test_what_somebody_deploys_in_the_candidates_place_is_not_deleted(azure: Wor
 
     assert set(look(memory).deployments) == {"blue", "green"}
     assert azure.existing(plan.endpoint).deployments["green"].model == "model:7"
+
+
+def test_what_the_last_rollout_kept_goes_for_the_next_candidate(azure: Workspace) -> None:
+    """Although no rollout made it: by its record it is the one that is kept, not somebody's."""
+    plan = begun(azure)
+    create_candidate(azure, plan)
+    shift_traffic(azure, plan, 100, None)
+    end(azure, plan, 3600)
+
+    following = begin(azure, make_project(3), OWNERS["bob"], gone=None, begun_before=False)
+    assert following is not None
+    create_candidate(azure, following)
+
+    assert (following.live, following.candidate) == ("green", "blue")
+    assert azure.existing(plan.endpoint).deployments["blue"].model == "model:3"
 
 
 def test_copies_for_the_live_deployment_are_no_obstacle_on_the_way_back(azure: Workspace, memory: Memory) -> None:
