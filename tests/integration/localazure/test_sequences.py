@@ -1,4 +1,4 @@
-"""Random sequences of operations by both clients, compared with a small reference of the rules.
+"""Random sequences of operations by both clients, compared with the twin that the rollout is tested on.
 
 LOCALAZURE_STEPS tells how many steps to take; a few by default.
 """
@@ -138,7 +138,7 @@ class Sequences(RuleBasedStateMachine):
     @rule(name=endpoint_names, pinned=st.none() | deployment_names, x=st.integers(-5, 5))
     def invoke(self, name: str, pinned: str | None, x: int) -> None:
         self.world.steps += 1
-        if name not in self.reference.endpoints:
+        if self.reference.azure.look(name) is None:
             return
         models = self.reference.answering(name, pinned)
         answer = self.world.arm.score(name, {"x": x}, pinned)
@@ -151,7 +151,7 @@ class Sequences(RuleBasedStateMachine):
     @rule(name=endpoint_names, traffic=shares)
     def another_writer(self, name: str, traffic: dict[str, int]) -> None:
         self.world.steps += 1
-        if name in self.reference.endpoints and self.reference.set_endpoint(name, {"traffic": traffic}) == "ok":
+        if self.reference.azure.look(name) and self.reference.set_endpoint(name, {"traffic": traffic}) == "ok":
             self.world.chaos.set_traffic(name, traffic)
 
     @rule(endpoint=endpoint_names, name=deployment_names)
@@ -163,15 +163,7 @@ class Sequences(RuleBasedStateMachine):
 
     @invariant()
     def all_is_as_it_should_be(self) -> None:
-        wanted = {
-            name: {
-                **{key: getattr(endpoint, key) for key in ("traffic", "mirror", "tags", "state")},
-                "deployments": {
-                    key: (found.model, found.count, found.state) for key, found in endpoint.deployments.items()
-                },
-            }
-            for name, endpoint in self.reference.endpoints.items()
-        }
+        wanted = self.reference.observe()
         client = "ml" if self.world.steps % 2 else "management"
         seen = self.world.clients[client].observe()
         assert seen == wanted, f"{seen}, not {wanted}\n{self.world.azure.log()}"
