@@ -3,6 +3,7 @@
 from typing import Any, Literal
 
 from saferollout.azure.memory import Deployment, Failure, Memory
+from saferollout.azure.port import Resource
 from saferollout.domain.errors import AzureFailed
 
 Outcome = Literal["ok", "failed"] | int
@@ -25,7 +26,7 @@ class Reference:
     def set_endpoint(self, name: str, change: dict[str, Any], fate: Fate = None) -> Outcome:
         """Create the endpoint, or change its `traffic`, `mirror` or `tags`."""
         compute = "my-cluster" if name == KUBERNETES else None
-        new = {"tags": {}, "properties": {"traffic": {}, "mirrorTraffic": {}, "compute": compute}}
+        new: Resource = {"tags": {}, "properties": {"traffic": {}, "mirrorTraffic": {}, "compute": compute}}
         resource = self.azure.read_endpoint(name) or new
         for key, value in change.items():
             if key == "tags":

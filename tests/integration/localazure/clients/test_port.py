@@ -219,7 +219,7 @@ def test_what_is_put_is_read(port: Azure) -> None:
     ],
     ids=str,
 )
-def test_traffic_that_cannot_be_is_refused(port: Azure, properties: dict[str, dict[str, int]]) -> None:
+def test_traffic_that_cannot_be_is_refused(port: Azure, properties: dict[str, Any]) -> None:
     """It sums to 0 or 100 over deployments that exist; one of those without live traffic gets copies of half at most.
 
     Nothing is changed.

@@ -80,10 +80,13 @@ class Machine(RuleBasedStateMachine):
         self.runs: dict[str, Run] = {}
         self.settings: dict[str, Any] = {}
         self.at_work: Run | None = None
-        self.is_forced = False
+        self.is_working = self.is_forced = False
         self.changes = 0
         self.is_tampered = False
         """Whether somebody else has changed the record."""
+        self.candidate = ""
+        self.kept = ""
+        """The old deployment that may be deleted now."""
 
     @initialize(
         live=st.sampled_from(SLOTS),
@@ -123,7 +126,7 @@ class Machine(RuleBasedStateMachine):
         except Refused:
             return None
 
-    # the one place where a step is called
+    # the one place where a step is called, and could be cut short
 
     def call(self, step: Callable[[Workspace], T], *, forced: bool = False) -> T | None:
         """Let the rollout do a step; None if it said no, on purpose and not because Azure refused what it asked for."""
@@ -144,9 +147,7 @@ class Machine(RuleBasedStateMachine):
         try:
             yield
         finally:
-            self.is_working = False
-
-    is_working = False
+            self.is_working, self.kept = False, ""
 
     def step(self, owner: str, step: Callable[[Workspace, Run], object]) -> bool:
         """A step of a run: whether it was done. To do it again right away changes nothing."""
@@ -195,17 +196,14 @@ class Machine(RuleBasedStateMachine):
         self.left = shares
 
     def check_deployments(self, old: Endpoint, new: Endpoint) -> None:
-        """Nobody's instances are taken away below the baseline; only what rollouts made, or replaced, is deleted."""
+        """Nobody's instances are taken away below the baseline; only what rollouts made, or kept, is deleted."""
         for name, there in old.deployments.items():
             if (now := new.deployments.get(name)) is None:
                 assert name not in traffic_of(old)
                 made = PREFIX + "rollout" in there.resource["tags"]
-                assert made or name in (self.live, self.kept), f"{name} was deleted, which no rollout made"
+                assert name == self.kept or (made and name != self.live), f"{name} was deleted"
             elif capacity(now.resource) < capacity(there.resource):
                 assert (name, capacity(now.resource)) == (self.live, self.count), f"{name} lost instances"
-
-    candidate = ""
-    kept = ""
 
     # the rollout's steps
 
