@@ -23,19 +23,20 @@ from azure.ai.ml.entities import (
 
 from localazure.testing import LocalAzure
 from tests.support.localazure.arm import Arm, Assets, wait_for
-from tests.support.localazure.engine import base_image, docker, engine, triton_image
+from tests.support.localazure.containers import (
+    ROUTES,
+    TRITON_ROUTES,
+    build,
+    containers,
+    deployment,
+    failure,
+    hostname,
+    replace_instance,
+    server_image,
+    state,
+)
+from tests.support.localazure.engine import docker, engine, triton_image
 from tests.support.localazure.sdk import SUPPORT, sdk_client
-
-ROUTES = {
-    "liveness_route": {"path": "/live", "port": 8080},
-    "readiness_route": {"path": "/ready", "port": 8080},
-    "scoring_route": {"path": "/v1/models/scale:predict", "port": 8080},
-}
-TRITON_ROUTES = {
-    "liveness_route": {"path": "/v2/health/live", "port": 8000},
-    "readiness_route": {"path": "/v2/health/ready", "port": 8000},
-    "scoring_route": {"path": "/", "port": 8000},
-}
 
 pytestmark = [pytest.mark.xdist_group("engine"), pytest.mark.timeout(600)]
 
@@ -46,17 +47,6 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     directory = tmp_path_factory.mktemp("image")
     with engine():
         yield server_image(directory)
-
-
-def server_image(directory: Path) -> str:
-    """Build it."""
-    base = base_image(directory / "base")
-    (directory / "serve.py").write_bytes((SUPPORT / "image" / "serve.py").read_bytes())
-    (directory / "Dockerfile").write_text(
-        f'FROM {base}\nCOPY serve.py /serve.py\nCMD ["python3", "/serve.py", "8080"]\n'
-    )
-    docker("build", "--quiet", "--tag", "localazure-test/server", directory)
-    return "localazure-test/server"
 
 
 @pytest.fixture(scope="module")
@@ -83,28 +73,6 @@ def endpoint(azure: LocalAzure, arm: Arm, image: str) -> Iterator[str]:
     arm.endpoint("boxes", traffic={"blue": 100})
     yield "boxes"
     arm.run("DELETE", "onlineEndpoints/boxes")
-
-
-def deployment(name: str, image: str, **settings: Any) -> ManagedOnlineDeployment:
-    """Of the custom container, with the first model."""
-    settings = {
-        "environment": Environment(image=image, inference_config=ROUTES),
-        "environment_variables": {"API_KEY": "se cr\net", "PATH": "/usr/bin", "DOCKER_HOST": "for the container"},
-        **settings,
-    }
-    return ManagedOnlineDeployment(
-        name=name,
-        endpoint_name="boxes",
-        model=Model(name="boxed", version="1", path=SUPPORT / "project/models/v1"),
-        instance_type="Standard_DS3_v2",
-        instance_count=1,
-        **settings,
-    )
-
-
-def containers() -> list[str]:
-    """Those that run and are local Azure's."""
-    return docker("ps", "--quiet", "--filter", "label=localazure.owner").splitlines()
 
 
 def test_the_endpoint_s_scoring_address_leads_to_the_scoring_route(arm: Arm, endpoint: str) -> None:
@@ -231,23 +199,6 @@ def test_a_tag_that_has_moved_changes_nothing_until_the_next_update(
     assert arm.score(endpoint, {"x": 1}, "green").json()["environment"]["GREETING"] == "two"
 
 
-def replace_instance(azure: LocalAzure, arm: Arm, endpoint: str) -> None:
-    """Kill green's only container and wait until another one answers."""
-    before = hostname(arm, "green")
-    azure.chaos.kill_instance(endpoint, "green")
-    wait_for(lambda: arm.score(endpoint, {"x": 1}, "green").status_code, lambda status: status != 200)
-    wait_for(lambda: arm.score(endpoint, {"x": 1}, "green").status_code, lambda status: status == 200)
-    assert hostname(arm, "green") != before
-
-
-def build(client: MLClient, context: Path, version: str) -> str:
-    """Register the environment; returns its id."""
-    environment = Environment(
-        name="rebuilt", version=version, build=BuildContext(path=context), inference_config=ROUTES
-    )
-    return str(client.environments.create_or_update(environment).id)
-
-
 @pytest.mark.usefixtures("endpoint")
 def test_what_goes_wrong_with_an_image_fails_the_deployment(arm: Arm, image: str) -> None:
     """An image that is nowhere, a program that ends, a container that never becomes ready: nothing stays behind."""
@@ -306,17 +257,6 @@ def test_what_no_container_can_be_made_of_is_refused(
     assert arm.call("GET", "onlineEndpoints/boxes/deployments/odd").status_code == 404
 
 
-def failure(arm: Arm, name: str, **changes: Any) -> dict[str, Any]:
-    """Why the creation failed."""
-    model = f"{arm.workspace}/models/boxed/versions/1"
-    body = arm.deployment(Assets(code="", environment="", models=[model]), codeConfiguration=None)
-    body["properties"] |= changes
-    ended = arm.run("PUT", f"onlineEndpoints/boxes/deployments/{name}", body)
-    assert ended["status"] == "Failed", ended
-    error: dict[str, Any] = ended["error"]
-    return error
-
-
 def test_containers_die_with_local_azure_and_come_back_with_it(tmp_path: Path, image: str) -> None:
     """Even when it is killed: none is left. The next one on the same directory starts them again."""
     before = set(containers())
@@ -373,16 +313,6 @@ def test_containers_come_back_with_their_engine(tmp_path: Path, image: str, monk
         first = hostname(arm, "blue")
         assert arm.run("PATCH", "onlineEndpoints/boxes/deployments/red", more)["status"] == "Succeeded"
         assert hostname(arm, "blue") == first
-
-
-def state(arm: Arm, name: str) -> str:
-    """Of the deployment."""
-    return str(arm.get(f"onlineEndpoints/boxes/deployments/{name}")["properties"]["provisioningState"])
-
-
-def hostname(arm: Arm, name: str) -> str:
-    """Of the container that answers."""
-    return str(arm.score("boxes", {"x": 1}, name).json()["environment"]["HOSTNAME"])
 
 
 def test_an_engine_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,94 +1,18 @@
 """A watch: when the judge ends it, on what, and how the next stage goes on."""
 
 import asyncio
-import threading
 from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
 
 from saferollout.config.judge import JudgeConfig
-from saferollout.config.recorded_requests import RecordedRequest
 from saferollout.domain.errors import AzureFailed
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates.judging import run_judge
-from saferollout.gates.scoring import Scorer
-from saferollout.gates.sources.probes import Probes
 from saferollout.gates.sources.source import Seen
 from saferollout.judge import Batch
-
-REQUESTS = [RecordedRequest(request=number, answer=[1]) for number in range(10)]
-LENIENT: dict[str, Any] = {"negligible_error_rate": 0.3, "requests_per_s": 50}
-"""Health is shown by few requests."""
-
-
-class Progress:
-    """The progress that was reported."""
-
-    def __init__(self) -> None:
-        self.parts: list[float] = []
-        self.findings: list[str] = []
-
-    def __call__(self, part: float, finding: str) -> None:
-        """Keep what is reported."""
-        self.parts.append(part)
-        self.findings.append(finding)
-
-
-class Script:
-    """A source that gives the same batch again and again."""
-
-    name = "script"
-    interval_s = 1.0
-
-    def __init__(self, requests: int = 10, errors: int = 0, interval_s: float = 0.02) -> None:
-        batch = Batch(candidate_requests=requests, candidate_errors=errors, live_requests=requests)
-        self.seen = Seen(batch, example="500 oh" if errors else "")
-        self.interval_s = interval_s
-        self.given = 0
-        self.closed = False
-
-    async def batches(self) -> AsyncGenerator[Seen, None]:
-        """Yield the same batch every `interval_s`, and note that the judge has closed the source."""
-        try:
-            while True:
-                await asyncio.sleep(self.interval_s)
-                self.given += 1
-                yield self.seen
-        finally:
-            self.closed = True
-
-
-async def watched(
-    *sources: Any, earlier: Evidence | None = None, progress: Progress | None = None, **config: Any
-) -> Evidence:
-    """Run the judge on sources, with a config that waits for no minimum."""
-    judge = JudgeConfig.model_validate({"min_duration_s": 0, "max_duration_s": 30} | config)
-    return await run_judge(
-        sources, judge, "judge at 10%", earlier=earlier, report=progress or Progress(), retry_delays_s=(0.1, 0.1)
-    )
-
-
-async def probed(
-    endpoint: Any,
-    candidate: Any,
-    earlier: Evidence | None = None,
-    live: Any = None,
-    progress: Progress | None = None,
-    **config: Any,
-) -> Evidence:
-    """Watch a candidate on a real endpoint beside a live deployment that always answers."""
-    endpoint.deployments = {"green": candidate, "blue": live or (lambda _: endpoint.reply(200, [1]))}
-    config = {"requests_per_s": 50, "capacity_share": 1, "min_duration_s": 0} | config
-    before = asyncio.all_tasks()
-
-    async def connect() -> Scorer:
-        return Scorer(endpoint.uri, "secret")
-
-    probes = Probes(connect, REQUESTS, JudgeConfig.model_validate(config), candidate="green", live="blue")
-    evidence = await watched(probes, earlier=earlier, progress=progress, **config)
-    assert asyncio.all_tasks() - before == set()
-    return evidence
+from tests.support.judging import LENIENT, THROTTLED, Broken, Progress, Script, probed, watched
 
 
 async def test_a_harmful_candidate_ends_the_watch_at_once(endpoint: Any) -> None:
@@ -170,30 +94,6 @@ async def test_the_source_is_closed_with_the_verdict(errors: int) -> None:
     assert source.closed
 
 
-class Broken(Script):
-    """A source that fails after each batch, as long as it shall."""
-
-    name = "broken"
-    interval_s = 1.0
-
-    def __init__(self, failures: int, error: AzureFailed, **batch: Any) -> None:
-        super().__init__(**batch)
-        self.failures = failures
-        self.error = error
-        self.opened = 0
-
-    async def batches(self) -> AsyncGenerator[Seen, None]:
-        """Fail as often as it shall, then yield as its parent does."""
-        self.opened += 1
-        if self.opened <= self.failures:
-            raise self.error
-        async for seen in super().batches():
-            yield seen
-
-
-THROTTLED = AzureFailed("throttled", status=429, retryable=True)
-
-
 async def test_a_source_that_fails_is_read_again() -> None:
     """A failure that passes costs nothing but time, and nothing is said of it."""
     source = Broken(2, THROTTLED)
@@ -271,125 +171,6 @@ async def test_undecided_says_what_it_would_take() -> None:
 
     assert evidence.verdict == "undecided"
     assert "more minute at this traffic would show it healthy" in evidence.summary
-
-
-CUTS = [5.0, 10.0, 20.0]
-BEFORE = Evidence(gate="smoke test", verdict=Finding.PASSED, summary="", cut_points_ms=CUTS)
-
-
-@pytest.mark.slow
-async def test_a_slow_candidate_is_harm(endpoint: Any) -> None:
-    """Not one request fails, but each takes 100 ms longer than the live deployment's: caught by default."""
-
-    def slow(_: Any) -> Any:
-        threading.Event().wait(0.1)
-        return endpoint.reply(200, [1])
-
-    evidence = await probed(endpoint, slow, earlier=BEFORE, min_duration_s=60, max_duration_s=60)
-
-    assert evidence.verdict == "harmful"
-    assert evidence.cut_points_ms == CUTS
-    checks = {check.check: check for check in evidence.checks}
-    assert False in (checks["latency (e-value)"].passed, checks["latency shift (e-value)"].passed)
-    shown = checks["latency p50 / p95"]
-    assert int(shown.candidate.split()[0]) >= 100 > int(shown.live.split()[0])
-
-
-@pytest.mark.slow
-async def test_what_no_user_feels_is_no_harm(endpoint: Any) -> None:
-    """A candidate slower by a few milliseconds is healthy under the default allowance."""
-
-    def slower(_: Any) -> Any:
-        threading.Event().wait(0.005)
-        return endpoint.reply(200, [1])
-
-    evidence = await probed(endpoint, slower, earlier=BEFORE, min_duration_s=3, **LENIENT)
-
-    assert evidence.verdict == "healthy"
-
-
-LABEL = {"kind": "labels", "path": "predictions.0.label", "tolerance": 0.1}
-
-
-@pytest.mark.slow
-async def test_a_comparison_without_data_is_not_health(endpoint: Any) -> None:
-    """Live answers lack the part that is to be compared: undecided with the reason, however good all else looks."""
-    progress = Progress()
-
-    evidence = await probed(
-        endpoint,
-        lambda _: endpoint.reply(200, [1]),
-        prediction_drift=LABEL,
-        max_duration_s=3,
-        progress=progress,
-        **LENIENT,
-    )
-
-    why = "prediction drift: no pair could be compared: live answers have no 'predictions.0.label'"
-    assert evidence.verdict == "undecided"
-    assert why in evidence.summary
-    assert why in progress.findings[-1]
-    assert 3 <= evidence.duration_s < 6
-
-
-async def test_a_comparison_of_which_nothing_was_heard_is_not_health() -> None:
-    """The source that has answers fails, another one says that all is well: still undecided, with the reason."""
-    evidence = await watched(Broken(100, THROTTLED), Script(), prediction_drift=LABEL, max_duration_s=0.5, **LENIENT)
-
-    assert evidence.verdict == "undecided"
-    assert "prediction drift: no recorded request was answered by both deployments" in evidence.summary
-
-
-@pytest.mark.parametrize("drift", [{"kind": "json"}, {"kind": "labels"}, {"kind": "vectors", "path": "0"}])
-async def test_the_same_nan_on_both_sides_is_no_drift(endpoint: Any, drift: dict[str, Any]) -> None:
-    """Python's JSON has NaN: a pair of answers with the same one agrees."""
-    body = [[float("nan"), 1.0]]
-
-    evidence = await probed(
-        endpoint,
-        lambda _: endpoint.reply(200, body),
-        live=lambda _: endpoint.reply(200, body),
-        prediction_drift={"tolerance": 0.1} | drift,
-        min_duration_s=2,
-        **LENIENT,
-    )
-
-    assert evidence.verdict == "healthy"
-    assert "the answers differ by 0.0%" in next(check.note for check in evidence.checks if "drift" in check.check)
-
-
-@pytest.mark.parametrize("error", ["no such column", {"error": "no such column"}])
-async def test_errors_with_status_200_are_harm(endpoint: Any, error: Any) -> None:
-    """Half of the answers are what a script returns that catches its exceptions; the evidence shows one of them."""
-    evidence = await probed(
-        endpoint, lambda number: endpoint.reply(200, error if number % 2 else [1]), min_duration_s=20
-    )
-
-    assert evidence.verdict == "harmful"
-    assert evidence.duration_s < 5
-    assert "no such column" in evidence.summary
-
-
-async def test_worse_answers_are_harm(endpoint: Any) -> None:
-    """The live deployment knows the true answer, the candidate does not: the quality test says so."""
-    quality = {"kind": "labels", "path": "0"}
-
-    evidence = await probed(endpoint, lambda _: endpoint.reply(200, [2]), quality=quality)
-
-    assert evidence.verdict == "harmful"
-    assert "answers with a known truth" in evidence.summary
-
-
-async def test_other_frequencies_of_answers_are_harm(endpoint: Any) -> None:
-    """Answers that need not agree pair by pair are compared by how often each comes."""
-    evidence = await probed(
-        endpoint,
-        lambda number: endpoint.reply(200, [1 + number % 2]),
-        output_drift={"path": "0", "labels": [1, 2]},
-    )
-
-    assert evidence.verdict == "harmful"
-    assert "of the answers are 2 against 0.0%" in evidence.summary
 
 
 async def test_progress_hears_how_far_it_is_and_what_is_known() -> None:

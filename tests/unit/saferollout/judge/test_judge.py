@@ -253,7 +253,7 @@ def test_it_goes_on_after_a_restart() -> None:
 
 
 def test_two_sources_with_different_error_rates_do_not_make_harm() -> None:
-    """Probes fail more often than users' requests and go more to the candidate: in batches of their own no evidence."""
+    """Probes that fail more often than users, and go more to the candidate, are not evidence in own batches."""
     judge = Judge()
 
     for _ in range(100):
