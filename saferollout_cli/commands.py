@@ -36,9 +36,9 @@ Model = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
 FlowRun = Annotated[UUID, typer.Argument(help="The flow run's id.", show_default=False)]
 By = Annotated[str, typer.Option(help="Who decides.", default_factory=getpass.getuser, show_default="you")]
-Comment = Annotated[str, typer.Option(help="Why.")]
+Comment = Annotated[str, typer.Option(help="Why the decision was taken.")]
 Digest = Annotated[
-    str | None, typer.Option("--evidence", help="Refuse unless the run asks on this evidence; default: what it asks.")
+    str | None, typer.Option("--evidence", help="The digest of the evidence on which the run must ask; default: any.")
 ]
 
 
@@ -61,7 +61,7 @@ def _print(result: dict[str, Any], text: str, *, as_json: bool) -> None:
 
 @app.command()
 def demo(
-    candidate: Annotated[Candidate, typer.Option(help="What is rolled out.")] = Candidate.GOOD,
+    candidate: Annotated[Candidate, typer.Option(help="The candidate to roll out.")] = Candidate.GOOD,
     approve: Annotated[Approve, typer.Option(help="Who answers the approvals.")] = Approve.AUTO,
     requests_per_s: Annotated[float, typer.Option(min=0.1, max=100, help="The users' requests a second.")] = 20,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")] = None,
@@ -141,7 +141,7 @@ def bootstrap(
 def rollback(
     endpoint: Endpoint,
     force: Annotated[
-        bool, typer.Option("--force", help="Also when somebody else changed the traffic meanwhile.")
+        bool, typer.Option("--force", help="Roll back also when somebody else changed the traffic.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -162,7 +162,9 @@ def retire(
 ) -> None:
     """Delete old deployments whose keep window is over."""
     if now and endpoint is None:
-        raise ConfigError(Problem("command line", "--now", "needs an endpoint", "name the one whose window shall end"))
+        raise ConfigError(
+            Problem("command line", "--now", "needs an endpoint", "name the one whose keep window is to end")
+        )
     workspace = project.resolve_workspace(None)
     from flows.retire import retire as flow
 
@@ -175,7 +177,7 @@ def teardown(
     endpoint: Endpoint,
     confirm: Annotated[
         str,
-        typer.Option(prompt="This deletes the endpoint. Repeat its name", help="Its name again; asked for if missing."),
+        typer.Option(prompt="This deletes the endpoint. Repeat its name", help="The name again; asked for if missing."),
     ],
     as_json: Json = False,
 ) -> None:

@@ -40,7 +40,7 @@ GRACE_S = 86400
 
 
 def _with_evidence(schema: dict[str, Any]) -> None:
-    """An answer that does not say what it is an answer to is none, though the form fills that in."""
+    """An answer must say what it is an answer to, though the form fills that in."""
     schema["required"] = ["decision", "approver", "evidence"]
 
 

@@ -15,8 +15,10 @@ from tasks.support.policy import GATE
 async def mirror(rollout: Rollout, shadow: ShadowConfig, earlier: Evidence) -> Evidence:
     """Judge the candidate in the shadow of the live deployment, and stop mirroring.
 
-    Returns healthy or undecided evidence. Raises GateFailed as soon as harm is shown, or if undecided means failed; the
-    rollback stops mirroring then, with its very first change.
+    Returns healthy or undecided evidence.
+
+    Raises:
+        GateFailed: Harm is shown, or undecided means failed; the rollback then stops mirroring with its first change.
     """
     gate = f"shadow at {shadow.mirror}%"
     if rollout.share:

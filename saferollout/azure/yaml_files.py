@@ -17,7 +17,11 @@ from saferollout.domain.errors import ConfigError, Problem
 
 
 def check(project: Project) -> None:
-    """Raise ConfigError if the SDK does not accept the project's YAML; nothing is called."""
+    """Check that the SDK accepts the project's YAML; nothing is called.
+
+    Raises:
+        ConfigError: It does not.
+    """
     load_endpoint(project.endpoint_path)
     load_deployment(
         project.deployment_path, name=project.config.slots[1], endpoint=project.endpoint, assets=project.assets

@@ -35,7 +35,7 @@ class Contents(Value):
         Raises:
             ConfigError: Some files cannot be uploaded, or the scoring script would not be.
         """
-        # a slot's name changes from rollout to rollout, and an asset counts as the version that it stands for
+        # a slot's name changes from rollout to rollout, and an asset counts as the version that it means
         left_out = {"name", "$schema", *self.assets}
         spec = {key: value for key, value in self.spec.items() if key not in left_out}
         whole = hashlib.sha256(json.dumps(spec, sort_keys=True, default=str).encode())
@@ -157,7 +157,7 @@ class _Reader:
         return value if isinstance(value, dict) else {}, self.path.parent
 
     def _note(self, key: str, value: object, base: Path) -> None:
-        """Note a local file or folder under its key; a registered asset and an address are none."""
+        """Note a local file or folder under its key; a registered asset or an address is not one."""
         if not isinstance(value, str) or value.startswith(assets.PREFIX) or "://" in value:
             return
         self.files[key] = (base / value).resolve()

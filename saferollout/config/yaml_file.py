@@ -68,7 +68,7 @@ def read(path: Path) -> dict[str, Any]:
         raise ConfigError(unreadable(path, error)) from None
     except yaml.YAMLError as error:
         raise ConfigError(_syntax(path, error)) from None
-    except ValueError as error:  # a date that is none
+    except ValueError as error:  # a date that does not exist
         raise ConfigError(Problem(display_path(path), "", f"is not valid YAML: {error}", "put it in quotes")) from None
     if not isinstance(content, dict):
         raise ConfigError(
@@ -84,7 +84,7 @@ def display_path(path: Path) -> str:
 
 
 def no_file(base: Path, key: str, full: Path) -> Problem | None:
-    """The problem of a key in the file `base` that shall name a file; None where `full` is one."""
+    """The problem of a key in the file `base` that must name a file; None where `full` is a file."""
     if full.is_file():
         return None
     problem = f"is a folder: {display_path(full)}" if full.is_dir() else f"no such file: {display_path(full)}"

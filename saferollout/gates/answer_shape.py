@@ -179,7 +179,7 @@ class AnswerCheck:
                     self._usual.take(Shape.of([answer]), _lengths(request))
 
     def problem(self, request: Any, answer: Any, beside: Sequence[Any]) -> str:
-        """What makes an answer an error, in words; empty where it is none.
+        """What makes an answer an error, in words; empty where it is not an error.
 
         `beside` is the other deployment's answer to the same request, nothing where that one failed.
         """

@@ -113,7 +113,7 @@ class Judge(Weighing):
         """Return the required comparisons, without those that are on but have nothing to compare with.
 
         Raises:
-            ValueError: There is none of this name, or it is off.
+            ValueError: There is no comparison of this name, or it is off.
         """
         required, sections = self.settings.required, self.settings.comparisons
         on = {kind.name for kind in COMPARISONS if kind.section in sections}

@@ -8,7 +8,7 @@ from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
 def create_candidate(azure: Workspace, rollout: Rollout) -> None:
     """Create the candidate unless it is there.
 
-    It gets no fewer instances than the live deployment had, since it shall take over, unless the config says so.
+    It gets no fewer instances than the live deployment had, since it is to take over, unless the config says so.
 
     Raises:
         DeploymentFailed: It does not come up.

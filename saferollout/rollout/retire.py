@@ -12,8 +12,11 @@ from saferollout.rollout.rollout import Rollout
 def end(workspace: Workspace, rollout: Rollout, keep_s: float) -> None:
     """Put the end of the rollout on record, and delete the old deployment if it is not to be kept.
 
-    The record comes first, and insists: whoever is killed in between has not left a rollout that can neither be
-    finished nor rolled back. Raises Lost if the rollout is somebody else's by now.
+    The record comes first, and is tried again and again: whoever is killed in between has not left a rollout that can
+    neither be finished nor rolled back.
+
+    Raises:
+        Lost: The rollout is somebody else's by now.
     """
     state = workspace.get_endpoint(rollout.endpoint)
     record = Record.from_tags(state.tags)

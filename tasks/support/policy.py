@@ -34,7 +34,7 @@ RETRIED: dict[str, Any] = {
 }
 
 WAY_BACK: dict[str, Any] = {"cache_policy": NO_CACHE}
-"""A way back: it insists by itself, and far longer than a step."""
+"""A way back: it tries again by itself, and far longer than a step."""
 
 STEP: dict[str, Any] = RETRIED | WAY_BACK
 """A step that reads or changes Azure: a reconciliation, so it is run every time and never answered from a cache."""

@@ -36,8 +36,9 @@ class Source(Protocol):
         ...
 
     def batches(self) -> AsyncGenerator[Seen, None]:
-        """What is seen, as it comes, without end.
+        """Yield what is seen, as it comes, without end; called again, it starts afresh.
 
-        Raises AzureFailed when it has no data, which is not evidence; called again, it starts afresh.
+        Raises:
+            AzureFailed: It has no data, which is not evidence.
         """
         ...

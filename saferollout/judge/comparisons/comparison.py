@@ -42,7 +42,7 @@ class Comparison(TwoSided):
         """
 
     def point(self) -> dict[str, Any]:
-        """Return what the history shall keep of it after each batch, in JSON's types: what its plot needs."""
+        """Return what the history keeps of it after each batch, in JSON's types: what its plot needs."""
         return {}
 
     def rows(self) -> list[Check]:

@@ -312,7 +312,7 @@ async def test_an_answer_whose_reply_was_lost_is_told_as_taken(
 
 
 async def test_attending_outlives_what_is_not_prefect(server: Server, client: PrefectClient) -> None:
-    """A page that a proxy shows while the server behind it restarts is no reason to leave a question alone."""
+    """A page that a proxy shows while the server behind it restarts does not end the watch over a question."""
     run = await paused(client)
     reports: list[str] = []
     with Edge(server.url) as edge, temporary_settings({PREFECT_API_URL: edge.url}):

@@ -57,7 +57,7 @@ async def test_nothing_goes_forward_without_prefect(
 async def test_what_a_run_began_is_known_and_undone_without_prefect(
     stack: Stack, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch, trouble: Callable[[Edge], None]
 ) -> None:
-    """A machine shuts down, Prefect's server first: a deployed run whose process is told to end goes back all the same.
+    """A machine shuts down, Prefect's server first: a deployed run whose process is asked to end still goes back.
 
     Nor is a server asked whether anything was begun.
     """
