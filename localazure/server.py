@@ -5,7 +5,6 @@ import contextlib
 import errno
 import functools
 import logging
-import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -60,12 +59,6 @@ class Options:
     record: Path | None = None
     """Where every management request and its answer is written."""
     quota: Quota = field(default_factory=Quota)
-
-
-def default_state_directory() -> Path:
-    """Return where a local Azure keeps its state unless another place is given: $XDG_STATE_HOME/localazure."""
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "localazure"
 
 
 async def serve(state: Path, options: Options, ready: Callable[[dict[str, str]], None]) -> None:

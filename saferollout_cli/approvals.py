@@ -8,7 +8,6 @@ from typing import Any, Literal
 from uuid import UUID
 
 import httpx
-import tenacity
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
@@ -23,6 +22,7 @@ from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import Refused
 from saferollout_cli.choices import Approve
 from tasks.support.orchestrator import passing
+from tasks.support.polling import poll
 from tasks.support.threads import run_in_daemon_thread
 
 POLL_S = 1.0
@@ -134,15 +134,9 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
             raise Refused(msg)
         return question
 
-    try:
-        question: Question = await tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_result(lambda found: found is None),
-            wait=tenacity.wait_fixed(POLL_S),
-            stop=tenacity.stop_after_delay(WRITTEN_S),
-        )(look)
-    except tenacity.RetryError:
+    if (question := await poll(look, POLL_S, WRITTEN_S)) is None:
         msg = f"flow run {run_id} waits, but wrote no question within {WRITTEN_S:.0f} s"
-        raise Refused(msg) from None
+        raise Refused(msg)
     return question
 
 

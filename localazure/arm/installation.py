@@ -1,7 +1,6 @@
 """What stays the same when a local Azure is started again on its state directory: ids, secrets, and ports."""
 
 import contextlib
-import fcntl
 import json
 import os
 import secrets
@@ -10,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
+from filelock import FileLock, Timeout
 from pydantic import BaseModel, Field
 
 from localazure.arm.errors import NotRunning, StartFailed
@@ -61,9 +61,9 @@ def locked(state: Path) -> Iterator[None]:
         StartFailed: Another local Azure holds it.
     """
     try:
-        with _exclusive(state / _LOCK_FILE):
+        with FileLock(state / _LOCK_FILE, timeout=0):  # it falls with its holder
             yield
-    except BlockingIOError as error:
+    except Timeout as error:
         raise StartFailed(f"another local Azure runs on {state}: stop it, or give another --state-dir") from error
 
 
@@ -89,9 +89,10 @@ def running_environment(state: Path) -> dict[str, str]:
         NotRunning: None does, or it is still starting.
     """
     try:
-        with _exclusive(state / _LOCK_FILE, create=False):
-            pass
-    except BlockingIOError:
+        if (state / _LOCK_FILE).exists():
+            with FileLock(state / _LOCK_FILE, timeout=0):
+                pass
+    except Timeout:
         with contextlib.suppress(OSError, ValueError):
             environment: dict[str, str] = json.loads((state / _ENVIRONMENT_FILE).read_text())
             return environment
@@ -106,11 +107,3 @@ def _write_private(path: Path, content: Mapping[str, object]) -> None:
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(content, file)
     temporary.replace(path)
-
-
-@contextlib.contextmanager
-def _exclusive(path: Path, create: bool = True) -> Iterator[None]:
-    """Hold the lock file; raises BlockingIOError when another process does. It falls with its holder."""
-    with path.open("a" if create else "r") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield

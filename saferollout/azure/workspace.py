@@ -4,13 +4,12 @@ Every change is a reconciliation: nothing is sent when Azure already shows what 
 back until it does. So each is simply made again when Azure refused the token, or was busy with another change.
 """
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from saferollout.azure.port import LOOK_THERE, Azure, Resource
-from saferollout.azure.retries import sign_in_anew, wait_for_others
+from saferollout.azure.retries import poll, sign_in_anew, wait_for_others
 from saferollout.domain.endpoint import DeploymentState, EndpointState, describe, drift
 from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Missing, Refused
 
@@ -74,7 +73,7 @@ class Workspace:
         wanted.traffic = {}  # its deployments do not exist yet
         if self.observe(wanted.name) is None:
             self._azure.create_endpoint(wanted)
-        _poll(lambda: self.observe(wanted.name), f"endpoint {wanted.name}", self.operation_timeout_s)
+        _until(lambda: self.observe(wanted.name), f"endpoint {wanted.name}", self.operation_timeout_s)
         state = self._read_back(
             wanted.name, lambda state: state.provisioning_state in FINAL, f"a final state of endpoint {wanted.name}"
         )
@@ -115,7 +114,7 @@ class Workspace:
             shown = read()
             return shown if _endpoint(shown).provisioning_state in FINAL else None
 
-        shown = _poll(settled, f"a final state of endpoint {endpoint}", self.operation_timeout_s)
+        shown = _until(settled, f"a final state of endpoint {endpoint}", self.operation_timeout_s)
         old = _endpoint(shown)
         wanted = old.traffic if traffic is None else traffic
         new_mirror = old.mirror_traffic if mirror is None else mirror
@@ -132,7 +131,7 @@ class Workspace:
             self._azure.put_endpoint(endpoint, changed_resource)
         changed = {name for name in old.tags.keys() | new_tags.keys() if old.tags.get(name) != new_tags.get(name)}
 
-        def shows() -> bool | None:
+        def shows() -> bool:
             state = _endpoint(read())
             seen: list[tuple[Any, Any, Any]] = [(state.traffic, old.traffic, wanted)]
             if new_mirror != old.mirror_traffic:
@@ -141,10 +140,10 @@ class Workspace:
             if any(value not in (before, after) for value, before, after in seen):  # an old value is only a late read
                 msg = f"somebody else changed endpoint {endpoint} at the same time; its traffic is "
                 raise Drifted(msg + describe(state.traffic))
-            return all(value == after for value, _, after in seen) or None
+            return all(value == after for value, _, after in seen)
 
         # longer than a late read takes, the old values mean that somebody's update has overwritten this one
-        _poll(shows, f"traffic {describe(wanted)}", STALE_S, retryable=True)
+        _until(shows, f"traffic {describe(wanted)}", STALE_S, retryable=True)
 
     @wait_for_others
     @sign_in_anew
@@ -251,7 +250,7 @@ class Workspace:
         """Delete an endpoint with all its deployments unless it is gone."""
         if self.observe(endpoint) is not None:
             self._azure.delete_endpoint(endpoint)
-        _poll(lambda: self.observe(endpoint) is None or None, f"{endpoint} gone", self.operation_timeout_s)
+        _until(lambda: self.observe(endpoint) is None, f"{endpoint} gone", self.operation_timeout_s)
 
     def _last_words(self, endpoint: str, name: str) -> str:
         last = self._azure.last_words(endpoint, name)
@@ -270,23 +269,19 @@ class Workspace:
             state = self.get_endpoint(endpoint)
             return state if shows(state) else None
 
-        return _poll(look, wanted, self.operation_timeout_s)
+        return _until(look, wanted, self.operation_timeout_s)
 
 
-def _poll(look: Callable[[], T | None], wanted: str, timeout_s: float, *, retryable: bool = False) -> T:
+def _until(look: Callable[[], T | None], wanted: str, timeout_s: float, *, retryable: bool = False) -> T:
     """Look until there is something to see.
 
     Raises:
         AzureFailed: There is nothing in time.
     """
-    deadline, delay_s = time.monotonic() + timeout_s, 0.25
-    while (seen := look()) is None:
-        if time.monotonic() > deadline:
-            remedy = "" if retryable else f"; {LOOK_THERE}"
-            msg = f"Azure does not show {wanted} after {timeout_s:.0f} s{remedy}"
-            raise AzureFailed(msg, retryable=retryable)
-        time.sleep(delay_s)
-        delay_s = min(delay_s * 1.5, 10)
+    if not (seen := poll(look, timeout_s)):
+        remedy = "" if retryable else f"; {LOOK_THERE}"
+        msg = f"Azure does not show {wanted} after {timeout_s:.0f} s{remedy}"
+        raise AzureFailed(msg, retryable=retryable)
     return seen
 
 

@@ -16,12 +16,12 @@ import httpx
 import yaml
 
 from saferollout.azure.client import Client
+from saferollout.azure.retries import insist
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.endpoint import EndpointState
 from saferollout.rollout.record import Phase, Record
-from saferollout.rollout.rollback import insist
 from saferollout_cli.demo.processes import Process, users
 from tests.support.localazure.arm import Arm
 

@@ -151,6 +151,8 @@ class Mistake(NamedTuple):
     key: str
     problem: str
     remedy: str
+    at: tuple[int, int] = (0, 0)
+    """The line and column of the key; without them where there is none."""
     unset: str = ""
     """An environment variable that is missing."""
 
@@ -187,31 +189,31 @@ MISTAKES = [
     ),
     Mistake(
         "YAML syntax",
-        *_config(
-            "stages: [",
-            "line 3, column 10",
-            "YAML syntax error: expected the node content, but found '<stream end>'",
-            BRACKETS,
-        ),
+        *_config("stages: [", "", "YAML syntax error: expected the node content, but found '<stream end>'", BRACKETS),
+        at=(3, 10),
     ),
     Mistake(
         "YAML tab",
         *_config(
             "live:\n\tinstance_count: 2\n",
-            "line 4, column 1",
+            "",
             "YAML syntax error: found character '\\t' that cannot start any token",
             BRACKETS,
         ),
+        at=(4, 1),
     ),
     Mistake(
-        "no date", *_config("live: 2024-13-45\n", "", "is not valid YAML: month must be in 1..12", "put it in quotes")
+        "no date",
+        *_config("live: 2024-13-45\n", "", "is not valid YAML: month must be in 1..12", "put it in quotes"),
+        at=(3, 7),
     ),
-    Mistake("unknown key", *_config("endpiont: x\n", "endpiont", "unknown key", SPELLING)),
+    Mistake("unknown key", *_config("endpiont: x\n", "endpiont", "unknown key", SPELLING), at=(3, 1)),
     Mistake(
         "unknown inner key",
         *_config("stages:\n- trafic: 10\n  traffic: 100\n", "stages[0].trafic", "unknown key", SPELLING),
+        at=(4, 3),
     ),
-    Mistake("number for key", *_config("live: {1: 2}\n", "live.1", "unknown key", "keys are words")),
+    Mistake("number for key", *_config("live: {1: 2}\n", "live.1", "unknown key", "keys are words"), at=(3, 8)),
     Mistake(
         "missing key",
         {"rollout.yaml": "endpoint: endpoint.yml\n"},
@@ -223,20 +225,28 @@ MISTAKES = [
     Mistake(
         "missing inner key",
         *_config("stages: [{approval: true}]\n", "stages[0].traffic", "required, but not there", "add it"),
+        at=(3, 10),
     ),
     Mistake(
         "percent sign",
         *_config("stages: [{traffic: 10%}]\n", "stages[0].traffic", "'10%' does not fit", "write a whole number"),
+        at=(3, 11),
     ),
     Mistake(
         "fraction",
         *_config("stages: [{traffic: 0.5}]\n", "stages[0].traffic", "0.5 does not fit", "write a whole number"),
+        at=(3, 11),
     ),
     Mistake(
         "above 100",
         *_config("stages: [{traffic: 101}]\n", "stages[0].traffic", "101 does not fit", "write 100 or less"),
+        at=(3, 11),
     ),
-    Mistake("no share", *_config("stages: [{traffic: 0}]\n", "stages[0].traffic", "0 does not fit", "write 1 or more")),
+    Mistake(
+        "no share",
+        *_config("stages: [{traffic: 0}]\n", "stages[0].traffic", "0 does not fit", "write 1 or more"),
+        at=(3, 11),
+    ),
     Mistake(
         "not ascending",
         *_config(
@@ -245,6 +255,7 @@ MISTAKES = [
             "traffic goes [50, 50, 100], but each stage must have more than the one before",
             "sort them, e.g. 10, 100",
         ),
+        at=(3, 1),
     ),
     Mistake(
         "not to 100",
@@ -254,21 +265,28 @@ MISTAKES = [
             "traffic goes [10], but the last stage must be 100",
             "add a stage with traffic: 100",
         ),
+        at=(3, 1),
     ),
     Mistake(
         "no stages",
         *_config(
             "stages: []\n", "stages", "traffic goes [], but the last stage must be 100", "add a stage with traffic: 100"
         ),
+        at=(3, 1),
     ),
-    Mistake("stages no list", *_config("stages: 100\n", "stages", "100 does not fit", "write a list")),
-    Mistake("section no mapping", *_config("live: 2\n", "live", "2 does not fit", "write `key: value` lines under it")),
-    Mistake("section empty", *_config("live:\n", "live", "is empty", "write a value or remove the key")),
+    Mistake("stages no list", *_config("stages: 100\n", "stages", "100 does not fit", "write a list"), at=(3, 1)),
+    Mistake(
+        "section no mapping",
+        *_config("live: 2\n", "live", "2 does not fit", "write `key: value` lines under it"),
+        at=(3, 1),
+    ),
+    Mistake("section empty", *_config("live:\n", "live", "is empty", "write a value or remove the key"), at=(3, 1)),
     Mistake(
         "not a number",
         *_config(
             "smoke_test: {tolerance: little}\n", "smoke_test.tolerance", "'little' does not fit", "write a number"
         ),
+        at=(3, 14),
     ),
     Mistake(
         "not yes or no",
@@ -278,12 +296,14 @@ MISTAKES = [
             "'maybe' does not fit",
             "write true or false",
         ),
+        at=(3, 25),
     ),
     Mistake(
         "not a choice",
         *_config(
             "rollback: {candidate: burn}\n", "rollback.candidate", "'burn' does not fit", "write 'keep' or 'delete'"
         ),
+        at=(3, 12),
     ),
     Mistake(
         "alpha too large",
@@ -293,6 +313,7 @@ MISTAKES = [
             "0.5 does not fit",
             "write a number below 0.5",
         ),
+        at=(3, 33),
     ),
     Mistake(
         "no rate",
@@ -302,6 +323,7 @@ MISTAKES = [
             "0 does not fit",
             "write a number above 0",
         ),
+        at=(3, 33),
     ),
     Mistake(
         "minimum above maximum",
@@ -311,6 +333,7 @@ MISTAKES = [
             "min_duration_s is above max_duration_s",
             "make it smaller",
         ),
+        at=(3, 25),
     ),
     Mistake(
         "harmless above healthy",
@@ -320,6 +343,7 @@ MISTAKES = [
             "no_worse_than is not above margin",
             "make it larger",
         ),
+        at=(3, 25),
     ),
     Mistake(
         "numbers without scale",
@@ -329,6 +353,7 @@ MISTAKES = [
             "numbers have no scale",
             "add scale, the difference that counts as full disagreement",
         ),
+        at=(3, 33),
     ),
     Mistake(
         "required but off",
@@ -338,6 +363,7 @@ MISTAKES = [
             "required names quality, but quality is off",
             "add quality, or do not require it",
         ),
+        at=(3, 25),
     ),
     Mistake(
         "labels and borders",
@@ -347,6 +373,7 @@ MISTAKES = [
             "needs either labels or borders",
             "write one of them",
         ),
+        at=(3, 33),
     ),
     Mistake(
         "quality without truth",
@@ -358,6 +385,7 @@ MISTAKES = [
         "stages[0].judge.quality",
         "requests.jsonl holds no true answer",
         "add answers there, or remove it",
+        at=(3, 33),
     ),
     Mistake(
         "source without its key",
@@ -367,6 +395,7 @@ MISTAKES = [
             "traffic_log needs workspace_id",
             "add it",
         ),
+        at=(3, 43),
     ),
     Mistake(
         "key of another source",
@@ -376,6 +405,7 @@ MISTAKES = [
             "probes has no url",
             "remove it",
         ),
+        at=(3, 43),
     ),
     Mistake(
         "counted twice",
@@ -386,6 +416,7 @@ MISTAKES = [
             "azure_metrics and traffic_log would count the same requests twice",
             "keep one of them",
         ),
+        at=(3, 33),
     ),
     Mistake(
         "source too late",
@@ -395,6 +426,7 @@ MISTAKES = [
             "azure_metrics reports nothing before max_duration_s is over",
             "make that longer than its delay",
         ),
+        at=(3, 25),
     ),
     Mistake(
         "answers without probes",
@@ -404,9 +436,12 @@ MISTAKES = [
             "output_drift compares answers, which only probes have",
             "add kind: probes to sources",
         ),
+        at=(3, 25),
     ),
     Mistake(
-        "mirrored too much", *_config("shadow: {mirror: 60}\n", "shadow.mirror", "60 does not fit", "write 50 or less")
+        "mirrored too much",
+        *_config("shadow: {mirror: 60}\n", "shadow.mirror", "60 does not fit", "write 50 or less"),
+        at=(3, 10),
     ),
     Mistake(
         "mirror on Kubernetes",
@@ -418,6 +453,7 @@ MISTAKES = [
         "shadow",
         "endpoint.yml is a Kubernetes endpoint, which cannot mirror traffic",
         "remove it",
+        at=(3, 1),
     ),
     Mistake(
         "number for text",
@@ -427,6 +463,7 @@ MISTAKES = [
             "7 does not fit",
             "write text, in quotes if it is all digits",
         ),
+        at=(3, 13),
     ),
     Mistake(
         "number for path",
@@ -435,10 +472,12 @@ MISTAKES = [
         "endpoint",
         "7 does not fit",
         "write a file's path",
+        at=(1, 1),
     ),
     Mistake(
         "slot name",
         *_config("slots: [blue, green_2]\n", "slots[1]", "'green_2' is not a valid deployment name", NAME_RULE),
+        at=(3, 15),
     ),
     Mistake(
         "slot with capitals",
@@ -448,22 +487,29 @@ MISTAKES = [
             "'Blue' has capitals, which the Azure ML SDK loses in a traffic rule",
             "write 'blue'",
         ),
+        at=(3, 9),
     ),
     Mistake(
         "key twice",
         *_config(
             "live: {instance_count: 1, instance_count: 2}\n",
-            "line 3, column 27",
-            "YAML syntax error: 'instance_count' is given twice",
+            "",
+            'YAML syntax error: found duplicate key "instance_count"',
             "remove one of the two",
         ),
+        at=(3, 27),
     ),
-    Mistake("equal slots", *_config("slots: [blue, blue]\n", "slots", "both are 'blue'", "name two different ones")),
+    Mistake(
+        "equal slots",
+        *_config("slots: [blue, blue]\n", "slots", "both are 'blue'", "name two different ones"),
+        at=(3, 1),
+    ),
     Mistake(
         "three slots",
         *_config(
             "slots: [red, green, blue]\n", "slots", "['red', 'green', 'blue'] does not fit", "write at most 2 entries"
         ),
+        at=(3, 1),
     ),
     Mistake(
         "unset variable",
@@ -473,6 +519,7 @@ MISTAKES = [
             "environment variable NOWHERE_SET is not set",
             "export it or write the value",
         ),
+        at=(3, 13),
     ),
     Mistake(
         "unset number",
@@ -482,6 +529,7 @@ MISTAKES = [
             "environment variable NOWHERE_SET is not set",
             "export it or write the value",
         ),
+        at=(3, 8),
     ),
     Mistake(
         "unset workspace",
@@ -492,16 +540,35 @@ MISTAKES = [
         "export it or write the value",
         unset="AZUREML_WORKSPACE_NAME",
     ),
-    Mistake("no endpoint file", {"endpoint.yml": None}, "rollout.yaml", "endpoint", "no such file: endpoint.yml", PATH),
-    Mistake("no deployment file", {"green.yml": None}, "rollout.yaml", "deployment", "no such file: green.yml", PATH),
     Mistake(
-        "folder for file", *_config("smoke_test: {requests: src}\n", "smoke_test.requests", "is a folder: src", PATH)
+        "no endpoint file",
+        {"endpoint.yml": None},
+        "rollout.yaml",
+        "endpoint",
+        "no such file: endpoint.yml",
+        PATH,
+        at=(1, 1),
+    ),
+    Mistake(
+        "no deployment file",
+        {"green.yml": None},
+        "rollout.yaml",
+        "deployment",
+        "no such file: green.yml",
+        PATH,
+        at=(2, 1),
+    ),
+    Mistake(
+        "folder for file",
+        *_config("smoke_test: {requests: src}\n", "smoke_test.requests", "is a folder: src", PATH),
+        at=(3, 14),
     ),
     Mistake(
         "no named requests",
         *_config(
             "smoke_test: {requests: some/where.jsonl}\n", "smoke_test.requests", "no such file: some/where.jsonl", PATH
         ),
+        at=(3, 14),
     ),
     Mistake(
         "no requests",
@@ -514,6 +581,7 @@ MISTAKES = [
     Mistake(
         "no answer schema",
         *_config("smoke_test: {answer_schema: s.json}\n", "smoke_test.answer_schema", "no such file: s.json", PATH),
+        at=(3, 14),
     ),
     Mistake(
         "endpoint without name",
@@ -530,14 +598,16 @@ MISTAKES = [
         "name",
         "'my_endpoint' is not a valid endpoint name",
         NAME_RULE,
+        at=(1, 1),
     ),
     Mistake(
         "deployment syntax",
         {"green.yml": "model: 'x\n"},
         "green.yml",
-        "line 2, column 1",
+        "",
         "YAML syntax error: found unexpected end of stream",
         BRACKETS,
+        at=(2, 1),
     ),
     Mistake(
         "other endpoint",
@@ -548,6 +618,7 @@ MISTAKES = [
             "is 'other'",
             "write 'diabetes', the name in endpoint.yml",
         ),
+        at=(2, 1),
     ),
     Mistake(
         "no model",
@@ -576,6 +647,7 @@ MISTAKES = [
             "'azureml:a b@latest' is not a model version",
             "write azureml:<name>:<version> or azureml:<name>@latest",
         ),
+        at=(3, 1),
     ),
     Mistake(
         "other label",
@@ -586,6 +658,7 @@ MISTAKES = [
             "Azure ML's SDK does not know the label 'prod' here",
             "write a version",
         ),
+        at=(3, 1),
     ),
     Mistake(
         "other label in a registry",
@@ -596,6 +669,7 @@ MISTAKES = [
             "Azure ML's SDK does not know the label 'prod' here",
             "write a version",
         ),
+        at=(8, 1),
     ),
     Mistake(
         "label of code",
@@ -606,6 +680,7 @@ MISTAKES = [
             "Azure ML's SDK does not know the label 'latest' here",
             "write a version",
         ),
+        at=(6, 3),
     ),
     Mistake(
         "environment without version",
@@ -616,6 +691,7 @@ MISTAKES = [
             "'azureml:e' is not an environment version",
             "write azureml:<name>:<version> or azureml:<name>@latest",
         ),
+        at=(8, 1),
     ),
     Mistake(
         "registry without version",
@@ -626,8 +702,11 @@ MISTAKES = [
             "'azureml://registries/azureml/environments/e' has no version",
             "append /versions/<version> or /labels/latest",
         ),
+        at=(8, 1),
     ),
-    Mistake("no model file", {"model.bin": None}, "green.yml", "model.path", "no such file: model.bin", PATH),
+    Mistake(
+        "no model file", {"model.bin": None}, "green.yml", "model.path", "no such file: model.bin", PATH, at=(4, 3)
+    ),
     Mistake(
         "no scoring script",
         {"src/score.py": None},
@@ -635,17 +714,25 @@ MISTAKES = [
         "code_configuration.scoring_script",
         "no such file: src/score.py",
         PATH,
+        at=(7, 3),
     ),
     Mistake(
-        "no conda file", {"conda.yml": None}, "green.yml", "environment.conda_file", "no such file: conda.yml", PATH
+        "no conda file",
+        {"conda.yml": None},
+        "green.yml",
+        "environment.conda_file",
+        "no such file: conda.yml",
+        PATH,
+        at=(9, 3),
     ),
     Mistake(
         "conda syntax",
         {"conda.yml": "a: [\n"},
         "conda.yml",
-        "line 2, column 1",
+        "",
         "YAML syntax error: expected the node content, but found '<stream end>'",
         BRACKETS,
+        at=(2, 1),
     ),
     Mistake(
         "empty requests",
@@ -659,33 +746,37 @@ MISTAKES = [
         "bad line",
         {"requests.jsonl": '{"request": 1}\n{"request": 2,}\n'},
         "requests.jsonl",
-        "line 2",
+        "",
         "is not valid JSON: trailing comma at column 15",
         "write one JSON object on the line",
+        at=(2, 0),
     ),
     Mistake(
         "line without request",
         {"requests.jsonl": '{"id": "a"}\n'},
         "requests.jsonl",
-        "line 1 request",
+        "request",
         "required, but not there",
         "add it",
+        at=(1, 0),
     ),
     Mistake(
         "line with more",
         {"requests.jsonl": '{"request": 1, "anser": 2}\n'},
         "requests.jsonl",
-        "line 1 anser",
+        "anser",
         "unknown key",
         SPELLING,
+        at=(1, 0),
     ),
     Mistake(
         "request with NaN",
         {"requests.jsonl": '{"request": [NaN]}\n'},
         "requests.jsonl",
-        "line 1 request",
+        "request",
         "NaN and infinity are not JSON",
         "write null",
+        at=(1, 0),
     ),
 ]
 

@@ -9,9 +9,9 @@ import pytest
 import yaml
 
 from saferollout.azure.client import Client
+from saferollout.azure.retries import insist
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
-from saferollout.rollout.rollback import insist
 from tests.support.localazure.arm import Arm
 from tests.support.stack import REPOSITORY, Stack
 

@@ -164,6 +164,8 @@ def test_a_scoring_script_that_is_not_uploaded_is_told(project_files: Path) -> N
             "code_configuration.scoring_script",
             "score.py is not uploaded with src",
             "move it there, or do not exclude it in .amlignore or .gitignore",
+            7,
+            3,
         )
     ]
 
