@@ -12,7 +12,7 @@ from marshmallow import ValidationError
 
 from saferollout.azure.access import line_of
 from saferollout.config.project import Project
-from saferollout.config.yaml_file import key_of, shown
+from saferollout.config.yaml_file import key_of, shown, with_lines
 from saferollout.domain.errors import ConfigError, Problem
 
 
@@ -46,7 +46,7 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise ConfigError(*_problems(path, str(error))) from None
+        raise ConfigError(*with_lines(_problems(path, str(error)))) from None
     except (MlException, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(
             Problem(shown(path), "", f"the Azure ML SDK does not accept it: {line_of(error)}", "correct it")

@@ -90,7 +90,13 @@ def load(config_path: Path | str, model: ModelVersion | None = None, deployment:
 
     Raises ConfigError with every problem found, none of which needed Azure to be found.
     """
-    path = Path(config_path).resolve()
+    try:
+        return _load(Path(config_path).resolve(), model, deployment)
+    except ConfigError as error:
+        raise ConfigError(*yaml_file.with_lines(error.problems)) from None
+
+
+def _load(path: Path, model: ModelVersion | None, deployment: Path | None) -> Project:
     content = yaml_file.read(path)
     if deployment is not None:
         content["deployment"] = str(deployment.resolve())

@@ -1,5 +1,6 @@
 """Recorded requests: what is sent to a deployment to see how it does, with the true answers where they are known."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -83,10 +84,9 @@ def _read(path: Path) -> list[tuple[str, RecordedRequest]]:
             request = RecordedRequest.model_validate_json(line)
             json.dumps(request.request, allow_nan=False)
         except ValidationError as error:
-            problem = yaml_file.problems_of(path, error)[0]
-            problems.append(Problem(file, f"line {number} {problem.key}".strip(), problem.problem, problem.remedy))
+            problems.append(dataclasses.replace(yaml_file.problems_of(path, error)[0], line=number))
         except ValueError:
-            problems.append(Problem(file, f"line {number} request", "NaN or infinity is no JSON", "write null"))
+            problems.append(Problem(file, "request", "NaN or infinity is no JSON", "write null", number))
         else:
             requests.append((line.strip(), request))
     if not requests and not problems:

@@ -1,18 +1,28 @@
 """Read YAML files for people: every mistake becomes a :class:`Problem` that names file, key, problem and remedy."""
 
+import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError, SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from saferollout.domain.errors import ConfigError, Problem
 
-MERGE = "tag:yaml.org,2002:merge"
-TWICE = "stands twice"
+MAX_DEPTH = 50
+"""How deep values may lie in each other."""
+MAX_VALUES = 100_000
+"""How many keys and values a file may have, where each alias counts as all that it stands for."""
+TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels, or an alias stands for what it lies in"
+TOO_LARGE = f"holds more than {MAX_VALUES} keys and values, with all that its aliases stand for"
+FLATTER = "write fewer levels, values and aliases"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _REMEDIES = {
     "bool_parsing": "write true or false",
@@ -36,35 +46,67 @@ _REMEDIES = {
 }
 
 
-class _Loader(yaml.SafeLoader):
-    """The safe loader, but a key that stands twice is a mistake: YAML forbids it, and PyYAML takes the last."""
+class _Constructor(SafeConstructor):
+    """Python's values of YAML; what cannot be made of it, or grows beyond bounds, is an error with its place."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping of keys that differ."""
-        seen: list[Any] = []
-        for key, _ in node.value:
-            if key.tag != MERGE:
-                if (name := self.construct_object(key, deep=True)) in seen:
-                    raise yaml.constructor.ConstructorError(None, None, f"{name!r} {TWICE}", key.start_mark)
-                seen.append(name)
-        return super().construct_mapping(node, deep)
+    def construct_document(self, node: Any) -> Any:
+        """Make the values of a whole file."""
+        _check_bounds(node)
+        return super().construct_document(node)
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        """Make the value of a node."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, TypeError, AttributeError, LookupError) as error:  # as of a date in month 13
+            raise _InvalidValue(None, None, str(error), node.start_mark) from error
+
+
+class _InvalidValue(ConstructorError):
+    """A value that is not what its form promises."""
+
+
+class _OutOfBounds(ConstructorError):
+    """Values that are too many, or lie too deep in each other."""
 
 
 def read(path: Path) -> dict[str, Any]:
-    """Return the mapping that ``path`` holds; ConfigError if it is missing, no YAML or no mapping."""
+    """Return the mapping that ``path`` holds; ConfigError if it is missing, not valid YAML or not a mapping."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506  # it is a safe loader
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(Problem(shown(path), "", "no such file", "check the path")) from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(unreadable(path, error)) from None
-    except yaml.YAMLError as error:
-        raise ConfigError(_syntax(path, error)) from None
-    except ValueError as error:  # a date that is none
-        raise ConfigError(Problem(shown(path), "", f"holds no valid YAML: {error}", "put it in quotes")) from None
+    try:
+        content = _yaml().load(text)
+    except YAMLError as error:
+        raise ConfigError(_syntax(path, text, error)) from None
+    except RecursionError:
+        raise ConfigError(Problem(shown(path), "", TOO_DEEP, FLATTER)) from None
+    except (ValueError, OverflowError) as error:  # an escape that stands for no character
+        raise ConfigError(Problem(shown(path), "", f"holds no valid YAML: {error}", "correct it")) from None
     if not isinstance(content, dict):
         raise ConfigError(Problem(shown(path), "", "holds no mapping of keys to values", "write `key: value` lines"))
     return content
+
+
+def with_lines(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems, each with the line and column where its key stands in its file, or the nearest section above it.
+
+    A key that is required and has no section there has no line.
+    """
+    roots: dict[str, Any] = {}
+
+    def place(problem: Problem) -> Problem:
+        if problem.line or not problem.key:
+            return problem
+        if problem.file not in roots:
+            roots[problem.file] = _compose(Path(problem.file))
+        mark = _mark_of(roots[problem.file], problem.key)
+        return dataclasses.replace(problem, line=mark.line + 1, column=mark.column + 1) if mark else problem
+
+    return [place(problem) for problem in problems]
 
 
 def shown(path: Path) -> str:
@@ -83,8 +125,11 @@ def no_file(base: Path, key: str, full: Path) -> Problem | None:
 
 def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Problem:
     """The problem of a file that exists and cannot be read as text."""
-    reason = error.strerror if isinstance(error, OSError) else f"no UTF-8 at byte {error.start}"
-    return Problem(shown(path), "", f"cannot be read: {reason}", "give a readable UTF-8 file")
+    remedy = "give a readable UTF-8 file"
+    if isinstance(error, OSError):
+        return Problem(shown(path), "", f"cannot be read: {error.strerror}", remedy)
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return Problem(shown(path), "", f"cannot be read: no UTF-8 at byte {error.start}", remedy, line)
 
 
 def fill_in(path: Path, content: dict[str, Any]) -> dict[str, Any]:
@@ -156,9 +201,74 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def _syntax(path: Path, error: yaml.YAMLError) -> Problem:
-    mark = getattr(error, "problem_mark", None)
-    where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    what = getattr(error, "problem", None) or getattr(error, "reason", None) or "not readable"
-    remedy = "remove one of the two" if TWICE in what else "correct the indentation, quotes or brackets there"
-    return Problem(shown(path), where, f"YAML syntax error: {what}", remedy)
+def _syntax(path: Path, text: str, error: YAMLError) -> Problem:
+    what, remedy = str(error), "correct the indentation, quotes or brackets there"
+    line = column = 0
+    if isinstance(error, ReaderError):  # a character that YAML does not allow
+        what, line = error.reason, text.count("\n", 0, error.position) + 1
+        column = error.position - text.rfind("\n", 0, error.position)
+    elif isinstance(error, MarkedYAMLError) and error.problem:
+        what = error.problem
+        if mark := error.problem_mark:
+            line, column = mark.line + 1, mark.column + 1
+    if isinstance(error, _OutOfBounds):
+        return Problem(shown(path), "", what, FLATTER, line, column)
+    if isinstance(error, _InvalidValue):
+        return Problem(shown(path), "", f"holds no valid YAML: {what}", "put it in quotes", line, column)
+    if isinstance(error, DuplicateKeyError):
+        what = what.partition(" with value ")[0]  # which may be long
+        remedy = "merge both at once: <<: [*one, *other]" if "merge key" in what else "remove one of the two"
+    return Problem(shown(path), "", f"YAML syntax error: {what}", remedy, line, column)
+
+
+def _yaml() -> YAML:
+    """A reader of YAML 1.2 that makes nothing but plain values, and takes no key twice."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Constructor = _Constructor
+    return yaml
+
+
+def _check_bounds(root: Any) -> None:
+    """Raise _OutOfBounds for what is too large or too deep to work with: a few aliases may stand for billions."""
+    left = [(root, 0)]
+    count = 0
+    while left:
+        node, depth = left.pop()
+        count += 1
+        if depth > MAX_DEPTH:
+            raise _OutOfBounds(None, None, TOO_DEEP, node.start_mark)
+        if count > MAX_VALUES:
+            raise _OutOfBounds(None, None, TOO_LARGE, node.start_mark)
+        if isinstance(node, MappingNode):
+            left += [(part, depth + 1) for pair in node.value for part in pair]
+        elif isinstance(node, SequenceNode):
+            left += [(part, depth + 1) for part in node.value]
+
+
+def _compose(path: Path) -> Any:
+    """The tree of a file's nodes, each of which knows its line; None where it cannot be read."""
+    try:
+        return _yaml().compose(path.read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError, YAMLError, RecursionError):
+        return None
+
+
+def _mark_of(node: Any, key: str) -> Any:
+    """Where ``key``, or the nearest section above it, stands under a node; None if it has no section there."""
+    mark = None
+    while key:
+        if isinstance(node, SequenceNode) and (index := re.match(r"\[(\d+)\]", key)):
+            found = [(len(index[0]), inner, inner.start_mark) for inner in node.value[int(index[1]) :][:1]]
+        elif isinstance(node, MappingNode):
+            found = [
+                (len(name.value), inner, name.start_mark)
+                for name, inner in node.value
+                if isinstance(name, ScalarNode) and re.match(rf"{re.escape(name.value)}(?=[.\[]|$)", key)
+            ]
+        else:
+            break
+        if not found:
+            break
+        length, node, mark = max(found, key=lambda each: each[0])
+        key = key[length:].removeprefix(".")
+    return mark

@@ -37,9 +37,15 @@ class Problem:
     key: str
     problem: str
     remedy: str
+    line: int = 0
+    """From 1; 0 where there is none, as for a file that is not there."""
+    column: int = 0
+    """From 1; 0 where it is not known."""
 
     def __str__(self) -> str:
-        where = f"{self.file}: {self.key}" if self.key else self.file
+        line = f"line {self.line}" if self.line else ""
+        place = f"{line}, column {self.column}" if self.column else line
+        where = ": ".join(part for part in (self.file, place, self.key) if part)
         return f"{where}: {self.problem}; {self.remedy}"
 
 

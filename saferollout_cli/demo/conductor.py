@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any, NoReturn
 from uuid import UUID
 
-import yaml
 from rich.console import Console
 from rich.markdown import Markdown
+from ruamel.yaml import YAML
 
 from saferollout.domain.errors import AzureFailed, ConfigError, Problem
 from saferollout.report.outcome import Outcome, StepRun, once
@@ -203,7 +203,8 @@ class _Demo:
     def _config(self) -> Path:
         """The rollout's config with the chosen candidate in it."""
         source = HOME / "configs" / "rollout.yaml"
-        content = yaml.safe_load(source.read_text(encoding="utf-8"))
+        yaml = YAML()  # which keeps the comments
+        content = yaml.load(source)
         content["endpoint"] = str(source.parent / content["endpoint"])
         good = source.parent / content["deployment"]
         candidate = self._options.candidate
@@ -212,7 +213,7 @@ class _Demo:
         )
         content["smoke_test"]["requests"] = str(good.parent / "requests.jsonl")
         path = self._directory / "rollout.yaml"
-        path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        yaml.dump(content, path)
         return path
 
 

@@ -54,7 +54,9 @@ def test_a_mistake_exits_2_and_calls_nothing(
     """A mistake is one line with file, key, problem and remedy; nothing else happens."""
     done = saferollout("run", "rollout.yaml")
 
-    where = f"{some_mistake.file}: {some_mistake.key}" if some_mistake.key else some_mistake.file
+    line, column = some_mistake.at
+    place = f"line {line}, column {column}" if column else f"line {line}" if line else ""
+    where = ": ".join(part for part in (some_mistake.file, place, some_mistake.key) if part)
     assert done.stderr == f"error: {where}: {some_mistake.problem}; {some_mistake.remedy}\n"
     assert (done.returncode, done.stdout, calls[1]) == (2, "", [])
 
@@ -68,7 +70,10 @@ def test_a_mistake_exits_2_and_calls_nothing(
             ("bootstrap", "rollout.yaml"),
             "rollout.yaml: workspace.name: environment variable AZUREML_WORKSPACE_NAME is not set",
         ),
-        (("bootstrap", "rollout.yaml", "--deployment", "none.yml"), "rollout.yaml: deployment: no such file: none.yml"),
+        (
+            ("bootstrap", "rollout.yaml", "--deployment", "none.yml"),
+            "rollout.yaml: line 2, column 1: deployment: no such file: none.yml",
+        ),
         (("teardown", "diabetes", "--confirm", "diabetse"), "teardown: confirm: is 'diabetse'"),
     ],
 )
@@ -112,7 +117,7 @@ def test_every_mistake_has_its_line(project_files: Path, saferollout: Saferollou
     assert done.stderr.splitlines() == [
         "error: rollout.yaml: endpoint: required, but not there; add it",
         "error: rollout.yaml: deployment: required, but not there; add it",
-        "error: rollout.yaml: endpiont: unknown key; remove it or correct its spelling",
+        "error: rollout.yaml: line 1, column 1: endpiont: unknown key; remove it or correct its spelling",
     ]
 
 

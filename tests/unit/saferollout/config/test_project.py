@@ -28,8 +28,8 @@ def edit(path: Path, old: str, new: str) -> None:
 
 
 def test_each_mistake_is_told_with_file_key_problem_and_remedy(mistake: Any) -> None:
-    """A mistake gives exactly one problem, and its four fields say where, what and what would be right."""
-    expected = [Problem(mistake.file, mistake.key, mistake.problem, mistake.remedy)]
+    """A mistake gives exactly one problem, and its fields say where, what and what would be right."""
+    expected = [Problem(mistake.file, mistake.key, mistake.problem, mistake.remedy, *mistake.at)]
 
     assert problems() == expected
 
@@ -68,24 +68,26 @@ def test_all_mistakes_are_told_at_once(project_files: Path) -> None:
     edit(project_files / "green.yml", "model.bin", "gone.bin")
     (project_files / "requests.jsonl").write_text("{}\n[]\n", encoding="utf-8")
 
-    found = [(problem.file, problem.key) for problem in problems()]
+    found = [(problem.file, problem.line, problem.key) for problem in problems()]
 
     assert found == [
-        ("endpoint.yml", "name"), ("requests.jsonl", "line 1 request"), ("requests.jsonl", "line 2"),
-        ("green.yml", "model.path"),
+        ("endpoint.yml", 1, "name"), ("requests.jsonl", 1, "request"), ("requests.jsonl", 2, ""),
+        ("green.yml", 4, "model.path"),
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("content", "key", "problem"),
+    ("content", "key", "problem", "line"),
     [
-        ("{", "", "no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
-        ("[]", "", "no JSON object"),
-        ('{"properties": {"a": {"type": 12}}}', "properties.a.type",
-         "12 is not valid under any of the given schemas"),
+        ("{", "", "no JSON: Expecting property name enclosed in double quotes: line 1 column 2 (char 1)", 0),
+        ("[]", "", "no JSON object", 0),
+        ('{"properties": {\n\t"a": {\n\t"type": 12}}}', "properties.a.type",
+         "12 is not valid under any of the given schemas", 3),
     ],
 )  # fmt: skip
-def test_an_answer_schema_must_be_one(project_files: Path, content: str, key: str, problem: str) -> None:
+def test_an_answer_schema_must_be_one(
+    project_files: Path, content: str, key: str, problem: str, line: int
+) -> None:  # fmt: skip
     """A schema that could not check an answer is a mistake in the input, not a failure in the smoke test."""
     (project_files / "schema.json").write_text(content, encoding="utf-8")
     with (project_files / "rollout.yaml").open("a", encoding="utf-8") as file:
@@ -93,7 +95,7 @@ def test_an_answer_schema_must_be_one(project_files: Path, content: str, key: st
 
     (found,) = problems()
 
-    assert (found.file, found.key, found.problem) == ("schema.json", key, problem)
+    assert (found.file, found.line, found.key, found.problem) == ("schema.json", line, key, problem)
     assert found.remedy in ("write a JSON schema", "correct the JSON schema")
 
 
@@ -111,20 +113,20 @@ def test_a_model_that_is_none_is_told(project_files: Path, written: str) -> None
     """Nothing after the colon, or no model at all: a mistake like any other."""
     edit(project_files / "green.yml", "model:\n  path: model.bin", f"model:{written}")
 
-    with pytest.raises(ConfigError, match=r"^green.yml: model: "):
+    with pytest.raises(ConfigError, match=r"^green.yml: line 3, column 1: model: "):
         yaml_files.check(project.load("rollout.yaml"))
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "key", "problem"),
+    ("old", "new", "key", "problem", "at"),
     [
-        ("name: green", "name: green\ninstance_count: two", "instance_count", "Not a valid integer"),
-        ("name: green", "name: green\nrequest_settings: {max: 1}", "request_settings.max", "Unknown field"),
-        ("conda_file: conda.yml", "", "environment", "Field may not be null"),
+        ("name: green", "name: green\ninstance_count: two", "instance_count", "Not a valid integer", (2, 1)),
+        ("name: green", "name: green\nrequest_settings: {max: 1}", "request_settings.max", "Unknown field", (2, 20)),
+        ("conda_file: conda.yml", "", "environment", "Field may not be null", (9, 1)),
     ],
 )
 def test_what_the_sdk_refuses_is_told_by_its_key(
-    project_files: Path, old: str, new: str, key: str, problem: str
+    project_files: Path, old: str, new: str, key: str, problem: str, at: tuple[int, int]
 ) -> None:
     """The SDK writes pages about a mistake in the YAML; what counts is where it is and what is wrong."""
     edit(project_files / "green.yml", "endpoint_name", "instance_type: Standard_DS3_v2\nendpoint_name")
@@ -134,7 +136,7 @@ def test_what_the_sdk_refuses_is_told_by_its_key(
         yaml_files.check(project.load("rollout.yaml"))
 
     assert list(caught.value.problems) == [
-        Problem("green.yml", key, f"the Azure ML SDK says: {problem}", "correct it")
+        Problem("green.yml", key, f"the Azure ML SDK says: {problem}", "correct it", *at)
     ]  # fmt: skip
 
 
@@ -330,7 +332,7 @@ def test_a_scoring_script_that_is_not_uploaded_is_told(project_files: Path) -> N
 
     assert problems() == [
         Problem("green.yml", "code_configuration.scoring_script", "score.py is not uploaded with src",
-                "move it there, or do not exclude it in .amlignore or .gitignore")
+                "move it there, or do not exclude it in .amlignore or .gitignore", 7, 3)
     ]  # fmt: skip
 
 

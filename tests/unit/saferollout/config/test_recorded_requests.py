@@ -53,9 +53,9 @@ def test_each_bad_line_is_told_with_its_number(file: Path) -> None:
     file.write_text('{"request": 1}\n\n{"id": 7, "request": 1}\nnothing\n[1]\n', encoding="utf-8")
 
     assert problems_of(file) == [
-        Problem("requests.jsonl", "line 3 id", "7 does not fit", "write text, in quotes if it is all digits"),
-        Problem("requests.jsonl", "line 4", "no JSON: expected ident at column 2", "write one JSON object on the line"),
-        Problem("requests.jsonl", "line 5", "[1] does not fit", "write `key: value` lines under it"),
+        Problem("requests.jsonl", "id", "7 does not fit", "write text, in quotes if it is all digits", 3),
+        Problem("requests.jsonl", "", "no JSON: expected ident at column 2", "write one JSON object on the line", 4),
+        Problem("requests.jsonl", "", "[1] does not fit", "write `key: value` lines under it", 5),
     ]
 
 
@@ -65,7 +65,7 @@ def test_numbers_that_json_has_not_are_told(file: Path, number: str) -> None:
     file.write_text('{"request": {"data": [[%s]]}}\n' % number, encoding="utf-8")  # noqa: UP031 -- braces
 
     assert problems_of(file) == [
-        Problem("requests.jsonl", "line 1 request", "NaN or infinity is no JSON", "write null")
+        Problem("requests.jsonl", "request", "NaN or infinity is no JSON", "write null", 1)
     ]  # fmt: skip
 
 
@@ -84,7 +84,7 @@ def test_a_file_that_is_no_text_is_told(file: Path) -> None:
     file.write_bytes(b"\x1f\x8b\x08\xff")
 
     assert problems_of(file) == [
-        Problem("requests.jsonl", "", "cannot be read: no UTF-8 at byte 1", "give a readable UTF-8 file")
+        Problem("requests.jsonl", "", "cannot be read: no UTF-8 at byte 1", "give a readable UTF-8 file", 1)
     ]
 
 
