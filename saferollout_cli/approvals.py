@@ -8,7 +8,6 @@ from typing import Any, Literal
 from uuid import UUID
 
 import httpx
-import tenacity
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun
@@ -22,6 +21,7 @@ from rich.prompt import Prompt
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import Refused
 from saferollout_cli.choices import Approve
+from tasks.support.polling import poll
 from tasks.support.threads import in_daemon
 
 POLL_S = 1.0
@@ -140,15 +140,9 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
             raise Refused(msg)
         return question
 
-    try:
-        question: Question = await tenacity.AsyncRetrying(
-            retry=tenacity.retry_if_result(lambda found: found is None),
-            wait=tenacity.wait_fixed(POLL_S),
-            stop=tenacity.stop_after_delay(WRITTEN_S),
-        )(look)
-    except tenacity.RetryError:
+    if (question := await poll(look, POLL_S, WRITTEN_S)) is None:
         msg = f"flow run {run_id} waits, but wrote no question within {WRITTEN_S:.0f} s"
-        raise Refused(msg) from None
+        raise Refused(msg)
     return question
 
 

@@ -6,7 +6,6 @@ back until it does. So each is simply made again when Azure refused the token, o
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +18,7 @@ from azure.core.polling import LROPoller
 
 from saferollout.azure.access import credential, translated
 from saferollout.azure.arm import Arm, Resource
-from saferollout.azure.retries import signs_in_anew, waits_for_others
+from saferollout.azure.retries import poll, signs_in_anew, waits_for_others
 from saferollout.azure.yaml_files import load_deployment, load_endpoint
 from saferollout.config.assets import label_of, with_version
 from saferollout.config.rollout import WorkspaceConfig
@@ -138,7 +137,7 @@ class Workspace:
                 self._follow(
                     self._client.online_endpoints.begin_create_or_update(wanted), f"creation of endpoint {wanted.name}"
                 )
-        _poll(lambda: self.observe(wanted.name), f"endpoint {wanted.name}", self.operation_timeout_s)
+        _until(lambda: self.observe(wanted.name), f"endpoint {wanted.name}", self.operation_timeout_s)
         state = self._read_back(
             wanted.name, lambda state: state.provisioning_state in FINAL, f"a final state of endpoint {wanted.name}"
         )
@@ -181,7 +180,7 @@ class Workspace:
             shown = read()
             return shown if _endpoint(shown).provisioning_state in FINAL else None
 
-        shown = _poll(settled, f"a final state of endpoint {endpoint}", self.operation_timeout_s)
+        shown = _until(settled, f"a final state of endpoint {endpoint}", self.operation_timeout_s)
         old = _endpoint(shown)
         wanted = old.traffic if traffic is None else traffic
         new_mirror = old.mirror_traffic if mirror is None else mirror
@@ -199,7 +198,7 @@ class Workspace:
                 self._follow(self._arm.put(path, changed_resource), f"update of endpoint {endpoint}")
         changed = {name for name in old.tags.keys() | new_tags.keys() if old.tags.get(name) != new_tags.get(name)}
 
-        def shows() -> bool | None:
+        def shows() -> bool:
             state = _endpoint(read())
             seen: list[tuple[Any, Any, Any]] = [(state.traffic, old.traffic, wanted)]
             if new_mirror != old.mirror_traffic:
@@ -208,10 +207,10 @@ class Workspace:
             if any(value not in (before, after) for value, before, after in seen):  # an old value is only a late read
                 msg = f"somebody else changed endpoint {endpoint} at the same time; its traffic is "
                 raise Drifted(msg + describe(state.traffic))
-            return all(value == after for value, _, after in seen) or None
+            return all(value == after for value, _, after in seen)
 
         # longer than a late read takes, the old values mean that somebody's update has overwritten this one
-        _poll(shows, f"traffic {describe(wanted)}", STALE_S, retryable=True)
+        _until(shows, f"traffic {describe(wanted)}", STALE_S, retryable=True)
 
     @waits_for_others
     @signs_in_anew
@@ -312,7 +311,7 @@ class Workspace:
         if self.observe(endpoint) is not None:
             with self._translated(f"delete endpoint {endpoint}"):
                 self._follow(self._client.online_endpoints.begin_delete(endpoint), f"deletion of endpoint {endpoint}")
-        _poll(lambda: self.observe(endpoint) is None or None, f"{endpoint} gone", self.operation_timeout_s)
+        _until(lambda: self.observe(endpoint) is None, f"{endpoint} gone", self.operation_timeout_s)
 
     def _last_words(self, endpoint: str, name: str) -> str:
         try:
@@ -344,19 +343,15 @@ class Workspace:
             state = self.existing(endpoint)
             return state if shows(state) else None
 
-        return _poll(look, wanted, self.operation_timeout_s)
+        return _until(look, wanted, self.operation_timeout_s)
 
 
-def _poll(look: Callable[[], T | None], wanted: str, timeout_s: float, *, retryable: bool = False) -> T:
+def _until(look: Callable[[], T | None], wanted: str, timeout_s: float, *, retryable: bool = False) -> T:
     """Look until there is something to see; AzureFailed when there is not in time."""
-    deadline, delay_s = time.monotonic() + timeout_s, 0.25
-    while (seen := look()) is None:
-        if time.monotonic() > deadline:
-            remedy = "" if retryable else f"; {LOOK_THERE}"
-            msg = f"Azure does not show {wanted} after {timeout_s:.0f} s{remedy}"
-            raise AzureFailed(msg, retryable=retryable)
-        time.sleep(delay_s)
-        delay_s = min(delay_s * 1.5, 10)
+    if not (seen := poll(look, timeout_s)):
+        remedy = "" if retryable else f"; {LOOK_THERE}"
+        msg = f"Azure does not show {wanted} after {timeout_s:.0f} s{remedy}"
+        raise AzureFailed(msg, retryable=retryable)
     return seen
 
 

@@ -2,10 +2,10 @@
 
 from datetime import datetime, timedelta
 
+from saferollout.azure.retries import insisting
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import Refused
 from saferollout.rollout.record import Phase, Record, now, without_record
-from saferollout.rollout.rollback import insisting
 from saferollout.rollout.rollout import Plan
 
 

@@ -3,38 +3,15 @@
 import logging
 from collections.abc import Callable
 
-import tenacity
-
+from saferollout.azure.retries import INSISTING_A_LITTLE, insisting
 from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import LeftCandidate
 from saferollout.domain.endpoint import Baseline, EndpointState
-from saferollout.domain.errors import AzureFailed, DeploymentFailed, Drifted, Refused, SaferolloutError
+from saferollout.domain.errors import AzureFailed, Drifted, Refused, SaferolloutError
 from saferollout.rollout.record import Owner, Phase, Record, without_record
 from saferollout.rollout.rollout import Plan
 
-GIVE_UP_S = 45 * 60.0
-MAX_DELAY_S = 60.0
-INSTANCES_S = 60.0
-"""How long a rollback tries again to give the live deployment its instances before it gives it the traffic without."""
-
 log = logging.getLogger(__name__)
-
-
-def _worth_insisting(error: BaseException) -> bool:
-    """Whether Azure may yet do it: an operation that failed, an expired token, a conflict; not what it refuses."""
-    if isinstance(error, AzureFailed):
-        return error.retryable or error.status not in (None, 400, 403, 404)
-    return isinstance(error, DeploymentFailed)
-
-
-insisting = tenacity.retry(
-    retry=tenacity.retry_if_exception(_worth_insisting),
-    wait=tenacity.wait_random_exponential(multiplier=1, max=MAX_DELAY_S),
-    stop=tenacity.stop_after_delay(GIVE_UP_S),
-    before_sleep=tenacity.before_sleep_log(log, logging.WARNING),
-    reraise=True,
-)
-"""Try again for a long time while Azure fails: half a rollback is worse than a late one."""
 
 
 def restore(workspace: Workspace, endpoint: str, *, rollout: str | None = None, force: bool = False) -> Record:
@@ -127,7 +104,7 @@ def _is_short(state: EndpointState, record: Record) -> bool:
 
 def _give_instances(workspace: Workspace, endpoint: str, baseline: Baseline) -> None:
     """Give the live deployment its instances, if Azure has them: users on a small deployment are better than none."""
-    scale_up = insisting(workspace.scale_up).retry_with(stop=tenacity.stop_after_delay(INSTANCES_S))
+    scale_up = insisting(workspace.scale_up).retry_with(**INSISTING_A_LITTLE)
     try:
         scale_up(endpoint, baseline.live, baseline.instance_count)
     except SaferolloutError as error:

@@ -1,18 +1,19 @@
 """The demo's processes: each on a leash, so that none outlives the demo, however that ends."""
 
 import json
+import operator
 import os
 import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 import httpx
+import tenacity
 
 from localazure.core import leash
 from saferollout.domain.errors import SaferolloutError
@@ -54,11 +55,15 @@ class Process:
 
     def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
         """Poll until ``ready``; DemoFailed if the process ends before or the time is up."""
-        deadline = time.monotonic() + timeout_s
-        while not ready():
-            if not self.running() or time.monotonic() > deadline:
-                raise self.failed("did not start")
-            time.sleep(POLL_S)
+        looking = tenacity.Retrying(
+            retry=tenacity.retry_if_result(operator.not_),
+            wait=tenacity.wait_fixed(POLL_S),
+            stop=lambda state: not self.running() or tenacity.stop_after_delay(timeout_s)(state),
+        )
+        try:
+            looking(ready)
+        except tenacity.RetryError:
+            raise self.failed("did not start") from None
 
     def failed(self, what: str) -> DemoFailed:
         """The failure of this process, with the end of its log."""

@@ -16,6 +16,7 @@ from saferollout.config.project import Project
 from saferollout.domain.errors import Stopped
 from saferollout.report.outcome import seconds
 from saferollout.rollout.record import PREFIX
+from tasks.support.polling import poll
 from tasks.support.race import first_of
 
 T = TypeVar("T")
@@ -75,8 +76,7 @@ class ThisRun:
         """Return once the server shows that the run is to go on."""
         self._reached_at = time.monotonic()
         async with get_client() as client:
-            while not await self._look(client):  # noqa: ASYNC110  # the server is another process: it sets no event
-                await asyncio.sleep(POLL_S)
+            await poll(lambda: self._look(client), POLL_S)
 
     async def _watch(self) -> NoReturn:
         """Look again and again, without end while the run is to go on."""

@@ -15,12 +15,12 @@ from typing import Any, Self, TypeVar
 import httpx
 import yaml
 
+from saferollout.azure.retries import insisting
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.endpoint import EndpointState
 from saferollout.rollout.record import Phase, Record
-from saferollout.rollout.rollback import insisting
 from saferollout_cli.demo.processes import Process, users
 from tests.support.localazure.arm import Arm
 

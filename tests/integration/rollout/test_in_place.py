@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
+from saferollout.azure.retries import insisting
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
-from saferollout.rollout.rollback import insisting
 from tests.support.localazure.arm import Arm
 from tests.support.stack import REPOSITORY, Stack
 
