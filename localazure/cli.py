@@ -9,12 +9,13 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from localazure import server
 from localazure.core.clock import Timing
+from localazure.core.directories import NoHome, state_directory
 from localazure.core.host import LOOPBACK, Host
 from localazure.resources.quota import Quota
 
@@ -81,7 +82,7 @@ def up(
     quota: QuotaOption = None,
 ) -> None:
     """Serve until SIGTERM or SIGINT; print the variables to export once everything is ready."""
-    state = (state_dir or server.default_state_directory()).absolute()
+    state = _state(state_dir)
     try:
         options = server.Options(
             Host.named(host), port, ingestion_delay_s, timing, time_scale, record, Quota.parse(quota or [])
@@ -100,10 +101,17 @@ def up(
 @app.command()
 def env(state_dir: StateDir = None, json_: Json = False) -> None:
     """Print the variables to export for a local Azure that is running."""
-    state = (state_dir or server.default_state_directory()).absolute()
+    state = _state(state_dir)
     try:
         _print(server.running_environment(state), json_)
     except server.NotRunning as error:
+        _fail(str(error))
+
+
+def _state(chosen: Path | None) -> Path:
+    try:
+        return (chosen or state_directory()).absolute()
+    except NoHome as error:
         _fail(str(error))
 
 
@@ -124,7 +132,7 @@ def _log_to(path: Path) -> None:
     logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
-def _fail(message: str) -> None:
+def _fail(message: str) -> NoReturn:
     print(f"localazure: {message}", file=sys.stderr)
     raise typer.Exit(1)
 

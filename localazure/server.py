@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import fcntl
 import json
 import logging
 import os
@@ -13,10 +12,12 @@ import secrets
 import signal
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from localazure.arm.app import WORKSPACE_PATH, build
 from localazure.arm.faults import Faults
@@ -90,18 +91,13 @@ class NotRunning(Exception):
     """No local Azure runs on the state directory."""
 
 
-def default_state_directory() -> Path:
-    """Where a local Azure keeps its state unless told otherwise: $XDG_STATE_HOME/localazure."""
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "localazure"
-
-
 def running_environment(state: Path) -> dict[str, str]:
     """The variables of the local Azure that runs on `state`. Raises NotRunning."""
     try:
-        with _exclusive(state / _LOCK_FILE, create=False):
-            pass
-    except BlockingIOError:
+        if (state / _LOCK_FILE).exists():
+            with FileLock(state / _LOCK_FILE, timeout=0):
+                pass
+    except Timeout:
         with contextlib.suppress(OSError, ValueError):
             environment: dict[str, str] = json.loads((state / _ENVIRONMENT_FILE).read_text())
             return environment
@@ -121,9 +117,9 @@ async def serve(state: Path, options: Options, ready: Callable[[dict[str, str]],
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
     try:
-        with _exclusive(state / _LOCK_FILE):
+        with FileLock(state / _LOCK_FILE, timeout=0):  # it falls with its holder
             await _serve_locked(state, options, ready, stopping)
-    except BlockingIOError as error:
+    except Timeout as error:
         raise StartFailed(f"another local Azure runs on {state}: stop it, or give another --state-dir") from error
 
 
@@ -327,11 +323,3 @@ def _write_private(path: Path, content: dict[str, Any]) -> None:
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         json.dump(content, file)
     temporary.replace(path)
-
-
-@contextlib.contextmanager
-def _exclusive(path: Path, create: bool = True) -> Iterator[None]:
-    """Hold the lock file; raises BlockingIOError when another process does. It falls with its holder."""
-    with path.open("a" if create else "r") as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield

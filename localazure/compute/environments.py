@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -12,13 +11,15 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from filelock import AsyncFileLock
 from uv import find_uv_bin
 
 from localazure.compute.conda import BuildFailed, Wanted
 from localazure.core.clock import Clock
+from localazure.core.directories import cache_directory
 from localazure.core.processes import Process
 
 LOCK_POLL_S = 0.2
@@ -51,7 +52,8 @@ class Environments:
             tell(f"Environment {digest} (Python {version}) was built before")
             return python
         self._directory.mkdir(parents=True, exist_ok=True)
-        async with _locked(self._directory / f"{digest}.lock", self._clock):
+        # it falls with whoever holds it, however that ends
+        async with AsyncFileLock(self._directory / f"{digest}.lock", poll_interval=LOCK_POLL_S, run_in_executor=False):
             if not python.exists():
                 tell(f"Building environment {digest} (Python {version}): {', '.join(wanted.requirements)}")
                 started = self._clock.monotonic()
@@ -109,14 +111,6 @@ class Environments:
             raise BuildFailed(" ".join(told[-8:]) or f"uv ended with code {code}")
 
 
-def cache_directory() -> Path:
-    """$LOCALAZURE_CACHE_DIR, or the user's cache directory."""
-    if chosen := os.environ.get("LOCALAZURE_CACHE_DIR"):
-        return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "localazure"
-
-
 def _uv_environment() -> dict[str, str]:
     """Our environment, with pip's package index where uv has none of its own: what pip may reach, uv may reach."""
     environ = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
@@ -142,19 +136,3 @@ def _distance(version: str, wanted: str) -> tuple[int, int]:
     major, minor = map(int, version.split("."))
     wanted_major, wanted_minor = map(int, wanted.split("."))
     return abs(major - wanted_major), abs(minor - wanted_minor)
-
-
-@contextlib.asynccontextmanager
-async def _locked(path: Path, clock: Clock) -> AsyncIterator[None]:
-    with path.open("w") as file:
-        while not _try_lock(file.fileno()):  # another process has no event to wait for
-            await clock.sleep(LOCK_POLL_S)  # its lock falls with it, however it ends
-        yield
-
-
-def _try_lock(fd: int) -> bool:
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

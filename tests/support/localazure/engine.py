@@ -1,7 +1,6 @@
 """A container engine for tests, and images for it that come from this machine and from no registry."""
 
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from localazure.core import leash
 from tests.support.localazure.arm import wait_for
@@ -45,10 +45,8 @@ def engine() -> Iterator[None]:
             pytest.fail("no container engine: .ci/packages installs one")
         pytest.skip("no container engine: .ci/packages installs one, for root")
     # Two daemons would give the same addresses to their containers.
-    with (Path(tempfile.gettempdir()) / "localazure-test-engine.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with _daemon():
-            yield
+    with FileLock(Path(tempfile.gettempdir()) / "localazure-test-engine.lock"), _daemon():
+        yield
 
 
 @contextlib.contextmanager
