@@ -1,13 +1,13 @@
-"""A page to look at: what exists now and what goes on. Read-only, without secrets, and without a framework."""
+"""A page to look at: what exists now and what goes on. Read-only and without secrets."""
 
 from __future__ import annotations
 
 import colorsys
 import datetime
 import hashlib
-from html import escape
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -17,7 +17,7 @@ from localazure.arm.ids import Scope
 from localazure.compute.runtime import Runtime
 from localazure.core.clock import Clock
 from localazure.core.store import Document, Store
-from localazure.monitor.recent import BUCKETS, Recent, recent
+from localazure.monitor.recent import Recent, recent
 from localazure.monitor.traffic import Traffic
 from localazure.resources import deployments, endpoints
 
@@ -51,107 +51,64 @@ class Page:
         return [Route("/", self._answer, methods=["GET"])]
 
     async def _answer(self, request: Request) -> Response:
-        now = self._now()
-        if request.query_params.get("part") != "now":
-            now = _PAGE.replace("WORKSPACE", escape(self._scope.workspace)).replace("NOW", now)
-        return HTMLResponse(now, headers=_HEADERS)
+        part = "now" if request.query_params.get("part") == "now" else "whole"
+        text = _TEMPLATES.get_template(f"{part}.html").render(
+            workspace=self._scope.workspace, refresh_ms=REFRESH_MS, timing=self._clock.timing,
+            now=datetime.datetime.now(), endpoints=self._endpoints(), faults=list(self._faults),
+            operations=[_operation(found) for found in self._store.last("operation", OPERATIONS)],
+        )  # fmt: skip
+        return HTMLResponse(text, headers=_HEADERS)
 
-    def _now(self) -> str:
+    def _endpoints(self) -> list[dict[str, Any]]:
         rows = recent(self._traffic)
-        found = [self._endpoint(name, document, rows) for name, document in self._store.items(endpoints.KIND)]
-        return "\n".join(
-            [
-                f"<p class=dim>timing {self._clock.timing}, as of {datetime.datetime.now():%H:%M:%S}</p>",
-                *(found or ["<p class=empty>There is no endpoint yet.</p>"]),
-                self._faults_now(),
-                self._operations(),
-            ]
-        )
+        return [self._endpoint(key, document, rows) for key, document in self._store.items(endpoints.KIND)]
 
-    def _endpoint(self, key: str, document: Document, rows: dict[tuple[str, str], Recent]) -> str:
+    def _endpoint(self, key: str, document: Document, rows: dict[tuple[str, str], Recent]) -> dict[str, Any]:
         resource = document["resource"]
         properties = resource["properties"]
-        live = {name.lower(): share for name, share in properties["traffic"].items()}
+        shares = {name.lower(): share for name, share in properties["traffic"].items()}
         mirror = {name.lower(): share for name, share in properties["mirrorTraffic"].items()}
-        segments = "".join(
-            f'<span style="width:{share}%;background:{_colour(name)}">{escape(name)} {share}%</span>'
-            for name, share in properties["traffic"].items()
-            if share
-        )
-        lines = [
-            self._deployment(key, found, live, mirror, rows)
-            for _, found in self._store.items(deployments.KIND, key + "/")
-        ]
-        unrouted = rows.get((key, ""))
-        refused = f"<p class=dim>{sum(unrouted.requests)} requests reached no deployment</p>" if unrouted else ""
-        return (
-            f"<section><h2>{escape(resource['name'])} {_badge(properties['provisioningState'])}"
-            f"{_badge('Outage') if self._runtime.fails(key) else ''}</h2>"
-            f"<div class=bar>{segments or '<i>no traffic</i>'}</div>"
-            "<table><tr><th>deployment<th>state<th>model<th class=n>instances<th class=n>traffic<th class=n>mirror"
-            "<th class=n>requests/s<th class=n>errors<th class=n>p50<th class=n>p95<th>last 5 minutes</tr>"
-            f"{''.join(lines)}</table>{refused}</section>"
-        )
+        found = []
+        for _, deployment in self._store.items(deployments.KIND, key + "/"):
+            known = self._deployment(key, deployment["resource"], rows)
+            name = known["name"].lower()
+            found.append(known | {"share": shares.get(name, 0), "mirror": mirror.get(name, 0)})
+        return {
+            "name": resource["name"],
+            "state": properties["provisioningState"],
+            "fails": self._runtime.fails(key),
+            "traffic": properties["traffic"],
+            "deployments": found,
+            "unrouted": sum(rows[key, ""].requests) if (key, "") in rows else 0,
+        }
 
     def _deployment(
-        self,
-        endpoint: str,
-        document: Document,
-        live: dict[str, int],
-        mirror: dict[str, int],
-        rows: dict[tuple[str, str], Recent],
-    ) -> str:
-        resource = document["resource"]
-        name, properties = resource["name"], resource["properties"]
-        row = rows.get((endpoint, name), Recent())
-        ready = self._runtime.instances(endpoint, name)
-        cells = [
-            f"<td><b style=color:{_colour(name)}>{escape(name)}</b>",
-            f"<td>{_badge(properties['provisioningState'])}",
-            f"<td>{escape(_model(properties.get('model')))}",
-            f"<td class=n>{ready} of {resource['sku']['capacity']}",
-            f"<td class=n>{live.get(name.lower(), 0)}%",
-            f"<td class=n>{mirror.get(name.lower(), 0) or '–'}{'%' if mirror.get(name.lower()) else ''}",
-            f"<td class=n>{row.per_second:.1f}",
-            f"<td class='n{' bad' if row.error_rate else ''}'>{_percent(row.error_rate)}",
-            f"<td class=n>{_ms(row.latency_ms(0.5))}",
-            f"<td class=n>{_ms(row.latency_ms(0.95))}",
-            f"<td>{_sparkline(row, _colour(name))}",
-        ]
-        return f"<tr>{''.join(cells)}</tr>"
-
-    def _faults_now(self) -> str:
-        lines = "".join(
-            f"<tr><td>{fault.spec.kind}<td>{escape(fault.spec.method)}<td>{escape(fault.spec.path)}"
-            f"<td class=n>{fault.hits} of {fault.spec.times or 'all'}</tr>"
-            for fault in self._faults
-        )
-        head = "<tr><th>fault<th>method<th>path<th class=n>struck</tr>"
-        return f"<section><h2>Faults in force</h2><table>{head}{lines}</table></section>" if lines else ""
-
-    def _operations(self) -> str:
-        lines = "".join(_operation(found) for found in self._store.last("operation", OPERATIONS))
-        head = "<tr><th>began<th>what<th>resource<th>status<th class=n>took<th>error</tr>"
-        return f"<section><h2>Recent operations</h2><table>{head}{lines}</table></section>"
+        self, endpoint: str, resource: dict[str, Any], rows: dict[tuple[str, str], Recent]
+    ) -> dict[str, Any]:
+        name = resource["name"]
+        return {
+            "name": name,
+            "state": resource["properties"]["provisioningState"],
+            "model": _model(resource["properties"].get("model")),
+            "ready": self._runtime.instances(endpoint, name),
+            "instances": resource["sku"]["capacity"],
+            "recent": rows.get((endpoint, name), Recent()),
+        }
 
 
-def _operation(document: Document) -> str:
+def _operation(document: Document) -> dict[str, Any]:
     began = datetime.datetime.fromisoformat(document["startTime"])
     ended = document.get("endTime")
     took = (datetime.datetime.fromisoformat(ended) if ended else datetime.datetime.now(datetime.UTC)) - began
     error: dict[str, Any] = document.get("error") or {}
-    told = f"{error['code']}: {error['message']}" if error else ""
-    return (
-        f"<tr><td>{began.astimezone():%H:%M:%S}<td>{escape(document.get('change') or '')}"
-        f"<td>{escape(document.get('resource', '').replace('onlineendpoints/', '').replace('/deployments/', ' / '))}"
-        f"<td>{_badge(document['status'])}<td class=n>{took.total_seconds():.1f} s"
-        f"<td class=told title='{escape(told)}'>{escape(told[:200])}</tr>"
-    )
-
-
-def _badge(state: str) -> str:
-    kind = {"Succeeded": "ok", "Failed": "bad", "Canceled": "bad", "Outage": "bad"}.get(state, "busy")
-    return f"<span class='badge {kind}'>{escape(state)}</span>"
+    return {
+        "began": began.astimezone(),
+        "change": document.get("change") or "",
+        "resource": document.get("resource", "").replace("onlineendpoints/", "").replace("/deployments/", " / "),
+        "status": document["status"],
+        "took_s": took.total_seconds(),
+        "error": f"{error['code']}: {error['message']}" if error else "",
+    }
 
 
 def _colour(name: str) -> str:
@@ -167,64 +124,8 @@ def _model(arm_id: str | None) -> str:
     return f"{parts[-3]}:{parts[-1]}" if len(parts) > 3 else "–"
 
 
-def _percent(share: float | None) -> str:
-    return "–" if share is None else f"{share:.1%}"
-
-
-def _ms(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0f} ms"
-
-
-def _sparkline(row: Recent, colour: str) -> str:
-    """Bars of requests, errors in red at their foot."""
-    highest = max(*row.requests, 1)
-    bars = []
-    for place, (requests, errors) in enumerate(zip(row.requests, row.errors, strict=True)):
-        for count, fill in ((requests, colour), (errors, "#d33")):
-            if count:
-                height = max(24 * count / highest, 1)
-                bars.append(
-                    f'<rect x="{3 * place}" y="{24 - height:.1f}" width=2 height="{height:.1f}" fill="{fill}"/>'
-                )
-    return f'<svg width="{3 * BUCKETS}" height=24 role=img aria-label="requests">{"".join(bars)}</svg>'
-
-
-_PAGE = (
-    """<!doctype html>
-<html lang=en><meta charset=utf-8><meta name=viewport content="width=device-width"><meta name=color-scheme
-content="light dark"><title>Local Azure</title>
-<style>
-body { font: 14px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 76rem; padding: 0 1rem }
-h1 { font-size: 1.4rem; margin: 0 } h2 { font-size: 1.05rem; margin: 0 0 .5rem }
-section { border: 1px solid #8884; border-radius: 8px; padding: 1rem; margin: 1rem 0; overflow-x: auto }
-table { border-collapse: collapse; width: 100%; margin-top: .6rem }
-th, td { text-align: left; padding: .3rem .6rem .3rem 0; border-top: 1px solid #8883; white-space: nowrap }
-th { font-weight: 500; font-size: .8rem; opacity: .7; border: 0 }
-.n { text-align: right; font-variant-numeric: tabular-nums }
-.bar { display: flex; height: 1.6rem; border-radius: 5px; overflow: hidden; background: #8882 }
-.bar span { color: #fff; font-size: .8rem; line-height: 1.6rem; padding-left: .5rem; box-sizing: border-box;
-  overflow: hidden; white-space: nowrap; transition: width .5s } .bar i { padding: .1rem .5rem; opacity: .6 }
-.badge { font-size: .75rem; font-weight: 500; border-radius: 1rem; padding: .1rem .5rem; background: #8883 }
-.badge.ok { background: #2a9d5c33 } .badge.bad { background: #d3333344 } .badge.busy { background: #e0a02055 }
-.dim { opacity: .65; margin: .3rem 0 } td.bad { color: #d33; font-weight: 600 }
-.told { white-space: normal; font-size: .85rem } svg { border-bottom: 1px solid #8885; vertical-align: bottom }
-td:last-child, th:last-child { padding-left: 1rem }
-.empty { padding: 2rem; text-align: center }
-</style>
-<h1>Local Azure: workspace WORKSPACE</h1>
-<main id=now>NOW</main>
-<script>
-const now = document.getElementById("now");
-setInterval(async () => {
-  try {
-    const answer = await fetch("/?part=now");
-    if (answer.ok) now.innerHTML = await answer.text();
-    now.style.opacity = answer.ok ? 1 : .4;
-  } catch { now.style.opacity = .4 }
-}, """
-    + str(REFRESH_MS)
-    + """);
-</script>
-</html>
-"""
-)
+_TEMPLATES = Environment(
+    loader=PackageLoader("localazure.extras", "templates"), autoescape=True, undefined=StrictUndefined,
+    trim_blocks=True, lstrip_blocks=True,
+)  # fmt: skip
+_TEMPLATES.filters["colour"] = _colour
