@@ -24,7 +24,6 @@ PERIOD_S = 5
 CONNECTIONS = ("ConnectionsActive", "NewConnectionsPerSecond")
 USE = ("CpuUtilizationPercentage", "CpuMemoryUtilizationPercentage", "DiskUtilization")
 
-_MINUTE = datetime.timedelta(minutes=1)
 
 log = logging.getLogger(__name__)
 

@@ -3,11 +3,11 @@
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from saferollout.judge.batch import Batch
 from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
-from saferollout.judge.betting.counts import check_count_arrays, check_counts, check_fraction
+from saferollout.judge.betting.counts import check_counts, check_fraction
 from saferollout.judge.betting.intervals import ABOVE, BELOW, BELOW_WEIGHTS, log_returns, rate_interval
 from saferollout.judge.betting.two_sided import number
 from saferollout.judge.betting.wealth import Wealth
@@ -77,17 +77,6 @@ class ErrorRateSlo(Comparison):
         check_counts("candidate", requests, errors)
         if requests:
             self._count(np.array([requests], dtype=np.float64), np.array([errors], dtype=np.float64))
-        return self.verdict
-
-    def update_many(self, requests: ArrayLike, errors: ArrayLike) -> Verdict:
-        """Take in T batches in order, each argument of shape (T,); the same as T calls of `update`, but faster.
-
-        Raises:
-            ValueError: As `update`, or the shapes differ.
-        """
-        n, e = check_count_arrays("candidate", requests, errors)
-        if n.size:
-            self._count(n, e)
         return self.verdict
 
     def _count(self, requests: Array, errors: Array) -> None:

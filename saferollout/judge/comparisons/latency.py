@@ -55,8 +55,7 @@ class Latency(EventRates, Comparison):
     With an allowance (`slack`, `slack_ms`) the candidate's requests are held against what L allows. A limit
     (`slo_ms`) is a cut point without one: there a millisecond counts.
 
-    The candidate's first `warm_up` requests are left out (caches fill, workers start); call `start_warm_up` again
-    when instances are added.
+    The candidate's first `warm_up` requests are left out (caches fill, workers start).
 
     Args:
         cut_points_ms: L in ms, fixed in advance.
@@ -120,10 +119,6 @@ class Latency(EventRates, Comparison):
             settings.cut_points_ms, settings.alpha, delta=delta, autocorrelation=settings.autocorrelation, **section
         )
 
-    def start_warm_up(self) -> None:
-        """Leave out the candidate's next `warm_up` requests: new instances have just started."""
-        self._cold = self.warm_up
-
     def take(self, batch: Batch) -> None:
         """Take in the latencies of both deployments."""
         self.update(batch.candidate_latencies_ms, batch.live_latencies_ms)
@@ -144,34 +139,6 @@ class Latency(EventRates, Comparison):
             exceed = [*_exceed(candidate, self._candidate_limits), *_exceed(live, self._live_limits)]
             batch = [candidate.size, live.size, *exceed]
             self._count(np.array(batch, dtype=np.float64)[:, np.newaxis])
-        return self.verdict
-
-    def update_many(
-        self,
-        candidate_requests: ArrayLike,
-        candidate_slower: ArrayLike,
-        live_requests: ArrayLike,
-        live_slower: ArrayLike,
-    ) -> Verdict:
-        """Take in T batches of counts in order (requests of shape (T,), slower than each cut point (T, K)).
-
-        The counts go past warm-up and histograms: for sources that count by themselves.
-
-        Raises:
-            ValueError: The shapes do not fit, or counts are not between 0 and the requests.
-        """
-        n_c, n_b = np.asarray(candidate_requests, dtype=np.float64), np.asarray(live_requests, dtype=np.float64)
-        k_c, k_b = np.asarray(candidate_slower, dtype=np.float64), np.asarray(live_slower, dtype=np.float64)
-        shape = (n_c.size, self._kinds)
-        if n_c.ndim != 1 or n_c.shape != n_b.shape or k_c.shape != shape or k_b.shape != shape:
-            msg = f"counts must be of shapes ({n_c.size},) and {shape}, not {k_c.shape}, {n_b.shape} and {k_b.shape}"
-            raise ValueError(msg)
-        for arm, n, k in (("candidate", n_c, k_c), ("live", n_b, k_b)):
-            if not ((k >= 0) & (k <= n[:, np.newaxis])).all() or not np.isfinite(n).all():
-                msg = f"{arm} counts must lie between 0 and the batch's requests"
-                raise ValueError(msg)
-        if n_c.size:
-            self._count(np.concatenate((n_c[np.newaxis], n_b[np.newaxis], k_c.T, k_b.T)))
         return self.verdict
 
     @property

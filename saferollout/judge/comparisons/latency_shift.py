@@ -123,10 +123,6 @@ class LatencyShift(Comparison):
             slack_ms=latency.allowance.ms,
         )
 
-    def start_warm_up(self) -> None:
-        """Leave out the candidate's next `warm_up` requests: new instances have just started."""
-        self._cold = self.warm_up
-
     def take(self, batch: Batch) -> None:
         """Take in the latencies of both deployments."""
         self.update(batch.candidate_latencies_ms, batch.live_latencies_ms)

@@ -42,7 +42,12 @@ def test_few_hundred_requests_without_an_error_prove_less_than_a_percent(autocor
 
 def test_a_rate_above_the_limit_is_harmful() -> None:
     """Five errors in a hundred are above 1 %."""
-    assert ErrorRateSlo().update_many([50] * 10, [3, 2] * 5) is Verdict.HARMFUL
+    test = ErrorRateSlo()
+
+    for errors in [3, 2] * 5:
+        verdict = test.update(50, errors)
+
+    assert verdict is Verdict.HARMFUL
 
 
 @given(rate=st.floats(0.0, 1.0), limit=st.floats(0.01, 0.5))
@@ -65,7 +70,8 @@ def test_batches_may_be_cut_anywhere() -> None:
     one, many = ErrorRateSlo(reserve=0), ErrorRateSlo(reserve=0)
 
     one.update(100, 3)
-    many.update_many([10, 40, 0, 50], [1, 0, 0, 2])
+    for requests, errors in ((10, 1), (40, 0), (0, 0), (50, 2)):
+        many.update(requests, errors)
 
     assert many.log_e_value == pytest.approx(one.log_e_value)
     assert many.log_e_value_healthy == pytest.approx(one.log_e_value_healthy)

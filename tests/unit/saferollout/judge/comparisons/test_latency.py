@@ -34,22 +34,6 @@ def test_cut_points_are_averaged_for_harm_and_all_needed_for_health() -> None:
     assert latency.e_value_healthy == pytest.approx(min(ratio.e_value_healthy for ratio in ratios))
 
 
-def test_counts_do_for_latencies() -> None:
-    """A source that counts by itself gives the same evidence as one that gives latencies."""
-    values, counts = Latency([100, 200]), Latency([100, 200])
-
-    values.update([50, 150, 250], [50, 60])
-    values.update([150], [110, 260])
-    counts.update_many([3, 1], [[2, 1], [1, 0]], [2, 2], [[0, 0], [2, 1]])
-
-    assert counts.log_e_value == pytest.approx(values.log_e_value)
-    for wrong in ([[4, 0], [0, 0]], [[math.nan, 0], [0, 0]]):
-        with pytest.raises(ValueError, match="must lie between 0 and"):
-            counts.update_many([3, 1], wrong, [2, 2], [[0, 0], [0, 0]])
-    with pytest.raises(ValueError, match="must be of shapes"):
-        counts.update_many([3, 1], [[0], [0]], [2, 2], [[0], [0]])
-
-
 def test_a_slow_candidate_is_caught() -> None:
     """Half as slow again is harmful within a few hundred requests."""
     rng = np.random.default_rng(5)
@@ -84,17 +68,13 @@ def test_an_allowance_forgives_what_no_user_feels() -> None:
 
 
 def test_warm_up_is_left_out() -> None:
-    """The first requests of the candidate do not count, again after new instances have started."""
+    """The first requests of the candidate do not count."""
     latency = Latency([100], warm_up=3)
 
     latency.update([500, 500], [50] * 10)
     latency.update([500, 50], [50] * 10)
     assert latency.candidate_requests == 1
     assert latency.candidate.requests == 1
-
-    latency.start_warm_up()
-    latency.update([500] * 3, [50])
-    assert latency.candidate_requests == 1
 
 
 def test_it_goes_on_after_a_restart() -> None:
