@@ -24,7 +24,6 @@ PERIOD_S = 5
 CONNECTIONS = ("ConnectionsActive", "NewConnectionsPerSecond")
 USE = ("CpuUtilizationPercentage", "CpuMemoryUtilizationPercentage", "DiskUtilization")
 
-
 log = logging.getLogger(__name__)
 
 

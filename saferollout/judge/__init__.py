@@ -15,7 +15,7 @@ from saferollout.judge.comparisons.error_rate import ErrorRate
 from saferollout.judge.comparisons.error_rate_slo import ErrorRateSlo
 from saferollout.judge.comparisons.latency import Latency, cut_points_ms
 from saferollout.judge.comparisons.latency_shift import LatencyShift
-from saferollout.judge.comparisons.output_drift import OutputDrift, bucket_borders
+from saferollout.judge.comparisons.output_drift import OutputDrift
 from saferollout.judge.comparisons.prediction_drift import PredictionDrift
 from saferollout.judge.comparisons.quality import Quality
 from saferollout.judge.judge import Finding, Forecast, Judge
@@ -38,7 +38,6 @@ __all__ = [
     "Quality",
     "Settings",
     "Verdict",
-    "bucket_borders",
     "cut_points_ms",
     "disagreement",
     "rate_interval",

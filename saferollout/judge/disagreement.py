@@ -45,7 +45,7 @@ def numbers(live: ArrayLike, candidate: ArrayLike, scale: float) -> Array:
     Args:
         live: The live deployment's numbers, shape (T,).
         candidate: The candidate's, shape (T,).
-        scale: The difference that counts as full disagreement, in the answers' unit, > 0 (`spread` proposes one).
+        scale: The difference that counts as full disagreement, in the answers' unit, > 0.
 
     Raises:
         ValueError: The shapes differ, or the scale is not positive.
@@ -119,20 +119,6 @@ def extract(answer: object, path: str) -> Any:
             msg = f"the answer has no {path!r} (stopped at {step!r})"
             raise KeyError(msg) from None
     return part
-
-
-def spread(values: ArrayLike) -> float:
-    """Return a scale for `numbers`: the range of the middle 90 % of the live answers, or 1 if that is nothing.
-
-    Args:
-        values: Live answers recorded before the comparison starts (a scale must not depend on what it scales).
-    """
-    x = np.asarray(values, dtype=np.float64)
-    x = x[np.isfinite(x)]
-    if not x.size:
-        return 1.0
-    low, high = np.quantile(x, [0.05, 0.95])
-    return float(high - low) if high > low else 1.0
 
 
 def _alike(live: ArrayLike, candidate: ArrayLike) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from saferollout.judge.batch import Answers, Batch
 from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
@@ -15,24 +15,6 @@ from saferollout.judge.settings import Settings
 from saferollout.judge.verdict import Verdict
 
 Array = NDArray[np.float64]
-
-
-def bucket_borders(live_answers: ArrayLike, buckets: int = 8) -> list[float]:
-    """Return borders that split numeric answers into buckets of about the same share.
-
-    Args:
-        live_answers: Live answers from *before* the comparison, shape (T,).
-        buckets: How many, at least 2.
-
-    Raises:
-        ValueError: There is no finite answer.
-    """
-    x = np.asarray(live_answers, dtype=np.float64)
-    x = x[np.isfinite(x)]
-    if not x.size:
-        msg = "bucket borders need live answers from before the stage"
-        raise ValueError(msg)
-    return sorted(set(np.quantile(x, np.arange(1, buckets) / buckets).tolist()))
 
 
 class OutputDrift(EventRates, Comparison):

@@ -3,7 +3,6 @@
 import json
 import math
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,10 +124,3 @@ def test_a_part_can_be_extracted() -> None:
     for path, step in (("predictions.1.label", "1"), ("nothing", "nothing"), ("time.x", "x"), ("predictions.x", "x")):
         with pytest.raises(KeyError, match=f"stopped at '{step}'"):
             disagreement.extract(answer, path)
-
-
-def test_a_scale_is_proposed_from_live_answers() -> None:
-    """The range of the middle 90 %, or 1 where there is none."""
-    assert disagreement.spread(np.arange(101)) == pytest.approx(90)
-    assert disagreement.spread([3, 3, 3]) == 1.0
-    assert disagreement.spread([math.nan]) == 1.0
