@@ -9,7 +9,7 @@ from azure.core.credentials import TokenCredential
 from azure.monitor.querymetrics import MetricsClient
 
 from saferollout.azure.access import credential, translated
-from saferollout.config.judge import STRETCH_S, SourceKind
+from saferollout.config.sources import WINDOW_S, SourceKind
 from saferollout.domain.endpoint import EndpointState
 from saferollout.gates.sources.counts import Counts, Ledger, batch_of, failed
 from saferollout.gates.sources.source import Seen
@@ -26,7 +26,7 @@ class AzureMetrics:
     """
 
     name = "azure_metrics"
-    interval_s = float(STRETCH_S[SourceKind.AZURE_METRICS])
+    interval_s = float(WINDOW_S[SourceKind.AZURE_METRICS])
 
     def __init__(self, endpoint: EndpointState, windows: Windows, ledger: Ledger, *, candidate: str, live: str) -> None:
         self._endpoint = endpoint

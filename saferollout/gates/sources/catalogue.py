@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from saferollout.config.judge import STRETCH_S, JudgeConfig, SourceConfig, SourceKind
+from saferollout.config.judge import JudgeConfig
 from saferollout.config.recorded_requests import RecordedRequest
+from saferollout.config.sources import WINDOW_S, SourceConfig, SourceKind
 from saferollout.domain.endpoint import EndpointState
 from saferollout.gates.scoring import Scorer
 from saferollout.gates.sources.azure_metrics import AzureMetrics
@@ -32,7 +33,7 @@ def make_sources(
     probed = any(source.kind is SourceKind.PROBES for source in config.sources)
 
     def connected(source: SourceConfig) -> Source:
-        windows = Windows(STRETCH_S[source.kind] or 1, source.delay_s)
+        windows = Windows(WINDOW_S[source.kind] or 1, source.delay_s)
         match source.kind:
             case SourceKind.PROBES:
                 instances = min(endpoint.deployments[name].instance_count for name in (candidate, live))

@@ -6,7 +6,7 @@ from datetime import datetime
 
 import httpx
 
-from saferollout.config.judge import STRETCH_S, SourceConfig, SourceKind
+from saferollout.config.sources import WINDOW_S, SourceConfig, SourceKind
 from saferollout.domain.errors import AzureFailed
 from saferollout.gates.sources.counts import Counts, Ledger, batch_of
 from saferollout.gates.sources.source import Seen
@@ -23,7 +23,7 @@ class Prometheus:
     """
 
     name = "prometheus"
-    interval_s = float(STRETCH_S[SourceKind.PROMETHEUS])
+    interval_s = float(WINDOW_S[SourceKind.PROMETHEUS])
 
     def __init__(self, config: SourceConfig, windows: Windows, ledger: Ledger, *, candidate: str, live: str) -> None:
         self._config = config

@@ -9,7 +9,7 @@ from azure.core.credentials import TokenCredential
 from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
 
 from saferollout.azure.access import credential, translated
-from saferollout.config.judge import STRETCH_S, SourceKind
+from saferollout.config.sources import WINDOW_S, SourceKind
 from saferollout.domain.errors import AzureFailed
 from saferollout.gates.scoring import OWN_REQUESTS
 from saferollout.gates.sources.counts import Counts, batch_of, failed
@@ -35,7 +35,7 @@ class TrafficLog:
     """
 
     name = "traffic_log"
-    interval_s = float(STRETCH_S[SourceKind.TRAFFIC_LOG])
+    interval_s = float(WINDOW_S[SourceKind.TRAFFIC_LOG])
 
     def __init__(
         self,

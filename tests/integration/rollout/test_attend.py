@@ -5,7 +5,6 @@ import contextlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from pathlib import Path
 from typing import Literal
 from uuid import UUID
 
@@ -25,8 +24,6 @@ from prefect.settings import (
 )
 from prefect.states import Completed, Paused, Running
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
 
 from saferollout.domain.errors import Refused
@@ -36,37 +33,11 @@ from saferollout_cli.demo import processes
 from tasks.approval import _form, _pause
 from tasks.support.orchestrator import passing
 from tests.support.edge import Edge
-from tests.support.stack import REPOSITORY, wait_for
+from tests.support.prefect import Proxy, Server
+from tests.support.stack import wait_for
 
 DIGEST = "0123456789ab"
 YES = Reply(decision="approve", approver="Ann", comment="fine")
-
-
-class Server:
-    """A Prefect server that can be killed and started again."""
-
-    def __init__(self, directory: Path) -> None:
-        self.env = processes.prefect_env(directory) | {"PREFECT_SERVER_DATABASE_TIMEOUT": "0.5"}
-        self.url = self.env["PREFECT_API_URL"]
-        self.database = directory / "prefect" / "prefect.db"
-        self._directory = directory
-        self._process: processes.Process | None = None
-
-    def start(self) -> None:
-        """Start it and wait until it answers."""
-        self._process = processes.prefect_server(self._directory, self.env, REPOSITORY)
-        self._process.wait_until(processes.healthy(self.url), 120)
-
-    def stop(self) -> None:
-        """Stop it."""
-        if self._process:
-            with self._process:
-                self._process.stop()
-
-    def set_state(self, run: UUID, kind: str) -> None:
-        """Set the run's state as any program can."""
-        body = {"state": {"type": kind}, "force": True}
-        httpx.post(f"{self.url}/flow_runs/{run}/set_state", json=body, timeout=30).raise_for_status()
 
 
 @pytest.fixture(scope="module")
@@ -236,33 +207,6 @@ async def test_attending_outlives_a_locked_database(server: Server, client: Pref
 
     assert "503" in reports[0]
     assert len(asker.asked) == 1
-
-
-class Proxy:
-    """Stands before the server, as Prefect Cloud's edge does, and answers some requests itself."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        self.throttled = 0
-        """How many requests are answered 429 from now on."""
-        self.lost = 0
-        """How many answers to a resume are lost on their way back."""
-
-    async def hand_on(self, request: Request) -> Response:
-        """Hand the request on, or answer it."""
-        if self.throttled:
-            self.throttled -= 1
-            return Response(status_code=429)
-        url = f"{self._server.url}{request.url.path.removeprefix('/api')}?{request.url.query}"
-        async with httpx.AsyncClient() as http:
-            body = await request.body()
-            answered = await http.request(
-                request.method, url, content=body, headers={"content-type": "application/json"}
-            )
-        if self.lost and request.url.path.endswith("/resume"):
-            self.lost -= 1
-            return Response(status_code=502)
-        return Response(answered.content, answered.status_code, media_type=answered.headers.get("content-type"))
 
 
 @pytest.fixture

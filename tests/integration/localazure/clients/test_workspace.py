@@ -20,42 +20,19 @@ from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import ModelVersion
-from saferollout.domain.endpoint import Baseline
 from saferollout.domain.errors import AzureFailed, Busy
 from saferollout.gates.sources.azure_metrics import AzureMetrics
 from saferollout.gates.sources.counts import Ledger
 from saferollout.gates.sources.following import Following
 from saferollout.gates.sources.windows import Windows
-from saferollout.rollout.record import Owner, Record, now
+from saferollout.rollout.record import Record, now
 from saferollout.rollout.rollback import roll_back
 from tasks.support.access import scorer_of
 from tests.support.localazure.arm import Arm, Assets
+from tests.support.localazure.workspace import ENDPOINT, NAME, begun, create, delete, hurried, mark, scale
 
-NAME = "troubled"
-ENDPOINT = f"onlineEndpoints/{NAME}"
 BLUE, GREEN = f"{ENDPOINT}/deployments/blue", f"{ENDPOINT}/deployments/green"
 OPERATION = "/**/mfeOperation*/*"
-
-
-def create(workspace: Workspace, project: Path) -> None:
-    """A deployment that is not there."""
-    workspace.create_deployment(project / "green-deployment.yml", NAME, "green", assets={}, tags={"by": "test"})
-
-
-def mark(workspace: Workspace, _: Path) -> None:
-    """Change the endpoint's tags."""
-    workspace.update_endpoint(NAME, tags=lambda tags: tags | {"number": str(int(tags.get("number", "0")) + 1)})
-
-
-def scale(workspace: Workspace, _: Path) -> None:
-    """From one instance to two, or back."""
-    count = workspace.get_endpoint(NAME).deployments["blue"].instance_count
-    workspace.scale_back(NAME, "blue", 3 - count, instead_of=count)
-
-
-def delete(workspace: Workspace, _: Path) -> None:
-    """The deployment that `create` made."""
-    workspace.delete_deployment(NAME, "green")
 
 
 CHANGES: list[tuple[Callable[[Workspace, Path], None], str, str, str]] = [
@@ -93,11 +70,6 @@ def workspace() -> Workspace:
     found = Workspace(Client(resolve_workspace(None)))
     found.endpoints()
     return found
-
-
-def hurried() -> Workspace:
-    """One that waits two seconds for an operation."""
-    return Workspace(Client(resolve_workspace(None).model_copy(update={"operation_timeout_s": 2})))
 
 
 def test_a_token_that_is_refused_early_is_replaced(chaos: Chaos, workspace: Workspace, project: Path) -> None:
@@ -274,16 +246,6 @@ def test_an_operation_of_somebody_else_that_never_ends(chaos: Chaos, arm: Arm, p
         hanging.wait()
         with pytest.raises(AzureFailed, match="does not show a final state of endpoint troubled after 2 s; look"):
             mark(hurried(), project)
-
-
-def begun(workspace: Workspace) -> None:
-    """What a rollout leaves that gave its candidate a share and died."""
-    record = Record(
-        rollout="r-1", owner=Owner(name="ann@laptop", flow_run="run-1"), since=now().replace(microsecond=0),
-        candidate="red", revision="0" * 12, baseline=Baseline(live="blue", instance_count=1), share=10, raised_to=2,
-    )  # fmt: skip
-    workspace.update_endpoint(NAME, traffic={"blue": 90, "red": 10}, tags=lambda tags: tags | record.to_tags())
-    workspace.scale_up(NAME, "blue", 2)
 
 
 def test_the_way_back_gets_over_refused_tokens_and_other_operations(chaos: Chaos, workspace: Workspace) -> None:

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from saferollout.config.judge import SourceConfig
+from saferollout.config.sources import SourceConfig
 from saferollout.gates.sources.counts import Ledger
 from saferollout.gates.sources.prometheus import Prometheus
 from saferollout.gates.sources.windows import Windows

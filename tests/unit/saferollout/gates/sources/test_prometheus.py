@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from saferollout.config.judge import SourceConfig, SourceKind
+from saferollout.config.sources import SourceConfig, SourceKind
 from saferollout.domain.errors import AzureFailed
 from saferollout.gates.sources.counts import Ledger
 from saferollout.gates.sources.prometheus import Prometheus
