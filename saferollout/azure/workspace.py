@@ -4,13 +4,14 @@ Every change is a reconciliation: nothing is sent when Azure already shows what 
 back until it does. So each is simply made again when Azure refused the token, or was busy with another change.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from saferollout.azure.port import LOOK_THERE, Azure, Resource
+from saferollout.azure.resources import endpoint_state
 from saferollout.azure.retries import poll, sign_in_anew, wait_for_others
-from saferollout.domain.endpoint import DeploymentState, EndpointState, describe, drift
+from saferollout.domain.endpoint import EndpointState, describe, drift
 from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Missing, Refused
 
 T = TypeVar("T")
@@ -37,7 +38,7 @@ class Workspace:
         if (shown := self._azure.read_endpoint(endpoint)) is None:
             return None
         deployments = self._azure.list_deployments(endpoint)
-        return None if deployments is None else _endpoint(shown, deployments)
+        return None if deployments is None else endpoint_state(shown, deployments)
 
     @sign_in_anew
     def endpoints(self) -> list[str]:
@@ -112,10 +113,10 @@ class Workspace:
 
         def settled() -> Resource | None:
             shown = read()
-            return shown if _endpoint(shown).provisioning_state in FINAL else None
+            return shown if endpoint_state(shown).provisioning_state in FINAL else None
 
         shown = _until(settled, f"a final state of endpoint {endpoint}", self.operation_timeout_s)
-        old = _endpoint(shown)
+        old = endpoint_state(shown)
         wanted = old.traffic if traffic is None else traffic
         new_mirror = old.mirror_traffic if mirror is None else mirror
         new_tags = tags(dict(old.tags))
@@ -132,7 +133,7 @@ class Workspace:
         changed = {name for name in old.tags.keys() | new_tags.keys() if old.tags.get(name) != new_tags.get(name)}
 
         def shows() -> bool:
-            state = _endpoint(read())
+            state = endpoint_state(read())
             seen: list[tuple[Any, Any, Any]] = [(state.traffic, old.traffic, wanted)]
             if new_mirror != old.mirror_traffic:
                 seen += [(state.mirror_traffic, old.mirror_traffic, new_mirror)]
@@ -305,46 +306,6 @@ def _required(endpoint: str, read: T | None) -> T:
         msg = f"endpoint {endpoint} does not exist; create it with `saferollout bootstrap`"
         raise Missing(msg)
     return read
-
-
-def _endpoint(shown: Resource, deployments: Iterable[Resource] = ()) -> EndpointState:
-    properties = shown["properties"]
-    return EndpointState(
-        name=shown["name"],
-        scoring_uri=properties.get("scoringUri") or "",
-        provisioning_state=properties.get("provisioningState") or "",
-        traffic=_positive(properties.get("traffic")),
-        mirror_traffic=_positive(properties.get("mirrorTraffic")),
-        tags=shown.get("tags") or {},
-        deployments={deployment["name"]: _deployment(deployment) for deployment in deployments},
-        resource_id=shown.get("id") or "",
-        location=shown.get("location") or "",
-    )
-
-
-def _deployment(shown: Resource) -> DeploymentState:
-    properties = shown["properties"]
-    return DeploymentState(
-        name=shown["name"],
-        instance_count=int((shown.get("sku") or {}).get("capacity") or 1),
-        provisioning_state=properties.get("provisioningState") or "",
-        model=_short(properties.get("model")),
-        code=_short((properties.get("codeConfiguration") or {}).get("codeId")),
-        environment=_short(properties.get("environmentId")),
-        tags=shown.get("tags") or {},
-    )
-
-
-def _short(resource: object) -> str:
-    """`/subscriptions/…/models/diabetes/versions/2` as `diabetes:2`."""
-    if not isinstance(resource, str):
-        return ""
-    parts = resource.removeprefix("azureml:").split("/")
-    return f"{parts[-3]}:{parts[-1]}" if len(parts) > 3 and parts[-2] == "versions" else parts[-1]
-
-
-def _positive(traffic: dict[str, Any] | None) -> dict[str, int]:
-    return {name: int(share) for name, share in (traffic or {}).items() if int(share)}
 
 
 def _is_final(state: EndpointState, deployment: str) -> bool:
