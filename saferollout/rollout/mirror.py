@@ -1,21 +1,29 @@
 """Mirror: copies of users' requests go to the candidate, whose answers nobody sees."""
 
 from saferollout.azure.workspace import Workspace
-from saferollout.domain.endpoint import describe
-from saferollout.domain.errors import Refused
+from saferollout.domain.endpoint import describe, drift
+from saferollout.domain.errors import Drifted, Refused
 from saferollout.rollout.rollout import Rollout
 
 
 def mirror_traffic(azure: Workspace, rollout: Rollout, share: int) -> None:
     """Mirror `share` percent of the users' requests to the candidate; 0 ends it.
 
+    What is mirrored for somebody else is never touched.
+
     Raises:
+        Drifted: Somebody else changed the traffic meanwhile.
+        GateFailed: The candidate is gone, broken or another deployment.
         Lost: The rollout is somebody else's by now.
-        Refused: The endpoint mirrors for somebody else, which is never touched.
+        Refused: The endpoint mirrors to another deployment.
     """
-    state = azure.get_endpoint(rollout.endpoint)
-    rollout.own_record(state.tags)
+    state = azure.settled(rollout.endpoint, rollout.candidate)
+    record = rollout.own_record(state.tags)
     if others := state.mirror_without(rollout.candidate):
         msg = f"the endpoint mirrors {describe(others)}, and can mirror to one deployment only; stop that first"
         raise Refused(msg)
+    if share:
+        rollout.own_candidate(state)
+        if state.traffic != record.traffic():
+            raise Drifted(drift(rollout.endpoint, state.traffic, record.traffic()))
     azure.update_endpoint(rollout.endpoint, mirror={rollout.candidate: share} if share else {}, tags=rollout.advanced)

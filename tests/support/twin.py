@@ -43,9 +43,9 @@ def make_project(version: int = 2, **settings: Any) -> Project:
     )
 
 
-def make_endpoint(live: str = "blue", count: int = 1) -> Memory:
+def make_endpoint(live: str = "blue", count: int = 1, *, quota: int | None = None) -> Memory:
     """A workspace with an endpoint that has one deployment, which no rollout made, with all traffic."""
-    memory = Memory(read=lambda _: {"instance_count": 1})
+    memory = Memory(read=lambda _: {"instance_count": 1}, quota=quota)
     memory.put_endpoint(NAME, {"tags": {"team": "shop"}, "properties": {"traffic": {}, "mirrorTraffic": {}}})
     deploy(memory, live, 1, count)
     edit(memory, traffic={live: 100})

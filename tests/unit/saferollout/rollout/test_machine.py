@@ -6,7 +6,6 @@ SAFEROLLOUT_SEQUENCES says how many new ones to try; the same 2,000 by default.
 import contextlib
 import os
 import time
-from datetime import UTC, datetime
 
 import hypothesis
 import pytest
@@ -29,23 +28,33 @@ from tests.support.twin import (
 )
 
 SEQUENCES = int(os.environ.get("SAFEROLLOUT_SEQUENCES", "2000"))
+
+
 STEPS = 15
 
+
 BEGINNING = ["scale_live", "create_candidate", "verify", "smoke_test"]
+
+
 EVERY_SHARE = ["scale_candidate", "smoke_test", "shift"]
-AT = datetime(2025, 1, 2, tzinfo=UTC)
+
+
+CHANGES = ["gone", "count", "model", "replaced"]
+"""What somebody else may do to a deployment."""
 
 
 class Machine(Steps):
     """Each rule is one step of a run, or one change of somebody else."""
 
     @precondition(Steps.has_run)
-    @rule(data=st.data(), steps=st.integers(1, 12))
-    def go_on(self, data: st.DataObject, steps: int) -> None:
-        """The next steps in the flow's order, up to the first that says no."""
+    @rule(data=st.data(), steps=st.integers(1, 12), meanwhile=st.none() | st.sampled_from(CHANGES))
+    def go_on(self, data: st.DataObject, steps: int, meanwhile: str | None) -> None:
+        """The next steps in the flow's order, up to the first that says no; somebody interferes before the last one."""
         owner = self.of_a_run(data)
-        for _ in range(steps):
+        for left in reversed(range(steps)):
             run = self.runs[owner]
+            if meanwhile and not left:
+                self.somebody_changes_a_deployment(data, run.rollout.candidate, meanwhile)
             todo = [*BEGINNING, *EVERY_SHARE * len(SHARES), "end"]
             if run.done == len(todo) or not getattr(self, f"do_{todo[run.done]}")(owner):
                 return
@@ -122,8 +131,6 @@ class Machine(Steps):
         self.at_work, self.kept = None, record.baseline.live if record else ""
         self.call(lambda azure: retire.retire_due(azure, NAME, at_once=at_once))
 
-    # somebody else
-
     @rule(data=st.data(), what=st.sampled_from(["traffic", "no_traffic", "mirror", "tags", "record"]))
     def somebody_changes_the_endpoint(self, data: st.DataObject, what: str) -> None:
         """Nothing happens where Azure refuses it."""
@@ -162,7 +169,7 @@ class Machine(Steps):
         self.is_tampered = True
         edit(self.memory, tags=tags)
 
-    @rule(data=st.data(), name=names, what=st.sampled_from(["gone", "count", "model", "replaced"]))
+    @rule(data=st.data(), name=names, what=st.sampled_from(CHANGES))
     def somebody_changes_a_deployment(self, data: st.DataObject, name: str, what: str) -> None:
         """It is deleted, scaled as by an autoscaler, given another model in place, or deployed anew by somebody."""
         there = self.shown.deployments.get(name)
