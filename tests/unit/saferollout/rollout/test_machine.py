@@ -121,10 +121,7 @@ class Machine(RuleBasedStateMachine):
     @property
     def record(self) -> Record | None:
         """Its record; None if there is none, or a damaged one."""
-        try:
-            return Record.from_tags(self.shown.resource["tags"])
-        except Refused:
-            return None
+        return record_of(self.shown)
 
     # the one place where a step is called, and could be cut short
 
@@ -175,16 +172,21 @@ class Machine(RuleBasedStateMachine):
         self.check_traffic(old, new)
         self.check_deployments(old, new)
         assert others(old) == others(new), "the rollout changed the tags of others"
-        if old.resource != new.resource and not self.is_tampered and traffic_of(new) == self.left:
-            record = Record.from_tags(new.resource["tags"])
-            assert not (record and record.unfinished) or record.traffic() == self.left, "the record is wrong"
+        record = record_of(new)
+        if old.resource != new.resource and record and record.unfinished:
+            if record.traffic() == traffic_of(new):  # also where somebody else had set just what was wanted
+                self.left = traffic_of(new)
+            wrong = traffic_of(new) == self.left != record.traffic()
+            assert self.is_tampered or not wrong, "the record is wrong"
 
     def check_traffic(self, old: Endpoint, new: Endpoint) -> None:
         """Traffic is what the rollout planned, or it is somebody else's and stays."""
         if (shares := traffic_of(new)) == traffic_of(old):
             return
         assert sum(shares.values()) == 100
-        assert traffic_of(old) == self.left or self.is_forced, "the rollout changed the traffic of somebody else"
+        recorded = record_of(old) if self.is_tampered else None  # with its record, the traffic was made the rollout's
+        own = self.left, recorded and recorded.traffic()
+        assert traffic_of(old) in own or self.is_forced, "the rollout changed the traffic of somebody else"
         assert set(shares) <= {self.live, self.candidate}
         given = shares.get(self.candidate, 0)
         if given > traffic_of(old).get(self.candidate, 0):
@@ -302,10 +304,11 @@ class Machine(RuleBasedStateMachine):
     def do_end(self, owner: str, *, keep_s: float = 0) -> bool:
         if self.runs[owner].reached != SHARES[-1]:
             return False
-        self.kept = self.live
+        self.kept, before = self.live, self.record
         done = self.step(owner, lambda azure, run: retire.end(azure, run.plan, keep_s))
         plan = self.runs[owner].plan
-        assert not done or keep_s or plan.live not in self.shown.deployments or plan.live in self.traffic
+        if done and not keep_s and before and before.unfinished:  # else it had been ended before, and may be kept
+            assert plan.live not in self.shown.deployments or plan.live in self.traffic
         return done
 
     @precondition(has_run)
@@ -429,6 +432,14 @@ class Machine(RuleBasedStateMachine):
 def made_of(deployment: Resource | None) -> object:
     """What a deployment is made of, and whose it is."""
     return deployment and (deployment["properties"]["model"], deployment["tags"])
+
+
+def record_of(endpoint: Endpoint) -> Record | None:
+    """Its record; None if there is none, or a damaged one."""
+    try:
+        return Record.from_tags(endpoint.resource["tags"])
+    except Refused:
+        return None
 
 
 def others(endpoint: Endpoint) -> dict[str, str]:
