@@ -4,9 +4,10 @@ import pytest
 
 from saferollout.azure.memory import Memory
 from saferollout.azure.workspace import Workspace
-from saferollout.domain.errors import GateFailed
+from saferollout.domain.errors import Drifted, GateFailed
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
+from saferollout.rollout.mirror import mirror_traffic
 from saferollout.rollout.retire import end
 from saferollout.rollout.rollback import restore
 from saferollout.rollout.rollout import Plan
@@ -74,6 +75,26 @@ def test_copies_for_the_live_deployment_are_no_obstacle_on_the_way_back(azure: W
 
     assert traffic_of(look(memory)) == {"blue": 100}
     assert look(memory).resource["properties"]["mirrorTraffic"] == {}
+
+
+def test_nothing_is_mirrored_to_a_candidate_that_somebody_gave_traffic(azure: Workspace, memory: Memory) -> None:
+    """Azure takes not both for one; the failed gate is somebody else's traffic, not Azure."""
+    plan = begun(azure)
+    create_candidate(azure, plan)
+    edit(memory, traffic={"blue": 90, "green": 10})
+
+    with pytest.raises(Drifted, match="the traffic of shop is blue=90 green=10, but the rollout left it at blue=100"):
+        mirror_traffic(azure, plan, 10)
+
+
+def test_nothing_is_mirrored_to_a_candidate_that_is_gone(azure: Workspace, memory: Memory) -> None:
+    """Somebody deleted it: a failed gate, too."""
+    plan = begun(azure)
+    create_candidate(azure, plan)
+    memory.delete_deployment(plan.endpoint, "green")
+
+    with pytest.raises(GateFailed, match="deployment green is gone"):
+        mirror_traffic(azure, plan, 10)
 
 
 def test_another_model_in_the_candidates_place_gets_no_traffic(azure: Workspace, memory: Memory) -> None:

@@ -47,6 +47,8 @@ STEPS = 15
 
 BEGINNING = ["scale_live", "create_candidate", "verify", "smoke_test"]
 EVERY_SHARE = ["scale_candidate", "smoke_test", "shift"]
+CHANGES = ["gone", "count", "model", "replaced"]
+"""What somebody else may do to a deployment."""
 AT = datetime(2025, 1, 2, tzinfo=UTC)
 
 names = st.sampled_from([*SLOTS, "red"])
@@ -236,12 +238,14 @@ class Machine(RuleBasedStateMachine):
         return data.draw(st.sampled_from(sorted(self.runs)))
 
     @precondition(has_run)
-    @rule(data=st.data(), steps=st.integers(1, 12))
-    def go_on(self, data: st.DataObject, steps: int) -> None:
-        """The next steps in the flow's order, up to the first that says no."""
+    @rule(data=st.data(), steps=st.integers(1, 12), meanwhile=st.none() | st.sampled_from(CHANGES))
+    def go_on(self, data: st.DataObject, steps: int, meanwhile: str | None) -> None:
+        """The next steps in the flow's order, up to the first that says no; somebody interferes before the last one."""
         owner = self.of_a_run(data)
-        for _ in range(steps):
+        for left in reversed(range(steps)):
             run = self.runs[owner]
+            if meanwhile and not left:
+                self.somebody_changes_a_deployment(data, run.plan.candidate, meanwhile)
             todo = [*BEGINNING, *EVERY_SHARE * len(SHARES), "end"]
             if run.done == len(todo) or not getattr(self, f"do_{todo[run.done]}")(owner):
                 return
@@ -412,7 +416,7 @@ class Machine(RuleBasedStateMachine):
         self.is_tampered = True
         edit(self.memory, tags=tags)
 
-    @rule(data=st.data(), name=names, what=st.sampled_from(["gone", "count", "model", "replaced"]))
+    @rule(data=st.data(), name=names, what=st.sampled_from(CHANGES))
     def somebody_changes_a_deployment(self, data: st.DataObject, name: str, what: str) -> None:
         """It is deleted, scaled as by an autoscaler, given another model in place, or deployed anew by somebody."""
         there = self.shown.deployments.get(name)
