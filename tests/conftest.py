@@ -55,7 +55,7 @@ def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[st
     env = processes.prefect_env(directory) | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
     server = started.enter_context(processes.prefect_server(directory, env, REPOSITORY))
     azure = started.enter_context(LocalAzure()).environ
-    server.wait_until(processes.healthy(env["PREFECT_API_URL"]), 120)
+    server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
     started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
     return env, azure
 

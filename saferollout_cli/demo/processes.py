@@ -3,6 +3,7 @@
 import json
 import operator
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -19,6 +20,8 @@ from localazure.core import leash
 from saferollout.domain.errors import SaferolloutError
 
 POLL_S = 0.2
+START_S = 120.0
+"""How long a process may take to start on a busy machine."""
 
 
 class DemoFailed(SaferolloutError):
@@ -54,6 +57,18 @@ class Process:
             msg = f"{self.name} has no pipe"
             raise ValueError(msg)
         return self._popen.stdout
+
+    def first_line(self, timeout_s: float) -> str:
+        """Wait for the first line of its standard output.
+
+        Raises:
+            DemoFailed: It ended before, or the time is up: then it is stopped.
+        """
+        ready, _, _ = select.select([self.lines], [], [], timeout_s)
+        if ready and (line := self.lines.readline()):
+            return line
+        self.kill()
+        raise self.failed("did not start" if ready else f"did not start within {timeout_s:.0f} s")
 
     def running(self) -> bool:
         """Whether it has not ended yet."""
@@ -101,10 +116,7 @@ def local_azure(state_dir: Path, env: dict[str, str], cwd: Path) -> tuple[Proces
     """Start local Azure; return it with the environment that leads to it."""
     command = [sys.executable, "-m", "localazure", "up", "--json", "--state-dir", str(state_dir / "azure")]
     process = Process("local-azure", command, env, state_dir, cwd, pipe=True)
-    line = process.lines.readline()
-    if not line:
-        raise process.failed("did not start")
-    exports: dict[str, str] = json.loads(line)
+    exports: dict[str, str] = json.loads(process.first_line(START_S))
     return process, exports
 
 

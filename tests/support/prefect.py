@@ -24,7 +24,7 @@ class Server:
     def start(self) -> None:
         """Start it and wait until it answers."""
         self._process = processes.prefect_server(self._directory, self.env, REPOSITORY)
-        self._process.wait_until(processes.healthy(self.url), 120)
+        self._process.wait_until(processes.healthy(self.url), processes.START_S)
 
     def stop(self) -> None:
         """Stop it."""

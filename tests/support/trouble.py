@@ -36,7 +36,7 @@ def killed(stack: Stack, directory: Path) -> Iterator[tuple[dict[str, str], Stri
     """A Prefect server of the run's own, which is killed."""
     env = processes.prefect_env(directory) | {name: value for name, value in stack.env.items() if "PREFECT" not in name}
     with processes.prefect_server(directory, env, REPOSITORY) as server:
-        server.wait_until(processes.healthy(env["PREFECT_API_URL"]), 120)
+        server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
         yield env, lambda _: server.kill()
 
 
