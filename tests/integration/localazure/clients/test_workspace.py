@@ -19,7 +19,6 @@ from saferollout.azure.arm import Arm as AzureResources
 from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
-from saferollout.config.rollout import ModelVersion
 from saferollout.domain.errors import AzureFailed, Busy
 from saferollout.gates.sources.azure_metrics import AzureMetrics
 from saferollout.gates.sources.counts import Ledger
@@ -78,7 +77,7 @@ def test_a_token_that_is_refused_early_is_replaced(chaos: Chaos, workspace: Work
         lambda: workspace.get_endpoint(NAME),
         workspace.endpoints,
         lambda: workspace.secret(NAME),
-        lambda: workspace.resolve(ModelVersion(name="scale-model", version="latest")),
+        lambda: workspace.resolve({"model": "azureml:scale-model@latest"}),
     ):
         chaos.expire_tokens()
         look()
