@@ -9,7 +9,6 @@ from prefect.context import FlowRunContext
 
 from saferollout.config.rollout import WorkspaceConfig
 from tasks.rollback import roll_back_own
-from tasks.support.this_run import began_here as began_here
 from tasks.support.this_run import marks
 
 TOLD_TO_END = "Execution was "

@@ -92,7 +92,7 @@ def _rolled_back(found: Project, attended: "_Attended") -> Refused:
         if not attended.began():
             return Refused("interrupted; nothing was begun")
         threads.join(threads.STEP)
-        rolled_back = _is_rolled_back(found)
+        rolled_back = _roll_back_own(found)
     except KeyboardInterrupt:
         msg = f"interrupted again: not rolled back; `saferollout rollback {found.endpoint}` does it"
         raise SaferolloutError(msg) from None
@@ -103,8 +103,8 @@ def _rolled_back(found: Project, attended: "_Attended") -> Refused:
     return Refused(f"interrupted; {end}")
 
 
-def _is_rolled_back(found: Project) -> bool:
-    """Whether a rollout of this process was there to be rolled back, which it is now."""
+def _roll_back_own(found: Project) -> bool:
+    """Roll back the rollout that this process began; return whether there was one."""
     from saferollout.azure.client import Client
     from saferollout.azure.workspace import Workspace
     from saferollout.rollout.rollback import roll_back_own
@@ -181,7 +181,7 @@ class _Attended:
     @staticmethod
     def began() -> bool:
         """Whether it was about to change anything."""
-        from flows.cancellation import began_here
+        from tasks.support.this_run import began_here
 
         return began_here()
 

@@ -2,13 +2,12 @@
 
 from prefect import task
 
-from saferollout.config import recorded_requests
 from saferollout.config.project import Project
 from saferollout.domain.errors import GateFailed
 from saferollout.domain.evidence import Finding
-from saferollout.gates import smoke_test
 from saferollout.rollout import bootstrap as first
-from tasks.support.access import in_workspace, scorer_of
+from tasks.smoke_test import run_smoke_test
+from tasks.support.access import in_workspace
 from tasks.support.policy import STEP
 
 
@@ -35,16 +34,7 @@ async def give_all_traffic(project: Project) -> None:
     if (await in_workspace(workspace, lambda azure: azure.get_endpoint(project.endpoint))).traffic:
         return
     slot = project.config.slots[0]
-    requests = recorded_requests.sample(project.requests(), project.config.smoke_test.sample)
-    async with await scorer_of(workspace, project.endpoint) as scorer:
-        evidence = await smoke_test.run(
-            scorer,
-            requests,
-            project.config.smoke_test,
-            candidate=slot,
-            live=slot,
-            answer_schema=project.answer_schema,
-        )
+    evidence = await run_smoke_test(project, candidate=slot, live=slot)
     if evidence.verdict is Finding.FAILED:
         raise GateFailed(evidence.summary, evidence)
     await in_workspace(workspace, lambda azure: first.give_all_traffic(azure, project))

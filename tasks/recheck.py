@@ -41,7 +41,7 @@ async def recheck(
 async def _recheck(rollout: Rollout, stage: StageConfig, judge: JudgeConfig, earlier: Evidence) -> None:
     state = await in_workspace(rollout, lambda azure: azure.settled(rollout.endpoint, rollout.candidate))
     rollout.own_candidate(state)
-    passed(await run_smoke_test(rollout))
+    passed(await run_smoke_test(rollout.project, candidate=rollout.candidate, live=rollout.live))
     if stage.recheck_s:
         config = judge.recheck(stage.recheck_s, has_users=rollout.candidate in state.traffic)
         gate, key = f"recheck for {stage.traffic}%", f"recheck-{stage.traffic}"

@@ -6,6 +6,7 @@ from prefect import task
 from prefect.artifacts import acreate_table_artifact
 
 from saferollout.config import recorded_requests
+from saferollout.config.project import Project
 from saferollout.domain.errors import GateFailed
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates import smoke_test as smoke
@@ -18,7 +19,7 @@ from tasks.support.policy import GATE
 @task(task_run_name="smoke test {rollout.candidate}", **GATE)
 async def smoke_test(rollout: Rollout) -> Evidence:
     """Return the evidence; GateFailed if an answer is not as it should be."""
-    evidence = await run_smoke_test(rollout)
+    evidence = await run_smoke_test(rollout.project, candidate=rollout.candidate, live=rollout.live)
     await publish(
         acreate_table_artifact(
             table=evidence.table(), key=f"{rollout.endpoint.lower()}-smoke-test", description=evidence.summary
@@ -27,17 +28,16 @@ async def smoke_test(rollout: Rollout) -> Evidence:
     return passed(evidence)
 
 
-async def run_smoke_test(rollout: Rollout) -> Evidence:
+async def run_smoke_test(project: Project, *, candidate: str, live: str) -> Evidence:
     """Send the recorded requests, and return what came back."""
-    project = rollout.project
     requests = await asyncio.to_thread(project.requests)
-    async with await scorer_of(rollout, rollout.endpoint) as scorer:
+    async with await scorer_of(project.config.workspace, project.endpoint) as scorer:
         return await smoke.run(
             scorer,
             recorded_requests.sample(requests, project.config.smoke_test.sample),
             project.config.smoke_test,
-            candidate=rollout.candidate,
-            live=rollout.live,
+            candidate=candidate,
+            live=live,
             answer_schema=project.answer_schema,
         )
 

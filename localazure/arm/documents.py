@@ -112,6 +112,17 @@ class TrackedBody(ResourceBody):
     identity: Identity | None = None
 
 
+class TrackedResource(Document):
+    """What every resource that has a place and tags shows first."""
+
+    id: str
+    name: str
+    type: str
+    location: Any
+    tags: dict[str, Any]
+    kind: Any
+
+
 def _place(body: Any, path: tuple[int | str, ...]) -> list[int]:
     """Return where a property stands: the first of two comes first in the body."""
     places = []

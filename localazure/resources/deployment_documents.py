@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from localazure.arm.documents import Body, Document, Identity, Sku, SystemData, TrackedBody
+from localazure.arm.documents import Body, Document, Identity, Sku, SystemData, TrackedBody, TrackedResource
 from localazure.compute.properties import (
     ContainerResources,
     DataCollector,
@@ -86,15 +86,9 @@ class LogsBody(Body):
     tail: Any = None
 
 
-class Deployment(Document):
+class Deployment(TrackedResource):
     """The resource."""
 
-    id: str
-    name: str
-    type: str
-    location: Any
-    tags: dict[str, Any]
-    kind: Any
     identity: Identity | None
     properties: DeploymentProperties
     sku: Sku

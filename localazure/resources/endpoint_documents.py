@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from localazure.arm.documents import Body, Document, Identity, SystemData, TrackedBody
+from localazure.arm.documents import Body, Document, Identity, SystemData, TrackedBody, TrackedResource
 from localazure.compute.properties import Compute, State
 from localazure.core.store import Store
 from localazure.core.tables import Table
@@ -71,15 +71,9 @@ class EndpointProperties(Document):
     swagger_uri: str = ""
 
 
-class Endpoint(Document):
+class Endpoint(TrackedResource):
     """The resource."""
 
-    id: str
-    name: str
-    type: str
-    location: Any
-    tags: dict[str, Any]
-    kind: Any
     identity: Identity
     properties: EndpointProperties
     system_data: SystemData

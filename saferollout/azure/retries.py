@@ -69,7 +69,7 @@ insist = tenacity.retry(
 """A rollback tries again for a long time while Azure fails: half a rollback is worse than a late one."""
 
 INSISTING_A_LITTLE = {"stop": tenacity.stop_after_delay(INSTANCES_S)}
-"""For `insisting(…).retry_with`: so long for instances, then the live deployment gets the traffic without them."""
+"""For `insist(…).retry_with`: so long for instances, then the live deployment gets the traffic without them."""
 
 
 def poll(look: Callable[[], T | None], timeout_s: float) -> T | None:
