@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import (
+    AzureError,
     ClientAuthenticationError,
     DecodeError,
     HttpResponseError,
@@ -59,7 +59,7 @@ def translated(action: str) -> Iterator[None]:
     except (ServiceRequestError, ServiceResponseError) as error:
         msg = f"could not {action}: no connection to Azure: {line_of(error)}"
         raise AzureFailed(msg, retryable=True) from error
-    except MlException as error:
+    except AzureError as error:  # the SDK's own are among these
         msg = f"could not {action}: {line_of(error)}"
         raise AzureFailed(msg) from error
 

@@ -71,12 +71,20 @@ class Arm:
         """Begin to replace some fields of the resource."""
         return self._begin("PATCH", path, fields)
 
-    def _begin(self, method: str, path: str, body: Resource) -> LROPoller[None]:
+    def delete(self, path: str) -> LROPoller[None]:
+        """Begin to delete the resource."""
+        return self._begin("DELETE", path)
+
+    def post(self, path: str) -> Resource:
+        """What an action that changes nothing answers."""
+        return self._read(self._url(path), "POST")
+
+    def _begin(self, method: str, path: str, body: Resource | None = None) -> LROPoller[None]:
         answer = self._answer(HttpRequest(method, self._url(path), json=body))
         return LROPoller(self._client, answer, lambda _: None, ARMPolling(POLL_S))
 
-    def _read(self, url: str) -> Resource:
-        shown: Resource = self._answer(HttpRequest("GET", url)).http_response.json()
+    def _read(self, url: str, method: str = "GET") -> Resource:
+        shown: Resource = self._answer(HttpRequest(method, url)).http_response.json()
         return shown
 
     def _answer(self, request: HttpRequest) -> Response:

@@ -1,4 +1,4 @@
-"""Azure Machine Learning itself: plain JSON where an existing resource is read or changed, the SDK for the rest.
+"""Azure Machine Learning itself: plain JSON for what exists already, the SDK for what is made from files.
 
 The only module that calls Azure ML.
 """
@@ -7,10 +7,8 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from azure.ai.ml import MLClient
-from azure.ai.ml.exceptions import MlException
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.core.polling import LROPoller
 
@@ -21,6 +19,9 @@ from saferollout.azure.port import LOOK_THERE, Resource
 from saferollout.config.assets import label_of, with_version
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import AzureFailed
+
+if TYPE_CHECKING:
+    from azure.ai.ml import MLClient
 
 T = TypeVar("T")
 
@@ -47,9 +48,19 @@ class Client:
         with translated("open the workspace"):
             self._credential = credential()
             self._arm = Arm(self._credential, config)
-            self._client = MLClient(
+        self._made: MLClient | None = None
+
+    @property
+    def _sdk(self) -> "MLClient":
+        """The SDK's client of the workspace, made where it is first needed."""
+        if self._made is None:
+            from azure.ai.ml import MLClient  # only now: the import takes a second, and few runs need it
+
+            config = self._config
+            self._made = MLClient(
                 self._credential, config.subscription_id, config.resource_group, config.name, enable_telemetry=False
             )
+        return self._made
 
     @contextmanager
     def _translated(self, action: str) -> Iterator[None]:
@@ -90,7 +101,7 @@ class Client:
     def list_endpoints(self) -> list[str]:
         """See `Azure`."""
         with self._translated("list the endpoints"):
-            return sorted(endpoint.name for endpoint in self._client.online_endpoints.list())
+            return sorted(endpoint["name"] for endpoint in self._arm.list("onlineEndpoints"))
 
     def read_endpoint(self, endpoint: str) -> Resource | None:
         """See `Azure`."""
@@ -112,7 +123,7 @@ class Client:
         """See `Azure`."""
         with self._translated(f"create endpoint {wanted.name}"):
             self._follow(
-                self._client.online_endpoints.begin_create_or_update(wanted), f"creation of endpoint {wanted.name}"
+                self._sdk.online_endpoints.begin_create_or_update(wanted), f"creation of endpoint {wanted.name}"
             )
 
     def put_endpoint(self, endpoint: str, resource: Resource) -> None:
@@ -123,12 +134,12 @@ class Client:
     def delete_endpoint(self, endpoint: str) -> None:
         """See `Azure`."""
         with self._translated(f"delete endpoint {endpoint}"):
-            self._follow(self._client.online_endpoints.begin_delete(endpoint), f"deletion of endpoint {endpoint}")
+            self._follow(self._arm.delete(_path(endpoint)), f"deletion of endpoint {endpoint}")
 
     def create_deployment(self, wanted: Any, uploaded: Callable[[], None]) -> None:
         """See `Azure`."""
         with self._translated(f"create deployment {wanted.name}"):
-            creation = self._client.online_deployments.begin_create_or_update(wanted)  # uploads first
+            creation = self._sdk.online_deployments.begin_create_or_update(wanted)  # uploads first
         uploaded()
         with self._translated(f"create deployment {wanted.name}"):
             self._follow(creation, f"creation of deployment {wanted.name}")
@@ -142,16 +153,13 @@ class Client:
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """See `Azure`."""
         with self._translated(f"delete deployment {name}"):
-            self._follow(
-                self._client.online_deployments.begin_delete(name=name, endpoint_name=endpoint),
-                f"deletion of deployment {name}",
-            )
+            self._follow(self._arm.delete(f"{_path(endpoint)}/deployments/{name}"), f"deletion of deployment {name}")
 
     def last_words(self, endpoint: str, name: str) -> str:
         """See `Azure`."""
         try:
-            log = self._client.online_deployments.get_logs(name=name, endpoint_name=endpoint, lines=50)
-        except (AzureError, MlException):
+            log = self._sdk.online_deployments.get_logs(name=name, endpoint_name=endpoint, lines=50)
+        except AzureError:
             return ""  # the log only explains; its absence must not hide the failure
         lines = [line.strip() for line in log.splitlines() if line.strip()]
         return lines[-1] if lines else ""
@@ -161,10 +169,13 @@ class Client:
         if is_refused:
             self._connect()
         with self._translated(f"get a key of endpoint {endpoint}"):
-            if self._client.online_endpoints.get(endpoint).auth_mode == "aad_token":
-                return self._credential.get_token(DATA_PLANE).token
-            keys = self._client.online_endpoints.get_keys(endpoint)
-            return str(getattr(keys, "primary_key", None) or getattr(keys, "access_token", ""))
+            match self._arm.get(_path(endpoint))["properties"]["authMode"].lower():
+                case "aadtoken":
+                    return self._credential.get_token(DATA_PLANE).token
+                case "amltoken":
+                    return str(self._arm.post(f"{_path(endpoint)}/token")["accessToken"])
+                case _:
+                    return str(self._arm.post(f"{_path(endpoint)}/listKeys")["primaryKey"])
 
     def resolve(self, kind: str, asset: str) -> str:
         """See `Azure`."""
@@ -172,9 +183,9 @@ class Client:
             return asset
         where = f" in registry {label.registry}" if label.registry else ""
         with self._translated(f"look up the {label.label} version of {kind} {label.name}{where}"):
-            client = self._client
+            client = self._sdk
             if label.registry:
-                client = MLClient(self._credential, registry_name=label.registry, enable_telemetry=False)
+                client = type(client)(self._credential, registry_name=label.registry, enable_telemetry=False)
             operations = client.models if kind == "model" else client.environments
             return with_version(asset, str(operations.get(label.name, label=label.label).version))
 

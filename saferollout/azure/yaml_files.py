@@ -6,8 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from azure.ai.ml import load_online_deployment, load_online_endpoint
-from azure.ai.ml.exceptions import MlException
+from azure.core.exceptions import AzureError
 from marshmallow import ValidationError
 
 from saferollout.azure.access import line_of
@@ -30,6 +29,8 @@ def check(project: Project) -> None:
 
 def load_endpoint(path: Path) -> Any:
     """The SDK's endpoint entity of an Azure ML YAML; ConfigError if the SDK does not accept it."""
+    from azure.ai.ml import load_online_endpoint  # only where it is needed: the import takes a second
+
     with _readable(path):
         return load_online_endpoint(path)
 
@@ -39,6 +40,8 @@ def load_deployment(path: Path, *, name: str, endpoint: str, assets: Mapping[str
 
     The registered `assets` take the place of what the YAML says.
     """
+    from azure.ai.ml import load_online_deployment
+
     override: list[dict[str, Any]] = [{"name": name}, {"endpoint_name": endpoint}]
     override += [{kind: asset} for kind, asset in assets.items()]
     with _readable(path):
@@ -51,7 +54,7 @@ def _readable(path: Path) -> Iterator[None]:
         yield
     except ValidationError as error:
         raise ConfigError(*with_lines(_problems(path, str(error)))) from None
-    except (MlException, ValueError, TypeError, AttributeError) as error:
+    except (AzureError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(
             Problem(display_path(path), "", f"the Azure ML SDK does not accept it: {line_of(error)}", "correct it")
         ) from None
