@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from saferollout.azure.port import LOOK_THERE, Azure, Resource
-from saferollout.azure.resources import endpoint_state
+from saferollout.azure.resources import endpoint_state, writable
 from saferollout.azure.retries import poll, sign_in_anew, wait_for_others
 from saferollout.domain.endpoint import EndpointState, describe, drift
 from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Missing, Refused
@@ -128,7 +128,9 @@ class Workspace:
         if new_mirror != old.mirror_traffic:
             changes["mirrorTraffic"] = new_mirror
         if changes or new_tags != old.tags:
-            changed_resource = shown | {"tags": new_tags, "properties": shown["properties"] | changes}
+            changed_resource = writable(shown)
+            changed_resource["tags"] = new_tags
+            changed_resource["properties"] |= changes
             self._azure.put_endpoint(endpoint, changed_resource)
         changed = {name for name in old.tags.keys() | new_tags.keys() if old.tags.get(name) != new_tags.get(name)}
 
