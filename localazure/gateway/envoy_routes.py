@@ -13,7 +13,6 @@ MIRRORS = "mirrors"
 listener within Envoy, and of the cluster that leads there."""
 
 DEPLOYMENT_HEADER = "azureml-model-deployment"
-SERVED_BY_HEADER = "x-localazure-deployment"
 """Local Azure's own: names the deployment that answered. Azure has no such header; nothing may depend on it."""
 
 TOKENS = "envoy.filters.http.jwt_authn"
@@ -197,7 +196,7 @@ def _forward(match: Resource, endpoint: Endpoint, name: str, target: Target, **a
     return {
         "match": match,
         "route": route,
-        "response_headers_to_add": [{"header": {"key": SERVED_BY_HEADER, "value": name}}],
+        "response_headers_to_add": [{"header": {"key": DEPLOYMENT_HEADER, "value": name}}],
         "metadata": {
             "filter_metadata": {
                 "localazure": {"endpoint": endpoint.name, "deployment": name},
