@@ -144,7 +144,7 @@ async def _back(
         raise _not_begun(failure)
     reason = str(failure) or type(failure).__name__
     try:
-        rolled_back = await roll_back_own(project.config.workspace, project.endpoint, str(run_id()))
+        rolled_back = await roll_back_own(project.config.workspace, project.endpoint, str(run_id()), project)
     except SaferolloutError as error:
         if isinstance(error, Missing) and isinstance(failure, Missing):
             raise failure from None  # with the endpoint, all that was begun is gone
