@@ -70,7 +70,8 @@ class SmokeTestConfig(Section):
     requests: Path | None = Field(
         None,
         description=(
-            "The file of recorded requests, in JSON Lines; default: requests.jsonl beside the deployment's YAML."
+            "The recorded requests: a file of JSON Lines, a .json file that is one request's body, or a folder of "
+            "those; default: requests.jsonl or else sample-request.json beside the deployment's YAML."
         ),
     )
     sample: int = Field(
