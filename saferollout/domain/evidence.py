@@ -12,7 +12,7 @@ _MARKS = {True: "✅", False: "❌", None: "·"}
 
 
 class Finding(StrEnum):
-    """What a gate found: a smoke test says one of the first two, the judge one of the others."""
+    """What a gate found: a smoke test says *passed*, *failed* or *undecided*, the judge one of the last three."""
 
     PASSED = "passed"
     FAILED = "failed"

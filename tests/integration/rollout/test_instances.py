@@ -138,10 +138,10 @@ def test_a_candidate_that_no_longer_answers_does_not_get_its_share(endpoint: End
         StageConfig(traffic=10, recheck_s=0),
         Evidence(gate="smoke test", verdict=Finding.PASSED, summary=""),
     )
-    asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), earlier, None))
+    asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), [earlier], None))
     switch.touch()
 
     with pytest.raises(
         GateFailed, match="green went bad as its recheck shows: smoke test failed: failed requests: 20 of 20"
     ):
-        asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), earlier, None))
+        asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), [earlier], None))
