@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from saferollout.domain.words import percent, plural
 from saferollout.judge.disagreement import is_number, same
 
 FACTOR = 10.0
@@ -191,13 +192,3 @@ def _distance(answer: Sequence[tuple[Any, Any]]) -> float:
     """The largest difference between two numbers of an answer; infinite where one of them is no finite number."""
     apart = [abs((_number(ours) or 0.0) - (_number(theirs) or 0.0)) for ours, theirs in answer if _differ(ours, theirs)]
     return max((math.inf if math.isnan(distance) else distance for distance in apart), default=0.0)
-
-
-def percent(share: float) -> str:
-    """A share in percent with two digits: 3.1%, 0.04%, 2,211,100%."""
-    return f"{100 * share:,.0f}%" if share >= 0.1 else f"{100 * share:.2g}%"
-
-
-def plural(number: float, noun: str) -> str:
-    """A number of things: `1 answer`, `1,095 answers`."""
-    return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"

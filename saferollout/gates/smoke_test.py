@@ -13,7 +13,8 @@ from saferollout.config.recorded_requests import RecordedRequest
 from saferollout.config.rollout import SmokeTestConfig
 from saferollout.domain.evidence import Check, Evidence, Finding
 from saferollout.domain.json_text import comparable
-from saferollout.gates.answer_change import Change, change_of, plural
+from saferollout.domain.words import plural
+from saferollout.gates.answer_change import Change, change_of
 from saferollout.gates.answer_shape import AnswerCheck
 from saferollout.gates.scoring import Response, Scorer
 from saferollout.judge import cut_points_ms
