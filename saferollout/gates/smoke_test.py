@@ -144,7 +144,9 @@ def _shape(pairs: Sequence[_Pair], schema: dict[str, Any] | None) -> Check:
     if schema is not None:
         answers = [answer.body for _, answer, _ in pairs if answer.ok]
         wrong = [problem for answer in answers if (problem := check.problem(None, answer, []))]
-        found = f"{len(wrong)} violations, e.g. {wrong[0][:120]}" if wrong else "valid" if answers else "no answer"
+        found = "valid" if answers else "no answer"
+        if wrong:
+            found = f"{plural(len(wrong), 'violation')}, e.g. {wrong[0][:120]}"
         return Check(
             check="answer schema", passed=bool(answers) and not wrong, candidate=found, live="", limit="answer_schema"
         )
