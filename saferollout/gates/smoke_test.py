@@ -66,7 +66,12 @@ async def run(
         *([_changed(change, doubts)] if change else []),
     ]
     failed = [f"{check.check}: {check.candidate} (limit {check.limit})" for check in checks if check.passed is False]
-    words = [*doubts, _passed(pairs, answer_schema), *([str(change)] if change else []), *_warnings(pairs)]
+    words = [
+        *doubts,
+        *_passed(pairs, checks, has_schema=answer_schema is not None, is_first=is_first),
+        *([str(change)] if change else []),
+        *_warnings(pairs),
+    ]
     verdict = Finding.FAILED if failed else Finding.UNDECIDED if doubts else Finding.PASSED
     live_ms = [pair.live.latency_ms for pair in pairs if pair.live.ok]
     return Evidence(
@@ -97,16 +102,24 @@ def _both(pairs: Sequence[_Pair], config: SmokeTestConfig) -> list[tuple[Any, An
     ]
 
 
-def _passed(pairs: Sequence[_Pair], schema: dict[str, Any] | None) -> str:
+def _passed(pairs: Sequence[_Pair], checks: Sequence[Check], *, has_schema: bool, is_first: bool) -> list[str]:
     """What a candidate that did not fail has shown, and no more than that."""
     total, distinct, unknown = len(pairs), len(_distinct(pairs)), len(_unknown(pairs))
-    requests = plural(total, "recorded request") + (f" ({distinct} distinct)" if distinct < total else "")
-    if not unknown:
-        return f"{requests} answered as they should be"
-    checked = "as answer_schema says" if schema is not None else "in the usual shape"
-    known = "none" if unknown == total else f"only {total - unknown}"
-    verb = "has" if unknown == total or total - unknown == 1 else "have"
-    return f"{requests} answered {checked}; whether the answers are right is not known, as {known} {verb} a true answer"
+    ok = sum(pair.candidate.ok for pair in pairs)
+    requests = (f"{ok} of " if ok < total else "") + plural(total, "recorded request")
+    requests += f" ({distinct} distinct)" if distinct < total else ""
+    is_compared = not is_first and any(pair.candidate.ok and pair.live.ok for pair in pairs)
+    checked = " as answer_schema says" if has_schema else " in live's shape" if is_compared else ""
+    truths = [check for check in checks if check.check in ("wrong answers", "mean error")]
+    if not unknown and truths and truths[0].candidate.startswith("0 "):
+        return [f"{requests} answered as they should be"]
+    lives = "" if is_first else " (live: {})"
+    said = [f"{check.check}: {check.candidate}{lives.format(check.live)}" for check in truths]
+    if unknown:
+        known = "none" if unknown == total else f"only {total - unknown}"
+        verb = "have" if total - unknown > 1 else "has"
+        said.append(f"whether the answers are right is not known, as {known} {verb} a true answer")
+    return [f"{requests} answered{checked}", *said]
 
 
 def _warnings(pairs: Sequence[_Pair]) -> list[str]:

@@ -229,15 +229,33 @@ async def test_what_nobody_knows_is_not_called_right(smoke_test: SmokeTest) -> N
 
     assert evidence.verdict == "passed"
     assert evidence.headline == (
-        "**smoke test: passed** — 4 recorded requests answered in the usual shape; whether the answers are right is "
+        "**smoke test: passed** — 4 recorded requests answered in live's shape; whether the answers are right is "
         "not known, as none has a true answer; 4 of 4 answers differ from live's: numbers by 3.1% (median)"
     )
     assert check(evidence, "changed answers").candidate == "4 of 4 answers differ"
 
     some = await smoke_test(requests=[*REQUESTS[:1], *UNANSWERED[1:]])
     assert some.summary == (
-        "4 recorded requests answered in the usual shape; whether the answers are right is not known, as only 1 has a "
-        "true answer; no answer differs from live's"
+        "4 recorded requests answered in live's shape; wrong answers: 0 of 1 (live: 0 of 1); mean error: 0 (live: 0); "
+        "whether the answers are right is not known, as only 1 has a true answer; no answer differs from live's"
+    )
+
+
+async def test_as_wrong_as_live_is_not_called_right(smoke_test: SmokeTest, endpoint: Any) -> None:
+    """Passing with wrong or failed answers is said as it is."""
+    evidence = await smoke_test(lambda number: [number + 1], lambda number: [number + 1])
+
+    assert evidence.verdict == "passed"
+    assert evidence.summary == (
+        "4 recorded requests answered in live's shape; wrong answers: 4 of 4 (live: 4 of 4); mean error: 1 (live: 1); "
+        "no answer differs from live's"
+    )
+    failing = await smoke_test(lambda number: endpoint.reply(500, "no") if number > 3 else [number], max_failed=1)
+    assert failing.summary == "3 of 4 recorded requests answered as they should be; no answer differs from live's"
+    alone = await smoke_test(live=lambda _: endpoint.reply(500, "down"), requests=UNANSWERED)
+    assert alone.summary == (
+        "4 recorded requests answered; whether the answers are right is not known, as none has a true answer; no "
+        "answer could be compared with live's"
     )
 
 
@@ -289,12 +307,12 @@ async def test_one_request_sent_often_is_one(smoke_test: SmokeTest) -> None:
     evidence = await smoke_test(lambda number: [number * 2], requests=UNANSWERED[:1] * 3)
 
     assert evidence.summary == (
-        "3 recorded requests (1 distinct) answered in the usual shape; whether the answers are right is not known, as "
+        "3 recorded requests (1 distinct) answered in live's shape; whether the answers are right is not known, as "
         "none has a true answer; 1 of 1 answer differs from live's: numbers by 100% (median); "
         "one distinct request says little about others: record more"
     )
     first = await smoke_test(requests=UNANSWERED[:1])
-    assert first.summary.startswith("1 recorded request answered in the usual shape; ")
+    assert first.summary.startswith("1 recorded request answered in live's shape; ")
 
 
 async def test_a_first_deployment_is_not_compared_with_itself(endpoint: Any) -> None:
@@ -303,6 +321,8 @@ async def test_a_first_deployment_is_not_compared_with_itself(endpoint: Any) -> 
     async with Scorer(endpoint.uri, "secret") as scorer:
         evidence = await smoke.run(scorer, UNANSWERED, SmokeTestConfig(), candidate="blue", live="blue")
 
-    assert evidence.verdict == "passed"
-    assert "differ" not in evidence.summary
+    assert (evidence.verdict, evidence.summary) == (
+        "passed",
+        "4 recorded requests answered; whether the answers are right is not known, as none has a true answer",
+    )
     assert "changed answers" not in [line.check for line in evidence.checks]
