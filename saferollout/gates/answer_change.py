@@ -170,7 +170,8 @@ def _differ(candidate: Any, live: Any) -> bool:
     ours, theirs = _number(candidate), _number(live)
     if ours is None or theirs is None or isinstance(candidate, str) != isinstance(live, str):
         return not same(candidate, live)
-    return not same(candidate, live) and not math.isclose(ours, theirs, rel_tol=ROUNDING)
+    rounded = math.isfinite(ours) and math.isclose(ours, theirs, rel_tol=ROUNDING)
+    return not same(candidate, live) and not rounded
 
 
 def _number(value: Any) -> float | None:
