@@ -13,6 +13,7 @@ from saferollout.azure.resources import endpoint_state, writable
 from saferollout.azure.retries import poll, sign_in_anew, wait_for_others
 from saferollout.domain.endpoint import EndpointState, describe, drift
 from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Missing, Refused
+from saferollout.domain.words import plural
 
 T = TypeVar("T")
 
@@ -226,7 +227,7 @@ class Workspace:
             # the old number is only a late read; a third one is an autoscaler's, which goes on by itself
             return _is_final(state, name) and (before == wanted or state.deployments[name].instance_count != before)
 
-        state = self._read_back(endpoint, shows, f"{wanted} instances of {name}")
+        state = self._read_back(endpoint, shows, f"{plural(wanted, 'instance')} of {name}")
         if (shown_state := state.deployments[name].provisioning_state) != "Succeeded":
             msg = f"deployment {name} is {shown_state} after it was scaled{self._last_words(endpoint, name)}"
             raise DeploymentFailed(msg)

@@ -32,6 +32,8 @@ class Following:
         self._tasks: list[asyncio.Task[None]] = []
         self.heard = {source.name: 0.0 for source in sources}
         """How many of the candidate's requests each source has reported."""
+        self.distinct: dict[str, int] = {}
+        """How many different requests each source repeats, of those that do."""
         self.troubles: dict[str, str] = {}
         """Why a source has no data, by the source's name: those that are being retried, and those given up."""
 
@@ -101,6 +103,8 @@ class Following:
                             failures = 0
                             self.troubles.pop(source.name, None)
                         self.heard[source.name] += requests
+                        if seen.distinct is not None:
+                            self.distinct[source.name] = seen.distinct
                         await self._queue.put((source.name, seen))
                 return
             except AzureFailed as error:

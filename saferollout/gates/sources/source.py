@@ -18,6 +18,8 @@ class Seen:
     lacking: tuple[str, ...] | None = None
     """The configured comparisons of answers that this source had nothing for so far, each with the reason; None from a
     source that has no answers."""
+    distinct: int | None = None
+    """How many different requests this source repeats; None from a source of users' requests."""
     at: float = field(default_factory=time.monotonic)
     """When it was seen, on the monotonic clock, in seconds."""
 
