@@ -122,7 +122,9 @@ class Programs:
             else:
                 wanted = of_mlflow_model(model_dir)
             hint = wanted.hint
-            return await self._environments.build(wanted, report), hint
+            base = await self._environments.interpreter(wanted, report)
+            hint = base.hint + hint
+            return await self._environments.build(wanted, base, report), hint
         except BuildFailed as error:
             raise _failed(
                 "ImageBuildFailure", f"The image build of the {what} failed: {error}{hint}", report
