@@ -10,6 +10,8 @@ from starlette.routing import Route
 from localazure.arm.identity import Identity
 
 PATH = "/msi/token"
+ENDPOINTS = "00000000-0000-0000-0000-000000000000"
+"""The principal of every endpoint's identity."""
 
 _HEADERS = ("x-identity-header", "secret")
 """By which a caller shows who it is: in an App Service, and on Azure ML's compute."""
