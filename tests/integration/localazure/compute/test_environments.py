@@ -19,6 +19,11 @@ async def build(environments: Environments, wanted: Wanted, lines: list[str]) ->
     return await environments.build(wanted, await environments.interpreter(wanted, lines.append), lines.append)
 
 
+def output(python: Path, program: str) -> str:
+    """What the program prints."""
+    return subprocess.run([python, "-c", program], check=True, capture_output=True, text=True).stdout
+
+
 async def test_an_environment_is_built_once_even_by_two_at_once(tmp_path: Path) -> None:
     """The second waits for the first and takes its work; nothing half-done is left."""
     lines: list[str] = []
@@ -56,10 +61,8 @@ async def test_a_model_s_own_wheel_is_installed(tmp_path: Path) -> None:
             wheel.writestr(f"{information}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
             wheel.writestr(f"{information}/RECORD", "")
         python = await build(environments, of_mlflow_model(tmp_path), [])
-        asked = [python, "-c", "import own; print(own.value)"]
-        done = await asyncio.to_thread(subprocess.run, asked, check=True, capture_output=True, text=True)
-        found.append(done.stdout.strip())
-    assert found == ["first with joblib 1.4.2", "second with joblib 1.4.2"]
+        found.append(await asyncio.to_thread(output, python, "import own; print(own.value)"))
+    assert found == ["first with joblib 1.4.2\n", "second with joblib 1.4.2\n"]
 
 
 async def test_what_uv_does_not_understand_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

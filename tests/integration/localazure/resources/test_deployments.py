@@ -1,6 +1,5 @@
 """What a deployment runs, what it shows, and what is refused."""
 
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path

@@ -79,7 +79,16 @@ def test_a_model_s_files_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["-r missing.txt", "-r .", "-c ../outside.txt", "/etc/passwd.whl", "-e file:.", f"./{'x' * 5000}", "./\0"]
+    "line",
+    [
+        "-r missing.txt",
+        "-r .",
+        "-c ../outside.txt",
+        "/etc/passwd.whl",
+        "-e file:.",
+        pytest.param(f"./{'x' * 5000}", id="long"),
+        pytest.param("./\0", id="NUL"),
+    ],
 )
 def test_files_that_a_model_lacks(tmp_path: Path, line: str) -> None:
     """They fail, named; so does what lies outside of the model, though it be there."""
