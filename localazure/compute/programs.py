@@ -58,8 +58,8 @@ class Programs:
             return
         if not await self._engine.answers():
             raise NotSupported(
-                f"custom containers for want of a container engine ('docker' does not answer): {image} brings its own"
-                " server"
+                f"custom containers for want of a container engine ('docker' does not answer: {self._engine.silence}):"
+                f" {image} brings its own server"
             )
         if isinstance(image.source, Context):
             self._assets.location(image.source.uri)
@@ -164,7 +164,8 @@ class Programs:
 
     async def _provide(self, image: Image, files: Files, report: Callable[[str], None]) -> str:
         if not await self._engine.answers():
-            raise _failed("BadArgument", "Unable to get the user container image: 'docker' does not answer", report)
+            silence = f"'docker' does not answer: {self._engine.silence}"
+            raise _failed("BadArgument", f"Unable to get the user container image: {silence}", report)
         try:
             if isinstance(image.source, Context):
                 target = files.folder / "context"
