@@ -86,8 +86,9 @@ class Interpreters:
         try:
             await run_uv(["python", "install", "--no-bin", wanted.split("|")[0]], output.append)
         except BuildFailed:
-            why = [line.strip() for line in output if re.match(r"\s*(error|cause):", line)]
-            self._refusals[wanted] = re.sub(r"^(error|cause): ", "", why[-1] if why else "uv does not say why")
+            said = [line.strip() for line in output if line.strip()] or ["uv does not say why"]
+            (*_, why) = [line for line in said if re.match(r"error:|cause:", line)] or said
+            self._refusals[wanted] = re.sub(r"^(error|cause): |\.$", "", why)
         for line in output:
             report(line)
         return wanted not in self._refusals
