@@ -49,34 +49,20 @@ class Interpreters:
         own = Interpreter(Path(getattr(sys, "_base_executable", sys.executable)), _running())
         if wanted is None or _fits(own.version, wanted):
             return own
-        found = [own, *await self._list(report)]
+        found = [own, *await _list()]
         if not any(_fits(one.version, wanted) for one in found) and await self._install(wanted, report):
-            found = [own, *await self._list(report)]
+            found = [own, *await _list()]
         if fitting := [one for one in found if _fits(one.version, wanted)]:
             return max(fitting, key=lambda one: _numbers(one.version))
         able = [one for one in found if _numbers(one.version) >= _OLDEST_REPLACEMENT]
         nearest = min(able, key=lambda one: _distance(one.version, wanted))
+        why = self._refusals.get(wanted, "uv has installed another one")
         hint = (
-            f" Python {wanted} is not on this machine and cannot be installed ({self._refusals[wanted]}): Python"
-            f" {nearest.minor} is used instead."
+            f" Python {wanted} is not on this machine and cannot be installed ({why}): Python {nearest.minor} is used"
+            " instead."
         )
         report(f"WARNING:{hint}")
         return Interpreter(nearest.path, nearest.version, hint)
-
-    async def _list(self, report: Callable[[str], None]) -> list[Interpreter]:
-        output: list[str] = []
-        argv = ["python", "list", "--only-installed", "--offline", "--no-config", "--output-format", "json"]
-        try:
-            await run_uv(argv, output.append, PATH=os.pathsep.join(_search_path()))
-        except BuildFailed as error:
-            report(f"ERROR: uv does not list the interpreters: {error}")
-            raise
-        (line,) = [line for line in output if line.startswith("[")]  # beside warnings of interpreters that do not start
-        return [
-            Interpreter(Path(entry["path"]), entry["version"])
-            for entry in json.loads(line)
-            if entry["implementation"] == "cpython" and entry["variant"] == "default"
-        ]
 
     async def _install(self, wanted: str, report: Callable[[str], None]) -> bool:
         if wanted in self._refusals:
@@ -94,6 +80,23 @@ class Interpreters:
         return wanted not in self._refusals
 
 
+async def _list() -> list[Interpreter]:
+    output: list[str] = []
+    argv = ["python", "list", "--only-installed", "--offline", "--no-config", "--output-format", "json"]
+    try:
+        await run_uv(argv, output.append, PATH=os.pathsep.join(_search_path()))
+    except BuildFailed as error:
+        raise BuildFailed(f"uv does not list the interpreters: {error}") from error
+    lists = [line for line in output if line.startswith("[")]  # beside warnings of interpreters that do not start
+    if len(lists) != 1:
+        raise BuildFailed(f"uv does not list the interpreters as JSON on a line: {' '.join(output)[:500]}")
+    return [
+        Interpreter(Path(entry["path"]), entry["version"])
+        for entry in json.loads(lists[0])
+        if entry["implementation"] == "cpython" and entry["variant"] == "default"
+    ]
+
+
 def _search_path() -> Iterator[str]:
     """Yield the folders of `PATH` and of pyenv's versions; not pyenv's shims, which start the chosen versions only."""
     root = Path(os.environ.get("PYENV_ROOT") or Path(os.environ.get("HOME", "/")) / ".pyenv")
@@ -109,7 +112,7 @@ def _running() -> str:
 
 def _fits(version: str, wanted: str) -> bool:
     return any(
-        SpecifierSet(part if re.match(r"[<>=!~]", part) else f"=={part}.*").contains(version)
+        SpecifierSet(part if re.match(r"[<>=!~]", part) else f"=={part}.*").contains(version, prereleases=True)
         for part in wanted.split("|")
     )
 

@@ -68,7 +68,5 @@ async def test_a_model_s_own_wheel_is_installed(tmp_path: Path) -> None:
 async def test_what_uv_does_not_understand_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal of its own is no answer that there is no such Python."""
     monkeypatch.setenv("UV_PYTHON_PREFERENCE", "whichever")
-    lines: list[str] = []
-    with pytest.raises(BuildFailed, match="whichever"):
-        await Interpreters().find("3.10", lines.append)
-    assert "uv does not list the interpreters" in "".join(lines)
+    with pytest.raises(BuildFailed, match=r"uv does not list the interpreters: .*whichever"):
+        await Interpreters().find("3.10", print)
