@@ -110,7 +110,7 @@ async def _run(
 
     storage = Storage.build(arm, state, authority, known.storage_key)
     routes = functools.partial(wanted_routes, store, options.quota)
-    compute = await Compute.build(arm, state, gateway, storage, routes)
+    compute = await Compute.build(arm, state, tls, gateway, storage, routes)
     stack.push_async_callback(compute.runtime.stop)
     stack.push_async_callback(arm.operations.stop)
     resources = Resources.build(arm, storage, compute, options.quota)
@@ -124,14 +124,15 @@ async def _run(
 
     rooms = (resources, storage, monitor)
     guarded_routes = [*arm.operations.routes(), *(route for room in rooms for route in room.routes(WORKSPACE_PATH))]
-    management = build(arm.scope, arm.identity, [], guarded_routes)
+    management = build(arm.scope, arm.identity, arm.location, [], guarded_routes)
     prometheus = Prometheus(registry, store, arm.operations, compute.runtime, monitor.traffic, clock)
     extras = Extras.build(
         arm, compute.runtime, monitor.traffic, management, prometheus, known.admin_token, options.record
     )
     stack.callback(extras.close)
-    open_routes = [*arm.identity.routes(), *(route for room in rooms for route in room.open_routes()), *extras.routes()]
-    application = build(arm.scope, arm.identity, open_routes, guarded_routes)
+    open_routes = [*arm.identity.routes(), *arm.managed_identity.routes()]
+    open_routes += [*(route for room in rooms for route in room.open_routes()), *extras.routes()]
+    application = build(arm.scope, arm.identity, arm.location, open_routes, guarded_routes)
     web = Web(extras.wrap(arm.faults.wrap(application)), tls, connections)
     serving = await _start_web(web, web_socket, clock)
     works = [resources.restarts.keep(), *monitor.works(gateway, clock)]
@@ -153,10 +154,16 @@ def _environment(arm: Arm, known: Installation, tls: Certificates) -> dict[str, 
         "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{arm.base_url}/",
         "REQUESTS_CA_BUNDLE": str(tls.bundle),
         "SSL_CERT_FILE": str(tls.bundle),
+        "CURL_CA_BUNDLE": str(tls.bundle),
         "AZURE_AUTHORITY_HOST": arm.base_url,
         "AZURE_TENANT_ID": known.tenant_id,
         "AZURE_CLIENT_ID": known.client_id,
         "AZURE_CLIENT_SECRET": known.client_secret,
+        "IDENTITY_ENDPOINT": arm.managed_identity.endpoint,
+        "IDENTITY_HEADER": arm.managed_identity.header(known.client_id),
+        # The client secret would need an argument: azure-identity does not ask Microsoft about authorities only then.
+        "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
+        "AZURE_CORE_INSTANCE_DISCOVERY": "false",  # the same, for azure-cli
         "AZURE_SUBSCRIPTION_ID": arm.scope.subscription_id,
         "AZURE_RESOURCE_GROUP": arm.scope.resource_group,
         "AZUREML_WORKSPACE_NAME": arm.scope.workspace,

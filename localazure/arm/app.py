@@ -1,10 +1,12 @@
 """The HTTP surface: every route, and what all of them share."""
 
 import logging
+import re
 import time
 from collections.abc import Callable
 
 from starlette.applications import Starlette
+from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
@@ -12,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from localazure.arm import errors, ids
+from localazure.arm import errors, ids, versions
 from localazure.arm.identity import Identity
 
 log = logging.getLogger(__name__)
@@ -23,8 +25,17 @@ WORKSPACE_PATH = (
 )
 
 
-def build(scope: ids.Scope, identity: Identity, open_routes: list[Route], guarded_routes: list[Route]) -> Starlette:
-    """Return the application. `guarded_routes` need a token, and their path must name this local Azure's workspace."""
+FOLLOWED = ("Azure-AsyncOperation", "Location")
+"""Headers with addresses that a client follows with no `api-version` but the one that is in them."""
+
+
+def build(
+    scope: ids.Scope, identity: Identity, location: str, open_routes: list[Route], guarded_routes: list[Route]
+) -> Starlette:
+    """Return the application.
+
+    `guarded_routes` need a token and an `api-version`, and their path must name this local Azure's workspace.
+    """
 
     async def answer_error(_request: Request, error: Exception) -> Response:
         if not isinstance(error, errors.ResponseError):
@@ -44,10 +55,8 @@ def build(scope: ids.Scope, identity: Identity, open_routes: list[Route], guarde
             500, "InternalServerError", f"Local Azure failed: {type(error).__name__}: {error}"
         ).response()
 
-    guard = _guard(scope, identity)
-    guarded = [
-        Route(route.path, _guarded(route, guard), methods=sorted(route.methods or [])) for route in guarded_routes
-    ]
+    guard = _guard(scope, identity, location)
+    guarded = [_guarded(route, guard) for route in guarded_routes]
     return Starlette(
         routes=[*open_routes, *guarded],
         middleware=[Middleware(_Answers)],
@@ -59,13 +68,14 @@ def build(scope: ids.Scope, identity: Identity, open_routes: list[Route], guarde
     )
 
 
-def _guard(scope: ids.Scope, identity: Identity) -> Callable[[Request], None]:
+def _guard(scope: ids.Scope, identity: Identity, location: str) -> Callable[[Request], None]:
     def check(request: Request) -> None:
+        versions.require(request)
         identity.check(request)
         path = request.path_params
-        if path.get("subscription", "").lower() != scope.subscription_id.lower():
+        if path.get("subscription", scope.subscription_id).lower() != scope.subscription_id.lower():
             raise errors.NotFound(
-                f"The subscription '{path.get('subscription')}' could not be found.", "SubscriptionNotFound"
+                f"The subscription '{path['subscription']}' could not be found.", "SubscriptionNotFound"
             )
         if path.get("group", scope.resource_group).lower() != scope.resource_group.lower():
             raise errors.NotFound(f"Resource group '{path['group']}' could not be found.", "ResourceGroupNotFound")
@@ -74,19 +84,29 @@ def _guard(scope: ids.Scope, identity: Identity) -> Callable[[Request], None]:
                 f"The Resource 'Microsoft.MachineLearningServices/workspaces/{path['workspace']}' under resource group"
                 f" '{path['group']}' was not found."
             )
+        versions.check(request, location)
 
     return check
 
 
-def _guarded(route: Route, guard: Callable[[Request], None]) -> Callable[[Request], object]:
+def _guarded(route: Route, guard: Callable[[Request], None]) -> Route:
+    """Return the route behind the guard. ARM's paths have no case: some clients write `resourcegroups`."""
     endpoint = route.endpoint
 
     async def handle(request: Request) -> Response:
         guard(request)
         response: Response = await endpoint(request)
+        for name in FOLLOWED:
+            if name in response.headers:
+                version = request.query_params["api-version"]
+                response.headers[name] = str(
+                    URL(response.headers[name]).include_query_params(**{"api-version": version})
+                )
         return response
 
-    return handle
+    guarded = Route(route.path, handle, methods=sorted(route.methods or []))
+    guarded.path_regex = re.compile(guarded.path_regex.pattern, re.IGNORECASE)
+    return guarded
 
 
 class _Answers:

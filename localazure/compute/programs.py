@@ -3,7 +3,7 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 
 from localazure.arm.errors import ArmError, BadRequest, BuildFailed, NotSupported
@@ -29,13 +29,21 @@ _PASSED_ON_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_")
 
 
 class Programs:
-    """Makes programs from deployments' properties."""
+    """Makes programs from deployments' properties. `surroundings` are variables that all of Azure ML's servers get."""
 
-    def __init__(self, assets: Assets, downloads: Downloads, environments: Environments, engine: Engine) -> None:
+    def __init__(
+        self,
+        assets: Assets,
+        downloads: Downloads,
+        environments: Environments,
+        engine: Engine,
+        surroundings: Mapping[str, str],
+    ) -> None:
         self._assets = assets
         self._downloads = downloads
         self._environments = environments
         self._engine = engine
+        self._surroundings = surroundings
 
     async def require(self, properties: DeploymentProperties) -> None:
         """Check that what the deployment wants can be run here.
@@ -50,8 +58,8 @@ class Programs:
             return
         if not await self._engine.answers():
             raise NotSupported(
-                f"custom containers for want of a container engine ('docker' does not answer): {image} brings its own"
-                " server"
+                f"custom containers for want of a container engine ('docker' does not answer: {self._engine.silence}):"
+                f" {image} brings its own server"
             )
         if isinstance(image.source, Context):
             self._assets.location(image.source.uri)
@@ -108,7 +116,8 @@ class Programs:
                 400, "BadArgument", f"The scoring script '{script}' is not in the code folder, which has: {found}."
             )
         python, hint = await self._build(properties.environment_id, files.model_dir, report)
-        return InferenceServer(python, app_root / script, app_root, _environ(python, files, properties), hint)
+        environ = _environ(python, files, self._surroundings, properties)
+        return InferenceServer(python, app_root / script, app_root, environ, hint)
 
     async def _build(
         self, environment_id: str | None, model_dir: Path | None, report: Callable[[str], None]
@@ -122,7 +131,9 @@ class Programs:
             else:
                 wanted = of_mlflow_model(model_dir)
             hint = wanted.hint
-            return await self._environments.build(wanted, report), hint
+            base = await self._environments.interpreter(wanted, report)
+            hint = base.hint + hint
+            return await self._environments.build(wanted, base, report), hint
         except BuildFailed as error:
             raise _failed(
                 "ImageBuildFailure", f"The image build of the {what} failed: {error}{hint}", report
@@ -153,7 +164,8 @@ class Programs:
 
     async def _provide(self, image: Image, files: Files, report: Callable[[str], None]) -> str:
         if not await self._engine.answers():
-            raise _failed("BadArgument", "Unable to get the user container image: 'docker' does not answer", report)
+            silence = f"'docker' does not answer: {self._engine.silence}"
+            raise _failed("BadArgument", f"Unable to get the user container image: {silence}", report)
         try:
             if isinstance(image.source, Context):
                 target = files.folder / "context"
@@ -193,7 +205,9 @@ def _failed(code: str, message: str, report: Callable[[str], None]) -> ArmError:
     return ArmError(400, code, message)
 
 
-def _environ(python: Path, files: Files, properties: DeploymentProperties) -> dict[str, str]:
+def _environ(
+    python: Path, files: Files, surroundings: Mapping[str, str], properties: DeploymentProperties
+) -> dict[str, str]:
     """Return a server process's environment: none of this process's secrets, and threads as for a small machine."""
     environ = {
         name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
@@ -203,6 +217,7 @@ def _environ(python: Path, files: Files, properties: DeploymentProperties) -> di
         "PATH": f"{python.parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
         "HOME": str(files.home),
         "PYTHONUNBUFFERED": "1",
+        **surroundings,
         **properties.variables,
     }
     if files.model_dir:

@@ -27,6 +27,7 @@ from localazure.core.clock import Clock
 ROOT = "/localazure"
 MAX_WAIT_S = 60
 _POLL_S = 0.02
+_API_VERSION = "2025-12-01"
 
 
 class Admin:
@@ -221,6 +222,7 @@ class Admin:
             transport=httpx.ASGITransport(self._management),
             base_url=self._identity.base_url,
             headers={"Authorization": f"Bearer {self._identity.issue('admin')}"},
+            params={"api-version": _API_VERSION},
         )
 
     async def _follow(self, http: httpx.AsyncClient, answer: httpx.Response) -> Response:

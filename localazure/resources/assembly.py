@@ -12,6 +12,7 @@ from localazure.resources.endpoints import Endpoints
 from localazure.resources.inventory import Inventory
 from localazure.resources.quota import Quota
 from localazure.resources.restarts import Restarts
+from localazure.resources.subscription import Subscription
 from localazure.resources.workspace import Workspace
 from localazure.storage.assembly import Storage
 
@@ -20,6 +21,7 @@ from localazure.storage.assembly import Storage
 class Resources:
     """The workspace with its endpoints and their deployments."""
 
+    subscription: Subscription
     workspace: Workspace
     endpoints: Endpoints
     deployments: Deployments
@@ -34,8 +36,10 @@ class Resources:
             All of them.
         """
         restarts = Restarts(arm.operations, arm.clock)
+        workspace = Workspace(arm.base_url, arm.scope, arm.location, arm.identity.tenant_id, storage.blobs)
         return cls(
-            workspace=Workspace(arm.base_url, arm.scope, arm.location, arm.identity.tenant_id, storage.blobs),
+            subscription=Subscription(arm.scope, arm.identity.tenant_id, arm.location, workspace),
+            workspace=workspace,
             endpoints=Endpoints(
                 arm.store, arm.operations, compute.runtime, compute.revisions, arm.identity, arm.scope, arm.location
             ),
@@ -65,5 +69,6 @@ class Resources:
         return self.workspace.cloud_routes()
 
     def routes(self, root: str) -> list[Route]:
-        """Return those under the workspace's path."""
-        return [*self.workspace.routes(root), *self.endpoints.routes(root), *self.deployments.routes(root)]
+        """Return those under the workspace's path, and what is above it."""
+        below = [*self.workspace.routes(root), *self.endpoints.routes(root), *self.deployments.routes(root)]
+        return [*self.subscription.routes(), *below]

@@ -57,32 +57,34 @@ class Workspace:
         return JSONResponse([cloud])
 
     async def _workspace(self, _request: Request) -> Response:
-        return JSONResponse(
-            {
-                "id": self._scope.id,
-                "name": self._scope.workspace,
-                "type": "Microsoft.MachineLearningServices/workspaces",
-                "location": self._location,
-                "tags": {},
-                "kind": "Default",
-                "sku": {"name": "Basic", "tier": "Basic"},
-                "identity": {"type": "SystemAssigned", "principalId": self._tenant_id, "tenantId": self._tenant_id},
-                "properties": {
-                    "friendlyName": self._scope.workspace,
-                    "description": "A workspace of local Azure",
-                    "provisioningState": "Succeeded",
-                    "workspaceId": self._scope.subscription_id,
-                    "discoveryUrl": f"{self._base_url}/discovery",
-                    "mlFlowTrackingUri": f"azureml://{self._base_url.removeprefix('https://')}/mlflow/v1.0{self._scope.id}",
-                    "storageAccount": f"{self._scope.id}/storageAccounts/local",
-                    "publicNetworkAccess": "Enabled",
-                    "hbiWorkspace": False,
-                    "v1LegacyMode": False,
-                    "tenantId": self._tenant_id,
-                },
-                "systemData": self._created,
-            }
-        )
+        return JSONResponse(self.resource())
+
+    def resource(self) -> dict[str, Any]:
+        """Return the workspace."""
+        return {
+            "id": self._scope.id,
+            "name": self._scope.workspace,
+            "type": "Microsoft.MachineLearningServices/workspaces",
+            "location": self._location,
+            "tags": {},
+            "kind": "Default",
+            "sku": {"name": "Basic", "tier": "Basic"},
+            "identity": {"type": "SystemAssigned", "principalId": self._tenant_id, "tenantId": self._tenant_id},
+            "properties": {
+                "friendlyName": self._scope.workspace,
+                "description": "A workspace of local Azure",
+                "provisioningState": "Succeeded",
+                "workspaceId": self._scope.subscription_id,
+                "discoveryUrl": f"{self._base_url}/discovery",
+                "mlFlowTrackingUri": f"azureml://{self._base_url.removeprefix('https://')}/mlflow/v1.0{self._scope.id}",
+                "storageAccount": f"{self._scope.id}/storageAccounts/local",
+                "publicNetworkAccess": "Enabled",
+                "hbiWorkspace": False,
+                "v1LegacyMode": False,
+                "tenantId": self._tenant_id,
+            },
+            "systemData": self._created,
+        }
 
     async def _datastores(self, _request: Request) -> Response:
         return JSONResponse({"value": [self._resource()]})

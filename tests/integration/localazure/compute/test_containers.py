@@ -16,7 +16,6 @@ from azure.ai.ml.entities import (
     BuildContext,
     CodeConfiguration,
     Environment,
-    ManagedOnlineDeployment,
     ManagedOnlineEndpoint,
     Model,
 )
@@ -333,16 +332,10 @@ def test_an_engine_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pyte
 def test_triton_serves_its_models_without_code(client: MLClient, arm: Arm, endpoint: str, tmp_path: Path) -> None:
     """NVIDIA's server with a model repository and `type: triton_model`, asked in its own protocol."""
     image = triton_image(tmp_path, "localazure-test/python")
-    client.online_deployments.begin_create_or_update(
-        ManagedOnlineDeployment(
-            name="triton",
-            endpoint_name=endpoint,
-            model=Model(name="repository", version="1", path=SUPPORT / "triton", type="triton_model"),
-            environment=Environment(image=image, inference_config=TRITON_ROUTES),
-            instance_type="Standard_DS3_v2",
-            instance_count=1,
-        )
-    ).result()
+    repository = Model(name="repository", version="1", path=SUPPORT / "triton", type="triton_model")
+    environment = Environment(image=image, inference_config=TRITON_ROUTES)
+    serving = deployment("triton", image, model=repository, environment=environment, environment_variables={})
+    client.online_deployments.begin_create_or_update(serving).result()
     uri = arm.get(f"onlineEndpoints/{endpoint}")["properties"]["scoringUri"]
     headers = {"Authorization": f"Bearer {arm.key(endpoint)}", "azureml-model-deployment": "triton"}
     inputs = [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1.5, 4]}]
