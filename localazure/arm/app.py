@@ -96,9 +96,9 @@ def _guarded(route: Route, guard: Callable[[Request], None]) -> Route:
     async def handle(request: Request) -> Response:
         guard(request)
         response: Response = await endpoint(request)
+        version = request.query_params.get("api-version")
         for name in FOLLOWED:
-            if name in response.headers:
-                version = request.query_params["api-version"]
+            if version and name in response.headers:
                 response.headers[name] = str(
                     URL(response.headers[name]).include_query_params(**{"api-version": version})
                 )

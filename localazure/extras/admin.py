@@ -55,6 +55,7 @@ class Admin:
         """Return all of them, guarded."""
         endpoint = ROOT + "/endpoints/{endpoint}"
         return [
+            self._route(ROOT + "/routes", self._routes, "GET"),
             self._route(ROOT + "/faults", self._list, "GET"),
             self._route(ROOT + "/faults", self._add, "POST"),
             self._route(ROOT + "/faults", self._clear, "DELETE"),
@@ -100,6 +101,11 @@ class Admin:
             return await endpoint(request)
 
         return Route(path, guarded, methods=[method])
+
+    async def _routes(self, request: Request) -> Response:
+        """Return each path that local Azure answers, with its methods."""
+        routes = [route for route in request.app.routes if isinstance(route, Route)]
+        return JSONResponse({"value": [{"path": route.path, "methods": sorted(route.methods or [])} for route in routes]})
 
     async def _list(self, _request: Request) -> Response:
         return JSONResponse({"value": [_render(fault) for fault in self._faults]})
