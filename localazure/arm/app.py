@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -50,6 +50,10 @@ def build(
             return errors.NotSupported(what).response()  # never a silent success, and never a 404 that means "gone"
         return errors.ArmError(error.status_code, "RequestFailed", f"{what}: {error.detail}").response()
 
+    async def answer_nobody(_request: Request, _error: Exception) -> Response:
+        """Return an answer for a client that is gone before it had sent the whole request."""
+        return errors.BadRequest("The request ended before its end.").response()
+
     async def answer_failure(_request: Request, error: Exception) -> Response:
         return errors.ArmError(
             500, "InternalServerError", f"Local Azure failed: {type(error).__name__}: {error}"
@@ -63,6 +67,7 @@ def build(
         exception_handlers={
             errors.ResponseError: answer_error,
             HTTPException: answer_http_error,
+            ClientDisconnect: answer_nobody,
             Exception: answer_failure,
         },
     )

@@ -15,10 +15,12 @@ import pytest
 
 from localazure.testing import LocalAzure
 from tests.support.localazure.arm import Arm
-from tests.support.localazure.malformed import NAMES, Attempt, attempts, bodies
+from tests.support.localazure.malformed import Attempt, attempts
+from tests.support.localazure.sdk import register
 
 REQUESTS = int(os.environ.get("LOCALAZURE_REQUESTS", "0"))
 DEFAULT = 1500
+BLOB = "there"
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,10 @@ class Attacker:
     def __init__(self, arm: Arm) -> None:
         self._arm = arm
         self._admin = arm.environ["LOCALAZURE_ADMIN_TOKEN"]
-        self._sas = self._signature()
+        answer = arm.call("POST", "codes/any/versions/1/startPendingUpload", {}).json()
+        uri = urllib.parse.urlsplit(answer["blobReferenceForConsumption"]["credential"]["sasUri"])
+        self._sas = uri.query
+        arm.http.put(f"{uri.path}/{BLOB}?{uri.query}", content=b"0123456789").raise_for_status()
         self.counts: collections.Counter[str] = collections.Counter()
 
     def routes(self) -> list[tuple[str, list[str]]]:
@@ -46,22 +51,23 @@ class Attacker:
     def known(self, name: str) -> list[str]:
         """Good values for a parameter of a path."""
         environ = self._arm.environ
-        match name:
-            case "subscription":
-                return [environ["AZURE_SUBSCRIPTION_ID"]]
-            case "group" | "workspace":
-                return ["local"]
-            case "tenant":
-                return [environ["AZURE_TENANT_ID"]]
-            case "workspace_id":
-                return [environ["AZURE_LOG_ANALYTICS_WORKSPACE_ID"]]
-            case "provider":
-                return ["Microsoft.MachineLearningServices"]
-            case "kind":
-                return ["models", "codes", "environments", "data"]
-            case "container":
-                return ["azureml-blobstore"]
-        return NAMES
+        return {
+            "subscription": [environ["AZURE_SUBSCRIPTION_ID"]],
+            "group": ["local"],
+            "workspace": ["local"],
+            "location": ["local"],
+            "provider": ["Microsoft.MachineLearningServices"],
+            "tenant": [environ["AZURE_TENANT_ID"]],
+            "workspace_id": [environ["AZURE_LOG_ANALYTICS_WORKSPACE_ID"]],
+            "registry": ["azureml"],
+            "datastore": ["workspaceblobstore"],
+            "container": ["azureml-blobstore"],
+            "endpoint": ["fuzzed", "fuzzed", "fuzzed-k8s", "new"],
+            "deployment": ["blue", "blue", "new"],
+            "kind": ["models", "codes", "environments", "data"],
+            "name": [BLOB, "scale-model", "scale-code", "scale-env", "minimal-py311-inference"],
+            "version": ["1", "2"],
+        }.get(name, ["1"])
 
     def send(self, attempt: Attempt) -> httpx.Response:
         """Send it; its answer."""
@@ -90,20 +96,19 @@ class Attacker:
         elif answer.status_code in (201, 204):
             self._arm.http.delete("/localazure/faults", headers=self._headers(target))
 
-    def _signature(self) -> str:
-        answer = self._arm.call("POST", "codes/any/versions/1/startPendingUpload", {}).json()
-        return urllib.parse.urlsplit(answer["blobReferenceForConsumption"]["credential"]["sasUri"]).query
-
 
 def test_no_request_is_answered_500(
     alone: tuple[LocalAzure, Arm], record_property: Callable[[str, object], None]
 ) -> None:
     """Every route, with almost every value that is almost right; the log has no traceback."""
     azure, arm = alone
+    assets = register(azure.environ)
     arm.endpoint("fuzzed")
+    arm.deploy("fuzzed", "blue", assets)
+    arm.endpoint("fuzzed-k8s", compute=f"{arm.workspace}/computes/any")
+    arm.score("fuzzed", {}, "blue")
     attacker = Attacker(arm)
     routes = attacker.routes()
-    reached: set[str] = set()
 
     @hypothesis.settings(
         max_examples=REQUESTS or DEFAULT, derandomize=not REQUESTS, database=None,

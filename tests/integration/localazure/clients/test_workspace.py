@@ -106,7 +106,9 @@ def test_refused_for_good(chaos: Chaos, workspace: Workspace) -> None:
 def test_who_cannot_sign_in(chaos: Chaos, monkeypatch: pytest.MonkeyPatch, credential: str, trouble: str) -> None:
     """Whoever gives tokens failing, or out of reach, is worth another try; credentials refused, or none, are not."""
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", credential)
-    secret = {"EnvironmentCredential": "AZURE_CLIENT_SECRET", "ManagedIdentityCredential": "IDENTITY_HEADER"}[credential]
+    secret = {"EnvironmentCredential": "AZURE_CLIENT_SECRET", "ManagedIdentityCredential": "IDENTITY_HEADER"}[
+        credential
+    ]
     where: dict[str, Any] = {"path": "/**/token", "times": None}
     with ExitStack() as stack:
         if trouble == "failing":
