@@ -1,7 +1,7 @@
 """A watch: the judge looks at its sources during a stage until it knows, or until the stage's time is up."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from saferollout.domain.words import plural
 from saferollout.gates.answer_comparison import Answers
 from saferollout.gates.sources.following import RETRY_DELAYS_S, Following
 from saferollout.gates.sources.source import Source
+from saferollout.gates.splits import with_splits
 from saferollout.judge import Judge, Settings, Verdict
 from saferollout.report.sentence import sentence_of
 
@@ -37,6 +38,7 @@ async def run_judge(
     gate: str,
     *,
     earlier: Evidence | None = None,
+    shares: Mapping[str, int] | None = None,
     report: Callable[[float, str], None],
     retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
 ) -> Evidence:
@@ -48,8 +50,9 @@ async def run_judge(
     Only time in which something was reported counts for the minimum, not time in which this process stood still; and
     health is a verdict only on fresh data.
 
-    It goes on from an `earlier` gate's evidence; `report` gets how much of the time is over (0 to 1)
-    and the finding so far, and must not block.
+    It goes on from an `earlier` gate's evidence; `shares` is the traffic by deployment that users' requests should
+    show, where several share it; `report` gets how much of the time is over (0 to 1) and the finding so far, and must
+    not block.
     """
     cut_points_ms = earlier.cut_points_ms if earlier else []
     judge = _resumed(settings_of(config, cut_points_ms), earlier.state if earlier else {})
@@ -73,9 +76,10 @@ async def run_judge(
                 break
             words = sentence_of(judge, judge.verdict, _distinct(following))
             report(min(1.0, (now - begun) / limit_s), "; ".join([words, *lacking]))
-        return _evidence(
+        found = _evidence(
             judge, gate, example, following, lacking, cut_points_ms=cut_points_ms, duration_s=time.monotonic() - begun
         )
+    return with_splits(found, following.users, shares or {})
 
 
 def _resumed(settings: Settings, state: dict[str, Any]) -> Judge:

@@ -204,7 +204,7 @@ async def test_probes_leave_the_deployments_to_the_users(connect: Connect, endpo
     counts = [(await first(probes(connect, 100, instances, share=0.1))).batch.live_requests for instances in (1, 2)]
 
     assert 1 <= counts[0] <= 5 + 2
-    assert counts[0] <= counts[1] <= 10 + 2
+    assert 1 <= counts[1] <= 10 + 2
 
 
 @pytest.mark.slow
