@@ -40,6 +40,6 @@ class Compute:
         """
         engine = Engine(state)
         await engine.answers()
-        programs = Programs(storage.assets, storage.downloads, Environments(arm.clock), engine)
+        programs = Programs(storage.assets, storage.downloads, Environments(arm.clock), engine, storage.collector)
         revisions = Revisions(state / "deployments", storage.downloads, programs)
         return cls(Runtime(gateway, arm.clock, endpoints), programs, revisions)
