@@ -32,6 +32,7 @@ data_collector:
 """
 
 SCRIPT = """
+import json
 import pandas as pd
 from azureml.ai.monitoring import Collector
 

@@ -15,7 +15,7 @@ from tests.support.localazure.arm import Arm, Assets
 from tests.support.localazure.sdk import SUPPORT
 
 MODELS = SUPPORT / "mlflow"
-"""`linear` is y = 2a + 3b, saved by `mlflow.sklearn.save_model`; `types` answers with the types and values that it gets."""
+"""`linear` is y = 2a + 3b, saved by `mlflow.sklearn.save_model`; `types` answers with the types and values it gets."""
 
 ENDPOINT = "name: flow\nauth_mode: key\n"
 DEPLOYMENT = """
@@ -72,7 +72,7 @@ def deploy(client: MLClient, arm: Arm, tmp_path: Path) -> Iterator[Callable[[str
 def test_an_mlflow_model_is_served_without_code_from_its_own_requirements(
     arm: Arm, deploy: Callable[[str], str]
 ) -> None:
-    """A table, with or without an index, is answered, and collected; Azure refuses rows and records of named columns."""
+    """A table, with or without an index, is answered and collected; rows and records of named columns are refused."""
     endpoint = deploy("linear")
     for data in (
         {"columns": ["a", "b"], "index": [0, 1], "data": [[1, 1], [2, 0]]},
@@ -105,7 +105,7 @@ def test_an_mlflow_model_is_served_without_code_from_its_own_requirements(
 
 
 def test_every_column_is_cast_to_the_type_of_the_signature(arm: Arm, deploy: Callable[[str], str]) -> None:
-    """Each type that MLflow knows; what cannot be cast is the model's error, as is no number where there must be one."""
+    """Each type that MLflow knows; what cannot be cast is the model's error, as is a missing integer."""
     endpoint = deploy("types")
 
     def score(params: Any = None, **changed: Any) -> Any:
