@@ -187,7 +187,7 @@ class Programs:
             mounts[f"{_APP}/{files.code.name}"] = files.code
             environment |= {"AML_APP_ROOT": str(script.parent), "AZUREML_ENTRY_SCRIPT": script.name}
         if collection and collection.has_library:
-            report("WARNING: local Azure does not get what a script in a container of its own collects: it is logged")
+            report("WARNING: local Azure does not get what a script in a custom container collects: it is logged")
             mounts[data_collection.CONFIG_PATH] = files.folder / f"mdc-config.{collection.digest}.json"
             collection.write(mounts[data_collection.CONFIG_PATH], "local")
             environment[data_collection.CONFIG_VARIABLE] = data_collection.CONFIG_PATH
