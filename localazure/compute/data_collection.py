@@ -62,8 +62,7 @@ class DataCollection:
         return not self.sink.collections.keys() <= set(PAYLOADS)
 
     def environment(self, config: Path) -> dict[str, str]:
-        """Return what lets the library in a process reach the collector; `config` is written for it."""
-        self.write(config, "cloud")
+        """Return what lets the library in a process reach the collector; it reads `config`, which `write` makes."""
         return {
             CONFIG_VARIABLE: str(config),
             "AZUREML_MDC_HOST": f"{self.credentials}@127.0.0.1",  # it makes an address of them, which may have a user

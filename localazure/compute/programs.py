@@ -140,7 +140,9 @@ class Programs:
         python, hint = await self._build(properties.environment_id, files.model_dir, report, collects)
         environ = _environ(python, files, properties)
         if collection:
-            environ |= collection.environment(files.folder / f"mdc-config.{collection.digest}.json")
+            config = files.folder / f"mdc-config.{collection.digest}.json"
+            collection.write(config, "cloud")
+            environ |= collection.environment(config)
         return InferenceServer(python, app_root / script, app_root, environ, hint)
 
     async def _build(

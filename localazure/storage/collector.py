@@ -1,6 +1,7 @@
 """The data collector: what deployments collect, written to blobs as Azure's own does."""
 
 import base64
+import contextlib
 import dataclasses
 import datetime
 import hmac
@@ -128,11 +129,7 @@ class Collector:
         identifier = headers.get("trace-id") or str(uuid.uuid4())
         media, raw = headers.get("content-type", ""), f"{folder}/{identifier}"
         address = f"{self._blobs.url}/{collected.container}/{urllib.parse.quote(raw)}"
-        data: dict[str, Any]
-        try:
-            data = {"data": _json_of(media, body)} if len(body) <= MAX_INLINE_BYTES else {"dataref": address}
-        except ValueError:
-            data = {"data": address, "datainblob": "true"} if body else {}
+        data = _data(media, body, address)
         if address in data.values():
             self._blobs.append(collected.container, raw, body, media)
         event = {
@@ -172,18 +169,18 @@ def _attributes(headers: Headers) -> dict[str, str]:
     return {re.sub(r"[^a-z0-9]", "", key): value for key, value in said.items()}
 
 
-def _json_of(media: str, body: bytes) -> Any:
-    """Return what the body says.
-
-    Raises:
-        ValueError: It is not JSON, or does not say that it is.
-    """
-    if media.partition(";")[0].strip().lower() != "application/json":
-        raise ValueError(f"{media} is not JSON")
-    try:
-        return json.loads(body, parse_constant=_refuse)
-    except RecursionError as error:
-        raise ValueError("it is nested too deeply") from error
+def _data(media: str, body: bytes, address: str) -> dict[str, Any]:
+    """Return the attributes that have the body, or say that it is at `address`."""
+    if not body:
+        return {}
+    if media.partition(";")[0].strip().lower() == "application/json":
+        if len(body) > MAX_INLINE_BYTES:
+            return {"dataref": address}
+        with contextlib.suppress(
+            ValueError, RecursionError
+        ):  # then it is not JSON, whatever it says, or nested too deeply
+            return {"data": json.loads(body, parse_constant=_refuse)}
+    return {"data": address, "datainblob": "true"}
 
 
 def _refuse(constant: str) -> None:

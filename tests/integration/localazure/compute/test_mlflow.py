@@ -121,14 +121,15 @@ def test_every_column_is_cast_to_the_type_of_the_signature(arm: Arm, deploy: Cal
     assert score(boolean="no")["boolean"] == ["bool", ["True"]]
     assert score(datetime=1)["datetime"] == ["datetime64[ns]", ["1970-01-01 00:00:00.000000001"]]
     assert score({"shout": True}) == {name.upper(): seen for name, seen in TAKEN.items()}
-    for wrong in (
+    refused: tuple[dict[str, Any], ...] = (
         {"integer": "a"},
         {"integer": None},
         {"long": [1]},
         {"float": "a"},
         {"double": {}},
         {"datetime": "a"},
-    ):
+    )
+    for wrong in refused:
         assert score(**wrong) == "500", wrong
     assert score({"shout": "loud"}) == "500"
 
