@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from azure.ai.ml import MLClient, load_online_deployment, load_online_endpoint
@@ -125,14 +126,20 @@ def test_payloads_are_collected_without_the_library(arm: Arm, assets: Assets) ->
     ids = [arm.score("sample", {"x": 1}).headers["x-request-id"] for _ in range(40)]
     whole = half | {"samplingRate": 1}
     arm.deploy("sample", "blue", assets, dataCollector={"collections": {"request": whole, "response": whole}})
-    last = arm.score("sample", {"x": 1}).headers["x-request-id"]
+    long = arm.score("sample", {"x": 1, "padding": "x" * 5 * 2**20})
+    assert (long.status_code, long.json()["y"]) == (200, 2)
+    last = long.headers["x-request-id"]
 
-    def read(name: str) -> set[str]:
-        found = wait_for(
-            lambda: {event["xrequestid"] for event in collected.look(arm, f"{folder}/{name}")}, lambda ids: last in ids
+    def read(name: str) -> dict[str, Any]:
+        found: dict[str, Any] = wait_for(
+            lambda: {event["xrequestid"]: event for event in collected.look(arm, f"{folder}/{name}")},
+            lambda events: last in events,
         )
-        return set(found)
+        return found
 
-    assert read("request") == read("response") <= {*ids, last}
-    assert 1 < len(read("request")) < 41
+    requests, responses = read("request"), read("response")
+    assert set(requests) == set(responses) <= {*ids, last}
+    assert 1 < len(requests) < 41
+    assert "/storage.blob.localazure/" in requests[last]["dataref"]
+    assert responses[last]["data"]["y"] == 2
     arm.run("DELETE", "onlineEndpoints/sample")
