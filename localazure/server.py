@@ -96,19 +96,21 @@ async def _run(
         )
     tls = certificates.ensure(state / "tls", host.name)
     web_socket = _listen(host, options.port, known.port)
+    collector_socket = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    collector_port = collector_socket.getsockname()[1]
     known.port = web_socket.getsockname()[1]
     authority, connections = host.authority(known.port), Connections()
     store = stack.enter_context(contextlib.closing(Store(state / "state.sqlite")))
     clock = Clock(options.timing, options.time_scale)
     arm = Arm.build(known, f"https://{authority}", store, clock, connections.cut)
     issuer = Issuer(arm.identity.issuer, arm.identity.public_keys)
-    gateway = Gateway(host, options.quota.connections, state / "gateway", tls, state, clock, issuer)
+    gateway = Gateway(host, options.quota.connections, state / "gateway", tls, state, clock, issuer, collector_port)
     stack.push_async_callback(gateway.stop)
     await _start_gateway(gateway, known.scoring_port)
     known.scoring_port = gateway.port
     known.save(state)
 
-    storage = Storage.build(arm, state, authority, known.storage_key)
+    storage = Storage.build(arm, state, authority, known.storage_key, collector_port)
     routes = functools.partial(wanted_routes, store, options.quota)
     compute = await Compute.build(arm, state, tls, gateway, storage, routes)
     stack.push_async_callback(compute.runtime.stop)
@@ -118,6 +120,8 @@ async def _run(
     counts, delay_s = ScoringCounts(registry), options.ingestion_delay_s
     monitor = Monitor.build(arm, state, gateway, compute.runtime, resources.inventory, delay_s, counts.add)
 
+    collector = Web(storage.collector.application)
+    collecting = await _start_web(collector, collector_socket, clock)
     await compute.runtime.publish()
     resources.resume()
     arm.operations.end_interrupted()
@@ -143,8 +147,8 @@ async def _run(
     ready(environment)
     await stopping.wait()
     log.info("stopping")
-    web.should_exit = True
-    await serving
+    web.should_exit = collector.should_exit = True
+    await asyncio.gather(serving, collecting)
 
 
 def _environment(arm: Arm, known: Installation, tls: Certificates) -> dict[str, str]:

@@ -4,11 +4,14 @@ import asyncio
 import os
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from localazure.arm.errors import ArmError, BadRequest, BuildFailed, NotSupported
+from localazure.compute import data_collection
 from localazure.compute.conda import of_mlflow_model, parse
 from localazure.compute.containers import Container
+from localazure.compute.data_collection import DataCollection
 from localazure.compute.engine import Engine, unpassable
 from localazure.compute.environment_specs import TRITON, TRITON_MODEL, Context, Image, conda_of, image_of
 from localazure.compute.environments import Environments
@@ -17,6 +20,7 @@ from localazure.compute.instances import Program
 from localazure.compute.properties import DeploymentProperties
 from localazure.storage.asset_documents import EnvironmentProperties
 from localazure.storage.assets import Assets
+from localazure.storage.collector import Collector
 from localazure.storage.downloads import Downloads, Files
 
 _MLFLOW_MODEL = "mlflow_model"
@@ -37,9 +41,11 @@ class Programs:
         downloads: Downloads,
         environments: Environments,
         engine: Engine,
+        collector: Collector,
         surroundings: Mapping[str, str],
     ) -> None:
         self._assets = assets
+        self._collector = collector
         self._downloads = downloads
         self._environments = environments
         self._engine = engine
@@ -53,6 +59,7 @@ class Programs:
             BadRequest: The assets do not go together.
             NotSupported: They cannot be run here.
         """
+        data_collection.check(properties.data_collector, self._assets)
         image = self._image(properties)
         if image is None:
             return
@@ -87,7 +94,22 @@ class Programs:
             raise BadRequest("modelMountPath is for custom containers: the environment must have an inferenceConfig.")
         return _image_of(environment, model_type, with_code=bool(code))
 
-    async def prepare(self, files: Files, properties: DeploymentProperties, report: Callable[[str], None]) -> Program:
+    def collection(self, source: str, properties: DeploymentProperties) -> DataCollection | None:
+        """Return what the deployment with the id `source` collects; None if it collects nothing.
+
+        Raises:
+            ArmError: A data asset is no longer there.
+        """
+        wanted = properties.data_collector
+        return DataCollection.open(source, wanted, self._assets, self._collector) if wanted else None
+
+    async def prepare(
+        self,
+        files: Files,
+        properties: DeploymentProperties,
+        report: Callable[[str], None],
+        collection: DataCollection | None,
+    ) -> Program:
         """Build or get what runs with these files.
 
         Returns:
@@ -97,10 +119,16 @@ class Programs:
             ArmError: ImageBuildFailure or BadArgument.
         """
         if image := self._image(properties):
-            return await self._container(files, properties, image, report)
-        return await self._server(files, properties, report)
+            return await self._container(files, properties, image, report, collection)
+        return await self._server(files, properties, report, collection)
 
-    async def _server(self, files: Files, properties: DeploymentProperties, report: Callable[[str], None]) -> Program:
+    async def _server(
+        self,
+        files: Files,
+        properties: DeploymentProperties,
+        report: Callable[[str], None],
+        collection: DataCollection | None,
+    ) -> Program:
         app_root, script = (
             files.code,
             PurePosixPath(properties.scoring_script),
@@ -115,12 +143,17 @@ class Programs:
             raise ArmError(
                 400, "BadArgument", f"The scoring script '{script}' is not in the code folder, which has: {found}."
             )
-        python, hint = await self._build(properties.environment_id, files.model_dir, report)
+        collects = bool(collection and collection.has_library)
+        python, hint = await self._build(properties.environment_id, files.model_dir, report, collects)
         environ = _environ(python, files, self._surroundings, properties)
+        if collection:
+            config = files.folder / f"mdc-config.{collection.digest}.json"
+            collection.write(config, "cloud")
+            environ |= collection.environment(config)
         return InferenceServer(python, app_root / script, app_root, environ, hint)
 
     async def _build(
-        self, environment_id: str | None, model_dir: Path | None, report: Callable[[str], None]
+        self, environment_id: str | None, model_dir: Path | None, report: Callable[[str], None], collects: bool
     ) -> tuple[Path, str]:
         what, hint = "model's own environment", ""
         try:
@@ -130,6 +163,8 @@ class Programs:
                 wanted = parse(conda_of(found.properties))
             else:
                 wanted = of_mlflow_model(model_dir)
+                if collects:  # Azure's image for such models has it
+                    wanted = replace(wanted, requirements=(*wanted.requirements, data_collection.LIBRARY))
             hint = wanted.hint
             base = await self._environments.interpreter(wanted, report)
             hint = base.hint + hint
@@ -140,7 +175,12 @@ class Programs:
             ) from error
 
     async def _container(
-        self, files: Files, properties: DeploymentProperties, image: Image, report: Callable[[str], None]
+        self,
+        files: Files,
+        properties: DeploymentProperties,
+        image: Image,
+        report: Callable[[str], None],
+        collection: DataCollection | None,
     ) -> Program:
         models = properties.model_mount_path or f"{_APP}/azureml-models"
         mounts: dict[str, Path] = {}
@@ -157,6 +197,11 @@ class Programs:
             script = PurePosixPath(f"{_APP}/{files.code.name}") / properties.code_configuration.scoring_script
             mounts[f"{_APP}/{files.code.name}"] = files.code
             environment |= {"AML_APP_ROOT": str(script.parent), "AZUREML_ENTRY_SCRIPT": script.name}
+        if collection and collection.has_library:
+            report("WARNING: local Azure does not get what a script in a custom container collects: it is logged")
+            mounts[data_collection.CONFIG_PATH] = files.folder / f"mdc-config.{collection.digest}.json"
+            collection.write(mounts[data_collection.CONFIG_PATH], "local")
+            environment[data_collection.CONFIG_VARIABLE] = data_collection.CONFIG_PATH
         for mounted in mounts.values():
             _let_read(mounted)
         reference = await self._provide(image, files, report)

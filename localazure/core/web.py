@@ -48,15 +48,15 @@ class Connections:
 
 
 class Web(uvicorn.Server):
-    """uvicorn without signal handlers: we stop in an order of our own."""
+    """uvicorn without signal handlers: we stop in an order of our own. Without `tls` it is for loopback."""
 
-    def __init__(self, app: ASGIApp, tls: Certificates, connections: Connections) -> None:
+    def __init__(self, app: ASGIApp, tls: Certificates | None = None, connections: Connections | None = None) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=connections.protocol(),
-                ssl_certfile=tls.certificate,
-                ssl_keyfile=tls.key,
+                http=connections.protocol() if connections else "h11",
+                ssl_certfile=tls.certificate if tls else None,
+                ssl_keyfile=tls.key if tls else None,
                 log_config=None,
                 access_log=False,
                 proxy_headers=False,  # a client is where its connection comes from, whatever it says

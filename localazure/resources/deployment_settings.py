@@ -206,6 +206,9 @@ def _collector(given: DataCollector) -> DataCollector:
     rolling = str(given.rolling_rate or "Hour").capitalize()
     if rolling not in ("Year", "Month", "Day", "Hour", "Minute"):
         raise BadRequest("dataCollector.rollingRate must be Year, Month, Day, Hour or Minute.")
+    headers = (given.request_logging.capture_headers if given.request_logging else None) or []
+    if not isinstance(headers, list) or not all(re.fullmatch(r"[A-Za-z0-9-]+", str(name)) for name in headers):
+        raise BadRequest("dataCollector.requestLogging.captureHeaders must be a list of names of headers.")
     return given.model_copy(update={"collections": collections, "rolling_rate": rolling})
 
 

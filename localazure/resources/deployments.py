@@ -256,11 +256,14 @@ class Deployments:
         requests, capacity = wanted.properties.request_settings, wanted.capacity
         scaling = Scaling.parse(wanted.properties.scale_settings, requests)
         most = scaling.most if scaling else capacity
+        collection = self._programs.collection(self._state(endpoint, name).resource.id, wanted.properties)
         limits = Limits(
             request_timeout_ms=round(duration_s(requests.request_timeout) * 1000),
             max_pending=2 * requests.max_concurrent_requests_per_instance * most,
+            payloads=collection.payloads if collection else None,
         )
-        setup = await self._revisions.prepare(endpoint, name, wanted.properties, wanted.registered or {})
+        registered = wanted.registered or {}
+        setup = await self._revisions.prepare(endpoint, name, wanted.properties, registered, collection)
         try:
             await self._runtime.shape(endpoint, name, setup, capacity, limits, scaling)
         except InstanceFailed as error:

@@ -40,7 +40,7 @@ class ModelProperties(AssetProperties):
 
 
 class DataProperties(AssetProperties):
-    """Data; nothing here reads it."""
+    """Data; what is collected goes where it says."""
 
     data_type: Any = None
     stage: Any = None

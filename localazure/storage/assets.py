@@ -108,6 +108,14 @@ class Assets:
             return Asset(own[1], own[2], arm_id, None, EnvironmentProperties(condaFile=conda))
         return self._asset("environments", self._environments, arm_id)
 
+    def data(self, arm_id: str) -> Asset[DataProperties]:
+        """Return a version of a data asset by its ARM id.
+
+        Raises:
+            ArmError: As `model`.
+        """
+        return self._asset("data", self._data, arm_id)
+
     def _asset(self, kind: str, table: Table[Version[P]], arm_id: str) -> Asset[P]:
         if "/registries/" in arm_id or arm_id.startswith("azureml://registries/"):
             raise NotSupported(f"assets of registries ({arm_id}): register the asset in the workspace")

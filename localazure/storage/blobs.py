@@ -5,6 +5,7 @@ import base64
 import email.utils
 import hashlib
 import hmac
+import os
 import shutil
 import time
 import urllib.parse
@@ -47,6 +48,7 @@ class Blob(BaseModel):
     created: float
     """When, in seconds since 1970."""
     modified: float
+    kind: str = "BlockBlob"
 
 
 class Blobs:
@@ -106,6 +108,23 @@ class Blobs:
             if blob is not None:
                 shutil.copyfile(self._directory / blob.file, path)
         return target / PurePosixPath(prefix.rstrip("/")).name
+
+    def append(self, container: str, name: str, content: bytes, media_type: str) -> None:
+        """Add to the end of the append blob of that name, which is made where there is none.
+
+        Raises:
+            OSError: The disk is full, or fails otherwise.
+        """
+        self._disk.require_space()
+        key, moment = f"{container}/{name}", time.time()
+        blob = self._table.get(key) or Blob(
+            file=uuid.uuid4().hex, metadata={}, md5="", type=media_type, etag="", created=moment, modified=moment
+        )
+        blob.kind, blob.etag, blob.modified = "AppendBlob", uuid.uuid4().hex, moment
+        path = self._directory / blob.file
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:
+            file.write(content)
+        self._table.put(key, blob)
 
     def routes(self) -> list[Route]:
         """Return Blob Storage's paths on this server."""
@@ -207,7 +226,7 @@ class Blobs:
         headers = {
             **_validators(blob),
             **{f"x-ms-meta-{key}": value for key, value in blob.metadata.items()},
-            "x-ms-blob-type": "BlockBlob",
+            "x-ms-blob-type": blob.kind,
             "x-ms-creation-time": email.utils.formatdate(blob.created, usegmt=True),
             "x-ms-lease-state": "available",
             "x-ms-lease-status": "unlocked",
@@ -218,8 +237,10 @@ class Blobs:
         size = path.stat().st_size
         wanted = request.headers.get("x-ms-range") or request.headers.get("range")
         if request.method == "HEAD":
-            headers |= {"Content-Length": str(size), "Content-MD5": blob.md5}
+            headers |= {"Content-Length": str(size), **({"Content-MD5": blob.md5} if blob.md5 else {})}
             return Response(headers=headers, media_type=blob.type)
+        if wanted is None and blob.kind == "AppendBlob":  # it may grow while it is sent
+            return Response(path.read_bytes(), headers=headers, media_type=blob.type)
         if wanted is None:
             return FileResponse(path, headers=headers, media_type=blob.type)
         first, _, last = wanted.removeprefix("bytes=").partition("-")
@@ -242,7 +263,7 @@ class Blobs:
             ET.SubElement(properties, "Last-Modified").text = email.utils.formatdate(blob.modified, usegmt=True)
             ET.SubElement(properties, "Etag").text = blob.etag
             ET.SubElement(properties, "Content-Length").text = str((self._directory / blob.file).stat().st_size)
-            ET.SubElement(properties, "BlobType").text = "BlockBlob"
+            ET.SubElement(properties, "BlobType").text = blob.kind
             metadata = ET.SubElement(element, "Metadata")
             for name, value in blob.metadata.items():
                 ET.SubElement(metadata, name).text = value

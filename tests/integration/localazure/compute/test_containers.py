@@ -15,12 +15,15 @@ from azure.ai.ml import MLClient
 from azure.ai.ml.entities import (
     BuildContext,
     CodeConfiguration,
+    DataCollector,
+    DeploymentCollection,
     Environment,
     ManagedOnlineEndpoint,
     Model,
 )
 
 from localazure.testing import LocalAzure
+from tests.support.localazure import collected
 from tests.support.localazure.arm import Arm, Assets, wait_for
 from tests.support.localazure.containers import (
     ROUTES,
@@ -68,7 +71,9 @@ def endpoint(azure: LocalAzure, arm: Arm, image: str) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         client = sdk_client(azure.environ, patch)
         client.online_endpoints.begin_create_or_update(ManagedOnlineEndpoint(name="boxes", auth_mode="key")).result()
-        client.online_deployments.begin_create_or_update(deployment("blue", image)).result()
+        names = ("request", "response", "model_inputs")
+        collector = DataCollector({name: DeploymentCollection(enabled="true") for name in names})
+        client.online_deployments.begin_create_or_update(deployment("blue", image, data_collector=collector)).result()
     arm.endpoint("boxes", traffic={"blue": 100})
     yield "boxes"
     arm.run("DELETE", "onlineEndpoints/boxes")
@@ -104,6 +109,28 @@ def test_environment_variables_arrive_and_are_told_to_no_other_user(arm: Arm, en
             arguments.append(path.read_text())
     assert any("docker\0run" in words for words in arguments)
     assert not any(words in "".join(arguments) for words in ("se cr", "for the container"))
+
+
+def test_its_payloads_are_collected(arm: Arm, endpoint: str) -> None:
+    """At the gateway; what a script in the container collects by the library is only logged there, which is said."""
+    answer = arm.score(endpoint, {"x": 4}, "blue")
+    assert answer.json()["collects"] == {
+        "collections": {
+            name: {"enabled": True, "sampleRatePercentage": 100} for name in ("request", "response", "model_inputs")
+        },
+        "runMode": "local",
+    }
+
+    def events(name: str) -> dict[str, Any]:
+        found = collected.look(arm, f"modelDataCollector/{endpoint}/blue/{name}")
+        return {event["xrequestid"]: event for event in found}
+
+    asked = wait_for(lambda: events("request").get(answer.headers["x-request-id"]))
+    assert (asked["data"], asked["path"]) == ({"x": 4}, "/v1/models/scale:predict")
+    answered = wait_for(lambda: events("response").get(answer.headers["x-request-id"]))
+    assert answered["datainblob"] == "true"  # the container does not say that it is JSON
+    logs = arm.call("POST", f"onlineEndpoints/{endpoint}/deployments/blue/getLogs", {}).json()["content"]
+    assert "collects: it is logged" in logs
 
 
 def test_its_output_is_in_the_logs(arm: Arm, endpoint: str) -> None:
