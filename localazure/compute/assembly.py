@@ -49,8 +49,7 @@ class Compute:
             "REQUESTS_CA_BUNDLE": str(tls.bundle),
             "SSL_CERT_FILE": str(tls.bundle),
         }
-        programs = Programs(
-            storage.assets, storage.downloads, Environments(arm.clock), engine, storage.collector, surroundings
-        )
+        environments = Environments(arm.clock)
+        programs = Programs(storage.assets, storage.downloads, environments, engine, storage.collector, surroundings)
         revisions = Revisions(state / "deployments", storage.downloads, programs)
         return cls(Runtime(gateway, arm.clock, endpoints), programs, revisions)

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -245,17 +244,6 @@ def test_what_goes_wrong_with_an_image_fails_the_deployment(arm: Arm, image: str
 
 
 @pytest.mark.usefixtures("endpoint")
-def test_a_mount_path_is_for_containers(arm: Arm) -> None:
-    """Other deployments have their models where Azure puts them; a path must be one in the container."""
-    body = arm.deployment(Assets(code="", environment="", models=[f"{arm.workspace}/models/boxed/versions/1"]))
-    body["properties"] |= {"codeConfiguration": None, "environmentId": None}
-    for mount in ("/var/models", "var/models"):
-        body["properties"]["modelMountPath"] = mount
-        answer = arm.call("PUT", "onlineEndpoints/boxes/deployments/red", body)
-        assert (answer.status_code, "modelMountPath" in answer.text) == (400, True)
-
-
-@pytest.mark.usefixtures("endpoint")
 @pytest.mark.parametrize(
     ("environment", "changes", "status", "word"),
     [
@@ -339,21 +327,6 @@ def test_containers_come_back_with_their_engine(tmp_path: Path, image: str, monk
         first = hostname(arm, "blue")
         assert arm.run("PATCH", "onlineEndpoints/boxes/deployments/red", more)["status"] == "Succeeded"
         assert hostname(arm, "blue") == first
-
-
-def test_an_engine_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Local Azure starts, and refuses containers as it does without an engine."""
-    with socket.socket(socket.AF_UNIX) as silent:
-        silent.bind(str(tmp_path / "socket"))
-        silent.listen()
-        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")
-        with LocalAzure(timing="instant") as hanging, Arm(hanging.environ) as arm:
-            arm.endpoint("boxes")
-            arm.call("PUT", "environments/box/versions/1", {"properties": {"image": "box:1"}})
-            body = arm.deployment(Assets(code="", environment="", models=[""]), codeConfiguration=None)
-            body["properties"] |= {"environmentId": f"{arm.workspace}/environments/box/versions/1"}
-            answer = arm.call("PUT", "onlineEndpoints/boxes/deployments/blue", body)
-            assert (answer.status_code, "does not answer" in answer.text) == (501, True)
 
 
 def test_triton_serves_its_models_without_code(client: MLClient, arm: Arm, endpoint: str, tmp_path: Path) -> None:
