@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markdown import Markdown
 
+from saferollout.azure import yaml_files
 from saferollout.config import project, yaml_file
 from saferollout.config.names import check_confirmed
 from saferollout.config.rollout import ModelVersion, RolloutConfig
@@ -130,7 +131,8 @@ def bootstrap(
     as_json: Json = False,
 ) -> None:
     """Create the endpoint and its first deployment."""
-    project.load(config, deployment=deployment)  # before Prefect is even started: mistakes are reported at once
+    # before Prefect is even started: mistakes are reported at once
+    project.load(config, deployment=deployment, sdk=yaml_files)
     from flows.bootstrap import bootstrap as flow
 
     endpoint = running.flow_here(flow, config=str(config), deployment=str(deployment) if deployment else None)

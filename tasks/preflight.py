@@ -5,7 +5,7 @@ from pathlib import Path
 
 from prefect import task
 
-from saferollout.azure.yaml_files import check
+from saferollout.azure import yaml_files
 from saferollout.config import project
 from saferollout.config.project import Project
 from saferollout.config.rollout import ModelVersion
@@ -19,6 +19,4 @@ async def preflight(config: str, model: ModelVersion | None, deployment: str | N
 
 
 def _checked(config: str, model: ModelVersion | None, deployment: str | None) -> Project:
-    found = project.load(config, model, Path(deployment) if deployment else None)
-    check(found)
-    return found
+    return project.load(config, model, Path(deployment) if deployment else None, sdk=yaml_files)

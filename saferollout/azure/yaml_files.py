@@ -1,4 +1,7 @@
-"""Azure ML's own YAML, as its SDK reads it; what the SDK does not accept is reported like any other mistake."""
+"""Azure ML's own YAML, as its SDK reads it; what the SDK does not accept is reported like any other mistake.
+
+The SDK is imported only when it is asked: the command line looks at everything else before.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -6,30 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from azure.ai.ml import load_online_deployment, load_online_endpoint
-from azure.ai.ml.exceptions import MlException
-from marshmallow import ValidationError
-
-from saferollout.azure.access import line_of
-from saferollout.config.project import Project
+from saferollout.config.uploads import import_sdk
 from saferollout.config.yaml_file import display_path, key_of, with_lines
 from saferollout.domain.errors import ConfigError, Problem
 
 
-def check(project: Project) -> None:
-    """Check that the SDK accepts the project's YAML; nothing is called.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    load_endpoint(project.endpoint_path)
-    load_deployment(
-        project.deployment_path, name=project.config.slots[1], endpoint=project.endpoint, assets=project.assets
-    )
-
-
 def load_endpoint(path: Path) -> Any:
     """The SDK's endpoint entity of an Azure ML YAML; ConfigError if the SDK does not accept it."""
+    import_sdk()
+    from azure.ai.ml import load_online_endpoint
+
     with _readable(path):
         return load_online_endpoint(path)
 
@@ -39,6 +28,9 @@ def load_deployment(path: Path, *, name: str, endpoint: str, assets: Mapping[str
 
     The registered `assets` take the place of what the YAML says.
     """
+    import_sdk()
+    from azure.ai.ml import load_online_deployment
+
     override: list[dict[str, Any]] = [{"name": name}, {"endpoint_name": endpoint}]
     override += [{kind: asset} for kind, asset in assets.items()]
     with _readable(path):
@@ -47,11 +39,16 @@ def load_deployment(path: Path, *, name: str, endpoint: str, assets: Mapping[str
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
+    from azure.ai.ml.exceptions import MlException
+    from marshmallow import ValidationError
+
+    from saferollout.azure.access import line_of
+
     try:
         yield
     except ValidationError as error:
         raise ConfigError(*with_lines(_problems(path, str(error)))) from None
-    except (MlException, ValueError, TypeError, AttributeError) as error:
+    except (MlException, ValueError, TypeError, AttributeError, LookupError, OSError) as error:
         raise ConfigError(
             Problem(display_path(path), "", f"the Azure ML SDK does not accept it: {line_of(error)}", "correct it")
         ) from None

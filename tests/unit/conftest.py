@@ -25,6 +25,8 @@ code_configuration:
   scoring_script: score.py
 environment:
   conda_file: conda.yml
+instance_type: Standard_DS3_v2
+instance_count: 1
 """
 FILES = {
     "rollout.yaml": CONFIG,
