@@ -23,7 +23,7 @@ def load_endpoint(path: Path) -> Any:
         return load_online_endpoint(path)
 
 
-def load_deployment(path: Path, *, name: str, endpoint: str, assets: Mapping[str, str]) -> Any:
+def load_deployment(path: Path, *, name: str, endpoint: str, assets: Mapping[str, Any]) -> Any:
     """The SDK's deployment entity of an Azure ML YAML, under another name; ConfigError if the SDK rejects it.
 
     The registered `assets` take the place of what the YAML says.

@@ -31,6 +31,7 @@ def load(text: str) -> Any:
     """The values of YAML 1.2, nothing but plain ones, no key twice.
 
     Raises:
+        InvalidValue: One is not what its form promises.
         OutOfBounds: There are too many of them, or they lie too deep in each other.
         YAMLError: They are not YAML; it knows the place.
     """
@@ -39,7 +40,7 @@ def load(text: str) -> Any:
     except RecursionError:
         raise OutOfBounds(None, None, TOO_DEEP) from None
     except (ValueError, OverflowError) as error:  # an escape that stands for no character
-        raise YAMLError(str(error)) from None
+        raise InvalidValue(None, None, str(error)) from None
 
 
 def compose(text: str) -> Any:

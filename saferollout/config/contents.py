@@ -67,6 +67,7 @@ def contents(path: Path, spec: dict[str, Any], chosen: Mapping[str, str]) -> Con
             problem.
     """
     reader = _Reader(path, spec, chosen)
+    reader.check_keys()
     reader.read_model()
     script = reader.read_code()
     reader.read_environment()
@@ -92,6 +93,12 @@ class _Reader:
         self.files: dict[str, Path] = {}
         self.problems: list[Problem] = []
         self._sections: dict[str, tuple[dict[str, Any], Path]] = {}
+
+    def check_keys(self) -> None:
+        """Check that the YAML's own keys are words, as everywhere but in environment variables and tags."""
+        for key in self.spec:
+            if not isinstance(key, str):
+                self._report(str(key), "unknown key", "keys are words")
 
     def read_model(self) -> None:
         """Note the model's file or folder; a model there must be."""
@@ -149,6 +156,8 @@ class _Reader:
         """Return what is uploaded of each file and folder, the scoring script among it."""
         uploaded: dict[str, dict[str, Path]] = {}
         for key, root in sorted(self.files.items()):
+            if key == CODE and any(problem.key == SCRIPT for problem in self.problems):
+                continue
             try:
                 uploaded[key] = uploads.files(root)
                 if key != CODE and root.is_dir():

@@ -20,7 +20,12 @@ from saferollout.domain.errors import ConfigError, GateFailed, Problem
 
 T = TypeVar("T")
 
-PARTS = ("model", "code_configuration", "environment")
+STAND_INS = {
+    "model": "azureml:model:1",
+    "environment": "azureml:environment:1",
+    "code_configuration": {"code": "azureml:code:1", "scoring_script": "score.py"},
+}
+"""For the parts of a deployment, where one of them is wrong."""
 SLOT = "candidate"
 """A name for what has none yet."""
 
@@ -103,7 +108,7 @@ class Sdk(Protocol):
     def load_endpoint(self, path: Path) -> Any:
         """Read an endpoint's YAML."""
 
-    def load_deployment(self, path: Path, *, name: str, endpoint: str, assets: Mapping[str, str]) -> Any:
+    def load_deployment(self, path: Path, *, name: str, endpoint: str, assets: Mapping[str, Any]) -> Any:
         """Read a deployment's YAML."""
 
 
@@ -126,7 +131,7 @@ def load(
         full, _ = yaml_file.locate(path.absolute(), "", path.absolute())
         return _Reading(full, model, sdk).read(deployment)
     except ConfigError as error:
-        raise ConfigError(*yaml_file.with_lines(error.problems)) from None
+        raise ConfigError(*yaml_file.with_lines(yaml_file.limit(error.problems))) from None
 
 
 class _Reading:
@@ -164,7 +169,7 @@ class _Reading:
             self.problems += _truths(self.path, config, requests_path, recorded.requests())
         if config and endpoint and endpoint_path:
             self.problems += _no_mirror(self.path, config, endpoint_path)
-        if endpoint and endpoint_path and self.sdk:
+        if endpoint and endpoint_path:
             self._ask(endpoint_path, lambda sdk: sdk.load_endpoint(endpoint_path))
         spec = self._collect(yaml_file.read, deployment_path)
         parts = self._parts(deployment_path, spec, endpoint, endpoint_path)
@@ -235,23 +240,19 @@ class _Reading:
             remedy = f"write {endpoint!r}, the name in {yaml_file.display_path(endpoint_path)}"
             file = yaml_file.display_path(path)
             self.problems.append(Problem(file, "endpoint_name", f"is {yaml_file.short(named)}", remedy))
-        if self.sdk:
-            assets = parts.assets if parts else chosen
-            # what is wrong in a part's own file, the SDK reports of the deployment's
-            foreign = any(problem.file != yaml_file.display_path(path) for problem in self.problems[begin:])
-            self._ask(
-                path,
-                lambda sdk: sdk.load_deployment(path, name=SLOT, endpoint=endpoint or SLOT, assets=assets),
-                ("", *PARTS) if foreign else (),
-            )
+        # the SDK would read again what is wrong in a part, or never end
+        assets = STAND_INS if len(self.problems) > begin else parts.assets if parts else chosen
+        self._ask(path, lambda sdk: sdk.load_deployment(path, name=SLOT, endpoint=endpoint or SLOT, assets=assets))
         return parts
 
-    def _ask(self, path: Path, load: Callable[[Sdk], Any], known: tuple[str, ...] = ()) -> None:
+    def _ask(self, path: Path, load: Callable[[Sdk], Any]) -> None:
         """Ask the SDK about a file; what is known to be wrong there is not reported twice."""
+        if self.sdk is None:
+            return
         file = yaml_file.display_path(path)
-        keys = {problem.key for problem in self.problems if problem.file == file} | set(known)
+        keys = {problem.key for problem in self.problems if problem.file == file}
         try:
-            load(self.sdk) if self.sdk else None
+            load(self.sdk)
         except ConfigError as error:
             self.problems += [
                 problem for problem in error.problems if not any(_overlap(problem.key, key) for key in keys)

@@ -19,6 +19,9 @@ T = TypeVar("T")
 MAX_KEPT_CHARACTERS = 64 * 2**20
 """A run keeps its requests among Prefect's results and in memory."""
 
+MOST_LISTED = 10
+"""So many lines that do not fit are listed, of what may be thousands."""
+
 
 class RecordedRequest(BaseModel):
     """One line of the file: the request's JSON body and, where known, the true answer."""
@@ -72,7 +75,7 @@ def _read(path: Path) -> list[tuple[str, RecordedRequest]]:
     """Return each line that is not blank, and the request that it holds.
 
     Raises:
-        ConfigError: Lines do not fit, all of which it names, or the file holds no request.
+        ConfigError: Lines do not fit, the first of which it names, or the file holds no request.
     """
     requests: list[tuple[str, RecordedRequest]] = []
     problems: list[Problem] = []
@@ -96,7 +99,7 @@ def _read(path: Path) -> list[tuple[str, RecordedRequest]]:
     if not requests and not problems:
         problems = [Problem(file, "", "holds no request", 'write lines like {"request": {"data": [[1, 2]]}}')]
     if problems:
-        raise ConfigError(*problems)
+        raise ConfigError(*yaml_file.limit(problems, MOST_LISTED))
     return requests
 
 

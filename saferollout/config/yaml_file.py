@@ -20,6 +20,8 @@ from saferollout.domain.errors import ConfigError, Problem
 
 SHOWN = 300
 """How many characters of a path a problem shows."""
+MOST = 50
+"""How many problems of one file are listed."""
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _REMEDIES = {
     "bool_parsing": "write true or false",
@@ -81,6 +83,19 @@ def read_text(path: Path) -> str:
         raise ConfigError(Problem(display_path(path), "", "no such file", "check the path")) from None
     except (OSError, ValueError) as error:
         raise ConfigError(unreadable(path, error)) from None
+
+
+def limit(problems: Sequence[Problem], most: int = MOST) -> list[Problem]:
+    """The first problems of each file, and how many more it has."""
+    by_file: dict[str, list[Problem]] = {}
+    for problem in problems:
+        by_file.setdefault(problem.file, []).append(problem)
+    found: list[Problem] = []
+    for file, listed in by_file.items():
+        found += listed[:most]
+        if (more := len(listed) - most) > 0:
+            found.append(Problem(file, "", f"has {more} more problem{'s' if more > 1 else ''}", "correct these first"))
+    return found
 
 
 def with_lines(problems: Iterable[Problem]) -> list[Problem]:

@@ -110,9 +110,9 @@ def test_a_model_that_is_none_is_told(project_files: Path, written: str) -> None
 @pytest.mark.parametrize(
     ("old", "new", "key", "problem", "at"),
     [
-        ("name: green", "name: green\ninstance_count: two", "instance_count", "Not a valid integer", (2, 1)),
+        ("instance_count: 1", "instance_count: two", "instance_count", "Not a valid integer", (11, 1)),
         ("name: green", "name: green\nrequest_settings: {max: 1}", "request_settings.max", "Unknown field", (2, 20)),
-        ("conda_file: conda.yml", "", "environment", "Field may not be null", (9, 1)),
+        ("conda_file: conda.yml", "", "environment", "Field may not be null", (8, 1)),
     ],
 )
 def test_what_the_sdk_refuses_is_told_by_its_key(
