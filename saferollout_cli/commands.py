@@ -15,7 +15,7 @@ from rich.markdown import Markdown
 
 from saferollout.azure import yaml_files
 from saferollout.config import project, yaml_file
-from saferollout.config.names import check_confirmed
+from saferollout.config.names import check_confirmed, check_endpoint
 from saferollout.config.rollout import ModelVersion, RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout_cli import running
@@ -148,6 +148,7 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Roll back an endpoint's rollout, from its tags alone; the workspace is the environment's."""
+    check_endpoint("rollback", endpoint)
     workspace = project.resolve_workspace(None)
     from flows.rollback import rollback as flow
 
@@ -167,6 +168,8 @@ def retire(
         raise ConfigError(
             Problem("command line", "--now", "needs an endpoint", "name the one whose keep window is to end")
         )
+    if endpoint is not None:
+        check_endpoint("retire", endpoint)
     workspace = project.resolve_workspace(None)
     from flows.retire import retire as flow
 
@@ -184,8 +187,9 @@ def teardown(
     as_json: Json = False,
 ) -> None:
     """Delete an endpoint with all its deployments."""
-    workspace = project.resolve_workspace(None)
+    check_endpoint("teardown", endpoint)
     check_confirmed(endpoint, confirm)
+    workspace = project.resolve_workspace(None)
     from flows.teardown import teardown as flow
 
     done = running.flow_here(flow, endpoint=endpoint, workspace=workspace, confirm=confirm)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from azure.ai.ml import MLClient
 from azure.ai.ml.exceptions import MlException
@@ -137,7 +138,10 @@ class Client:
         """See `Azure`."""
         sku = {"sku": {"name": "Default", "capacity": instance_count}}
         with self._translated(f"scale deployment {name}"):
-            self._follow(self._arm.patch(f"{_path(endpoint)}/deployments/{name}", sku), f"scaling of deployment {name}")
+            self._follow(
+                self._arm.patch(_path(endpoint, name), sku),
+                f"scaling of deployment {name}",
+            )
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """See `Azure`."""
@@ -179,5 +183,6 @@ class Client:
             return with_version(asset, str(operations.get(label.name, label=label.label).version))
 
 
-def _path(endpoint: str) -> str:
-    return f"onlineEndpoints/{endpoint}"
+def _path(endpoint: str, deployment: str = "") -> str:
+    path = f"onlineEndpoints/{quote(endpoint, safe='')}"
+    return f"{path}/deployments/{quote(deployment, safe='')}" if deployment else path

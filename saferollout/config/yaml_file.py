@@ -38,6 +38,7 @@ _REMEDIES = {
     "less_than_equal": "write {le:g} or less",
     "model_type": "write `key: value` lines under it",
     "path_type": "write a file's path",
+    "string_pattern_mismatch": "write letters, digits and _ . - only, a letter or digit first",
     "string_too_long": "write at most {max_length} characters",
     "string_type": "write text, in quotes if it is all digits",
     "too_long": "write at most {max_length} entries",
