@@ -1,11 +1,14 @@
 """YAML within bounds: a file that is too large, too deep, or stands for too much is a mistake, told at once."""
 
+import contextlib
+import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.composer import Composer
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.error import ReusedAnchorWarning, YAMLError
 from ruamel.yaml.nodes import MappingNode, SequenceNode
 
 MAX_BYTES = 2**18
@@ -36,7 +39,8 @@ def load(text: str) -> Any:
         YAMLError: They are not YAML; it knows the place.
     """
     try:
-        return _yaml().load(text)
+        with _quiet():
+            return _yaml().load(text)
     except RecursionError:
         raise OutOfBounds(None, None, TOO_DEEP) from None
     except (ValueError, OverflowError) as error:  # an escape that stands for no character
@@ -46,9 +50,18 @@ def load(text: str) -> Any:
 def compose(text: str) -> Any:
     """The tree of nodes, each of which knows its line; None where it cannot be read."""
     try:
-        return _yaml().compose(text)
+        with _quiet():
+            return _yaml().compose(text)
     except (ValueError, OverflowError, YAMLError, RecursionError):
         return None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """An anchor's name may be given anew."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ReusedAnchorWarning)
+        yield
 
 
 def _yaml() -> YAML:
@@ -95,11 +108,19 @@ class _Constructor(SafeConstructor):
 
         Raises:
             InvalidValue: It is not what its form promises.
+            ConstructorError: It has another form than its tag says.
         """
         try:
             return super().construct_object(node, deep)
-        except (ValueError, TypeError, AttributeError, LookupError) as error:  # as of a date in month 13
-            raise InvalidValue(None, None, str(error), node.start_mark) from error
+        except (TypeError, AttributeError, LookupError) as error:
+            problem = f"{str(node.value)[:60]!r} does not fit !!{str(node.tag).rpartition(':')[2]}"
+            raise InvalidValue(None, None, problem, node.start_mark) from error
+        except ValueError as error:  # as of a date in month 13
+            raise InvalidValue(None, None, str(error)[:200], node.start_mark) from error
+        except ConstructorError as error:
+            if error.problem and error.problem.startswith("failed to"):
+                raise InvalidValue(None, None, error.problem[:200], error.problem_mark) from error
+            raise
 
 
 def _check_bounds(root: Any) -> None:

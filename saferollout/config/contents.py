@@ -13,7 +13,7 @@ from saferollout.domain.errors import ConfigError, Problem
 
 FILE_PREFIX = "file:"
 RUN_PREFIX = "runs:/"
-"""How MLflow names what a run wrote; Azure ML takes that as a model's path."""
+"""How MLflow names what a run wrote; Azure ML registers a model from it."""
 OF_MLFLOW = (RUN_PREFIX, "models:/", "mlflow-artifacts:/")
 MODEL = "model.path"
 CODE = "code_configuration.code"
@@ -103,7 +103,8 @@ class _Reader:
     def read_model(self) -> None:
         """Note the model's file or folder; a model there must be."""
         model, base = self._section("model")
-        if not self._is_of_mlflow(MODEL, model.get("path"), OF_MLFLOW[1:]):
+        is_named = {"name", "version"} <= model.keys()  # Azure ML registers it, and so takes what a run wrote
+        if not self._is_of_mlflow(MODEL, model.get("path"), OF_MLFLOW[1:] if is_named else OF_MLFLOW):
             self._note(MODEL, model.get("path"), base)
         named = self.spec.get("model")
         if "model" in self.chosen or self._is_of_mlflow("model", named, OF_MLFLOW):
@@ -200,7 +201,7 @@ class _Reader:
             return False
         remedy = "write azureml:<name>:<version> of a registered model"
         if value.startswith(RUN_PREFIX):
-            remedy += ", or the address under model.path"
+            remedy += ", or the address under model.path, beside the name and version that it shall get"
         self._report(key, f"{value!r} is an address of MLflow, which Azure ML does not take here", remedy)
         return True
 

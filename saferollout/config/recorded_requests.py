@@ -79,6 +79,7 @@ def _read(path: Path) -> list[tuple[str, RecordedRequest]]:
     """
     requests: list[tuple[str, RecordedRequest]] = []
     problems: list[Problem] = []
+    wrong = 0
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -90,16 +91,21 @@ def _read(path: Path) -> list[tuple[str, RecordedRequest]]:
         try:
             request = RecordedRequest.model_validate_json(line)
             json.dumps(request.request, allow_nan=False)
-        except ValidationError as error:
-            problems.append(dataclasses.replace(yaml_file.problems_of(path, error)[0], line=number))
-        except ValueError:
-            problems.append(Problem(file, "request", "NaN and infinity are not JSON", "write null", number))
+        except ValueError as error:
+            wrong += 1
+            if wrong > MOST_LISTED:
+                continue
+            found = Problem(file, "request", "NaN and infinity are not JSON", "write null")
+            found = yaml_file.problems_of(path, error)[0] if isinstance(error, ValidationError) else found
+            problems.append(dataclasses.replace(found, line=number))
         else:
             requests.append((line.strip(), request))
     if not requests and not problems:
         problems = [Problem(file, "", "holds no request", 'write lines like {"request": {"data": [[1, 2]]}}')]
+    if wrong > MOST_LISTED:
+        problems.append(yaml_file.more(file, wrong - MOST_LISTED))
     if problems:
-        raise ConfigError(*yaml_file.limit(problems, MOST_LISTED))
+        raise ConfigError(*problems)
     return requests
 
 

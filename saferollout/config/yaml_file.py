@@ -94,9 +94,14 @@ def limit(problems: Sequence[Problem], most: int = MOST) -> list[Problem]:
     found: list[Problem] = []
     for file, listed in by_file.items():
         found += listed[:most]
-        if (more := len(listed) - most) > 0:
-            found.append(Problem(file, "", f"has {more} more problem{'s' if more > 1 else ''}", "correct these first"))
+        if len(listed) > most:
+            found.append(more(file, len(listed) - most))
     return found
+
+
+def more(file: str, count: int) -> Problem:
+    """What stands for so many more problems of a file."""
+    return Problem(file, "", f"has {count} more problem{'s' if count > 1 else ''}", "correct these first")
 
 
 def with_lines(problems: Iterable[Problem]) -> list[Problem]:
@@ -148,7 +153,8 @@ def locate(base: Path, key: str, path: Path, *, folder: bool = False) -> tuple[P
     else:
         if stat.S_ISREG(mode) or (folder and stat.S_ISDIR(mode)):
             return full, None
-        problem = "is a folder" if stat.S_ISDIR(mode) else "is not a regular file"
+        problem = "is neither a file nor a folder" if folder else "is not a regular file"
+        problem = "is a folder" if stat.S_ISDIR(mode) else problem
     shown = f"{problem}: {display_path(full)}"
     return full, Problem(display_path(base), key, shown, "correct the path (it starts at this file)")
 
@@ -269,7 +275,9 @@ def _mark_of(node: Any, key: str) -> Any:
             found = [
                 (len(name.value), inner, name.start_mark)
                 for name, inner in node.value
-                if isinstance(name, ScalarNode) and re.match(rf"{re.escape(name.value)}(?=[.\[]|$)", key)
+                if isinstance(name, ScalarNode)
+                and key.startswith(name.value)
+                and key[len(name.value) :][:1] in ("", ".", "[")
             ]
         else:
             break
