@@ -52,15 +52,12 @@ def conduct(
         raise ConfigError(Problem("command line", "--json", problem, "create it or name another file"))
     console = Console(stderr=True)
     options = Options(candidate, approve, requests_per_s, json_file)
-    usual = os.umask(0o077)  # what is kept has keys, models and requests of somebody
     try:
         with _directory(state_dir) as directory:
             result, report = _Demo(options, directory, console).run()
     except KeyboardInterrupt:
         console.print("\nInterrupted: everything that the demo started is stopped.")
         return 130
-    finally:
-        os.umask(usual)
     if json_file:
         json_file.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     console.print(Markdown(report))
@@ -243,7 +240,11 @@ def _directory(chosen: Path | None) -> Iterator[Path]:
         chosen.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(chosen.iterdir()):
             raise ConfigError(Problem("command line", "--state-dir", f"{chosen} is not empty", "name a new folder"))
-        yield chosen.resolve()
+        usual = os.umask(0o077)  # what is kept has keys, models and requests of somebody
+        try:
+            yield chosen.resolve()
+        finally:
+            os.umask(usual)
         return
     directory = Path(tempfile.mkdtemp(prefix="saferollout-demo-"))
     try:
