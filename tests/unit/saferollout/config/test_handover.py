@@ -50,9 +50,10 @@ def test_an_event_needs_to_say_nothing() -> None:
         ('{"modle": "azureml:m:2"}', "modle"),
         *[
             (json.dumps({"model": model}), "model")
-            for model in (5, [], "m:2", "azureml:m@prod", "azureml:größe:1", "azureml:../x:1")
+            for model in (5, ["a"], "m:2", "azureml:m@prod", "azureml:größe:1", "azureml:../x:1")
         ],
-        *[(json.dumps({"model": {"name": "m"} | model}), "model.version") for model in ({}, {"version": 2.5})],
+        ('{"model": {"name": "m"}}', "model.version"),
+        ('{"model": {"name": "m", "version": 2.5}}', "model.version"),
         *[
             (json.dumps({"model": {"name": "m", "version": version}}), "model.version")
             for version in (True, None, "1/2", "1\n", "", "é", "9" * 300)
@@ -78,9 +79,10 @@ def test_what_does_not_fit_is_told(payload: str, key: str) -> None:
 @pytest.mark.parametrize("name", ["a/b", "größe", "a\n"])
 def test_a_model_obeys_one_pattern_everywhere(name: str) -> None:
     """On the command line, in an event and in a form."""
-    for make in (lambda: ModelVersion.parse(f"azureml:{name}:1"), lambda: ModelVersion(name=name, version="1")):
-        with pytest.raises(ValueError, match=r"name|version"):
-            make()
+    with pytest.raises(ValueError, match="is not a model version"):
+        ModelVersion.parse(f"azureml:{name}:1")
+    with pytest.raises(ValueError, match="name"):
+        ModelVersion(name=name, version="1")
     assert ModelVersion.model_json_schema()["properties"]["name"]["pattern"]
 
 
