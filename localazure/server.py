@@ -25,7 +25,7 @@ from localazure.core.certificates import Certificates
 from localazure.core.clock import Clock, Timing
 from localazure.core.host import Host
 from localazure.core.store import Store
-from localazure.core.web import Connections, Web
+from localazure.core.web import Connections, Web, listen
 from localazure.extras import admin
 from localazure.extras.assembly import Extras
 from localazure.extras.prometheus import Prometheus, ScoringCounts
@@ -204,9 +204,9 @@ async def _meanwhile(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 def _listen(host: Host, port: int, last: int) -> socket.socket:
     if not port and last:
         with contextlib.suppress(OSError):
-            return socket.create_server((host.address, last))
+            return listen(host.address, last)
     try:
-        return socket.create_server((host.address, port))
+        return listen(host.address, port)
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
             raise StartFailed(f"{host.address} is no address of this machine: give another --host, or none") from error

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from starlette.datastructures import URL
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -50,6 +50,10 @@ def build(
             return errors.NotSupported(what).response()  # never a silent success, and never a 404 that means "gone"
         return errors.ArmError(error.status_code, "RequestFailed", f"{what}: {error.detail}").response()
 
+    async def answer_nobody(_request: Request, _error: Exception) -> Response:
+        """Return an answer for a client that is gone before it had sent the whole request."""
+        return errors.BadRequest("The request ended before its end.").response()
+
     async def answer_failure(_request: Request, error: Exception) -> Response:
         return errors.ArmError(
             500, "InternalServerError", f"Local Azure failed: {type(error).__name__}: {error}"
@@ -63,6 +67,7 @@ def build(
         exception_handlers={
             errors.ResponseError: answer_error,
             HTTPException: answer_http_error,
+            ClientDisconnect: answer_nobody,
             Exception: answer_failure,
         },
     )
@@ -96,9 +101,9 @@ def _guarded(route: Route, guard: Callable[[Request], None]) -> Route:
     async def handle(request: Request) -> Response:
         guard(request)
         response: Response = await endpoint(request)
+        version = request.query_params.get("api-version")
         for name in FOLLOWED:
-            if name in response.headers:
-                version = request.query_params["api-version"]
+            if version and name in response.headers:
                 response.headers[name] = str(
                     URL(response.headers[name]).include_query_params(**{"api-version": version})
                 )

@@ -97,8 +97,8 @@ def check(request: Request, location: str) -> None:
 
 
 def _needs_one(request: Request) -> bool:
-    """Return whether the request is for ARM, or for what speaks its protocol: queries of logs have none."""
-    return not request.url.path.startswith("/v1/")
+    """Return whether the request is for ARM: queries of logs have no version, the registry has others."""
+    return request.url.path.lower().startswith(("/subscriptions", "/tenants"))
 
 
 def _type(request: Request, below_provider: str) -> str:

@@ -5,6 +5,7 @@ import base64
 import email.utils
 import hashlib
 import hmac
+import re
 import shutil
 import time
 import urllib.parse
@@ -181,7 +182,7 @@ class Blobs:
             if b"<!" in body:  # no room for declarations that expand
                 raise BlobError(400, "InvalidXmlDocument", "The block list has declarations.")
             blocks = [element.text or "" for element in ET.fromstring(body)]  # noqa: S314 - bounded as above
-        except ET.ParseError as error:
+        except (ET.ParseError, LookupError, ValueError) as error:  # also for encodings that are unknown, or of no text
             raise BlobError(400, "InvalidXmlDocument", f"XML specified is not syntactically valid: {error}") from error
         received = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
         old = self._table.get(f"{container}/{name}")
@@ -222,10 +223,7 @@ class Blobs:
             return Response(headers=headers, media_type=blob.type)
         if wanted is None:
             return FileResponse(path, headers=headers, media_type=blob.type)
-        first, _, last = wanted.removeprefix("bytes=").partition("-")
-        start, end = int(first), min(int(last) if last else size - 1, size - 1)
-        if start >= size:
-            raise BlobError(416, "InvalidRange", "The range specified is invalid for the current size of the resource.")
+        start, end = _range(wanted, size)
         with path.open("rb") as file:
             file.seek(start)
             content = file.read(end - start + 1)
@@ -290,6 +288,23 @@ class Blobs:
 
     def _signature(self, container: str, expires: str) -> str:
         return base64.b64encode(hmac.digest(self._key, f"{container}\n{expires}".encode(), "sha256")).decode()
+
+
+def _range(wanted: str, size: int) -> tuple[int, int]:
+    """Return the first and the last byte that are wanted of `size`, as Blob Storage reads it: `bytes=FIRST-[LAST]`.
+
+    Raises:
+        BlobError: It is none, or begins behind the end.
+    """
+    found = re.fullmatch(r"bytes=(\d{1,18})-(\d{1,18})?", wanted.strip(), re.ASCII)
+    if found is None or (found[2] and int(found[2]) < int(found[1])):
+        raise BlobError(
+            400, "InvalidHeaderValue", "The value for one of the HTTP headers is not in the correct format."
+        )
+    start, end = int(found[1]), min(int(found[2] or size), size - 1)
+    if start >= size:
+        raise BlobError(416, "InvalidRange", "The range specified is invalid for the current size of the resource.")
+    return start, end
 
 
 def _created(blob: Blob, received_md5: str) -> Response:

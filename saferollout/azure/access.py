@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -64,12 +65,19 @@ def translated(action: str) -> Iterator[None]:
         raise AzureFailed(msg) from error
 
 
+_NO_ANSWER = re.compile(
+    r"Authentication failed:"  # of a service principal
+    r"|Token request error: \(\w+\) (None|429|5\d\d),"  # of a managed identity, as are the following
+    r"|Connection aborted|Max retries exceeded|Failed to establish|timed out"
+)
+
+
 def _could_not_ask(error: Exception) -> bool:
     """Whether whoever gives tokens did not answer, or failed; azure-identity keeps of that only the words.
 
     An answer of Microsoft Entra carries a code.
     """
-    return "Authentication failed:" in str(error) and "AADSTS" not in str(error)
+    return bool(_NO_ANSWER.search(str(error))) and "AADSTS" not in str(error)
 
 
 def _is_busy(error: HttpResponseError) -> bool:
