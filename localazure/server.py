@@ -26,7 +26,7 @@ from localazure.core.clock import Clock, Timing
 from localazure.core.host import Host
 from localazure.core.store import Store
 from localazure.core.web import Connections, Web, listen
-from localazure.extras import admin
+from localazure.extras import admin, azure_cli
 from localazure.extras.assembly import Extras
 from localazure.extras.prometheus import Prometheus, ScoringCounts
 from localazure.gateway.envoy import Gateway
@@ -137,7 +137,7 @@ async def _run(
     serving = await _start_web(web, web_socket, clock)
     works = [resources.restarts.keep(), *monitor.works(gateway, clock)]
     await stack.enter_async_context(_meanwhile(*works))
-    environment = _environment(arm, known, tls)
+    environment = _environment(arm, known, tls) | azure_cli.environment(state / "azure-cli")
     stack.enter_context(installation.published(state, environment))
     log.info("local Azure is ready at %s, scoring at %s", arm.base_url, gateway.url)
     ready(environment)
@@ -163,7 +163,6 @@ def _environment(arm: Arm, known: Installation, tls: Certificates) -> dict[str, 
         "IDENTITY_HEADER": arm.managed_identity.header(known.client_id),
         # The client secret would need an argument: azure-identity does not ask Microsoft about authorities only then.
         "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
-        "AZURE_CORE_INSTANCE_DISCOVERY": "false",  # the same, for azure-cli
         "AZURE_SUBSCRIPTION_ID": arm.scope.subscription_id,
         "AZURE_RESOURCE_GROUP": arm.scope.resource_group,
         "AZUREML_WORKSPACE_NAME": arm.scope.workspace,

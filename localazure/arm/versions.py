@@ -104,7 +104,7 @@ def _needs_one(request: Request) -> bool:
 def _type(request: Request, below_provider: str) -> str:
     """Return the type of the resource, such as workspaces/onlineEndpoints, without the action of a POST."""
     parts = below_provider.split("/")
-    if request.method == "POST" and len(parts) % 2:
+    if request.method == "POST" and len(parts) > 1 and len(parts) % 2:
         parts.pop()
     return "/".join(parts[::2])
 

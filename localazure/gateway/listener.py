@@ -38,6 +38,10 @@ def bootstrap(
         # list would mean the default, by which loopback is internal; nobody has this address.
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
         "always_set_request_id_in_response": True,
+        # Whoever does not go on is not waited for: with the headers of a request, with its body, or between requests.
+        "request_headers_timeout": "30s",
+        "request_timeout": "300s",
+        "common_http_protocol_options": {"idle_timeout": "240s"},
     }
     admission = [
         {"name": TOKENS, "typed_config": _tokens(issuer)},
@@ -78,6 +82,7 @@ def bootstrap(
                     {"name": "http", "typed_config": scoring},
                 ],
                 "transport_socket": {"name": "tls", "typed_config": tls},
+                "transport_socket_connect_timeout": "30s",
             }
         ],
     }

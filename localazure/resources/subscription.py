@@ -1,5 +1,6 @@
 """What is above the workspace, as clients look for it: tenant, subscription, places, resource groups, providers."""
 
+import re
 from typing import Any
 
 from starlette.requests import Request
@@ -87,9 +88,14 @@ class Subscription:
         return _list(self._workspace.resource())
 
     async def _resources(self, request: Request) -> Response:
-        if wanted := request.query_params.get("$filter"):
-            raise NotSupported(f"the filter {wanted!r} of resources")
         whole = self._workspace.resource()
+        has = {"resourcetype": whole["type"], "resourcegroup": self._scope.resource_group, "name": whole["name"]}
+        for term in re.split(r"\s+and\s+", request.query_params.get("$filter") or ""):
+            match = re.fullmatch(r"\s*(\w+)\s+eq\s+'([^']*)'\s*", term)
+            if term and (match is None or match[1].lower() not in has):
+                raise NotSupported(f"the filter {term!r} of resources")
+            if match and match[2].lower() != has[match[1].lower()].lower():
+                return _list()
         return _list({key: whole[key] for key in ("id", "name", "type", "location", "kind", "sku", "tags", "identity")})
 
     async def _provider(self, _request: Request) -> Response:

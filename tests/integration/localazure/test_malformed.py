@@ -4,13 +4,16 @@ LOCALAZURE_REQUESTS tells how many requests to make up; some by default, the sam
 """
 
 import collections
+import contextlib
 import os
+import socket
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import hypothesis
+import psutil
 import pytest
 
 from localazure.testing import LocalAzure
@@ -19,7 +22,7 @@ from tests.support.localazure.malformed import Attempt, attempts
 from tests.support.localazure.sdk import register
 
 REQUESTS = int(os.environ.get("LOCALAZURE_REQUESTS", "0"))
-DEFAULT = 1500
+DEFAULT = 1200
 BLOB = "there"
 
 
@@ -40,7 +43,9 @@ class Attacker:
         answer = arm.call("POST", "codes/any/versions/1/startPendingUpload", {}).json()
         uri = urllib.parse.urlsplit(answer["blobReferenceForConsumption"]["credential"]["sasUri"])
         self._sas = uri.query
-        arm.http.put(f"{uri.path}/{BLOB}?{uri.query}", content=b"0123456789").raise_for_status()
+        self._container = uri.path.rpartition("/")[2]
+        self.blob = f"{uri.path}/{BLOB}?{uri.query}"
+        arm.http.put(self.blob, content=b"0123456789").raise_for_status()
         self.counts: collections.Counter[str] = collections.Counter()
 
     def routes(self) -> list[tuple[str, list[str]]]:
@@ -61,7 +66,7 @@ class Attacker:
             "workspace_id": [environ["AZURE_LOG_ANALYTICS_WORKSPACE_ID"]],
             "registry": ["azureml"],
             "datastore": ["workspaceblobstore"],
-            "container": ["azureml-blobstore"],
+            "container": [self._container],
             "endpoint": ["fuzzed", "fuzzed", "fuzzed-k8s", "new"],
             "deployment": ["blue", "blue", "new"],
             "kind": ["models", "codes", "environments", "data"],
@@ -128,3 +133,71 @@ def test_no_request_is_answered_500(
         f"{sum(attacker.counts.values())} to {len(routes)} routes: {dict(sorted(attacker.counts.items()))}",
     )
     assert "Traceback" not in (azure.state_dir / "localazure.log").read_text(), azure.log(60)
+
+
+@pytest.mark.parametrize(
+    "value", ["bytes=", "bytes=a-b", "bytes=-5", "bytes=5-2", "bytes=0-1,2-3", "items=0-1", "bytes=²-"]
+)
+def test_a_range_that_is_none_is_refused(alone: tuple[LocalAzure, Arm], value: str) -> None:
+    """400 as Blob Storage answers it; one that begins behind the end is 416."""
+    blob = Attacker(alone[1]).blob
+    for name in ("Range", "x-ms-range"):
+        answer = alone[1].http.get(blob, headers={name: value.encode()})
+        assert (answer.status_code, answer.headers["x-ms-error-code"]) == (400, "InvalidHeaderValue")
+    behind = {"Range": f"bytes={10**17}-"}
+    assert alone[1].http.get(blob, headers=behind).headers["x-ms-error-code"] == "InvalidRange"
+    assert alone[1].http.get(blob, headers={"Range": "bytes=2-3"}).text == "23"
+
+
+@pytest.mark.parametrize("encoding", ["none", "base64", "idna", "", "utf-7", "utf-8\0"])
+def test_a_block_list_in_an_unknown_encoding_is_refused(alone: tuple[LocalAzure, Arm], encoding: str) -> None:
+    """400, whatever Python's parser makes of the name."""
+    body = f'<?xml version="1.0" encoding="{encoding}"?><BlockList><Latest>+</Latest></BlockList>'
+    answer = alone[1].http.put(Attacker(alone[1]).blob + "&comp=blocklist", content=body.encode())
+    assert (answer.status_code, answer.headers["x-ms-error-code"][:7]) == (400, "Invalid")
+
+
+def test_what_is_not_text_is_no_form(alone: tuple[LocalAzure, Arm]) -> None:
+    """Whoever asks for a token needs none before: the answer is Entra's, and no failure."""
+    url = f"{alone[1].url}/{alone[1].environ['AZURE_TENANT_ID']}/oauth2/v2.0/token"
+    answer = httpx.post(url, content=b"grant_type=\xff&\xfe=1", verify=alone[1].tls)
+    assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
+
+
+@pytest.mark.parametrize("query", ["hits=a", "hits=-1", "timeout_s=nan", "timeout_s=inf", "timeout_s=1e9", "hits=²"])
+def test_a_wait_for_a_fault_is_a_number(alone: tuple[LocalAzure, Arm], query: str) -> None:
+    """400, and nothing is waited for."""
+    azure, arm = alone
+    with azure.chaos.answer(503, path="none") as fault:
+        admin = {"Authorization": f"Bearer {azure.environ['LOCALAZURE_ADMIN_TOKEN']}"}
+        assert arm.http.get(f"/localazure/faults/{fault.id}?{query}", headers=admin).status_code == 400
+
+
+@pytest.mark.parametrize(
+    "request_text",
+    ["GET / HTTP/x", "GET /", "\0\0\0", "GET / HTTP/1.1\r\nHost", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1",
+     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: none", "GET / HTTP/1.1\r\nHost: a\r\nA: " + "b" * 100_000,
+     "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz"],
+)  # fmt: skip
+def test_what_is_not_http_is_refused(alone: tuple[LocalAzure, Arm], request_text: str) -> None:
+    """Or the connection is closed; local Azure goes on."""
+    azure, arm = alone
+    port = int(azure.environ["AZURE_AUTHORITY_HOST"].rpartition(":")[2])
+    plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+    with arm.tls.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
+        secure.sendall(request_text.encode() + b"\r\n\r\n")
+        assert secure.recv(100)[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 501", b"")
+    assert arm.http.get("/").status_code == 200
+
+
+def test_connections_on_which_nothing_is_said_use_up_nothing(alone: tuple[LocalAzure, Arm]) -> None:
+    """The kernel keeps them, and others are served meanwhile."""
+    azure, arm = alone
+    (server,) = psutil.Process(azure.pid).children()
+    port = int(azure.environ["AZURE_AUTHORITY_HOST"].rpartition(":")[2])
+    before = server.num_fds()
+    with contextlib.ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=20))
+        assert arm.http.get("/").status_code == 200
+        assert server.num_fds() < before + 100
