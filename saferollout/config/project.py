@@ -1,6 +1,7 @@
 """A rollout config together with the Azure ML files that it points to, read and checked before Azure is called."""
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -215,10 +216,9 @@ class _Reading:
         mistaken = any(problem.key in ("smoke_test", REQUESTS) for problem in self.problems)
         if REQUESTS in named or mistaken or deployment_path is None:
             return self._existing(REQUESTS, named, folder=True)
-        for name in DEFAULT_NAMES:
-            full, problem = yaml_file.locate(self.path, REQUESTS, deployment_path.parent / name)
-            if problem is None:
-                return full
+        for path in (deployment_path.parent / name for name in DEFAULT_NAMES):
+            if os.path.lexists(path):
+                return self._existing(REQUESTS, {REQUESTS: path})
         beside = f"no recorded requests beside {yaml_file.display_path(deployment_path)}"
         self.problems.append(Problem(yaml_file.display_path(self.path), REQUESTS, beside, REQUESTS_REMEDY))
         return None
