@@ -13,8 +13,9 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.markdown import Markdown
 
+from saferollout.azure import yaml_files
 from saferollout.config import project, yaml_file
-from saferollout.config.names import check_confirmed
+from saferollout.config.names import check_confirmed, check_endpoint
 from saferollout.config.rollout import ModelVersion, RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout_cli import running
@@ -130,7 +131,8 @@ def bootstrap(
     as_json: Json = False,
 ) -> None:
     """Create the endpoint and its first deployment."""
-    project.load(config, deployment=deployment)  # before Prefect is even started: mistakes are reported at once
+    # before Prefect is even started: mistakes are reported at once
+    project.load(config, deployment=deployment, sdk=yaml_files)
     from flows.bootstrap import bootstrap as flow
 
     endpoint = running.flow_here(flow, config=str(config), deployment=str(deployment) if deployment else None)
@@ -146,6 +148,7 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Roll back an endpoint's rollout, from its tags alone; the workspace is the environment's."""
+    check_endpoint("rollback", endpoint)
     workspace = project.resolve_workspace(None)
     from flows.rollback import rollback as flow
 
@@ -165,6 +168,8 @@ def retire(
         raise ConfigError(
             Problem("command line", "--now", "needs an endpoint", "name the one whose keep window is to end")
         )
+    if endpoint is not None:
+        check_endpoint("retire", endpoint)
     workspace = project.resolve_workspace(None)
     from flows.retire import retire as flow
 
@@ -182,8 +187,9 @@ def teardown(
     as_json: Json = False,
 ) -> None:
     """Delete an endpoint with all its deployments."""
-    workspace = project.resolve_workspace(None)
+    check_endpoint("teardown", endpoint)
     check_confirmed(endpoint, confirm)
+    workspace = project.resolve_workspace(None)
     from flows.teardown import teardown as flow
 
     done = running.flow_here(flow, endpoint=endpoint, workspace=workspace, confirm=confirm)

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from rich.console import Console
 
+from saferollout.azure import yaml_files
 from saferollout.config import project
 from saferollout.config.project import Project
 from saferollout.config.rollout import ModelVersion
@@ -47,7 +48,7 @@ def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outc
     An interrupt (Ctrl-C), SIGTERM or SIGHUP rolls back before the command ends, a second one ends it at once. The
     outcome is returned although Prefect's server does not hear of it.
     """
-    found = project.load(config, model)  # before Prefect is even started: mistakes are reported at once
+    found = project.load(config, model, sdk=yaml_files)  # before Prefect is even started: mistakes are reported at once
     attended = _Attended(config, model, how)
     with _stdout_for_results(), interrupts():
         try:
@@ -119,10 +120,7 @@ def _roll_back_own(found: Project) -> bool:
 
 def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:
     """Start the deployed rollout; Refused if it is not deployed."""
-    found = project.load(config, model)
-    from saferollout.azure.yaml_files import check  # only now: its import is slow, and the first to want a network
-
-    check(found)
+    project.load(config, model, sdk=yaml_files)
     return asyncio.run(_submit({"config": str(config.absolute()), "model": model.model_dump() if model else None}))
 
 

@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from localazure.testing import LocalAzure
+from saferollout.config.handover import CONFIGS
 from saferollout_cli.demo import processes
 from tests.support.stack import REPOSITORY, Endpoint, Stack
 
@@ -25,10 +26,12 @@ def pytest_configure() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests have counted, whichever of xdist's processes ran them."""
-    for report in terminalreporter.getreports("passed"):
-        for name, value in report.user_properties:
-            terminalreporter.write_line(f"{name}: {value}")
+    """Print what tests have counted, whichever of xdist's processes ran them: a number that is too small is seen."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "teardown":  # it has those of the whole test
+                for name, value in report.user_properties:
+                    terminalreporter.write_line(f"{report.nodeid}: {name}: {value}")
 
 
 @pytest.fixture(scope="session")
@@ -60,6 +63,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[str, str]]:
     """Start all of it; return the environments that lead to Prefect and to local Azure."""
     env = processes.prefect_env(directory) | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
+    # the tests' own configs lie beside the stack
+    env |= {CONFIGS: os.pathsep.join([str(REPOSITORY / "configs"), str(directory.parent)])}
     server = started.enter_context(processes.prefect_server(directory, env, REPOSITORY))
     azure = started.enter_context(LocalAzure()).environ
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)

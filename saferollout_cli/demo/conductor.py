@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from ruamel.yaml import YAML
 
+from saferollout.config.handover import CONFIGS
 from saferollout.domain.errors import AzureFailed, ConfigError, Problem
 from saferollout.report.outcome import Outcome, StepRun, once
 from saferollout_cli.choices import Approve, Candidate
@@ -83,7 +84,8 @@ class _Demo:
             server = stack.enter_context(processes.prefect_server(self._directory, env, HOME))
             azure, exports = processes.local_azure(self._directory, env, HOME)
             stack.enter_context(azure)
-            env |= exports | {"SAFEROLLOUT_HOME": str(HOME)}
+            configs = os.pathsep.join([str(HOME / "configs"), str(self._directory)])
+            env |= exports | {"SAFEROLLOUT_HOME": str(HOME), CONFIGS: configs}
             server.wait_until(processes.healthy(env["PREFECT_API_URL"]), START_TIMEOUT_S)
             self._screen.status("putting the flows on the server")
             worker = stack.enter_context(processes.prefect_worker(self._directory, env, HOME))
@@ -235,10 +237,14 @@ async def _missing(parts: Sequence[processes.Process]) -> NoReturn:
 def _directory(chosen: Path | None) -> Iterator[Path]:
     """The chosen directory, or a temporary one that is removed afterwards."""
     if chosen is not None:
-        chosen.mkdir(parents=True, exist_ok=True)
+        chosen.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(chosen.iterdir()):
             raise ConfigError(Problem("command line", "--state-dir", f"{chosen} is not empty", "name a new folder"))
-        yield chosen.resolve()
+        usual = os.umask(0o077)  # what is kept has keys, models and requests of somebody
+        try:
+            yield chosen.resolve()
+        finally:
+            os.umask(usual)
         return
     directory = Path(tempfile.mkdtemp(prefix="saferollout-demo-"))
     try:

@@ -38,7 +38,7 @@ def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: En
     register(endpoint.name, "6")
     register(endpoint.name, "7")
     config = endpoint.config(stages=endpoint.stages(approval=False))
-    payload = {"config": str(config), "model": {"name": endpoint.name, "version": "latest"}}
+    payload = {"config": str(config), "model": f"azureml:{endpoint.name}@latest"}
     request(stack, payload)
 
     def look() -> str | None:
@@ -52,15 +52,26 @@ def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: En
     assert state.deployments["green"].model == f"{endpoint.name}:7"
 
 
-def test_event_without_a_model_rolls_out_the_configs(stack: Stack, tmp_path: Path) -> None:
-    """The model is optional; a config that is not there is reported in the run, and Azure was not called."""
-    config = tmp_path / "nowhere.yaml"
+def test_an_event_that_does_not_fit_is_seen_as_a_failed_run(stack: Stack, tmp_path: Path) -> None:
+    """Whatever an event holds, its run says what is wrong with it, and no file elsewhere on the worker is read."""
+    config, secret, mark = tmp_path / "nowhere.yaml", "/etc/passwd", uuid.uuid4().hex
+    expected = {
+        str(config): f"{config}: no such file; check the path",
+        secret: f"run: config: '{secret}' does not lie in",
+        mark: f"event: model.name: 'a/{mark}' does not fit; write letters",
+    }
     request(stack, {"config": str(config)})
+    request(stack, {"config": secret, "model": {"name": "m", "version": 2}})
+    request(stack, {"config": ["{{ 7 }}"], "model": {"name": f"a/{mark}", "version": 2.5}, "<modle>": None})
 
-    def look() -> str | None:
-        runs = stack.api("POST", "/flow_runs/filter", json={"sort": "EXPECTED_START_TIME_DESC", "limit": 50})
-        return next((run["id"] for run in runs if run["parameters"].get("config") == str(config)), None)
+    for part, message in expected.items():
 
-    shown = stack.until(wait_for("the run", look), "Failed")
-    assert shown["parameters"]["model"] is None
-    assert f"{config}: no such file; check the path" in shown["state"]["message"]
+        def look(part: str = part) -> str | None:
+            runs = stack.api("POST", "/flow_runs/filter", json={"sort": "EXPECTED_START_TIME_DESC", "limit": 50})
+            return next((run["id"] for run in runs if part in run["parameters"].get("event", "")), None)
+
+        shown = stack.until(wait_for(f"the run with {part}", look), "Failed")
+        assert message in shown["state"]["message"]
+        assert "root:" not in shown["state"]["message"]
+    assert "event: config: ['{{ 7 }}'] does not fit" in shown["state"]["message"]
+    assert "<modle>: unknown key" in shown["state"]["message"]

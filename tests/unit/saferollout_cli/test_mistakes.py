@@ -91,6 +91,12 @@ def test_a_mistake_exits_2_and_calls_nothing(
             "rollout.yaml: line 2, column 1: deployment: no such file: none.yml",
         ),
         (("teardown", "diabetes", "--confirm", "diabetse"), "teardown: confirm: is 'diabetse'"),
+        (("rollback", "a/../b?c"), "rollback: endpoint: 'a/../b?c' is not a valid endpoint name; use 3 to 32"),
+        (("retire", ""), "retire: endpoint: '' is not a valid endpoint name; use 3 to 32"),
+        (
+            ("teardown", "a b", "--confirm", "a b"),
+            "teardown: endpoint: 'a b' is not a valid endpoint name; use 3 to 32",
+        ),
     ],
 )
 def test_a_mistake_is_told_before_prefect_is_started(
