@@ -3,8 +3,10 @@
 import json
 import shutil
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from tests.support.documents import commands, run_in_shell
+from saferollout_cli.demo.processes import free_port
+from tests.support.documents import Command, commands, run_in_shell, texts
 from tests.support.stack import DIABETES, STAGE, Stack
 
 STAGES = [{"traffic": share, "judge": STAGE, "recheck_s": 1} for share in (10, 100)]
@@ -54,3 +56,49 @@ def test_the_first_ten_minutes(stack: Stack, tmp_path: Path) -> None:
     assert "rolled back" in rolled_back.lower()
     assert "a bug" in rolled_back
     assert "othing to do" in nothing_to_do
+
+
+def test_the_commands_with_prefect(tmp_path: Path) -> None:
+    """A fresh shell starts a server, deploys the flows and a worker; the event of the README's block starts a run.
+
+    No workspace is there: that is what the run says. Submission and approval as written are in test_rollout.py.
+    """
+    api = f"http://127.0.0.1:{free_port()}/api"
+    (event,) = texts("README.md", "Point it at a real workspace", "python")
+    with_prefect = [
+        found
+        for found in commands("README.md", "Point it at a real workspace")
+        if found.text.startswith(("prefect", "export SAFEROLLOUT", "export PREFECT"))
+    ]
+    activate = commands("README.md", "Safe Rollout")[1]
+    look = [
+        Command(f"python - <<'PY'\n{event}\nPY"),
+        Command(f"python - <<'PY'\n{LOOK}\nPY"),
+        Command("prefect server stop"),
+    ]
+    env = {"PREFECT_SERVER_API_PORT": str(urlsplit(api).port), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
+
+    output = run_in_shell(
+        [activate, *with_prefect, *look],
+        tmp_path,
+        instead={"http://127.0.0.1:4200/api": api},
+        env=env | {"DO_NOT_TRACK": "1"},
+    )
+
+    assert "6 deployments" in output
+    assert "AZURE_SUBSCRIPTION_ID" in output.split("the run: ")[1]
+
+
+LOOK = """
+import os, time, httpx
+
+def ask(path, **body):
+    return httpx.post(os.environ["PREFECT_API_URL"] + path, json=body).raise_for_status().json()
+
+print(len(ask("/deployments/filter")), "deployments")
+deadline = time.monotonic() + 240
+while not (ended := [run for run in ask("/flow_runs/filter") if run["state_type"] == "FAILED"]):
+    assert time.monotonic() < deadline, ask("/flow_runs/filter")
+    time.sleep(0.3)
+print("the run:", ended[0]["state"]["message"])
+"""

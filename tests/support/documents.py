@@ -16,6 +16,40 @@ DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in (REPOSITORY / 
 NETWORK = re.compile(r"(?i)(uv|pip|ssl|all|https?|no)_\w+|pythonpath|\w+_ca_bundle")
 """How this machine reaches package indexes: all that a fresh shell takes over."""
 
+RUN_BY = {
+    ("README.md", "Safe Rollout", "console"): "acceptance/test_documents.py::test_the_first_ten_minutes",
+    ("README.md", "Your own project, in ten minutes", "console"): (
+        "acceptance/test_documents.py::test_the_first_ten_minutes"
+    ),
+    ("README.md", "Point it at a real workspace", "console"): (
+        "acceptance/test_documents.py::test_the_first_ten_minutes",
+        "acceptance/test_documents.py::test_the_commands_with_prefect",
+        "acceptance/test_rollout.py::test_candidate_is_promoted_without_a_failed_request",
+    ),
+    ("README.md", "Point it at a real workspace", "python"): (
+        "acceptance/test_documents.py::test_the_commands_with_prefect"
+    ),
+    (
+        "README.md",
+        "Without the repository",
+        "console",
+    ): "integration/test_wheel.py::test_the_wheel_is_all_that_is_needed",
+    ("docs/local-azure.md", "Start it", "console"): (
+        "integration/localazure/test_documents.py::test_a_fresh_shell_starts_it_and_uses_it",
+        "integration/localazure/clients/test_azure_cli.py::test_az_login_with_a_service_principal",
+    ),
+    ("docs/local-azure.md", "Start it", "python"): (
+        "integration/localazure/test_documents.py::test_tests_start_one_of_their_own"
+    ),
+    ("docs/local-azure.md", "Faults", "python"): (
+        "integration/localazure/test_documents.py::test_faults_strike_as_written"
+    ),
+    ("docs/local-azure.md", "Metrics and logs", "python"): (
+        "integration/localazure/test_documents.py::test_metrics_and_logs_are_queried_as_written"
+    ),
+}
+"""The tests that run the blocks of a language below a heading; YAML is checked by `unit/test_document_blocks.py`."""
+
 
 @dataclass(frozen=True)
 class Block:
