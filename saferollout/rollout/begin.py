@@ -111,9 +111,10 @@ def _claim(workspace: Workspace, endpoint: str, record: Record, *, instead_of: R
 
 def _baseline(state: EndpointState) -> Baseline:
     if len(state.traffic) != 1 or sum(state.traffic.values()) != 100:
+        way_on = "give all of it to one" if state.traffic else "`saferollout bootstrap` gives it to the first one"
         msg = (
             f"the traffic of {state.name} is {describe(state.traffic)}; "
-            "a rollout starts where one deployment has all of it"
+            f"a rollout starts where one deployment has all of it: {way_on}"
         )
         raise Refused(msg)
     (live,) = state.traffic
