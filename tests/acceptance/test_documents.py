@@ -68,20 +68,19 @@ def test_the_commands_with_prefect(tmp_path: Path) -> None:
     with_prefect = [
         found
         for found in commands("README.md", "Point it at a real workspace")
-        if found.text.startswith(("prefect", "export SAFEROLLOUT", "export PREFECT"))
+        if found.text.startswith(("prefect", "until", "export SAFEROLLOUT", "export PREFECT"))
     ]
     activate = commands("README.md", "Safe Rollout")[1]
     look = [
         Command(f"python - <<'PY'\n{event}\nPY"),
         Command(f"python - <<'PY'\n{LOOK}\nPY"),
-        Command("prefect server stop"),
     ]
     env = {"PREFECT_SERVER_API_PORT": str(urlsplit(api).port), "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
 
     output = run_in_shell(
         [activate, *with_prefect, *look],
         tmp_path,
-        instead={"http://127.0.0.1:4200/api": api},
+        instead={"http://127.0.0.1:4200/api": api, "prefect-server.log": str(tmp_path / "server.log")},
         env=env | {"DO_NOT_TRACK": "1"},
     )
 
