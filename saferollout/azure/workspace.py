@@ -93,6 +93,8 @@ class Workspace:
     ) -> None:
         """Set traffic, mirrored traffic and tags in one change; everything else stays as it was read.
 
+        Zeros are not written back: Azure keeps those of deployments that are gone, and refuses an update that has them.
+
         Raises Drifted when the traffic is neither `expected_traffic` nor already `traffic`, or when somebody else's
         change overwrote this one.
         """
@@ -122,12 +124,8 @@ class Workspace:
         new_tags = tags(dict(old.tags))
         if expected_traffic is not None and old.traffic not in (expected_traffic, wanted):
             raise Drifted(drift(endpoint, old.traffic, expected_traffic))
-        changes: dict[str, Any] = {}
-        if wanted != old.traffic:
-            changes["traffic"] = wanted
-        if new_mirror != old.mirror_traffic:
-            changes["mirrorTraffic"] = new_mirror
-        if changes or new_tags != old.tags:
+        if (wanted, new_mirror, new_tags) != (old.traffic, old.mirror_traffic, old.tags):
+            changes = {"traffic": wanted, "mirrorTraffic": new_mirror}
             changed_resource = shown | {"tags": new_tags, "properties": shown["properties"] | changes}
             self._azure.put_endpoint(endpoint, changed_resource)
         changed = {name for name in old.tags.keys() | new_tags.keys() if old.tags.get(name) != new_tags.get(name)}
