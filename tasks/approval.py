@@ -204,7 +204,7 @@ async def changes(rollout: Rollout, stage: StageConfig, question: str) -> str:  
     It is kept as it was when the question was asked: an autoscaler must not make another question of it.
     """
     state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
-    live, candidate = state.deployments[rollout.live], rollout.own_candidate(state)
+    live, candidate = rollout.live_in(state), rollout.own_candidate(state)
     rows = [
         {
             "": name,

@@ -74,14 +74,15 @@ async def already_live(project: Project) -> Outcome:
     workspace = project.config.workspace
     await in_workspace(workspace, lambda azure: retire.retire_due(azure, project.endpoint))
     state = await in_workspace(workspace, lambda azure: azure.get_endpoint(project.endpoint))
-    (live,) = state.traffic
+    live = next(iter(state.traffic), "")
+    serving = state.deployments.get(live)
     return Outcome(
         outcome="promoted",
         reason=f"{live} is this revision already; nothing to do",
         endpoint=project.endpoint,
         live=live,
-        model=state.deployments[live].model,
-        environment=state.deployments[live].environment,
+        model=serving.model if serving else "",
+        environment=serving.environment if serving else "",
         inputs=project.inputs,
         traffic=state.traffic,
         instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},

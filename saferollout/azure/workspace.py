@@ -211,14 +211,16 @@ class Workspace:
             Refused: It is gone.
         """
         state = self.settled(endpoint, name)
+        gone = f"deployment {name} of {endpoint} is gone: somebody else deleted it"
         if (there := state.deployments.get(name)) is None:
-            msg = f"deployment {name} of {endpoint} is gone"
-            raise Refused(msg)
+            raise Refused(gone)
         before, wanted = there.instance_count, wanted_of(there.instance_count)
         if before != wanted or there.provisioning_state != "Succeeded":
             self._azure.scale_deployment(endpoint, name, wanted)
 
         def shows(state: EndpointState) -> bool:
+            if name not in state.deployments:
+                raise Refused(gone)
             # the old number is only a late read; a third one is an autoscaler's, which goes on by itself
             return _is_final(state, name) and (before == wanted or state.deployments[name].instance_count != before)
 

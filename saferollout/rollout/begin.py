@@ -117,7 +117,9 @@ def _baseline(state: EndpointState) -> Baseline:
         )
         raise Refused(msg)
     (live,) = state.traffic
-    deployment = state.deployments[live]
+    if (deployment := state.deployments.get(live)) is None:
+        msg = f"deployment {live} has all traffic of {state.name} and is gone; give the traffic to one that is there"
+        raise Refused(msg)
     if deployment.provisioning_state != "Succeeded":
         msg = f"live deployment {live} is {deployment.provisioning_state}; a rollout needs a healthy one to go back to"
         raise Refused(msg)

@@ -14,6 +14,7 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 
 from saferollout.config.project import Project
+from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import Stopped
 from saferollout.report.outcome import seconds
 from saferollout.rollout.record import PREFIX
@@ -48,10 +49,11 @@ async def mark(project: Project) -> None:
 def marks(flow_run: FlowRun) -> dict[str, str]:
     """What the run was about to change, in this process or before it began; empty if nothing, as far as is known here.
 
-    The run's own labels may be older than its process.
+    The run's own labels may be older than its process, and somebody else's may be among them.
     """
     labels = flow_run.labels | _marked.get(flow_run.id, {})
-    return {name.removeprefix(PREFIX): str(value) for name, value in labels.items() if name.startswith(PREFIX)}
+    names = ("endpoint", *WorkspaceConfig.model_fields)
+    return {name: str(labels[PREFIX + name]) for name in names if PREFIX + name in labels}
 
 
 def may_have_begun() -> bool:
