@@ -61,27 +61,29 @@ async def test_the_candidate_gone_is_a_failed_gate(memory: Memory, rollout: Roll
 
 def test_a_deployment_that_goes_while_it_is_scaled_is_not_waited_for(memory: Memory) -> None:
     """A minute, or an hour, would not bring it back."""
-    memory.changed = lambda: memory.look(NAME) and edit_gone(memory)
+    memory.changed = lambda: delete_blue(memory)
 
     with pytest.raises(Refused, match="deployment blue of shop is gone: somebody else deleted it"):
         Workspace(memory).scale_up(NAME, "blue", 2)
 
 
-def edit_gone(memory: Memory) -> None:
+def delete_blue(memory: Memory) -> None:
     """Delete blue behind the rollout's back."""
     memory.changed = lambda: None
     edit(memory, traffic={})
     memory.delete_deployment(NAME, "blue")
 
 
-def test_traffic_of_a_deployment_that_is_gone_begins_no_rollout(memory: Memory) -> None:
+def test_traffic_of_a_deployment_that_is_gone_begins_no_rollout(
+    memory: Memory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The endpoint is read before its deployments: one may go in between."""
     azure = Workspace(memory)
     shown = memory.read_endpoint(NAME)
     assert shown is not None
     edit(memory, traffic={})
     memory.delete_deployment(NAME, "blue")
-    memory.read_endpoint = lambda _: shown  # type: ignore[method-assign]  # as it was a moment before
+    monkeypatch.setattr(memory, "read_endpoint", lambda _: shown)  # as it was a moment before
 
     with pytest.raises(Refused, match="deployment blue has all traffic of shop and is gone"):
         begin(azure, make_project(), OWNERS["ann"], gone=None, begun_before=False)
