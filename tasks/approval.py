@@ -22,6 +22,7 @@ from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Rejected
 from saferollout.domain.evidence import Evidence, markdown_table
+from saferollout.domain.text import one_line
 from saferollout.report.outcome import seconds
 from saferollout.rollout.record import fitted, now
 from saferollout.rollout.rollout import Rollout
@@ -106,7 +107,7 @@ async def ask(
     )
     if decision.decision == "reject":
         msg = f"{decision.approver} rejected {stage.traffic}%" + (f": {decision.comment}" if decision.comment else "")
-        raise Rejected(msg, decision)
+        raise Rejected(one_line(msg), decision)
     return decision
 
 

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from saferollout.domain.endpoint import Decision, Value, describe
 from saferollout.domain.evidence import Evidence, markdown_table
+from saferollout.domain.text import as_markdown
 
 
 class StepRun(Value):
@@ -60,8 +61,9 @@ class Outcome(Value):
         promoted = self.outcome == "promoted"
         lines = [
             f"# {'✅ Promoted' if promoted else '↩️ Rolled back'}: {self.endpoint}",
-            f"**{self.reason}**",
-            f"Traffic now: **{describe(self.traffic)}** · candidate {self.candidate} · rollout {self.rollout}",
+            f"**{as_markdown(self.reason)}**",
+            f"Traffic now: **{as_markdown(describe(self.traffic))}** · candidate {as_markdown(self.candidate)}"
+            f" · rollout {as_markdown(self.rollout)}",
             *self._deployed(),
             f"Took {seconds(self.duration_s)}, of which {seconds(self.waiting_s)} waiting for a person.",
             *(evidence.markdown() for evidence in self.evidence),
@@ -73,8 +75,8 @@ class Outcome(Value):
         return "\n\n".join(lines)
 
     def _deployed(self) -> list[str]:
-        known = {"model": self.model, "environment": self.environment, **self.inputs}
-        said = " · ".join(f"{name} {value}" for name, value in known.items() if value)
+        assets = {"model": as_markdown(self.model), "environment": as_markdown(self.environment)}
+        said = " · ".join(f"{name} {value}" for name, value in (assets | self.inputs).items() if value)
         return [f"Deployed and judged: {said}"] if said else []
 
 
