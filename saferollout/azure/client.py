@@ -48,7 +48,12 @@ class Client:
             self._credential = credential()
             self._arm = Arm(self._credential, config)
             self._client = MLClient(
-                self._credential, config.subscription_id, config.resource_group, config.name, enable_telemetry=False
+                self._credential,
+                config.subscription_id,
+                config.resource_group,
+                config.name,
+                enable_telemetry=False,
+                show_progress=False,  # its bars are for a terminal, and there is none where it matters
             )
 
     @contextmanager

@@ -62,8 +62,13 @@ class Outcome(Value):
         lines = [
             f"# {'✅ Promoted' if promoted else '↩️ Rolled back'}: {self.endpoint}",
             f"**{as_markdown(self.reason)}**",
-            f"Traffic now: **{as_markdown(describe(self.traffic))}** · candidate {as_markdown(self.candidate)}"
-            f" · rollout {as_markdown(self.rollout)}",
+            " · ".join(
+                [
+                    f"Traffic now: **{as_markdown(describe(self.traffic))}**",
+                    f"candidate {as_markdown(self.candidate)}",
+                    f"rollout {as_markdown(self.rollout)}",
+                ]
+            ),
             *self._deployed(),
             f"Took {seconds(self.duration_s)}, of which {seconds(self.waiting_s)} waiting for a person.",
             *(evidence.markdown() for evidence in self.evidence),
