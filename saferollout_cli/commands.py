@@ -206,7 +206,7 @@ def retire(
         )
     workspace = project.resolve_workspace(None)
     if endpoint is not None:
-        running.workspace_of(workspace).get_endpoint(endpoint)  # before Prefect is even started
+        running.workspace_of(workspace, "retire").get_endpoint(endpoint)  # before Prefect is even started
     from flows.retire import retire as flow
 
     done = running.flow_here(flow, endpoint=endpoint, workspace=workspace, now=now)
@@ -230,7 +230,7 @@ def teardown(
         remedy = f"repeat the endpoint's name: --confirm {endpoint}"
         raise ConfigError(Problem("command line", "--confirm", "not given, and there is no terminal to ask in", remedy))
     check_confirmed(endpoint, confirm)
-    if running.workspace_of(workspace).observe(endpoint) is None:
+    if running.workspace_of(workspace, "teardown").observe(endpoint) is None:
         done = f"there is no endpoint {endpoint}: nothing to delete"
     else:
         from flows.teardown import teardown as flow

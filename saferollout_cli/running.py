@@ -36,10 +36,15 @@ def flow_here(flow: Any, **parameters: Any) -> Any:
     An interrupt (Ctrl-C) ends it at once: each of these flows does what is left when it is run again.
     """
     check_prefect_home()
-    divert(flow.name)
-    steps.report()
+    _watch(flow.name)
     with _repeatable(flow.name):
         return _result(asyncio.run(_state_of(flow, parameters)))
+
+
+def _watch(command: str) -> None:
+    """Say how steps end, and what is tried again; all else that libraries say goes to a log."""
+    if divert(command):
+        steps.report()
 
 
 @contextlib.contextmanager
@@ -52,8 +57,9 @@ def _repeatable(name: str) -> Iterator[None]:
         raise SaferolloutError(msg) from None
 
 
-def workspace_of(config: WorkspaceConfig) -> Any:
-    """A connection to the workspace, without Prefect."""
+def workspace_of(config: WorkspaceConfig, command: str) -> Any:
+    """A connection to the workspace for a command, without Prefect."""
+    _watch(command)
     from saferollout.azure.client import Client
     from saferollout.azure.workspace import Workspace
 
@@ -65,7 +71,7 @@ def roll_back(config: WorkspaceConfig, endpoint: str, *, force: bool) -> Record:
     from saferollout.rollout.rollback import roll_back as way_back
 
     with _repeatable("rollback"):
-        return way_back(workspace_of(config), endpoint, force=force)
+        return way_back(workspace_of(config, "rollback"), endpoint, force=force)
 
 
 def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outcome:
@@ -76,8 +82,7 @@ def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outc
     """
     found = project.load(config, model)  # before Prefect is even started: mistakes are reported at once
     check_prefect_home()
-    divert("run")
-    steps.report()
+    _watch("run")
     attended = _Attended(config, model, how)
     with interrupts():
         try:
@@ -136,7 +141,7 @@ def _roll_back_own(found: Project) -> bool:
     def is_own(owner: Owner) -> bool:
         return owner.model_copy(update={"flow_run": ""}) == here
 
-    return roll_back_own(workspace_of(found.config.workspace), found.endpoint, is_own) is not None
+    return roll_back_own(workspace_of(found.config.workspace, "run"), found.endpoint, is_own) is not None
 
 
 def check(config: Path, model: ModelVersion | None) -> Project:
@@ -150,8 +155,9 @@ def check(config: Path, model: ModelVersion | None) -> Project:
 
 def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:
     """Start the deployed rollout; Refused if it is not deployed."""
-    found = check(config, model)
+    project.load(config, model)
     check_server()
+    found = check(config, model)
     result = asyncio.run(_submit({"config": str(config.absolute()), "model": model.model_dump() if model else None}))
     return result | {"endpoint": found.endpoint}
 

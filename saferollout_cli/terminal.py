@@ -26,14 +26,15 @@ def out() -> IO[str]:
     return _kept.get(1, sys.stdout)
 
 
-def divert(command: str) -> None:
+def divert(command: str) -> bool:
     """Let all that is written to standard output and error from now on go to a log, and say where that is.
 
     What is native, and what child processes write, too: so the file descriptors themselves lead there. Where no log can
     be written everything is left as it is, but standard output, which is for results alone.
+    Returns whether this is new.
     """
     if _kept:
-        return
+        return False
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -48,6 +49,7 @@ def divert(command: str) -> None:
     os.close(log)
     if path:
         say(f"log: {path}")
+    return True
 
 
 def restore() -> None:
