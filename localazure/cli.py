@@ -117,7 +117,7 @@ def _state(chosen: Path | None) -> Path:
 
 
 def _print(environment: dict[str, str], as_json: bool) -> None:
-    environment |= _beside_proxies(environment["AZURE_AUTHORITY_HOST"])
+    environment = environment | _beside_proxies(environment["AZURE_AUTHORITY_HOST"])
     if as_json:
         print(json.dumps(environment), flush=True)
     else:
