@@ -28,6 +28,7 @@ from saferollout.rollout.record import fitted, now
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.artifacts import publish
+from tasks.support.names import named
 from tasks.support.orchestrator import passing
 from tasks.support.policy import GATE
 from tasks.support.this_run import ThisRun, run_id
@@ -198,7 +199,7 @@ def brief(version: str) -> str:
     return f"{found[1]}…" if found else version
 
 
-@task(task_run_name="compare {rollout.candidate} with {rollout.live}", **GATE)
+@task(task_run_name=named("compare {rollout.candidate} with {rollout.live}"), **GATE)
 async def changes(rollout: Rollout, stage: StageConfig, question: str) -> str:  # noqa: ARG001  # they are in the cache's key
     """What the candidate changes, as a table in markdown, and a warning if it will have few instances.
 

@@ -22,11 +22,12 @@ from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.artifacts import publish
+from tasks.support.names import named
 from tasks.support.policy import STEP
 from tasks.support.this_run import run_id
 
 
-@task(task_run_name="report", **STEP)
+@task(task_run_name=named("report"), **STEP)
 async def report(
     rollout: Rollout,
     outcome: Literal["promoted", "rolled_back"],
@@ -68,7 +69,7 @@ async def report(
     return result
 
 
-@task(task_run_name="nothing to do", **STEP)
+@task(task_run_name=named("nothing to do"), **STEP)
 async def already_live(project: Project) -> Outcome:
     """Say that the live deployment is this very revision, and finish a retirement that was due and cut short."""
     workspace = project.config.workspace

@@ -19,10 +19,16 @@ class StepRun(Value):
     attempts: int
 
 
+DONE_BEFORE = " (already done)"
+"""How the names of steps end that are looked at again after a suspension."""
+
+
 def once(runs: Iterable[StepRun]) -> list[StepRun]:
     """Each step once, in order: what ran again after a suspension had nothing left to do."""
     steps: dict[str, StepRun] = {}
     for run in runs:
+        if run.name.endswith(DONE_BEFORE) and run.state in ("Completed", "Cached"):
+            continue
         if run.name not in steps or steps[run.name].state != "Completed":
             steps[run.name] = run
     return list(steps.values())
