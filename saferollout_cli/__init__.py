@@ -67,9 +67,19 @@ def _fail(outcome: str, code: int, *reasons: str, **details: object) -> NoReturn
 def _what_prefect_said(error: Exception) -> str:
     from saferollout_cli.environment import server_url
 
-    if isinstance(error, ValueError):
+    if _is_not_prefects(error):
         return f"what answers at {server_url()} is not Prefect's API; does PREFECT_API_URL end with /api?"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _is_not_prefects(error: Exception) -> bool:
+    """Whether something else answers where Prefect's server should: with a page, or as if it did not know the path."""
+    import httpx
+    from prefect.exceptions import ObjectNotFound
+
+    if isinstance(error, httpx.HTTPStatusError):
+        return error.response.status_code in (404, 405)
+    return isinstance(error, json.JSONDecodeError | ObjectNotFound)
 
 
 def _code_of_prefect(error: Exception) -> int | None:
@@ -79,9 +89,9 @@ def _code_of_prefect(error: Exception) -> int | None:
     """
     import httpx
 
+    if _is_not_prefects(error):
+        return 2
     if isinstance(error, httpx.HTTPStatusError):
         return 1 if error.response.is_client_error else 3
-    if isinstance(error, json.JSONDecodeError):
-        return 2
     unreachable = isinstance(error, RuntimeError) and any(words in str(error) for words in _UNREACHABLE)
     return 3 if unreachable or isinstance(error, httpx.HTTPError) else None

@@ -25,7 +25,7 @@ from saferollout.domain.errors import Refused
 from saferollout.domain.text import printable
 from saferollout.rollout.record import PREFIX, user_name
 from saferollout_cli.choices import Approve
-from tasks.support.orchestrator import passing
+from tasks.support.orchestrator import is_unknown, passing
 from tasks.support.polling import poll
 from tasks.support.threads import run_in_daemon_thread
 
@@ -163,7 +163,9 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
     async def look() -> Question | None:
         try:
             run = await client.read_flow_run(run_id)
-        except ObjectNotFound:
+        except ObjectNotFound as error:
+            if not is_unknown(error):
+                raise
             msg = f"there is no flow run {run_id} on this Prefect server"
             raise Refused(msg) from None
         if (question := await waiting_question(client, run)) is None and not _asks(run):

@@ -166,9 +166,13 @@ async def _submit(parameters: dict[str, Any]) -> dict[str, str]:
     from prefect.deployments import arun_deployment
     from prefect.exceptions import ObjectNotFound
 
+    from tasks.support.orchestrator import is_unknown
+
     try:
         run = await arun_deployment(DEPLOYMENT, parameters=parameters, timeout=0)
-    except ObjectNotFound:
+    except ObjectNotFound as error:
+        if not is_unknown(error):
+            raise
         msg = f"deployment {DEPLOYMENT} is not on this Prefect server; run `prefect deploy --all` first"
         raise Refused(msg) from None
     return {"flow_run": str(run.id), "name": run.name, "link": await link_to(run.id)}

@@ -10,12 +10,13 @@ from typing import Any, Literal
 from uuid import UUID
 
 import httpx
+import tenacity
 from prefect import get_client, runtime, task
 from prefect.client.orchestration import PrefectClient
 from prefect.flow_runs import apause_flow_run, asuspend_flow_run
-from prefect.input import RunInput
+from prefect.input import RunInput, keyset_from_paused_state
 from prefect.logging import get_run_logger
-from prefect.states import Running
+from prefect.states import Running, Suspended
 from pydantic import ConfigDict, Field, create_model
 
 from saferollout.config.rollout import StageConfig
@@ -86,7 +87,7 @@ async def ask(
     key = f"{name}-{stage.traffic}-{digest}"
     timeout_s = int(stage.approval_timeout_s)
     if runtime.deployment.id:
-        answer = await asuspend_flow_run(wait_for_input=form, timeout=timeout_s, key=key)
+        answer = await _suspend(form, timeout_s, key, rollout.project.config.orchestrator_grace_s)
     else:
         try:
             async with asyncio.timeout(timeout_s):
@@ -161,6 +162,46 @@ async def _pause(form: Any, timeout_s: int, key: str) -> Any:
                 raise
             get_run_logger().warning("the question stays open while Prefect's server fails: %r", error)
             await asyncio.sleep(POLL_S)
+
+
+async def _suspend(form: Any, timeout_s: int, key: str, grace_s: float) -> Any:
+    """Suspend the run until there is an answer, and return it; Prefect's own call ends with the first answer of 500.
+
+    Raises:
+        HTTPError: Prefect's server refused, or failed for `grace_s` seconds.
+        JSONDecodeError: The answer was not Prefect's, for as long.
+    """
+    keys = keyset_from_paused_state(Suspended(pause_key=key))
+    tried = False
+
+    async def attempt() -> Any:
+        nonlocal tried
+        if tried:
+            await _take_back(keys)  # Prefect writes the question once only
+        tried = True
+        return await asuspend_flow_run(wait_for_input=form, timeout=timeout_s, key=key)
+
+    suspending = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(_may_pass),
+        wait=tenacity.wait_fixed(POLL_S),
+        stop=tenacity.stop_after_delay(grace_s),
+        before_sleep=lambda _: get_run_logger().warning("Prefect's server fails; the question is asked again"),
+        reraise=True,
+    )
+    return await suspending(attempt)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether another attempt may suspend the run; also where half of the question was written, and the reply lost."""
+    return passing(error) or (isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 409)
+
+
+async def _take_back(keys: dict[Any, str]) -> None:
+    """Delete what was written of a question."""
+    async with get_client() as client:
+        for part in ("schema", "description"):
+            if await client.filter_flow_run_input(run_id(), keys[part], limit=1, exclude_keys=set()):
+                await client.delete_flow_run_input(run_id(), keys[part])
 
 
 async def _until_running(form: Any) -> None:

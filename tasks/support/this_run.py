@@ -18,6 +18,7 @@ from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import Stopped
 from saferollout.report.outcome import seconds
 from saferollout.rollout.record import PREFIX
+from tasks.support.orchestrator import is_unknown
 from tasks.support.polling import poll
 from tasks.support.race import first_of
 
@@ -26,7 +27,8 @@ T = TypeVar("T")
 LOOK_S = 5.0
 """How long one look may take: the client's own retries would go on for more than a minute."""
 POLL_S = 2.0
-
+AWAY = (httpx.HTTPError, TimeoutError, ValueError, ObjectNotFound)
+"""How a server is out of reach; or what answers is not Prefect, unless it says that it knows no such run."""
 
 _marked: dict[UUID, dict[str, Any]] = {}
 """The labels that runs got in this process: the way back asks no server for what is known here."""
@@ -114,10 +116,10 @@ class ThisRun:
         try:
             async with asyncio.timeout(LOOK_S):
                 state = (await client.read_flow_run(run_id())).state
-        except ObjectNotFound:
-            msg = "the run was deleted in Prefect"
-            raise Stopped(msg) from None
-        except (httpx.HTTPError, TimeoutError, ValueError) as error:  # the last: what answers is not Prefect
+        except AWAY as error:
+            if isinstance(error, ObjectNotFound) and is_unknown(error):
+                msg = "the run was deleted in Prefect"
+                raise Stopped(msg) from None
             away_s = time.monotonic() - self._reached_at
             if away_s < self._grace_s:
                 return False
