@@ -14,9 +14,9 @@ import tenacity
 from prefect import get_client, runtime, task
 from prefect.client.orchestration import PrefectClient
 from prefect.flow_runs import apause_flow_run, asuspend_flow_run
-from prefect.input import RunInput, keyset_from_paused_state
+from prefect.input import RunInput
 from prefect.logging import get_run_logger
-from prefect.states import Running, Suspended
+from prefect.states import Running
 from pydantic import ConfigDict, Field, create_model
 
 from saferollout.config.rollout import StageConfig
@@ -171,13 +171,12 @@ async def _suspend(form: Any, timeout_s: int, key: str, grace_s: float) -> Any:
         HTTPError: Prefect's server refused, or failed for `grace_s` seconds.
         JSONDecodeError: The answer was not Prefect's, for as long.
     """
-    keys = keyset_from_paused_state(Suspended(pause_key=key))
     tried = False
 
     async def attempt() -> Any:
         nonlocal tried
         if tried:
-            await _take_back(keys)  # Prefect writes the question once only
+            await _complete(form)  # of a run that is suspended Prefect's own call writes no question
         tried = True
         return await asuspend_flow_run(wait_for_input=form, timeout=timeout_s, key=key)
 
@@ -185,7 +184,9 @@ async def _suspend(form: Any, timeout_s: int, key: str, grace_s: float) -> Any:
         retry=tenacity.retry_if_exception(_may_pass),
         wait=tenacity.wait_fixed(POLL_S),
         stop=tenacity.stop_after_delay(grace_s),
-        before_sleep=lambda _: get_run_logger().warning("Prefect's server fails; the question is asked again"),
+        before_sleep=lambda _: get_run_logger().warning(
+            "Prefect's server fails; the question is asked again when it answers"
+        ),
         reraise=True,
     )
     return await suspending(attempt)
@@ -196,12 +197,12 @@ def _may_pass(error: BaseException) -> bool:
     return passing(error) or (isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 409)
 
 
-async def _take_back(keys: dict[Any, str]) -> None:
-    """Delete what was written of a question."""
+async def _complete(form: Any) -> None:
+    """Write the question of a run that is suspended already, as far as it is missing."""
     async with get_client() as client:
-        for part in ("schema", "description"):
-            if await client.filter_flow_run_input(run_id(), keys[part], limit=1, exclude_keys=set()):
-                await client.delete_flow_run_input(run_id(), keys[part])
+        state = (await client.read_flow_run(run_id())).state
+        if state and state.is_paused() and (keys := state.state_details.run_input_keyset):
+            await _write(client, form, keys)
 
 
 async def _until_running(form: Any) -> None:
