@@ -1,6 +1,6 @@
 """What would stop a rollout later is said before anything is created, with what to do about it."""
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -20,7 +20,7 @@ def memory() -> Memory:
     return make_endpoint()
 
 
-def refusal(memory: Memory, **settings: object) -> str:
+def refusal(memory: Memory, **settings: Any) -> str:
     """Why no rollout begins; the endpoint is as it was."""
     before = look(memory)
     with pytest.raises((Refused, AzureFailed)) as caught:
