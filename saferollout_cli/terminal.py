@@ -70,7 +70,15 @@ def say(text: str) -> None:
 
 def show(text: str) -> None:
     """Write markdown to whoever watches."""
-    Console(file=err()).print(Markdown(printable(text)))
+    print(_rendered(text, err()), file=err())
+
+
+def _rendered(text: str, stream: IO[str]) -> str:
+    """Markdown as the stream can show it; rich itself would end the program where nobody reads any longer."""
+    console = Console(file=stream)
+    with console.capture() as shown:
+        console.print(Markdown(printable(text)))
+    return shown.get().removesuffix("\n")
 
 
 def print_result(result: dict[str, Any], text: str, *, as_json: bool) -> None:
@@ -79,11 +87,7 @@ def print_result(result: dict[str, Any], text: str, *, as_json: bool) -> None:
     Where that cannot be written the exit code still says what became of the command.
     """
     try:
-        if as_json:
-            print(json.dumps(result), file=out(), flush=True)
-        else:
-            Console(file=out()).print(Markdown(printable(text)))
-            out().flush()
+        print(json.dumps(result) if as_json else _rendered(text, out()), file=out(), flush=True)
     except OSError as error:
         say(f"the result could not be written: {error.strerror}")
         _give_up_stdout()

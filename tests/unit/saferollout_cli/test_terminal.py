@@ -92,3 +92,22 @@ def test_a_result_that_cannot_be_written_is_said_so() -> None:
         done = run(f"terminal.print_result({RESULT!r}, '', as_json=True)", stdout=full)
 
     assert (done.returncode, done.stderr) == (0, "the result could not be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_nobody_who_reads_is_no_failure(as_json: bool) -> None:
+    """A pipe whose reader has gone, and a stream that the parent has closed."""
+    read, write = os.pipe()
+    os.close(read)
+    done = run(f"terminal.print_result({RESULT!r}, '# Promoted', as_json={as_json})", stdout=write)
+    os.close(write)
+    closed = run(
+        f"terminal.divert('run')\nterminal.print_result({RESULT!r}, '# Promoted', as_json={as_json})",
+        preexec_fn=lambda: os.closerange(0, 2),
+        stdout=None,
+        stderr=subprocess.PIPE,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "the result could not be written: Broken pipe\n")
+    assert closed.returncode == 0, closed.stderr
+    assert "Traceback" not in closed.stderr
