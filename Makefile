@@ -39,6 +39,7 @@ bench: $(READY)  ## The measurements that the docs quote
 	@$(BIN)/python bench/judge.py
 	@$(BIN)/python bench/gateway.py
 	@$(BIN)/python -m bench.way_back
+	@$(BIN)/python -m bench.served
 
 # an advisory service that cannot be reached, or does not know a package, fails the audit
 audit: $(READY)  ## An SBOM (build/sbom.json, CycloneDX) of all pinned packages, and a check for known vulnerabilities

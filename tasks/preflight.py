@@ -10,10 +10,11 @@ from saferollout.config import project
 from saferollout.config.handover import check_place, read_event
 from saferollout.config.project import Project
 from saferollout.config.rollout import ModelVersion
+from tasks.support.names import named
 from tasks.support.policy import ONCE
 
 
-@task(task_run_name="preflight", **ONCE)
+@task(task_run_name=named("preflight"), **ONCE)
 async def preflight(config: str, model: ModelVersion | None, deployment: str | None = None, event: str = "") -> Project:
     """Return the project as it is when the run begins; ConfigError with every mistake in the input.
 

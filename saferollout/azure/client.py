@@ -59,7 +59,12 @@ class Client:
 
             config = self._config
             self._made = MLClient(
-                self._credential, config.subscription_id, config.resource_group, config.name, enable_telemetry=False
+                self._credential,
+                config.subscription_id,
+                config.resource_group,
+                config.name,
+                enable_telemetry=False,
+                show_progress=False,  # its bars are for a terminal, and there is none where it matters
             )
         return self._made
 

@@ -10,15 +10,17 @@ from azure.ai.ml.entities import Model
 from azure.identity import EnvironmentCredential
 
 from saferollout.config.project import resolve_workspace
-from tests.support.stack import DIABETES, Endpoint, Stack, wait_for
+from tests.support.models import write_model
+from tests.support.stack import Endpoint, Stack, wait_for
 
 
-def register(name: str, version: str) -> None:
-    """Register model v2, as a retraining pipeline does."""
+def register(endpoint: Endpoint, version: str) -> None:
+    """Register a model under the endpoint's name, as a retraining pipeline does."""
     workspace = resolve_workspace(None)
     credential = EnvironmentCredential(disable_instance_discovery=True)
     client = MLClient(credential, workspace.subscription_id, workspace.resource_group, workspace.name)
-    client.models.create_or_update(Model(name=name, version=version, path=DIABETES / "models" / "v2" / "model.joblib"))
+    path = write_model("v2", endpoint.directory)
+    client.models.create_or_update(Model(name=endpoint.name, version=version, path=path))
 
 
 def request(stack: Stack, payload: Mapping[str, object]) -> None:
@@ -35,8 +37,8 @@ def request(stack: Stack, payload: Mapping[str, object]) -> None:
 
 def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: Endpoint) -> None:
     """The event `saferollout.requested` with a config and a model starts the deployed rollout with that model."""
-    register(endpoint.name, "6")
-    register(endpoint.name, "7")
+    register(endpoint, "6")
+    register(endpoint, "7")
     config = endpoint.config(stages=endpoint.stages(approval=False))
     payload = {"config": str(config), "model": f"azureml:{endpoint.name}@latest"}
     request(stack, payload)
