@@ -99,7 +99,7 @@ def commands(document: str, heading: str) -> list[Command]:
 
 
 def run_in_shell(
-    asked: list[Command], directory: Path, *, instead: Mapping[str, str], env: Mapping[str, str] | None = None
+    asked: list[Command], directory: Path, *, instead: Mapping[str, str], env: dict[str, str] | None = None
 ) -> str:
     """Run commands in a fresh shell from the top of the repository; return what they print.
 
