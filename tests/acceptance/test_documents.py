@@ -54,7 +54,8 @@ def test_the_first_ten_minutes(stack: Stack, tmp_path: Path) -> None:
     assert "Promoted" in promoted
     assert "1 distinct" in promoted
     assert "rolled back" in rolled_back.lower()
-    assert "a bug" in rolled_back
+    assert "424" in rolled_back
+    assert "get-logs" in rolled_back
     assert "othing to do" in nothing_to_do
 
 

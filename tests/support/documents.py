@@ -106,7 +106,8 @@ def run_in_shell(
     `instead` maps what cannot be run as it is written to what the test runs in its place. Each command must end with
     its exit code; what it left in the background ends with the shell.
     """
-    script, unused = ["trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT"], set(instead)
+    # the last first: a worker ends only while its server answers
+    script, unused = ["trap 'for job in $(jobs -p | tac); do kill $job; wait $job; done' EXIT"], set(instead)
     for command in asked:
         text = command.text
         for written, replacement in instead.items():
