@@ -106,8 +106,10 @@ def run_in_shell(
     `instead` maps what cannot be run as it is written to what the test runs in its place. Each command must end with
     its exit code; what it left in the background ends with the shell.
     """
-    # the last first: a worker ends only while its server answers
-    script, unused = ["trap 'for job in $(jobs -p | tac); do kill $job; wait $job; done' EXIT"], set(instead)
+    # with job control, as in a terminal: without it what is in the background ignores SIGINT, by which a worker ends.
+    # The last first, for a worker ends only while its server answers
+    script = ["set -m", "trap 'for job in $(jobs -p | tac); do kill $job; wait $job; done' EXIT"]
+    unused = set(instead)
     for command in asked:
         text = command.text
         for written, replacement in instead.items():
