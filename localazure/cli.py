@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 from urllib.parse import urlsplit
 
+import tenacity
 import typer
 
 from localazure import server
@@ -68,6 +69,11 @@ QuotaOption = Annotated[
         " Can be repeated.",
     ),
 ]
+Wait = Annotated[
+    float, typer.Option("--wait-s", min=0, help="Seconds to wait for one that is starting.", show_default=True)
+]
+
+POLL_S = 0.1
 
 
 @app.command()
@@ -100,11 +106,17 @@ def up(
 
 
 @app.command()
-def env(state_dir: StateDir = None, json_: Json = False) -> None:
+def env(state_dir: StateDir = None, json_: Json = False, wait_s: Wait = 0) -> None:
     """Print the variables to export for a local Azure that is running."""
     state = _state(state_dir)
+    look = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(NotRunning),
+        wait=tenacity.wait_fixed(POLL_S),
+        stop=tenacity.stop_after_delay(wait_s),
+        reraise=True,
+    )
     try:
-        _print(running_environment(state), json_)
+        _print(look(running_environment, state), json_)
     except NotRunning as error:
         _fail(str(error))
 

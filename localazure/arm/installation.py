@@ -18,6 +18,8 @@ from localazure.arm.identity import new_key
 _ENVIRONMENT_FILE = "environment.json"
 _LOCK_FILE = "lock"
 _IDENTITY_FILE = "identity.json"
+LOCK_S = 0.5
+"""How long to try for the lock, which `running_environment` holds for a moment when it looks."""
 
 
 def _uuid() -> str:
@@ -61,7 +63,7 @@ def locked(state: Path) -> Iterator[None]:
         StartFailed: Another local Azure holds it.
     """
     try:
-        with FileLock(state / _LOCK_FILE, timeout=0):  # it falls with its holder
+        with FileLock(state / _LOCK_FILE, timeout=LOCK_S):  # it falls with its holder
             yield
     except Timeout as error:
         raise StartFailed(f"another local Azure runs on {state}: stop it, or give another --state-dir") from error

@@ -74,6 +74,7 @@ class Outcome(Value):
             f"**{as_markdown(self.reason)}**",
             *([headlines(self.evidence)] if self.evidence else []),
             f"Traffic now: **{as_markdown(describe(self.traffic))}**{rollout}",
+            *self._next(),
             *self._deployed(),
             *([self._took()] if self.rollout else []),
             *(evidence.details for evidence in self.evidence),
@@ -83,6 +84,13 @@ class Outcome(Value):
         if self.steps:
             lines += ["## Steps", markdown_table([_step_row(step) for step in self.steps])]
         return "\n\n".join(lines)
+
+    def _next(self) -> list[str]:
+        """What to do about a candidate that a rollback has kept."""
+        if self.outcome != "rolled_back" or self.candidate not in self.instance_counts:
+            return []
+        logs = f"az ml online-deployment get-logs --endpoint-name {self.endpoint} --name {self.candidate}"
+        return [f"Next: `{logs}` prints what the candidate wrote; mend it and repeat the command, which makes it anew."]
 
     def _took(self) -> str:
         return f"Took {seconds(self.duration_s)}, of which {seconds(self.waiting_s)} waiting for a person."

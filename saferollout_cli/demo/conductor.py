@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+import sysconfig
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,10 @@ from saferollout_cli.demo.screen import Screen, Shown
 from saferollout_cli.terminal import print_result
 from tasks.support.race import first_of
 
-HOME = Path(__file__).parents[2]
+CLONE = Path(__file__).parents[2]
+INSTALLED = Path(sysconfig.get_path("data")) / "share" / "saferollout"
+HOME = CLONE if (CLONE / "prefect.yaml").exists() else INSTALLED
+"""Where `prefect.yaml` and `configs/` are: in a clone, or where the wheel has put them."""
 FIRST = "configs/diabetes/blue-deployment.yml"
 START_TIMEOUT_S = 120.0
 
@@ -47,7 +51,9 @@ def conduct(
 ) -> int:
     """Run the demo and return its exit code: 0 promoted, 1 rolled back, 130 interrupted."""
     if not (HOME / "configs" / "rollout.yaml").exists():
-        raise ConfigError(Problem(str(HOME), "", "holds no configs/", "run the demo from a clone of the repository"))
+        raise ConfigError(
+            Problem(str(HOME), "", "holds no configs/", "install the wheel again, or run the demo from a clone")
+        )
     console = Console(stderr=True)
     options = Options(candidate, approve, requests_per_s)
     try:

@@ -1,12 +1,24 @@
 """The deployed rollout: a real server and worker, suspended at its approvals, answered on the command line."""
 
 import json
+import re
+import shlex
 from contextlib import closing
 
 import pytest
 
 from localazure.chaos import Chaos
+from tests.support.documents import commands
 from tests.support.stack import Endpoint, Stack, counts_of, wait_for
+
+SUBMITTED = re.compile("saferollout (submit|approve) ")
+
+
+def as_written(command: str, instead: dict[str, str]) -> list[str]:
+    """The arguments of a command of the README, with what stands for a name replaced by it."""
+    for written, name in instead.items():
+        command = command.replace(written, name)
+    return shlex.split(command, comments=True)[1:]
 
 
 def seen_as_set(stack: Stack, run: str) -> int:
@@ -17,8 +29,12 @@ def seen_as_set(stack: Stack, run: str) -> int:
 def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: Endpoint) -> None:
     """Approved twice, the candidate has all traffic, the old deployment is gone and no user saw a failure."""
     config = endpoint.config()
+    submit, approve = (
+        found.text for found in commands("README.md", "Point it at a real workspace") if SUBMITTED.match(found.text)
+    )
     with endpoint.users() as users:
-        run = json.loads(stack.cli("submit", str(config), "--json"))["flow_run"]
+        submitted = as_written(submit, {"configs/rollout.yaml": str(config)})
+        run = json.loads(stack.cli(*submitted, "--json"))["flow_run"]
 
         stack.until(run, "Suspended")
         assert endpoint.state().traffic == {"blue": 100}
@@ -28,7 +44,8 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
         assert "diabetes:2" in question
         assert "smoke test: passed" in question
         config.write_text("stages: none of them\n")  # the run keeps to what it began with
-        stack.cli("approve", run, "--by", "Ada", "--comment", "looks good")
+        approved = as_written(approve, {"<flow run>": run, "<endpoint>": endpoint.name})
+        stack.cli(*approved, "--by", "Ada")
 
         stack.until(run, "Scheduled", "Pending", "Running", "Resuming")
         stack.until(run, "Suspended")

@@ -11,6 +11,7 @@ import pytest
 import uv
 
 from localazure.testing import LocalAzure
+from tests.support.documents import commands
 from tests.support.localazure.arm import API_VERSION, Arm, Assets, wait_for
 from tests.support.localazure.sdk import SUPPORT
 
@@ -56,23 +57,17 @@ def _shell(azure: LocalAzure) -> dict[str, str]:
 
 
 def test_az_login_with_a_service_principal(cli: Path, azure: LocalAzure, tmp_path: Path) -> None:
-    """And what people type next; the user's own azure-cli keeps its logins and its cloud."""
-    environ = {**_shell(azure), "HOME": str(tmp_path)}
+    """As documented, and what people type next; the user's own azure-cli keeps its logins and its cloud."""
+    environ = {**_shell(azure), "HOME": str(tmp_path), "PATH": f"{cli}:{os.environ['PATH']}"}
 
-    def run(*arguments: str) -> Any:
-        return json.loads(subprocess.run([cli / "az", *arguments], env=environ, capture_output=True, check=True).stdout)
+    def run(line: str) -> str:
+        return subprocess.run(["bash", "-c", line], env=environ, stdout=subprocess.PIPE, text=True, check=True).stdout
 
-    who = (
-        "-u",
-        environ["AZURE_CLIENT_ID"],
-        "-p",
-        environ["AZURE_CLIENT_SECRET"],
-        "--tenant",
-        environ["AZURE_TENANT_ID"],
-    )
-    (subscription,) = run("login", "--service-principal", *who)
+    login, resources = (it.text for it in commands("docs/local-azure.md", "Start it") if it.text.startswith("az "))
+    (subscription,) = json.loads(run(login))
     assert subscription["id"] == environ["AZURE_SUBSCRIPTION_ID"]
-    assert run("account", "show")["tenantId"] == environ["AZURE_TENANT_ID"]
+    assert json.loads(run("az account show"))["tenantId"] == environ["AZURE_TENANT_ID"]
+    run(resources)
     assert list(tmp_path.iterdir()) == []
 
 

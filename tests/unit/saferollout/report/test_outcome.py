@@ -75,7 +75,7 @@ def test_a_report_has_all_that_happened() -> None:
 
 
 def test_a_rollback_says_so_first() -> None:
-    """Nobody takes a rollback for a promotion, and empty chapters are left out."""
+    """Nobody takes a rollback for a promotion, what to do next is said, and empty chapters are left out."""
     outcome = Outcome(
         outcome="rolled_back",
         reason="ann rejected 10%",
@@ -91,6 +91,8 @@ def test_a_rollback_says_so_first() -> None:
     assert lines[0] == "# ↩️ Rolled back: diabetes"
     assert "**ann rejected 10%**" in lines
     assert "Traffic now: **blue=100** · candidate green · rollout r-1" in lines
+    (following,) = (line for line in lines if line.startswith("Next: "))
+    assert "get-logs --endpoint-name diabetes --name green" in following
     assert not any(line.startswith("##") for line in lines)
 
 
