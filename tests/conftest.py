@@ -66,3 +66,12 @@ def endpoint(stack: Stack, request: pytest.FixtureRequest, tmp_path: Path) -> It
     made = Endpoint.bootstrap(stack, tmp_path, request.node.name)
     yield made
     made.delete()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many of the recorded facts about Azure local Azure does the same, where they were compared."""
+    reports = terminalreporter.stats.get("passed", [])
+    kinds = [value for report in reports for name, value in report.user_properties if name == "fact"]
+    if kinds:
+        counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in ("same", "explained"))
+        terminalreporter.write_line(f"{len(kinds)} facts: {counts}")

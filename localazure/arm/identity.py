@@ -86,6 +86,12 @@ class Identity:
         if claims["generation"] != self._generation:
             raise Unauthorized(*_EXPIRED)
 
+    def audience_of(self, request: Request) -> str:
+        """Return whom the request's token is for; `check` has found that it is good."""
+        _, _, token = request.headers["authorization"].partition(" ")
+        claims = jwt.decode(token, self._key.public_key(), algorithms=["ES256"], options={"verify_aud": False})
+        return str(claims["aud"])
+
     def routes(self) -> list[Route]:
         """Return the pages that MSAL asks for. `{tenant}` is checked where it matters: when a token is asked for."""
         return [

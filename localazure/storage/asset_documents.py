@@ -1,7 +1,11 @@
 """Assets as clients register them and as they are kept: what each kind of asset has."""
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
+
+import yaml
 
 from localazure.arm.documents import Body, Document, ResourceBody, SystemData
 
@@ -37,6 +41,9 @@ class ModelProperties(AssetProperties):
     model_type: Any = None
     stage: Any = None
     model_uri: str | None = None
+    auto_delete_setting: Any = None
+    job_name: Any = None
+    intellectual_property: Any = None
 
 
 class DataProperties(AssetProperties):
@@ -80,6 +87,8 @@ class EnvironmentProperties(AssetProperties):
     build: Build | None = None
     conda_file: Any = None
     image: str | None = None
+    auto_delete_setting: Any = None
+    intellectual_property: Any = None
     inference_config: InferenceConfig | None = None
 
 
@@ -176,7 +185,7 @@ COMMON: dict[str, Any] = {
 DEFAULTS: dict[str, dict[str, Any]] = {
     "models": {"flavors": {}, "model_type": "custom_model"},
     "data": {"data_type": "uri_file"},
-    "environments": {"os_type": "Linux", "environment_type": "UserCreated"},
+    "environments": {"os_type": "Linux", "environment_type": "UserCreated", "auto_rebuild": "Disabled"},
 }
 """What a kind of asset has unless a client says otherwise."""
 
@@ -190,6 +199,45 @@ def with_addresses(properties: A, change: Callable[[str], str]) -> A:
     if build := getattr(properties, "build", None):
         changed["build"] = with_addresses(build, change)
     return properties.model_copy(update=changed)
+
+
+NOT_SUPPORTED = ("auto_delete_setting", "job_name", "intellectual_property")
+"""What versions show, always without a value."""
+_LABELS = "azureml.labels"
+
+
+def shown(kind: str, resource: "Version[Any]", latest: bool) -> "Version[Any]":
+    """Return a version as the service shows it; `latest` is whether it is the newest of its name."""
+    given = resource.properties
+    named = not given.is_anonymous
+    stage = given.stage or ("Development" if named else "Logged")
+    update: dict[str, Any] = {}
+    match kind:
+        case "models":
+            uri = re.sub("/resourcegroups/", "/resourceGroups/", given.model_uri or "", flags=re.IGNORECASE)
+            update = {**dict.fromkeys(NOT_SUPPORTED), "stage": stage, "model_uri": uri or None}
+        case "environments":
+            labels = {_LABELS: "latest" if latest and named else ""}
+            update = {
+                "auto_delete_setting": None,
+                "intellectual_property": None,
+                "stage": stage,
+                "properties": (given.properties or {}) | labels,
+            }
+            if given.conda_file:
+                update["conda_file"] = _as_json(given.conda_file)
+        case "codes":
+            texts = {name: str(value) for name, value in (given.properties or {}).items()}
+            update = {"is_anonymous": False, "properties": texts}  # whatever was sent
+    return resource.model_copy(update={"properties": given.model_copy(update=update)})
+
+
+def _as_json(conda_file: Any) -> Any:
+    """Return a conda file as the service keeps it: as JSON, if it is YAML at all."""
+    try:
+        return json.dumps(yaml.safe_load(conda_file), indent=2) if isinstance(conda_file, str) else conda_file
+    except (yaml.YAMLError, TypeError):
+        return conda_file
 
 
 def is_archived(resource: Version[Any] | Container) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import secrets
 import urllib.parse
 from typing import Any, Generic, NamedTuple
 
@@ -13,6 +14,7 @@ from localazure.arm.bodies import json_object
 from localazure.arm.documents import Json
 from localazure.arm.errors import BadRequest, NotFound, NotSupported
 from localazure.arm.ids import Scope, system_data
+from localazure.arm.operations import api_version
 from localazure.arm.paging import Filter, page, pairs, view
 from localazure.core.store import Store
 from localazure.core.tables import Table
@@ -20,6 +22,7 @@ from localazure.storage.asset_documents import (
     BODIES,
     COMMON,
     DEFAULTS,
+    NOT_SUPPORTED,
     PROPERTIES,
     AssetProperties,
     CodeProperties,
@@ -34,6 +37,7 @@ from localazure.storage.asset_documents import (
     Version,
     WrittenContainer,
     is_archived,
+    shown,
     with_addresses,
 )
 from localazure.storage.blobs import BLOBS_PATH, Blobs
@@ -178,15 +182,17 @@ class Assets:
         match request.method:
             case "PUT":
                 _check_name(name, version)
-                return self._put(kind, name, version, resource, await json_object(request))
+                return self._put(kind, name, version, resource, await json_object(request), request)
             case "DELETE":
                 self._versions[kind].delete(key)
                 return Response(status_code=200 if resource else 204)
         if resource is None:
             raise _missing(kind, name, version)
-        return JSONResponse(self._visible(resource).as_json())
+        return JSONResponse(self._visible(kind, name, resource).as_json())
 
-    def _put(self, kind: str, name: str, version: str, old: Version[Any] | None, json: Json) -> Response:
+    def _put(
+        self, kind: str, name: str, version: str, old: Version[Any] | None, json: Json, request: Request
+    ) -> Response:
         body = BODIES[kind].parse(json)
         given: AssetProperties = with_addresses(body.properties or PROPERTIES[kind](), self._stored)
         for place in ("code_uri", "model_uri"):
@@ -195,23 +201,37 @@ class Assets:
                 raise BadRequest("Asset paths cannot be updated.", "UserError")  # the words that the SDK looks for
             if uri and not self._blobs.names(*self.location(self._current(uri))):
                 raise BadRequest(f"There are no files at '{uri}'.", "UserError")
+        for unused in NOT_SUPPORTED:
+            if getattr(given, unused, None) is not None:
+                raise NotSupported(f"the property '{unused}' of {kind}")
         properties = {**COMMON, **DEFAULTS.get(kind, {}), **given.present()}
+        created = old.system_data if old else None
         resource = Version[Any](
             id=f"{self._scope.id}/{kind}/{name}/versions/{version}",
             name=version,
             type=f"Microsoft.MachineLearningServices/workspaces/{kind}/versions",
             properties=PROPERTIES[kind]().model_copy(update=properties),
-            system_data=system_data(old.system_data if old else None),
+            system_data=created if created and kind == "environments" else system_data(created),
         )
         self._versions[kind].put(_key(name, version), resource)
-        return JSONResponse(self._visible(resource).as_json(), 200 if old else 201)
+        visible = self._visible(kind, name, resource).as_json()
+        if old and kind != "environments":
+            return JSONResponse(visible)
+        here = f"{request.base_url}".rstrip("/") + f"{resource.id}?api-version={api_version(request)}"
+        build = {"Build-ID": secrets.token_hex(8)} if kind == "environments" else {}
+        return JSONResponse(visible, 201, {"Location": here, **build})
 
     async def _all_versions(self, request: Request) -> Response:
         kind, name = _kind(request), request.path_params["name"]
         # A client that asks by hash asks for a name that it has just made up, and reuses what it finds. It alone knows
         # how it hashes, and leaves the hash in the properties of what it uploads.
         by_hash = request.query_params.get("hash")
-        found = [self._visible(resource) for resource in self._versions[kind].values("" if by_hash else _key(name))]
+        kept = list(self._versions[kind].values("" if by_hash else _key(name)))
+        if kind == "models":
+            if not kept and self._written[kind].get(name.lower()) is None:
+                raise self._missing_container(kind, name)
+            kept = [resource for resource in kept if not resource.properties.is_anonymous]
+        found = [self._visible(kind, name, resource) for resource in kept]
         return page(request, found, _VERSION_FILTERS)
 
     async def _container(self, request: Request) -> Response:
@@ -294,11 +314,15 @@ class Assets:
         """Return it as it is answered: with the host that we have now."""
         return self._blobs.url + uri.removeprefix(BLOBS_PATH) if uri.startswith(BLOBS_PATH + "/") else uri
 
-    def _visible(self, resource: Version[P]) -> Version[P]:
-        return resource.model_copy(update={"properties": with_addresses(resource.properties, self._current)})
+    def _visible(self, kind: str, name: str, resource: Version[Any]) -> Version[Any]:
+        here = resource.model_copy(update={"properties": with_addresses(resource.properties, self._current)})
+        newest = kind == "environments" and self._render(kind, name)
+        return shown(kind, here, latest=bool(newest and newest.properties.latest_version == resource.name))
 
     def _missing_container(self, kind: str, name: str) -> Exception:
-        return NotFound(f"There is no {kind.removesuffix('s')} '{name}' in the workspace '{self._scope.workspace}'.")
+        what = kind.removesuffix("s")
+        message = f"There is no {what} '{name}' in the workspace '{self._scope.workspace}'."
+        return NotFound(message, f"{what.capitalize()}NotFound")
 
 
 def _check_name(*names: str) -> None:

@@ -18,7 +18,8 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from localazure.arm.bodies import content
-from localazure.arm.errors import ArmError, BlobError
+from localazure.arm.errors import BLOB_SERVER, BLOB_VERSION, ArmError, BlobError
+from localazure.arm.identity import Identity
 from localazure.core.disk import Disk, is_full
 from localazure.core.store import Store
 from localazure.core.tables import Table
@@ -27,6 +28,8 @@ from localazure.storage.blob_files import MAX_BLOB_BYTES, join, receive
 ACCOUNT_PATH = "storage"
 ENDPOINT_SUFFIX = "localazure"
 SAS_LIFE_S = 3600
+AUDIENCE = "https://storage.azure.com"
+"""Whom a token of Microsoft Entra must be for."""
 
 _MAX_BLOCK_LIST_BYTES = 8 * 1024**2  # 50,000 blocks, as many as Azure takes
 
@@ -56,9 +59,12 @@ class Blobs:
     chooses becomes a path. `write_to` is where names turn into paths again, and checks them.
     """
 
-    def __init__(self, directory: Path, store: Store, authority: str, key: bytes, disk: Disk) -> None:
+    def __init__(
+        self, directory: Path, store: Store, authority: str, key: bytes, disk: Disk, identity: Identity
+    ) -> None:
         self._directory = directory
         self._disk = disk
+        self._identity = identity
         self._table = Table(store, "blob", Blob)
         self._key = key
         self.account = f"{authority}/{ACCOUNT_PATH}"
@@ -198,7 +204,7 @@ class Blobs:
 
     def _put_metadata(self, request: Request, container: str, name: str) -> Response:
         blob = self._blob_named(container, name)
-        blob.metadata, blob.etag, blob.modified = _metadata(request), uuid.uuid4().hex, time.time()
+        blob.metadata, blob.etag, blob.modified = _metadata(request), _new_etag(), time.time()
         self._table.put(f"{container}/{name}", blob)
         return Response(headers=_validators(blob))
 
@@ -212,6 +218,9 @@ class Blobs:
             "x-ms-lease-state": "available",
             "x-ms-lease-status": "unlocked",
             "x-ms-server-encrypted": "true",
+            "x-ms-access-tier": "Hot",
+            "x-ms-access-tier-inferred": "true",
+            "Server": BLOB_SERVER,
             "Accept-Ranges": "bytes",
         }
         path = self._directory / blob.file
@@ -267,7 +276,7 @@ class Blobs:
             md5=md5,
             blocks=blocks,
             type=request.headers.get("x-ms-blob-content-type", "application/octet-stream"),
-            etag=uuid.uuid4().hex,
+            etag=_new_etag(),
             created=old.created if old else moment,
             modified=moment,
         )
@@ -280,6 +289,12 @@ class Blobs:
         return "block-" + hashlib.sha256(f"{container}/{name}\0{block}".encode()).hexdigest()
 
     def _authorize(self, request: Request, container: str) -> None:
+        if "authorization" in request.headers:
+            self._check_token(request)
+        else:
+            self._check_signature(request, container)
+
+    def _check_signature(self, request: Request, container: str) -> None:
         query = request.query_params
         expires, signature = query.get("se", ""), query.get("sig", "")
         expected = self._signature(container, expires)
@@ -288,8 +303,20 @@ class Blobs:
         if int(expires) < time.time():
             raise BlobError(403, "AuthenticationFailed", "Signature not valid in the specified time frame.")
 
+    def _check_token(self, request: Request) -> None:
+        try:
+            self._identity.check(request)
+        except ArmError as error:
+            raise BlobError(401, "InvalidAuthenticationInfo", str(error)) from error
+        if self._identity.audience_of(request).rstrip("/") != AUDIENCE:
+            raise BlobError(401, "InvalidAuthenticationInfo", f"The token must be for {AUDIENCE}.")
+
     def _signature(self, container: str, expires: str) -> str:
         return base64.b64encode(hmac.digest(self._key, f"{container}\n{expires}".encode(), "sha256")).decode()
+
+
+def _new_etag() -> str:
+    return f"0x{uuid.uuid4().hex[:15].upper()}"
 
 
 def _created(blob: Blob, received_md5: str) -> Response:
@@ -307,5 +334,5 @@ def _validators(blob: Blob) -> dict[str, str]:
     return {
         "ETag": f'"{blob.etag}"',
         "Last-Modified": email.utils.formatdate(blob.modified, usegmt=True),
-        "x-ms-version": "2025-01-05",
+        "x-ms-version": BLOB_VERSION,
     }

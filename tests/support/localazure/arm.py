@@ -10,6 +10,7 @@ from typing import Any, Self
 import httpx
 
 WAIT_S = 120
+ENDED = ("Succeeded", "Failed", "Canceled")
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,7 @@ class Arm:
             return {"status": "Succeeded"}
         url = answer.headers.get("Azure-AsyncOperation") or answer.headers["Location"]
         url = url.replace("mfeOperationResults", "mfeOperationsStatus")
-        ended: dict[str, Any] = wait_for(
-            lambda: self.http.get(url).json(), lambda found: found["status"] != "InProgress"
-        )
+        ended: dict[str, Any] = wait_for(lambda: self.http.get(url).json(), lambda found: found["status"] in ENDED)
         return ended
 
     def endpoint(self, name: str, **properties: Any) -> str:

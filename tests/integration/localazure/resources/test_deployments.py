@@ -77,7 +77,7 @@ def test_the_resource_reads_back_with_azure_s_defaults(arm: Arm, endpoint: str) 
     assert found["properties"]["scaleSettings"] == {"scaleType": "Default"}
     assert found["properties"]["requestSettings"]["requestTimeout"] == "PT5S"
     assert found["properties"]["livenessProbe"]["period"] == "PT10S"
-    assert found["sku"] == {"name": "Default", "capacity": 1}
+    assert found["sku"] == {"name": "Default", "tier": "Standard", "capacity": 1}
 
 
 def test_states_on_the_way_are_visible_and_the_entity_is_locked(arm: Arm, assets: Assets, endpoint: str) -> None:
