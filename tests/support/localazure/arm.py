@@ -9,6 +9,8 @@ from typing import Any, Self
 
 import httpx
 
+from localazure.arm.errors import reason_of
+
 WAIT_S = 120
 ENDED = ("Succeeded", "Failed", "Canceled")
 
@@ -119,6 +121,11 @@ class Arm:
         if deployment:
             headers["azureml-model-deployment"] = deployment
         return self.scoring.post(url, json=body, headers=headers)
+
+
+def reason(answer: httpx.Response) -> str:
+    """The code that says what is wrong: the innermost one."""
+    return str(reason_of(answer.json()["error"])["code"])
 
 
 def wait_for(look: Callable[[], Any], enough: Callable[[Any], bool] = bool, timeout_s: float = WAIT_S) -> Any:

@@ -43,12 +43,13 @@ class Walk:
         path: str,
         version: str,
         body: Any = None,
+        query: dict[str, str] | None = None,
         headers: dict[str, str] | None = None,
-        **query: str,
     ) -> httpx.Response:
         """One request; a path without a leading slash is below the workspace."""
         url = path if path.startswith("/") else f"{self._arm.workspace}/{path}".rstrip("/")
-        return self._arm.http.request(method, url, json=body, headers=headers, params={"api-version": version, **query})
+        params = {"api-version": version, **(query or {})}
+        return self._arm.http.request(method, url, json=body, headers=headers, params=params)
 
     def note(self, operations: str, answer: httpx.Response) -> httpx.Response:
         """Keep an answer under the names of its facts, which have a semicolon between them."""
@@ -64,14 +65,17 @@ class Walk:
 
     def _models(self) -> None:
         latest = {"$orderBy": "createdtime desc", "$top": "1"}
-        self.note("model versions, no such model", self.ask("GET", "models/none/versions", OF_ASSETS, **latest))
+        self.note("model versions, no such model", self.ask("GET", "models/none/versions", OF_ASSETS, query=latest))
         uri = self._arm.get(_below(self._assets.models[0]))["properties"]["modelUri"]
         body = {"properties": {"modelUri": uri, "modelType": "custom_model", "description": "as recorded"}}
         one = "models/recorded/versions/1"
         self.note("model create", self.ask("PUT", one, OF_ASSETS, body))
         self.note("model create, exists", self.ask("PUT", one, OF_ASSETS, body))
         self.note("model get", self.ask("GET", one, OF_ASSETS))
-        self.note("model versions", self.ask("GET", "models/recorded/versions", OF_ASSETS, listViewType="ActiveOnly"))
+        self.note(
+            "model versions",
+            self.ask("GET", "models/recorded/versions", OF_ASSETS, query={"listViewType": "ActiveOnly"}),
+        )
         self.note("models", self.ask("GET", "models", OF_ASSETS))
         body["properties"] |= {"isAnonymous": True}
         self.ask("PUT", "models/anonymous/versions/1", OF_ASSETS, body)
@@ -83,7 +87,7 @@ class Walk:
         one = _below(self._assets.code)
         code = self.note("code get", self.ask("GET", one, "2023-04-01")).json()
         of_files = {"hash": code["properties"]["properties"]["hash_sha256"], "hashVersion": "202208"}
-        self.note("code versions by hash", self.ask("GET", "codes/new/versions", "2023-04-01", **of_files))
+        self.note("code versions by hash", self.ask("GET", "codes/new/versions", "2023-04-01", query=of_files))
         again = {"properties": {**code["properties"], "isAnonymous": True}}
         self.note("code create, exists", self.ask("PUT", one, "2022-05-01", again))
 

@@ -10,7 +10,7 @@ from azure.ai.ml import MLClient, load_online_deployment, load_online_endpoint
 from azure.ai.ml.entities import KubernetesOnlineDeployment, KubernetesOnlineEndpoint, TargetUtilizationScaleSettings
 
 from localazure.testing import LocalAzure
-from tests.support.localazure.arm import Arm, Assets, wait_for
+from tests.support.localazure.arm import Arm, Assets, reason, wait_for
 
 ENDPOINT = """
 $schema: https://azuremlschemas.azureedge.net/latest/kubernetesOnlineEndpoint.schema.json
@@ -132,7 +132,7 @@ def test_another_operation_under_way_is_409(
     started = arm.call("PUT", path, body)
     assert started.status_code == 201
     refused = [arm.call("PUT", path, body), arm.call("DELETE", path), arm.call("DELETE", f"onlineEndpoints/{endpoint}")]
-    assert [(answer.status_code, answer.json()["error"]["code"]) for answer in refused] == [(409, "Conflict")] * 3
+    assert [(answer.status_code, reason(answer)) for answer in refused] == [(409, "Conflict")] * 3
     _await(arm, started.headers["Azure-AsyncOperation"])
     properties = {"authMode": "Key", "compute": cluster, "traffic": {"blue": 100}}
     with azure.chaos.hang(method="PUT", path=f"onlineEndpoints/{endpoint}") as hanging:

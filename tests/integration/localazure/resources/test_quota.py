@@ -16,7 +16,7 @@ from azure.ai.ml import load_online_deployment, load_online_endpoint
 from azure.core.exceptions import HttpResponseError
 
 from localazure.testing import LocalAzure
-from tests.support.localazure.arm import Arm, wait_for
+from tests.support.localazure.arm import Arm, reason, wait_for
 from tests.support.localazure.sdk import sdk_client
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("quota")]  # each test goes on where the last one ended
@@ -45,15 +45,16 @@ def test_out_of_quota_is_refused_as_on_azure(small: LocalAzure, project: Path, m
         with pytest.raises(HttpResponseError) as caught:
             client.online_deployments.begin_create_or_update(deployment).result()
         assert caught.value.error is not None
-        assert (caught.value.status_code, caught.value.error.code) == (400, "OutOfQuota")
-        return str(caught.value.error.message)
+        (said,) = caught.value.error.details
+        assert (caught.value.status_code, caught.value.error.code, said.code) == (400, "UserError", "OutOfQuota")
+        return str(said.message)
 
     assert "at most 2 deployments" in refusal("yellow", 1)
     assert "limit of 3" in refusal("blue", 4)
     assert "needs 12 cores" in refusal("blue", 2)
     with Arm(small.environ) as arm:
         patched = arm.call("PATCH", "onlineEndpoints/scale/deployments/blue", {"sku": {"capacity": 2}})
-        assert (patched.status_code, patched.json()["error"]["code"]) == (400, "OutOfQuota")
+        assert (patched.status_code, reason(patched)) == (400, "OutOfQuota")
         assert arm.get("onlineEndpoints/scale/deployments/blue")["sku"]["capacity"] == 1
         skus = arm.get("onlineEndpoints/scale/deployments/blue/skus")["value"]
         assert skus[0]["capacity"]["maximum"] == 3
