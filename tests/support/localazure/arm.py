@@ -128,6 +128,17 @@ def reason(answer: httpx.Response) -> str:
     return str(reason_of(answer.json()["error"])["code"])
 
 
+def message(answer: httpx.Response) -> str:
+    """The message of the same."""
+    return str(reason_of(answer.json()["error"])["message"])
+
+
+def lasting(properties: dict[str, Any]) -> dict[str, Any]:
+    """Properties without the address of the last operation."""
+    own = {name: value for name, value in properties["properties"].items() if name != "AzureAsyncOperationUri"}
+    return {**properties, "properties": own}
+
+
 def wait_for(look: Callable[[], Any], enough: Callable[[Any], bool] = bool, timeout_s: float = WAIT_S) -> Any:
     """Look until it is enough; returns what was seen."""
     deadline = time.monotonic() + timeout_s
