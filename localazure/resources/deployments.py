@@ -19,11 +19,12 @@ from localazure.compute.autoscaler import Scaling
 from localazure.compute.instances import Setup
 from localazure.compute.programs import Programs
 from localazure.compute.properties import resolve
-from localazure.compute.revisions import SERVER_LOG, STORAGE_LOG, Revisions
+from localazure.compute.revisions import Revisions
 from localazure.compute.runtime import Limits, Runtime
 from localazure.core.clock import Change
 from localazure.core.store import Store
 from localazure.resources import deployment_settings, endpoints, rules
+from localazure.resources.container_logs import read_log
 from localazure.resources.deployment_documents import (
     Deployment,
     DeploymentBody,
@@ -43,9 +44,6 @@ from localazure.resources.views import OPERATION, Views, without_own
 from localazure.storage.assets import Assets
 
 log = logging.getLogger(__name__)
-
-_LOGS = {"inferenceserver": SERVER_LOG, "storageinitializer": STORAGE_LOG}
-_DEFAULT_TAIL = 500
 
 _CHANGES = {
     "Creating": Change.DEPLOYMENT_CREATE,
@@ -296,17 +294,7 @@ class Deployments:
         endpoint, name = request.path_params["endpoint"], request.path_params["deployment"]
         state = self._state(endpoint, name).resource.properties.provisioning_state
         body = LogsBody.parse(await json_object(request))
-        container = body.container_type or "InferenceServer"
-        file = _LOGS.get(str(container).lower())
-        if file is None:
-            raise BadRequest(f"containerType must be StorageInitializer or InferenceServer, not {container!r}.")
-        tail = _DEFAULT_TAIL if body.tail is None else body.tail
-        if isinstance(tail, bool) or not isinstance(tail, int) or tail < 1:
-            raise BadRequest(f"tail must be a positive integer, not {tail!r}.")
-        path = self._revisions.folder(endpoint, name) / file
-        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-        head = [f"Instance status: {state}", "", f"Container logs ({container}):"]
-        return JSONResponse({"content": "\n".join([*head, *lines[-tail:]]) + "\n"})
+        return JSONResponse({"content": read_log(self._revisions.folder(endpoint, name), body, state)})
 
     async def _skus(self, request: Request) -> Response:
         self._state(request.path_params["endpoint"], request.path_params["deployment"], moment_of(request))

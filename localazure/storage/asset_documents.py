@@ -8,6 +8,8 @@ from typing import Any, Generic, TypeVar
 import yaml
 
 from localazure.arm.documents import Body, Document, ResourceBody, SystemData
+from localazure.arm.errors import BadRequest
+from localazure.arm.paging import Filter, pairs, view
 
 
 class AssetProperties(Body):
@@ -214,8 +216,7 @@ def shown(kind: str, resource: "Version[Any]", latest: bool) -> "Version[Any]":
     update: dict[str, Any] = {}
     match kind:
         case "models":
-            uri = re.sub("/resourcegroups/", "/resourceGroups/", given.model_uri or "", flags=re.IGNORECASE)
-            update = {**dict.fromkeys(NOT_SUPPORTED), "stage": stage, "model_uri": uri or None}
+            update = {**dict.fromkeys(NOT_SUPPORTED), "stage": stage}
         case "environments":
             labels = {_LABELS: "latest" if latest and named else ""}
             update = {
@@ -243,3 +244,30 @@ def _as_json(conda_file: Any) -> Any:
 def is_archived(resource: Version[Any] | Container) -> bool:
     """Return whether a client has put the asset away."""
     return bool(resource.properties.is_archived)
+
+
+def check_names(*names: str) -> None:
+    """Check that these could be an asset's name and version; they become names of folders.
+
+    Raises:
+        BadRequest: They could not.
+    """
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,254}", name, re.ASCII):
+            raise BadRequest(
+                f"'{name}' is no name or version of an asset: they begin with a letter or digit and have at most 255"
+                " letters, digits, dots, dashes and underscores."
+            )
+
+
+VERSION_FILTERS: dict[str, Filter[Version[Any]]] = {
+    "hash": lambda resource, wanted: wanted in (resource.properties.properties or {}).values(),
+    "hashVersion": lambda _resource, _wanted: True,
+    "version": lambda resource, wanted: resource.name.lower() == wanted.lower(),
+    "description": lambda resource, wanted: bool(resource.properties.description == wanted),
+    "stage": lambda resource, wanted: bool(resource.properties.stage == wanted),
+    "tags": pairs(lambda resource: resource.properties.tags),
+    "properties": pairs(lambda resource: resource.properties.properties),
+    "listViewType": view(is_archived),
+}
+"""The query parameters that choose among versions."""

@@ -6,6 +6,7 @@ import secrets
 import urllib.parse
 from typing import Any, Generic, NamedTuple
 
+from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -15,7 +16,7 @@ from localazure.arm.documents import Json
 from localazure.arm.errors import BadRequest, NotFound, NotSupported
 from localazure.arm.ids import Scope, system_data
 from localazure.arm.operations import api_version
-from localazure.arm.paging import Filter, page, pairs, view
+from localazure.arm.paging import page, view
 from localazure.core.store import Store
 from localazure.core.tables import Table
 from localazure.storage.asset_documents import (
@@ -24,6 +25,7 @@ from localazure.storage.asset_documents import (
     DEFAULTS,
     NOT_SUPPORTED,
     PROPERTIES,
+    VERSION_FILTERS,
     AssetProperties,
     CodeProperties,
     Container,
@@ -36,6 +38,7 @@ from localazure.storage.asset_documents import (
     UploadBody,
     Version,
     WrittenContainer,
+    check_names,
     is_archived,
     shown,
     with_addresses,
@@ -159,7 +162,7 @@ class Assets:
         body = UploadBody.parse(await json_object(request))
         if body.pending_upload_type not in (None, "None", "TemporaryBlobReference"):
             raise NotSupported(f"uploads of the type {body.pending_upload_type}")
-        _check_name(name, version)
+        check_names(name, version)
         digest = hashlib.sha256(_key(name, version).encode()).hexdigest()[:32]
         container = f"upload-{kind}-{digest}"
         url = f"{self._blobs.url}/{container}"
@@ -181,7 +184,7 @@ class Assets:
         resource = self._versions[kind].get(key)
         match request.method:
             case "PUT":
-                _check_name(name, version)
+                check_names(name, version)
                 return self._put(kind, name, version, resource, await json_object(request), request)
             case "DELETE":
                 self._versions[kind].delete(key)
@@ -203,7 +206,7 @@ class Assets:
                 raise BadRequest(f"There are no files at '{uri}'.", "UserError")
         for unused in NOT_SUPPORTED:
             if getattr(given, unused, None) is not None:
-                raise NotSupported(f"the property '{unused}' of {kind}")
+                raise NotSupported(f"the property 'properties.{to_camel(unused)}' of {kind}")
         properties = {**COMMON, **DEFAULTS.get(kind, {}), **given.present()}
         created = old.system_data if old else None
         resource = Version[Any](
@@ -232,7 +235,7 @@ class Assets:
                 raise self._missing_container(kind, name)
             kept = [resource for resource in kept if not resource.properties.is_anonymous]
         found = [self._visible(kind, name, resource) for resource in kept]
-        return page(request, found, _VERSION_FILTERS)
+        return page(request, found, VERSION_FILTERS)
 
     async def _container(self, request: Request) -> Response:
         kind, name = _kind(request), request.path_params["name"]
@@ -307,8 +310,8 @@ class Assets:
         return BLOBS_PATH + asked.path if asked.netloc.lower() == here.netloc.lower() else None
 
     def _stored(self, uri: str) -> str:
-        """Return it as it is kept: without our host, which may be another one the next time."""
-        return self._own_path(uri) or uri
+        """Return it as it is kept: without our host, which may be another one the next time, and in ARM's letters."""
+        return self._own_path(uri) or re.sub(r"^(azureml://[^/]*/[^/]*)/resourcegroups/", r"\1/resourceGroups/", uri)
 
     def _current(self, uri: str) -> str:
         """Return it as it is answered: with the host that we have now."""
@@ -325,20 +328,6 @@ class Assets:
         return NotFound(message, f"{what.capitalize()}NotFound")
 
 
-def _check_name(*names: str) -> None:
-    """Check that these could be an asset's name and version; they become names of folders.
-
-    Raises:
-        BadRequest: They could not.
-    """
-    for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,254}", name, re.ASCII):
-            raise BadRequest(
-                f"'{name}' is no name or version of an asset: they begin with a letter or digit and have at most 255"
-                " letters, digits, dots, dashes and underscores."
-            )
-
-
 def _key(name: str, version: str = "") -> str:
     return f"{name}/{version}".lower()
 
@@ -352,15 +341,3 @@ def _kind(request: Request) -> str:
 
 def _missing(kind: str, name: str, version: str) -> Exception:
     return NotFound(f"There is no version '{version}' of the {kind.removesuffix('s')} '{name}' in the workspace.")
-
-
-_VERSION_FILTERS: dict[str, Filter[Version[Any]]] = {
-    "hash": lambda resource, wanted: wanted in (resource.properties.properties or {}).values(),
-    "hashVersion": lambda _resource, _wanted: True,
-    "version": lambda resource, wanted: resource.name.lower() == wanted.lower(),
-    "description": lambda resource, wanted: bool(resource.properties.description == wanted),
-    "stage": lambda resource, wanted: bool(resource.properties.stage == wanted),
-    "tags": pairs(lambda resource: resource.properties.tags),
-    "properties": pairs(lambda resource: resource.properties.properties),
-    "listViewType": view(is_archived),
-}

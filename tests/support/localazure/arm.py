@@ -135,8 +135,8 @@ def message(answer: httpx.Response) -> str:
 
 def lasting(properties: dict[str, Any]) -> dict[str, Any]:
     """Properties without the address of the last operation."""
-    own = {name: value for name, value in properties["properties"].items() if name != "AzureAsyncOperationUri"}
-    return {**properties, "properties": own}
+    own = properties.get("properties") or {}
+    return {**properties, "properties": {name: own[name] for name in own if name != "AzureAsyncOperationUri"}}
 
 
 def wait_for(look: Callable[[], Any], enough: Callable[[Any], bool] = bool, timeout_s: float = WAIT_S) -> Any:

@@ -219,8 +219,8 @@ def test_keys_can_be_chosen_when_an_endpoint_is_created(management: MachineLearn
         (
             "PUT",
             "onlineEndpoints/paged-one/deployments/odd",
-            {"properties": {"startupProbe": {"period": "PT1S"}}},
-            "sta",
+            {"properties": {"startupProbe": {"path": "/"}}},
+            "startupProbe.path",
         ),
         ("PUT", "onlineEndpoints/paged-one/deployments/odd", {"properties": {"readinessProbe": {"path": "/"}}}, "path"),
         ("PUT", "models/odd/versions/1", {"properties": {"jobName": "train"}}, "properties.jobName"),
