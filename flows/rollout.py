@@ -83,7 +83,7 @@ async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | No
             decisions += [decision] if decision else []
             if stage.traffic > rollout.share:
                 await run.step(scale_candidate(rollout, stage))
-                await run.step(recheck(rollout, stage, judged_by, evidence[-1], decision))
+                await run.step(recheck(rollout, stage, judged_by, evidence, decision))
             await run.step(shift_traffic(rollout, stage, decision))
             evidence.append(await judge(rollout, stage, evidence[-1]))  # also while Prefect is away
             judged_by = stage.judge
@@ -104,8 +104,9 @@ async def _both(rollout: Rollout) -> None:
 
 
 async def _approval(rollout: Rollout, stage: StageConfig, evidence: list[Evidence]) -> Decision | None:
-    """Ask before the stage where it says so, and wherever the judge could not decide."""
-    if not stage.approval and evidence[-1].verdict != Finding.UNDECIDED:
+    """Ask before the stage where it says so, and wherever a gate since the last one could not decide."""
+    gates = evidence if stage == rollout.project.config.stages[0] else evidence[-1:]
+    if not stage.approval and Finding.UNDECIDED not in (gate.verdict for gate in gates):
         return None
     question = f"Give {rollout.candidate} {stage.traffic}% of the traffic of {rollout.endpoint}?"
     return await ask(rollout, stage, evidence, question=question)
@@ -118,7 +119,7 @@ async def _last_doubt(
     if evidence[-1].verdict == Finding.UNDECIDED:
         question = f"The judge is undecided. Keep {rollout.candidate} at {stage.traffic}% of {rollout.endpoint}?"
         decisions.append(await ask(rollout, stage, evidence, question=question, again=True))
-        await recheck(rollout, stage, stage.judge, evidence[-1], decisions[-1])  # the way back is deleted next
+        await recheck(rollout, stage, stage.judge, evidence, decisions[-1])  # the way back is deleted next
 
 
 async def _retired(rollout: Rollout) -> str:
@@ -144,7 +145,7 @@ async def _back(
         raise _not_begun(failure)
     reason = str(failure) or type(failure).__name__
     try:
-        rolled_back = await roll_back_own(project.config.workspace, project.endpoint, str(run_id()))
+        rolled_back = await roll_back_own(project.config.workspace, project.endpoint, str(run_id()), project)
     except SaferolloutError as error:
         if isinstance(error, Missing) and isinstance(failure, Missing):
             raise failure from None  # with the endpoint, all that was begun is gone

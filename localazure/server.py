@@ -26,8 +26,8 @@ from localazure.core.certificates import Certificates
 from localazure.core.clock import Clock, Timing
 from localazure.core.host import Host
 from localazure.core.store import Store
-from localazure.core.web import Connections, Web
-from localazure.extras import admin
+from localazure.core.web import Connections, Web, listen
+from localazure.extras import admin, azure_cli
 from localazure.extras.assembly import Extras
 from localazure.extras.prometheus import Prometheus, ScoringCounts
 from localazure.gateway.envoy import Gateway
@@ -101,21 +101,23 @@ async def _run(
         )
     tls = certificates.ensure(state / "tls", host.name)
     web_socket = _listen(host, options.port, known.port)
+    collector_socket = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+    collector_port = collector_socket.getsockname()[1]
     known.port = web_socket.getsockname()[1]
     authority, connections = host.authority(known.port), Connections()
     store = stack.enter_context(contextlib.closing(Store(state / "state.sqlite")))
     clock = Clock(options.timing, options.time_scale)
     arm = Arm.build(known, f"https://{authority}", store, clock, connections.cut)
     issuer = Issuer(arm.identity.issuer, arm.identity.public_keys)
-    gateway = Gateway(host, options.quota.connections, state / "gateway", tls, state, clock, issuer)
+    gateway = Gateway(host, options.quota.connections, state / "gateway", tls, state, clock, issuer, collector_port)
     stack.push_async_callback(gateway.stop)
     await _start_gateway(gateway, known.scoring_port)
     known.scoring_port = gateway.port
     known.save(state)
 
-    storage = Storage.build(arm, state, authority, known.storage_key)
+    storage = Storage.build(arm, state, authority, known.storage_key, collector_port)
     routes = functools.partial(wanted_routes, store, options.quota)
-    compute = await Compute.build(arm, state, gateway, storage, routes)
+    compute = await Compute.build(arm, state, tls, gateway, storage, routes)
     stack.push_async_callback(compute.runtime.stop)
     stack.push_async_callback(arm.operations.stop)
     resources = Resources.build(arm, storage, compute, options.quota, options.identity_based)
@@ -123,6 +125,8 @@ async def _run(
     counts, delay_s = ScoringCounts(registry), options.ingestion_delay_s
     monitor = Monitor.build(arm, state, gateway, compute.runtime, resources.inventory, delay_s, counts.add)
 
+    collector = Web(storage.collector.application)
+    collecting = await _start_web(collector, collector_socket, clock)
     await compute.runtime.publish()
     resources.resume()
     arm.operations.end_interrupted()
@@ -136,20 +140,21 @@ async def _run(
         arm, compute.runtime, monitor.traffic, management, prometheus, known.admin_token, options.record
     )
     stack.callback(extras.close)
-    open_routes = [*arm.identity.routes(), *(route for room in rooms for route in room.open_routes()), *extras.routes()]
+    open_routes = [*arm.identity.routes(), *arm.managed_identity.routes()]
+    open_routes += [*(route for room in rooms for route in room.open_routes()), *extras.routes()]
     application = build(arm.scope, arm.identity, arm.location, limited, open_routes, guarded_routes)
     web = Web(extras.wrap(arm.faults.wrap(application)), tls, connections)
     serving = await _start_web(web, web_socket, clock)
     works = [resources.restarts.keep(), *monitor.works(gateway, clock)]
     await stack.enter_async_context(_meanwhile(*works))
-    environment = _environment(arm, known, tls)
+    environment = _environment(arm, known, tls) | azure_cli.environment(state / "azure-cli")
     stack.enter_context(installation.published(state, environment))
     log.info("local Azure is ready at %s, scoring at %s", arm.base_url, gateway.url)
     ready(environment)
     await stopping.wait()
     log.info("stopping")
-    web.should_exit = True
-    await serving
+    web.should_exit = collector.should_exit = True
+    await asyncio.gather(serving, collecting)
 
 
 def _environment(arm: Arm, known: Installation, tls: Certificates) -> dict[str, str]:
@@ -159,10 +164,15 @@ def _environment(arm: Arm, known: Installation, tls: Certificates) -> dict[str, 
         "REGISTRY_DISCOVERY_ENDPOINT_URL": f"{arm.base_url}/",
         "REQUESTS_CA_BUNDLE": str(tls.bundle),
         "SSL_CERT_FILE": str(tls.bundle),
+        "CURL_CA_BUNDLE": str(tls.bundle),
         "AZURE_AUTHORITY_HOST": arm.base_url,
         "AZURE_TENANT_ID": known.tenant_id,
         "AZURE_CLIENT_ID": known.client_id,
         "AZURE_CLIENT_SECRET": known.client_secret,
+        "IDENTITY_ENDPOINT": arm.managed_identity.endpoint,
+        "IDENTITY_HEADER": arm.managed_identity.header(known.client_id),
+        # The client secret would need an argument: azure-identity does not ask Microsoft about authorities only then.
+        "AZURE_TOKEN_CREDENTIALS": "ManagedIdentityCredential",
         "AZURE_SUBSCRIPTION_ID": arm.scope.subscription_id,
         "AZURE_RESOURCE_GROUP": arm.scope.resource_group,
         "AZUREML_WORKSPACE_NAME": arm.scope.workspace,
@@ -203,9 +213,9 @@ async def _meanwhile(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 def _listen(host: Host, port: int, last: int) -> socket.socket:
     if not port and last:
         with contextlib.suppress(OSError):
-            return socket.create_server((host.address, last))
+            return listen(host.address, last)
     try:
-        return socket.create_server((host.address, port))
+        return listen(host.address, port)
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
             raise StartFailed(f"{host.address} is no address of this machine: give another --host, or none") from error

@@ -89,7 +89,7 @@ def run(
     how = approve or (Approve.ASK if sys.stdin.isatty() else Approve.UI)
     outcome = running.rollout_here(config, _model(model), how)
     _print(outcome.model_dump(mode="json") | {"report": outcome.report}, outcome.report, as_json=as_json)
-    sys.exit(0 if outcome.outcome == "promoted" else 1)
+    sys.exit(1 if outcome.outcome == "rolled_back" else 0)
 
 
 @app.command()

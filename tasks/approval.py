@@ -21,7 +21,7 @@ from pydantic import ConfigDict, Field, create_model
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Rejected
-from saferollout.domain.evidence import Evidence, markdown_table
+from saferollout.domain.evidence import Evidence, headlines, markdown_table
 from saferollout.report.outcome import seconds
 from saferollout.rollout.record import fitted, now
 from saferollout.rollout.rollout import Rollout
@@ -72,9 +72,8 @@ async def ask(
     claim = None if again else rollout.approvals.get(stage.traffic)
     if claim and (given := await _recorded(rollout, stage, claim, f"{name}-{stage.traffic}-{claim.evidence}")):
         return given
-    shown = f"# {question}\n\n{await changes(rollout, stage, question)}\n\n" + "\n\n".join(
-        item.markdown() for item in evidence
-    )
+    parts = [f"# {question}", headlines(evidence), await changes(rollout, stage, question)]
+    shown = "\n\n".join([*parts, *(item.details for item in evidence)])
     digest = hashlib.sha256(f"{rollout.id}{rollout.revision}{shown}".encode()).hexdigest()[:12]
     shown += f"\n\nEvidence `{digest}`"
     if claim:

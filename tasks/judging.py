@@ -52,7 +52,8 @@ async def judge_gate(
         answer_schema=rollout.project.answer_schema,
     )
     async with Progress(f"{rollout.endpoint}-{gate}") as progress:
-        watching = run_judge(sources, config, gate, earlier=earlier, report=progress.report)
+        shares = {} if mirrored else state.traffic
+        watching = run_judge(sources, config, gate, earlier=earlier, shares=shares, report=progress.report)
         evidence = await ThisRun(rollout.project.config.orchestrator_grace_s).unless_stopped(watching)
     undecided_fails = config.when_undecided is not WhenUndecided.ASK
     failed = evidence.verdict == Finding.HARMFUL or (evidence.verdict == Finding.UNDECIDED and undecided_fails)

@@ -1,12 +1,14 @@
 """Recheck: a last look at the candidate before its next share; an answer may come hours after its question."""
 
+from collections.abc import Sequence
+
 from prefect import task
 
 from saferollout.config.judge import JudgeConfig
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import GateFailed, Stopped
-from saferollout.domain.evidence import Evidence
+from saferollout.domain.evidence import Evidence, Finding
 from saferollout.rollout.rollout import Rollout
 from tasks.judging import judge_gate
 from tasks.smoke_test import passed, run_smoke_test
@@ -16,21 +18,23 @@ from tasks.support.policy import STEP
 
 @task(task_run_name="recheck {rollout.candidate} for {stage.traffic}%", **STEP)
 async def recheck(
-    rollout: Rollout, stage: StageConfig, judge: JudgeConfig, earlier: Evidence, decision: Decision | None
+    rollout: Rollout, stage: StageConfig, judge: JudgeConfig, evidence: Sequence[Evidence], decision: Decision | None
 ) -> None:
-    """Check that the candidate has not gone bad since the `earlier` evidence, from which its `judge` goes on.
+    """Check that the candidate has not gone bad since the `evidence`, from whose last its `judge` goes on.
 
-    It must still be up and this rollout's own, answer the recorded requests, and not be harmful during `recheck_s`.
+    It must still be up and this rollout's own, answer the recorded requests (only if the smoke test, the first
+    evidence, was undecided may it be so again), and not be harmful during `recheck_s`.
 
     Raises:
         GateFailed: It has gone bad.
         Stopped: The run is not to go on.
     """
     try:
-        await _recheck(rollout, stage, judge, earlier)
+        await _recheck(rollout, stage, judge, evidence)
     except Stopped:
         raise
     except GateFailed as error:
+        earlier = evidence[-1]
         was_good = bool(earlier.state) or error.evidence is None or error.evidence.gate == earlier.gate
         verdict = "went bad" if was_good else "is bad"
         when = f"while the question of {stage.traffic}% was open" if decision and was_good else "as its recheck shows"
@@ -38,11 +42,17 @@ async def recheck(
         raise GateFailed(msg, error.evidence) from error
 
 
-async def _recheck(rollout: Rollout, stage: StageConfig, judge: JudgeConfig, earlier: Evidence) -> None:
+async def _recheck(rollout: Rollout, stage: StageConfig, judge: JudgeConfig, evidence: Sequence[Evidence]) -> None:
     state = await in_workspace(rollout, lambda azure: azure.settled(rollout.endpoint, rollout.candidate))
     rollout.own_candidate(state)
-    passed(await run_smoke_test(rollout.project, candidate=rollout.candidate, live=rollout.live))
+    found = await run_smoke_test(rollout.project, candidate=rollout.candidate, live=rollout.live)
+    passed(found, rollout.project.config.smoke_test)
+    if (
+        found.verdict is Finding.UNDECIDED and evidence[0].verdict is not Finding.UNDECIDED
+    ):  # nobody was asked about that
+        msg = f"smoke test undecided: {found.summary}"
+        raise GateFailed(msg, found)
     if stage.recheck_s:
         config = judge.recheck(stage.recheck_s, has_users=rollout.candidate in state.traffic)
         gate, key = f"recheck for {stage.traffic}%", f"recheck-{stage.traffic}"
-        await judge_gate(rollout, config, gate, key, earlier, harm_only=True)
+        await judge_gate(rollout, config, gate, key, evidence[-1], harm_only=True)

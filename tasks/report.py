@@ -76,7 +76,7 @@ async def already_live(project: Project) -> Outcome:
     state = await in_workspace(workspace, lambda azure: azure.get_endpoint(project.endpoint))
     (live,) = state.traffic
     return Outcome(
-        outcome="promoted",
+        outcome="nothing_to_do",
         reason=f"{live} is this revision already; nothing to do",
         endpoint=project.endpoint,
         live=live,

@@ -3,6 +3,7 @@
 from prefect import task
 from prefect.logging import get_run_logger
 
+from saferollout.config.project import Project
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import Lost, SaferolloutError
 from saferollout.rollout import rollback
@@ -10,6 +11,7 @@ from saferollout.rollout.record import Record
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.policy import WAY_BACK
+from tasks.support.served import Drain
 
 
 @task(task_run_name="roll {endpoint} back", **WAY_BACK)
@@ -18,14 +20,24 @@ async def roll_back(workspace: WorkspaceConfig, endpoint: str, force: bool = Fal
     return await in_workspace(workspace, lambda azure: rollback.roll_back(azure, endpoint, force=force))
 
 
-async def roll_back_own(workspace: WorkspaceConfig, endpoint: str, flow_run: str) -> Record | None:
+async def roll_back_own(
+    workspace: WorkspaceConfig, endpoint: str, flow_run: str, project: Project | None = None
+) -> Record | None:
     """Roll back what a flow run began on the endpoint; None if there is nothing of it, or nothing left.
 
-    No task: the way back must not depend on Prefect.
+    With the `project` and its requests, the candidate stays until users are seen to be off it. No task: the way back
+    must not depend on Prefect.
     """
-    return await in_workspace(
-        workspace, lambda azure: rollback.roll_back_own(azure, endpoint, lambda owner: owner.flow_run == flow_run)
+    drain = Drain(project) if project else None
+    rolled_back = await in_workspace(
+        workspace,
+        lambda azure: rollback.roll_back_own(
+            azure, endpoint, lambda owner: owner.flow_run == flow_run, drain or rollback.at_once
+        ),
     )
+    if drain:
+        drain.log()
+    return rolled_back
 
 
 async def put_users_back(rollout: Rollout) -> bool:

@@ -1,16 +1,40 @@
 """Shift: give the candidate its stage's share of the traffic."""
 
+import asyncio
+
 from prefect import task
+from prefect.logging import get_run_logger
 
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision
+from saferollout.domain.errors import GateFailed
+from saferollout.gates.served import Sight, look_who_serves
 from saferollout.rollout import shift
 from saferollout.rollout.rollout import Rollout
-from tasks.support.access import in_workspace
+from tasks.support.access import in_workspace, scorer_of
 from tasks.support.policy import STEP
 
 
 @task(task_run_name="shift {rollout.candidate} to {stage.traffic}%", **STEP)
 async def shift_traffic(rollout: Rollout, stage: StageConfig, decision: Decision | None) -> None:
-    """Set traffic, share and decision in one change; a share that is past keeps its traffic."""
+    """Set traffic, share and decision in one change, and wait until users are served so.
+
+    A share that is past keeps its traffic.
+
+    Raises:
+        GateFailed: Users are still served otherwise, minutes later.
+    """
     await in_workspace(rollout, lambda azure: shift.shift_traffic(azure, rollout, stage.traffic, decision))
+    if stage.traffic < rollout.share:
+        return
+    before = max(
+        (earlier.traffic for earlier in rollout.project.config.stages if earlier.traffic < stage.traffic), default=0
+    )
+    requests = await asyncio.to_thread(rollout.project.requests)
+    async with await scorer_of(rollout, rollout.endpoint) as scorer:
+        served = await look_who_serves(
+            scorer, requests, old=rollout.traffic(before), new=rollout.traffic(stage.traffic)
+        )
+    if served.sight is Sight.NOT_YET:
+        raise GateFailed(served.words)
+    get_run_logger().info(served.words)

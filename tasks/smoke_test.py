@@ -6,7 +6,9 @@ from prefect import task
 from prefect.artifacts import acreate_table_artifact
 
 from saferollout.config import recorded_requests
+from saferollout.config.judge import WhenUndecided
 from saferollout.config.project import Project
+from saferollout.config.rollout import SmokeTestConfig
 from saferollout.domain.errors import GateFailed
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates import smoke_test as smoke
@@ -18,14 +20,14 @@ from tasks.support.policy import GATE
 
 @task(task_run_name="smoke test {rollout.candidate}", **GATE)
 async def smoke_test(rollout: Rollout) -> Evidence:
-    """Return the evidence; GateFailed if an answer is not as it should be."""
+    """Return the evidence; GateFailed if an answer is not as it should be, or if undecided means failed."""
     evidence = await run_smoke_test(rollout.project, candidate=rollout.candidate, live=rollout.live)
     await publish(
         acreate_table_artifact(
             table=evidence.table(), key=f"{rollout.endpoint.lower()}-smoke-test", description=evidence.summary
         )
     )
-    return passed(evidence)
+    return passed(evidence, rollout.project.config.smoke_test)
 
 
 async def run_smoke_test(project: Project, *, candidate: str, live: str) -> Evidence:
@@ -42,13 +44,14 @@ async def run_smoke_test(project: Project, *, candidate: str, live: str) -> Evid
         )
 
 
-def passed(evidence: Evidence) -> Evidence:
+def passed(evidence: Evidence, config: SmokeTestConfig) -> Evidence:
     """Return the evidence.
 
     Raises:
-        GateFailed: An answer is not as it should be.
+        GateFailed: An answer is not as it should be, or nobody knows and that means failed.
     """
-    if evidence.verdict is Finding.FAILED:
-        msg = f"smoke test failed: {evidence.summary}"
+    undecided_fails = config.when_undecided is WhenUndecided.FAIL and evidence.verdict is Finding.UNDECIDED
+    if evidence.verdict is Finding.FAILED or undecided_fails:
+        msg = f"smoke test {evidence.verdict}: {evidence.summary}"
         raise GateFailed(msg, evidence)
     return evidence

@@ -1,6 +1,7 @@
 """The HTTP surface: every route, and what all of them share."""
 
 import logging
+import re
 import time
 import uuid
 from collections.abc import Callable
@@ -9,12 +10,12 @@ from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from localazure.arm import errors, ids
+from localazure.arm import errors, ids, versions
 from localazure.arm.headers import Answered, Asked, Server, answer_headers
 from localazure.arm.identity import Identity
 from localazure.arm.limits import RateLimits
@@ -37,7 +38,8 @@ def build(
 ) -> Starlette:
     """Return the application.
 
-    `guarded_routes` need a token, count against the rate limits, and their path must name this local Azure's workspace.
+    `guarded_routes` need a token and an `api-version`, count against the rate limits, and their path must name this
+    local Azure's workspace.
     """
 
     async def answer_error(request: Request, error: Exception) -> Response:
@@ -55,34 +57,37 @@ def build(
             return errors.NotSupported(what).response()  # never a silent success, and never a 404 that means "gone"
         return errors.ArmError(error.status_code, "RequestFailed", f"{what}: {error.detail}").response()
 
+    async def answer_nobody(_request: Request, _error: Exception) -> Response:
+        """Return an answer for a client that is gone before it had sent the whole request."""
+        return errors.BadRequest("The request ended before its end.").response()
+
     async def answer_failure(_request: Request, error: Exception) -> Response:
         return errors.ArmError(
             500, "InternalServerError", f"Local Azure failed: {type(error).__name__}: {error}"
         ).response()
 
-    guard = _guard(scope, identity)
-    guarded = [
-        Route(route.path, _guarded(route, guard, limits), methods=sorted(route.methods or []))
-        for route in guarded_routes
-    ]
+    guard = _guard(scope, identity, location)
+    guarded = [_guarded(route, guard, limits) for route in guarded_routes]
     return Starlette(
         routes=[*open_routes, *guarded],
         middleware=[Middleware(_Answers, _server(scope, identity, location))],
         exception_handlers={
             errors.ResponseError: answer_error,
             HTTPException: answer_http_error,
+            ClientDisconnect: answer_nobody,
             Exception: answer_failure,
         },
     )
 
 
-def _guard(scope: ids.Scope, identity: Identity) -> Callable[[Request], None]:
+def _guard(scope: ids.Scope, identity: Identity, location: str) -> Callable[[Request], None]:
     def check(request: Request) -> None:
+        versions.require(request)
         identity.check(request)
         path = request.path_params
-        if path.get("subscription", "").lower() != scope.subscription_id.lower():
+        if path.get("subscription", scope.subscription_id).lower() != scope.subscription_id.lower():
             raise errors.NotFound(
-                f"The subscription '{path.get('subscription')}' could not be found.", "SubscriptionNotFound"
+                f"The subscription '{path['subscription']}' could not be found.", "SubscriptionNotFound"
             )
         if path.get("group", scope.resource_group).lower() != scope.resource_group.lower():
             raise errors.NotFound(f"Resource group '{path['group']}' could not be found.", "ResourceGroupNotFound")
@@ -91,11 +96,13 @@ def _guard(scope: ids.Scope, identity: Identity) -> Callable[[Request], None]:
                 f"The Resource 'Microsoft.MachineLearningServices/workspaces/{path['workspace']}' under resource group"
                 f" '{path['group']}' was not found."
             )
+        versions.check(request, location)
 
     return check
 
 
-def _guarded(route: Route, guard: Callable[[Request], None], limits: RateLimits) -> Callable[[Request], object]:
+def _guarded(route: Route, guard: Callable[[Request], None], limits: RateLimits) -> Route:
+    """Return the route behind the guard. ARM's paths have no case: some clients write `resourcegroups`."""
     endpoint = route.endpoint
 
     async def handle(request: Request) -> Response:
@@ -105,7 +112,9 @@ def _guarded(route: Route, guard: Callable[[Request], None], limits: RateLimits)
         response: Response = await endpoint(request)
         return response
 
-    return handle
+    guarded = Route(route.path, handle, methods=sorted(route.methods or []))
+    guarded.path_regex = re.compile(guarded.path_regex.pattern, re.IGNORECASE)
+    return guarded
 
 
 def _is_for_service(path: str) -> bool:

@@ -8,6 +8,7 @@ from localazure.arm.faults import Faults
 from localazure.arm.identity import Identity
 from localazure.arm.ids import Scope
 from localazure.arm.installation import Installation
+from localazure.arm.managed_identity import ManagedIdentity
 from localazure.arm.operations import Operations
 from localazure.core.clock import Clock
 from localazure.core.disk import Disk
@@ -29,6 +30,7 @@ class Arm:
     clock: Clock
     disk: Disk
     identity: Identity
+    managed_identity: ManagedIdentity
     operations: Operations
     faults: Faults
 
@@ -48,6 +50,13 @@ class Arm:
         """
         scope = Scope(installation.subscription_id, RESOURCE_GROUP, WORKSPACE)
         disk = Disk()
+        identity = Identity(
+            base_url,
+            installation.tenant_id,
+            installation.client_id,
+            installation.client_secret,
+            installation.token_key,
+        )
         return cls(
             scope=scope,
             base_url=base_url,
@@ -55,13 +64,8 @@ class Arm:
             store=store,
             clock=clock,
             disk=disk,
-            identity=Identity(
-                base_url,
-                installation.tenant_id,
-                installation.client_id,
-                installation.client_secret,
-                installation.token_key,
-            ),
+            identity=identity,
+            managed_identity=ManagedIdentity(identity, installation.client_secret.encode()),
             operations=Operations(store, scope, base_url, LOCATION, clock),
             faults=Faults(clock, disk, cut),
         )

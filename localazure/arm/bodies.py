@@ -1,6 +1,7 @@
 """Request bodies."""
 
 import json
+import math
 from typing import Any
 
 from starlette.requests import Request
@@ -24,6 +25,18 @@ async def content(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
     return bytes(received)
 
 
+def _finite(text: str) -> float:
+    """Return the number.
+
+    Raises:
+        ValueError: It is infinite, or not a number: Python would read it, and JSON cannot say it.
+    """
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a number of JSON")
+    return number
+
+
 async def json_object(request: Request) -> dict[str, Any]:
     """Return the request's body.
 
@@ -33,7 +46,10 @@ async def json_object(request: Request) -> dict[str, Any]:
     """
     received = await content(request)
     try:
-        body = json.loads(received or b"{}")
+        # not strict: Azure takes strings with raw newlines in them, too
+        body = json.loads(received or b"{}", strict=False, parse_float=_finite, parse_constant=_finite)
+        if b"\\u" in received:
+            json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text, and could not be answered
     except ValueError as error:
         raise BadRequest(f"The request body is not valid JSON: {error}", "InvalidRequestContent") from error
     except RecursionError as error:

@@ -5,6 +5,7 @@ LocalAzureError
     ArmError: as Azure Resource Manager words it
       BadRequest: the request breaks a rule
       Unauthorized: no token, or one that is not valid
+      Forbidden: the token is valid, but its owner may not do this
       NotFound: there is no such resource
       Conflict: not now
       NotSupported: Azure can, local Azure cannot
@@ -134,6 +135,13 @@ class Unauthorized(ArmError):
     def __init__(self, code: str, message: str) -> None:
         header = f'Bearer error="invalid_token", error_description="{message}"'
         super().__init__(401, code, message, {"WWW-Authenticate": header})
+
+
+class Forbidden(ArmError):
+    """403: the token is valid, but its owner may not do this."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(403, "AuthorizationFailed", message)
 
 
 class NotFound(ArmError):

@@ -14,7 +14,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from localazure.arm.bodies import content
-from localazure.arm.errors import Unauthorized
+from localazure.arm.errors import Forbidden, Unauthorized
 
 TOKEN_LIFE_S = 3600
 _MAX_FORM_BYTES = 64 * 1024
@@ -39,16 +39,17 @@ class Identity:
         """Make every token that has been issued one that has expired."""
         self._generation += 1
 
-    def issue(self, audience: str, life_s: int | None = None) -> str:
-        """Return a token for the application, valid for `life_s` seconds; for `token_life_s` unless that is given."""
+    def issue(self, audience: str, life_s: int | None = None, principal: str | None = None) -> str:
+        """Return a token for `principal`, else for the application, valid for `life_s` seconds, else `token_life_s`."""
         moment = int(time.time())
+        principal = principal or self.client_id
         claims = {
             "aud": audience,
             "iss": self.issuer,
             "tid": self.tenant_id,
-            "appid": self.client_id,
-            "oid": self.client_id,
-            "sub": self.client_id,
+            "appid": principal,
+            "oid": principal,
+            "sub": principal,
             "ver": "2.0",
             "iat": moment,
             "nbf": moment,
@@ -69,10 +70,11 @@ class Identity:
         return {"keys": [{**key, "kid": self._key_id, "use": "sig"}]}
 
     def check(self, request: Request) -> None:
-        """Check that the request carries a token that this tenant issued and that is still valid.
+        """Check that the request carries a token that this tenant issued to its application and that is still valid.
 
         Raises:
             Unauthorized: It does not.
+            Forbidden: It was issued to another principal, which has no role here.
         """
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
@@ -85,6 +87,11 @@ class Identity:
             raise Unauthorized("InvalidAuthenticationToken", "The access token is invalid.") from error
         if claims["generation"] != self._generation:
             raise Unauthorized(*_EXPIRED)
+        if claims["oid"] != self.client_id:
+            raise Forbidden(
+                f"The client '{claims['appid']}' with object id '{claims['oid']}' does not have authorization to"
+                f" perform the action '{request.method}' over scope '{request.url.path}' or the scope is invalid."
+            )
 
     def audience_of(self, request: Request) -> str:
         """Return whom the request's token is for; `check` has found that it is good."""
@@ -121,7 +128,7 @@ class Identity:
         return JSONResponse(self.public_keys)
 
     async def _token(self, request: Request) -> Response:
-        form = dict(urllib.parse.parse_qsl((await content(request, _MAX_FORM_BYTES)).decode()))
+        form = dict(urllib.parse.parse_qsl((await content(request, _MAX_FORM_BYTES)).decode(errors="replace")))
         if request.path_params["tenant"] != self.tenant_id:
             return _refused("invalid_request", f"AADSTS90002: Tenant '{request.path_params['tenant']}' not found.")
         if form.get("grant_type") != "client_credentials":

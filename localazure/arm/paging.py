@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
@@ -116,6 +117,6 @@ def _start(token: str | None) -> int:
 def _length(text: str | None, name: str) -> int:
     if text is None:
         return DEFAULT_PAGE
-    if not text.isdigit() or not int(text):
+    if not re.fullmatch(r"0*[1-9]\d{0,9}", text, re.ASCII):
         raise BadRequest(f"{name} must be a positive integer, not '{text}'.")
     return min(int(text), MAX_PAGE)

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Self
 
 from localazure.arm.assembly import Arm
+from localazure.arm.managed_identity import ENDPOINTS
 from localazure.compute.engine import Engine
 from localazure.compute.environments import Environments
 from localazure.compute.programs import Programs
 from localazure.compute.revisions import Revisions
 from localazure.compute.runtime import Runtime, Targets
+from localazure.core.certificates import Certificates
 from localazure.gateway import xds
 from localazure.gateway.envoy import Gateway
 from localazure.storage.assembly import Storage
@@ -29,6 +31,7 @@ class Compute:
         cls,
         arm: Arm,
         state: Path,
+        tls: Certificates,
         gateway: Gateway,
         storage: Storage,
         endpoints: Callable[[Targets], list[xds.Endpoint]],
@@ -40,6 +43,13 @@ class Compute:
         """
         engine = Engine(state)
         await engine.answers()
-        programs = Programs(storage.assets, storage.downloads, Environments(arm.clock), engine)
+        surroundings = {
+            "MSI_ENDPOINT": arm.managed_identity.endpoint,
+            "MSI_SECRET": arm.managed_identity.header(ENDPOINTS),
+            "REQUESTS_CA_BUNDLE": str(tls.bundle),
+            "SSL_CERT_FILE": str(tls.bundle),
+        }
+        environments = Environments(arm.clock)
+        programs = Programs(storage.assets, storage.downloads, environments, engine, storage.collector, surroundings)
         revisions = Revisions(state / "deployments", storage.downloads, programs)
         return cls(Runtime(gateway, arm.clock, endpoints), programs, revisions)

@@ -25,6 +25,9 @@ _CLIENT = re.compile(
 )
 """The environment variables that the command itself goes by."""
 
+_MISUNDERSTOOD = re.compile(r"unknown (shorthand )?(flag|command)|is not a docker command", re.IGNORECASE)
+"""Its complaint is about how it was called, and not about what it was asked for."""
+
 log = logging.getLogger(__name__)
 
 
@@ -36,6 +39,8 @@ class Engine:
         self._names = f"localazure-{uuid.uuid4().hex[:12]}-"
         """What the names of our own containers begin with."""
         self._swept = False
+        self.silence = ""
+        """Why it did not answer, the last time that it did not."""
 
     async def answers(self) -> bool:
         """Return whether there is a `docker` command, and an engine behind it.
@@ -43,9 +48,11 @@ class Engine:
         The first time that there is, the containers are removed that an earlier process left, because its machine died.
         """
         if shutil.which("docker") is None:
+            self.silence = "there is no such command"
             return False
         code, lines = await self._docker("ps", "--all", "--format={{.Names}}", "--filter", f"label={self._label}")
         if code:
+            self.silence = " ".join(line.strip() for line in lines if line.strip()) or f"it ends with code {code}"
             return False
         if not self._swept:
             left = [line for line in lines if line.startswith("localazure-") and not line.startswith(self._names)]
@@ -157,7 +164,10 @@ class Engine:
         except asyncio.CancelledError:
             await process.stop()
             raise
-        return await process.wait(), output.decode(errors="replace").splitlines()
+        code, lines = await process.wait(), output.decode(errors="replace").splitlines()
+        if code and any(_MISUNDERSTOOD.search(line) for line in lines):
+            log.error("docker does not understand '%s': %s", " ".join(argv), " ".join(lines))
+        return code, lines
 
     async def _report_docker(self, report: Callable[[str], None], *argv: str) -> None:
         code, lines = await self._docker(*argv, timeout_s=None)

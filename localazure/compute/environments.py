@@ -1,30 +1,25 @@
 """Environments: what `uv` builds from a conda file's pip part, once for each content."""
 
 import asyncio
-import contextlib
 import hashlib
 import json
-import logging
-import os
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from filelock import AsyncFileLock
-from uv import find_uv_bin
 
-from localazure.arm.errors import BuildFailed
 from localazure.compute.conda import Wanted
+from localazure.compute.interpreters import Interpreter, Interpreters
+from localazure.compute.old_pins import HELD
+from localazure.compute.uv import run_uv
 from localazure.core.clock import Clock
 from localazure.core.directories import cache_directory
-from localazure.core.processes import Process
 
 LOCK_POLL_S = 0.2
-_LAYOUT = "1"  # part of every hash: raise it when builds of the same file come out differently
-
-log = logging.getLogger(__name__)
+_LAYOUT = "2"  # part of every hash: raise it when builds of the same file come out differently
+_PRE = "--pre"
 
 
 class Environments:
@@ -37,9 +32,18 @@ class Environments:
     def __init__(self, clock: Clock, cache: Path | None = None) -> None:
         self._clock = clock
         self._directory = (cache or cache_directory()) / "environments"
+        self._interpreters = Interpreters()
 
-    async def build(self, wanted: Wanted, report: Callable[[str], None]) -> Path:
-        """Build the environment, unless it is there; `report` gets each line of the build's log.
+    async def interpreter(self, wanted: Wanted, report: Callable[[str], None]) -> Interpreter:
+        """Return the Python that the environment gets.
+
+        Raises:
+            BuildFailed: As `Interpreters.find`.
+        """
+        return await self._interpreters.find(wanted.python, report)
+
+    async def build(self, wanted: Wanted, base: Interpreter, report: Callable[[str], None]) -> Path:
+        """Build the environment on `base`, unless it is there; `report` gets each line of the build's log.
 
         Returns:
             Its Python interpreter.
@@ -49,96 +53,59 @@ class Environments:
         """
         for package in wanted.ignored:
             report(f"WARNING: the conda package '{package}' is not installed: local Azure has no conda, only pip")
-        base, version = await self._interpreter(wanted.python, report)
-        text = "\n".join(wanted.requirements) + "\n"
-        digest = hashlib.sha256(json.dumps([_LAYOUT, version, str(base), text, sys.platform]).encode()).hexdigest()[:24]
+        if wanted.old:
+            report(
+                f"WARNING: {HELD} is installed, because this was built before numpy 2: {', '.join(wanted.old)}. Conda's"
+                f" metadata says so; pip alone would take numpy 2, on Azure too: write {HELD} into the pip part"
+            )
+        digest = await asyncio.to_thread(_digest, wanted, base)
         final = self._directory / digest
         python = final / "bin" / "python"
         if python.exists():
-            report(f"Environment {digest} (Python {version}) was built before")
+            report(f"Environment {digest} (Python {base.minor}) was built before")
             return python
         self._directory.mkdir(parents=True, exist_ok=True)
         # it falls with whoever holds it, however that ends
         async with AsyncFileLock(self._directory / f"{digest}.lock", poll_interval=LOCK_POLL_S, run_in_executor=False):
             if not python.exists():
-                report(f"Building environment {digest} (Python {version}): {', '.join(wanted.requirements)}")
+                report(f"Building environment {digest} (Python {base.minor}): {', '.join(wanted.requirements)}")
                 started = self._clock.monotonic()
-                await self._make(final, base, text, report)
+                await self._make(final, base.path, wanted, report)
                 report(f"Built environment {digest} in {self._clock.monotonic() - started:.1f} s")
         return python
 
-    async def _make(self, final: Path, base: Path, requirements: str, report: Callable[[str], None]) -> None:
+    async def _make(self, final: Path, base: Path, wanted: Wanted, report: Callable[[str], None]) -> None:
         building = final.with_name(f"{final.name}.building")
         shutil.rmtree(building, ignore_errors=True)
         try:
-            await self._uv(["venv", "--quiet", "--relocatable", "--no-project", "--python", base, building], report)
-            file = building / "requirements.txt"
-            file.write_text(requirements)
-            await self._uv(["pip", "install", "--python", building / "bin" / "python", "--requirements", file], report)
+            await run_uv(["venv", "--quiet", "--relocatable", "--no-project", "--python", base, building], report)
+            options = _options(wanted, building)
+            await run_uv(["pip", "install", "--python", building / "bin" / "python", *options], report)
             building.rename(final)
         finally:
             shutil.rmtree(building, ignore_errors=True)
 
-    async def _interpreter(self, wanted: str | None, report: Callable[[str], None]) -> tuple[Path, str]:
-        running = f"{sys.version_info.major}.{sys.version_info.minor}"
-        own = Path(getattr(sys, "_base_executable", sys.executable))
-        if wanted in (None, running):
-            return own, running
-        output: list[str] = []
-        argv = ["python", "list", "--only-installed", "--no-project", "--offline", "--output-format", "json"]
-        with contextlib.suppress(BuildFailed):
-            await self._uv(argv, output.append)
-        found: dict[str, Path] = {running: own}
-        for line in output:
-            with contextlib.suppress(ValueError, TypeError, KeyError):
-                for entry in json.loads(line):
-                    parts = entry["version_parts"]
-                    if entry["implementation"] == "cpython" and entry["variant"] == "default":
-                        found.setdefault(f"{parts['major']}.{parts['minor']}", Path(entry["path"]))
-        nearest = min(found, key=lambda version: _distance(version, str(wanted)))
-        if nearest != wanted:
-            report(f"WARNING: Python {wanted} is not on this machine; Python {nearest} is used instead")
-        return found[nearest], nearest
 
-    async def _uv(self, argv: Sequence[str | Path], report: Callable[[str], None]) -> None:
-        process = await Process.start(
-            [find_uv_bin(), *argv], output=subprocess.PIPE, env=await asyncio.to_thread(_uv_environment)
-        )
-        try:
-            lines = (await process.read()).decode(errors="replace").splitlines()
-            code = await process.wait()
-        except asyncio.CancelledError:
-            await process.stop()
-            raise
-        for line in lines:
-            report(line)
-        if code:
-            written = [line.strip() for line in lines if line.strip()]
-            raise BuildFailed(" ".join(written[-8:]) or f"uv ended with code {code}")
+def _options(wanted: Wanted, folder: Path) -> list[str | Path]:
+    """Return the options by which uv installs what is wanted; the files that they name are written to `folder`."""
+    lines = folder / "wanted.txt"
+    lines.write_text("".join(f"{line}\n" for line in wanted.requirements if line != _PRE))
+    options: list[str | Path] = ["--requirements", lines]
+    if wanted.constraints:
+        constraints = folder / "constraints.txt"
+        constraints.write_text("".join(f"{line}\n" for line in wanted.constraints))
+        options += ["--constraints", constraints]
+    if _PRE in wanted.requirements:  # uv does not take it from a file
+        options += ["--prerelease", "allow"]
+    return options
 
 
-def _uv_environment() -> dict[str, str]:
-    """Return our environment, with pip's package index where uv has none of its own: what pip may reach, uv may."""
-    environ = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1", "NO_COLOR": "1"}
-    environ.pop("VIRTUAL_ENV", None)
-    if any(name in environ for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "UV_INDEX", "UV_CONFIG_FILE")):
-        return environ
-    index = environ.get("PIP_INDEX_URL") or _pip_setting("index-url")
-    if index:
-        environ["UV_DEFAULT_INDEX"] = index
-    return environ
-
-
-def _pip_setting(name: str) -> str | None:
-    argv = [sys.executable, "-m", "pip", "config", "get", f"global.{name}"]
-    try:
-        result = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603 - our own pip
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return result.stdout.strip() or None if result.returncode == 0 else None
-
-
-def _distance(version: str, wanted: str) -> tuple[int, int]:
-    major, minor = map(int, version.split("."))
-    wanted_major, wanted_minor = map(int, wanted.split("."))
-    return abs(major - wanted_major), abs(minor - wanted_minor)
+def _digest(wanted: Wanted, base: Interpreter) -> str:
+    """Return what stands for the environment's content, that of files which it installs included."""
+    parts = [_LAYOUT, base.minor, str(base.path), sys.platform, list(wanted.requirements), list(wanted.constraints)]
+    digest = hashlib.sha256(json.dumps(parts).encode())
+    for path in wanted.files:
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file():
+                digest.update(str(file).encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:24]

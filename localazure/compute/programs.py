@@ -3,12 +3,15 @@
 import asyncio
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from localazure.arm.errors import ArmError, BadRequest, BuildFailed, NotSupported
+from localazure.compute import data_collection
 from localazure.compute.conda import of_mlflow_model, parse
 from localazure.compute.containers import Container
+from localazure.compute.data_collection import DataCollection
 from localazure.compute.engine import Engine, unpassable
 from localazure.compute.environment_specs import TRITON, TRITON_MODEL, Context, Image, conda_of, image_of
 from localazure.compute.environments import Environments
@@ -17,6 +20,7 @@ from localazure.compute.instances import Program
 from localazure.compute.properties import DeploymentProperties
 from localazure.storage.asset_documents import EnvironmentProperties
 from localazure.storage.assets import Assets
+from localazure.storage.collector import Collector
 from localazure.storage.downloads import Downloads, Files
 
 _MLFLOW_MODEL = "mlflow_model"
@@ -29,13 +33,23 @@ _PASSED_ON_PREFIXES = ("OPENBLAS_", "OMP_", "MKL_")
 
 
 class Programs:
-    """Makes programs from deployments' properties."""
+    """Makes programs from deployments' properties. `surroundings` are variables that all of Azure ML's servers get."""
 
-    def __init__(self, assets: Assets, downloads: Downloads, environments: Environments, engine: Engine) -> None:
+    def __init__(
+        self,
+        assets: Assets,
+        downloads: Downloads,
+        environments: Environments,
+        engine: Engine,
+        collector: Collector,
+        surroundings: Mapping[str, str],
+    ) -> None:
         self._assets = assets
+        self._collector = collector
         self._downloads = downloads
         self._environments = environments
         self._engine = engine
+        self._surroundings = surroundings
 
     async def require(self, properties: DeploymentProperties) -> None:
         """Check that what the deployment wants can be run here.
@@ -45,13 +59,14 @@ class Programs:
             BadRequest: The assets do not go together.
             NotSupported: They cannot be run here.
         """
+        data_collection.check(properties.data_collector, self._assets)
         image = self._image(properties)
         if image is None:
             return
         if not await self._engine.answers():
             raise NotSupported(
-                f"custom containers for want of a container engine ('docker' does not answer): {image} brings its own"
-                " server"
+                f"custom containers for want of a container engine ('docker' does not answer: {self._engine.silence}):"
+                f" {image} brings its own server"
             )
         if isinstance(image.source, Context):
             self._assets.location(image.source.uri)
@@ -79,7 +94,22 @@ class Programs:
             raise BadRequest("modelMountPath is for custom containers: the environment must have an inferenceConfig.")
         return _image_of(environment, model_type, with_code=bool(code))
 
-    async def prepare(self, files: Files, properties: DeploymentProperties, report: Callable[[str], None]) -> Program:
+    def collection(self, source: str, properties: DeploymentProperties) -> DataCollection | None:
+        """Return what the deployment with the id `source` collects; None if it collects nothing.
+
+        Raises:
+            ArmError: A data asset is no longer there.
+        """
+        wanted = properties.data_collector
+        return DataCollection.open(source, wanted, self._assets, self._collector) if wanted else None
+
+    async def prepare(
+        self,
+        files: Files,
+        properties: DeploymentProperties,
+        report: Callable[[str], None],
+        collection: DataCollection | None,
+    ) -> Program:
         """Build or get what runs with these files.
 
         Returns:
@@ -89,10 +119,16 @@ class Programs:
             ArmError: ImageBuildFailure or BadArgument.
         """
         if image := self._image(properties):
-            return await self._container(files, properties, image, report)
-        return await self._server(files, properties, report)
+            return await self._container(files, properties, image, report, collection)
+        return await self._server(files, properties, report, collection)
 
-    async def _server(self, files: Files, properties: DeploymentProperties, report: Callable[[str], None]) -> Program:
+    async def _server(
+        self,
+        files: Files,
+        properties: DeploymentProperties,
+        report: Callable[[str], None],
+        collection: DataCollection | None,
+    ) -> Program:
         app_root, script = (
             files.code,
             PurePosixPath(properties.scoring_script),
@@ -107,11 +143,17 @@ class Programs:
             raise ArmError(
                 400, "BadArgument", f"The scoring script '{script}' is not in the code folder, which has: {found}."
             )
-        python, hint = await self._build(properties.environment_id, files.model_dir, report)
-        return InferenceServer(python, app_root / script, app_root, _environ(python, files, properties), hint)
+        collects = bool(collection and collection.has_library)
+        python, hint = await self._build(properties.environment_id, files.model_dir, report, collects)
+        environ = _environ(python, files, self._surroundings, properties)
+        if collection:
+            config = files.folder / f"mdc-config.{collection.digest}.json"
+            collection.write(config, "cloud")
+            environ |= collection.environment(config)
+        return InferenceServer(python, app_root / script, app_root, environ, hint)
 
     async def _build(
-        self, environment_id: str | None, model_dir: Path | None, report: Callable[[str], None]
+        self, environment_id: str | None, model_dir: Path | None, report: Callable[[str], None], collects: bool
     ) -> tuple[Path, str]:
         what, hint = "model's own environment", ""
         try:
@@ -121,15 +163,24 @@ class Programs:
                 wanted = parse(conda_of(found.properties))
             else:
                 wanted = of_mlflow_model(model_dir)
+                if collects:  # Azure's image for such models has it
+                    wanted = replace(wanted, requirements=(*wanted.requirements, data_collection.LIBRARY))
             hint = wanted.hint
-            return await self._environments.build(wanted, report), hint
+            base = await self._environments.interpreter(wanted, report)
+            hint = base.hint + hint
+            return await self._environments.build(wanted, base, report), hint
         except BuildFailed as error:
             raise _failed(
                 "ImageBuildFailure", f"The image build of the {what} failed: {error}{hint}", report
             ) from error
 
     async def _container(
-        self, files: Files, properties: DeploymentProperties, image: Image, report: Callable[[str], None]
+        self,
+        files: Files,
+        properties: DeploymentProperties,
+        image: Image,
+        report: Callable[[str], None],
+        collection: DataCollection | None,
     ) -> Program:
         models = properties.model_mount_path or f"{_APP}/azureml-models"
         mounts: dict[str, Path] = {}
@@ -146,6 +197,11 @@ class Programs:
             script = PurePosixPath(f"{_APP}/{files.code.name}") / properties.code_configuration.scoring_script
             mounts[f"{_APP}/{files.code.name}"] = files.code
             environment |= {"AML_APP_ROOT": str(script.parent), "AZUREML_ENTRY_SCRIPT": script.name}
+        if collection and collection.has_library:
+            report("WARNING: local Azure does not get what a script in a custom container collects: it is logged")
+            mounts[data_collection.CONFIG_PATH] = files.folder / f"mdc-config.{collection.digest}.json"
+            collection.write(mounts[data_collection.CONFIG_PATH], "local")
+            environment[data_collection.CONFIG_VARIABLE] = data_collection.CONFIG_PATH
         for mounted in mounts.values():
             _let_read(mounted)
         reference = await self._provide(image, files, report)
@@ -153,7 +209,8 @@ class Programs:
 
     async def _provide(self, image: Image, files: Files, report: Callable[[str], None]) -> str:
         if not await self._engine.answers():
-            raise _failed("BadArgument", "Unable to get the user container image: 'docker' does not answer", report)
+            silence = f"'docker' does not answer: {self._engine.silence}"
+            raise _failed("BadArgument", f"Unable to get the user container image: {silence}", report)
         try:
             if isinstance(image.source, Context):
                 target = files.folder / "context"
@@ -193,7 +250,9 @@ def _failed(code: str, message: str, report: Callable[[str], None]) -> ArmError:
     return ArmError(400, code, message)
 
 
-def _environ(python: Path, files: Files, properties: DeploymentProperties) -> dict[str, str]:
+def _environ(
+    python: Path, files: Files, surroundings: Mapping[str, str], properties: DeploymentProperties
+) -> dict[str, str]:
     """Return a server process's environment: none of this process's secrets, and threads as for a small machine."""
     environ = {
         name: value for name, value in os.environ.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
@@ -203,6 +262,7 @@ def _environ(python: Path, files: Files, properties: DeploymentProperties) -> di
         "PATH": f"{python.parent}{os.pathsep}{environ.get('PATH', os.defpath)}",
         "HOME": str(files.home),
         "PYTHONUNBUFFERED": "1",
+        **surroundings,
         **properties.variables,
     }
     if files.model_dir:

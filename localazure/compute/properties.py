@@ -97,7 +97,7 @@ class RequestLogging(Body):
 
 
 class DataCollector(Body):
-    """What is collected; nothing here collects it."""
+    """What is collected."""
 
     collections: dict[str, Collection] | None = None
     request_logging: RequestLogging | None = None

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from localazure.compute.data_collection import DataCollection
 from localazure.compute.instances import Setup
 from localazure.compute.probes import Probe
 from localazure.compute.programs import Programs
@@ -32,7 +33,12 @@ class Revisions:
         return self._directory / endpoint.lower() / deployment.lower()
 
     async def prepare(
-        self, endpoint: str, deployment: str, properties: DeploymentProperties, registered: Registered
+        self,
+        endpoint: str,
+        deployment: str,
+        properties: DeploymentProperties,
+        registered: Registered,
+        collection: DataCollection | None = None,
     ) -> Setup:
         """Bring everything to disk and make the program; the same properties give an equal setup again.
 
@@ -41,6 +47,7 @@ class Revisions:
             deployment: Its name.
             properties: What it runs.
             registered: When its assets were registered: that of another moment is another asset.
+            collection: What it collects.
 
         Returns:
             What makes instances.
@@ -59,7 +66,7 @@ class Revisions:
             await asyncio.to_thread(self._downloads.lay_out, partial, code, model, _writer(folder / STORAGE_LOG))
             partial.rename(target)
         log = folder / SERVER_LOG
-        program = await self._programs.prepare(Files(target, folder / _HOME), properties, _writer(log))
+        program = await self._programs.prepare(Files(target, folder / _HOME), properties, _writer(log), collection)
         return Setup(
             program=program,
             folder=target,

@@ -19,10 +19,11 @@ Targets = dict[str, dict[str, xds.Target]]
 
 @dataclass(frozen=True)
 class Limits:
-    """What the gateway holds a deployment's requests to."""
+    """What the gateway holds a deployment's requests to, and what of them it collects."""
 
     request_timeout_ms: int
     max_pending: int
+    payloads: xds.Payloads | None = None
 
 
 @dataclass
@@ -176,7 +177,11 @@ class Runtime:
             if running.fleet.started:
                 limits = running.limits
                 targets.setdefault(endpoint, {})[running.name] = xds.Target(
-                    running.fleet.instances, limits.request_timeout_ms, limits.max_pending, running.routed
+                    running.fleet.instances,
+                    limits.request_timeout_ms,
+                    limits.max_pending,
+                    running.routed,
+                    limits.payloads,
                 )
         wanted = self._endpoints(targets)
         return [replace(endpoint, failing=self.fails(endpoint.name)) for endpoint in wanted]

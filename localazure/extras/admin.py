@@ -5,9 +5,11 @@ import base64
 import contextlib
 import functools
 import ipaddress
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pydantic
@@ -27,6 +29,7 @@ from localazure.core.clock import Clock
 ROOT = "/localazure"
 MAX_WAIT_S = 60
 _POLL_S = 0.02
+_API_VERSION = "2025-12-01"
 
 
 class Admin:
@@ -54,6 +57,7 @@ class Admin:
         """Return all of them, guarded."""
         endpoint = ROOT + "/endpoints/{endpoint}"
         return [
+            self._route(ROOT + "/routes", self._routes, "GET"),
             self._route(ROOT + "/faults", self._list, "GET"),
             self._route(ROOT + "/faults", self._add, "POST"),
             self._route(ROOT + "/faults", self._clear, "DELETE"),
@@ -100,6 +104,12 @@ class Admin:
 
         return Route(path, guarded, methods=[method])
 
+    async def _routes(self, request: Request) -> Response:
+        """Return each path that local Azure answers, with its methods."""
+        routes = (route for route in request.app.routes if isinstance(route, Route))
+        found = [{"path": route.path, "methods": sorted(route.methods or [])} for route in routes]
+        return JSONResponse({"value": found})
+
     async def _list(self, _request: Request) -> Response:
         return JSONResponse({"value": [_render(fault) for fault in self._faults]})
 
@@ -129,8 +139,7 @@ class Admin:
         fault = self._faults.get(request.path_params["id"])
         if fault is None:
             raise NotFound(f"There is no fault '{request.path_params['id']}' in force.", "FaultNotFound")
-        hits = int(request.query_params.get("hits", "0"))
-        timeout_s = min(float(request.query_params.get("timeout_s", "30")), MAX_WAIT_S)
+        hits, timeout_s = _number(request, "hits", 0), min(_number(request, "timeout_s", 30), MAX_WAIT_S)
         try:
             async with asyncio.timeout(timeout_s), fault.hit:
                 await fault.hit.wait_for(lambda: fault.hits >= hits)
@@ -213,7 +222,7 @@ class Admin:
         return found
 
     def _path(self, request: Request) -> str:
-        return f"{self._scope.id}/onlineEndpoints/{request.path_params['endpoint']}"
+        return f"{self._scope.id}/onlineEndpoints/{quote(request.path_params['endpoint'], safe='')}"
 
     def _somebody_else(self) -> httpx.AsyncClient:
         """Return a client of the management plane whom no fault meets."""
@@ -221,6 +230,7 @@ class Admin:
             transport=httpx.ASGITransport(self._management),
             base_url=self._identity.base_url,
             headers={"Authorization": f"Bearer {self._identity.issue('admin')}"},
+            params={"api-version": _API_VERSION},
         )
 
     async def _follow(self, http: httpx.AsyncClient, answer: httpx.Response) -> Response:
@@ -241,6 +251,18 @@ class Admin:
         if found["status"] == "Failed":
             raise ArmError(409, found["error"]["code"], found["error"]["message"])
         return Response(status_code=204)
+
+
+def _number(request: Request, name: str, default: float) -> float:
+    """Return the query parameter.
+
+    Raises:
+        BadRequest: It is not a number of at least 0.
+    """
+    text = request.query_params.get(name, str(default))
+    if not re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII):
+        raise BadRequest(f"{name} must be a number of at least 0, not {text!r}.")
+    return float(text)
 
 
 def _render(fault: Fault) -> dict[str, Any]:

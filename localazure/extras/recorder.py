@@ -112,7 +112,7 @@ class _Body:
             return {"bytes": self._size}
         try:
             return masked(json.loads(text))
-        except ValueError:
+        except (ValueError, RecursionError):
             return _pairs(text) if re.fullmatch(r"[\w.-]+=[^\s]*", text) else {"bytes": self._size}
 
 

@@ -44,6 +44,7 @@ class Gateway:
         logs: Path,
         clock: Clock,
         issuer: listener.Issuer,
+        collector_port: int,
     ) -> None:
         self.port = 0
         self._host = host
@@ -54,6 +55,7 @@ class Gateway:
         self._staging = directory / "staging"
         self._certificates = certificates
         self._issuer = issuer
+        self._collector_port = collector_port
         self._clock = clock
         self._log_file = logs / "gateway.log"
         self._socket_directory: Path | None = None
@@ -193,6 +195,7 @@ class Gateway:
             self._certificates,
             self.access_log,
             self._issuer,
+            self._collector_port,
         )
         path = self._directory / "bootstrap.json"
         _write_private(path, bootstrap)

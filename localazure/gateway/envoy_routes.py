@@ -1,9 +1,19 @@
 """Which request goes where: the routes of users' requests and of their copies."""
 
+import base64
 import json
 from typing import Any
 
-from localazure.gateway.xds import TYPE, Endpoint, Resource, Target, cluster_name, endpoint_path, response
+from localazure.gateway.xds import (
+    TYPE,
+    Endpoint,
+    Payloads,
+    Resource,
+    Target,
+    cluster_name,
+    endpoint_path,
+    response,
+)
 
 LIVE = "live"
 """The name of the routes of users' requests."""
@@ -13,8 +23,8 @@ MIRRORS = "mirrors"
 listener within Envoy, and of the cluster that leads there."""
 
 DEPLOYMENT_HEADER = "azureml-model-deployment"
-SERVED_BY = (DEPLOYMENT_HEADER, "azureml-model-session", "x-localazure-deployment")
-"""Headers of answers that name the deployment that answered; the last is local Azure's own."""
+SERVED_BY = (DEPLOYMENT_HEADER, "azureml-model-session")
+"""Headers of answers that name the deployment that answered."""
 
 TOKENS = "envoy.filters.http.jwt_authn"
 """The filter that checks tokens, and under whose name it leaves the claims of a good one …"""
@@ -28,7 +38,7 @@ BANDWIDTH = "envoy.filters.http.bandwidth_share"
 """The filter that holds endpoints to their bytes per second."""
 
 STATUS_CODES = "status-codes"
-"""The filter that gives answers the status codes of Azure."""
+"""The filter that gives answers the status codes of Azure, and sends payloads to the data collector."""
 
 _ENDPOINT_OF_ROUTE = {"key": "localazure", "path": [{"key": "endpoint"}]}
 _CLIENT_ID = "[A-Za-z0-9_-]{1,40}"
@@ -201,11 +211,21 @@ def _forward(match: Resource, endpoint: Endpoint, name: str, target: Target, **a
         "metadata": {
             "filter_metadata": {
                 "localazure": {"endpoint": endpoint.name, "deployment": name},
-                STATUS_CODES: {"kubernetes": endpoint.kubernetes},
+                STATUS_CODES: {"kubernetes": endpoint.kubernetes} | _collected(target.payloads),
             }
         },
         "typed_per_filter_config": {} if endpoint.kubernetes else {BANDWIDTH: _bandwidth(endpoint)},
     }
+
+
+def _collected(payloads: Payloads | None) -> Resource:
+    """Return what the filter for status codes needs, which sees every body that a deployment gets and sends."""
+    if payloads is None:
+        return {}
+    authorization = f"Basic {base64.b64encode(payloads.credentials.encode()).decode()}"
+    return {"authorization": authorization, "headers": list(payloads.headers)} | dict.fromkeys(
+        payloads.collections, True
+    )
 
 
 def _bandwidth(endpoint: Endpoint) -> Resource:

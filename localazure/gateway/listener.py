@@ -13,6 +13,9 @@ from localazure.gateway.xds import TYPE, Resource, source
 SCORING = "scoring"
 """The name of the listener that clients reach."""
 
+COLLECTOR = "data-collector"
+"""The name of the cluster that takes payloads."""
+
 
 @dataclass(frozen=True)
 class Issuer:
@@ -30,6 +33,7 @@ def bootstrap(
     certificates: Certificates,
     log: Path,
     issuer: Issuer,
+    collector_port: int,
 ) -> Resource:
     """Return Envoy's start configuration: a TLS listener on `address`; all else comes from files in `directory`."""
     strangers = {
@@ -38,6 +42,10 @@ def bootstrap(
         # list would mean the default, by which loopback is internal; nobody has this address.
         "internal_address_config": {"cidr_ranges": [{"address_prefix": "255.255.255.255", "prefix_len": 32}]},
         "always_set_request_id_in_response": True,
+        # Whoever does not go on is not waited for: with the headers of a request, with its body, or between requests.
+        "request_headers_timeout": "30s",
+        "request_timeout": "300s",
+        "common_http_protocol_options": {"idle_timeout": "240s"},
     }
     admission = [
         {"name": TOKENS, "typed_config": _tokens(issuer)},
@@ -78,6 +86,7 @@ def bootstrap(
                     {"name": "http", "typed_config": scoring},
                 ],
                 "transport_socket": {"name": "tls", "typed_config": tls},
+                "transport_socket_connect_timeout": "30s",
             }
         ],
     }
@@ -92,13 +101,19 @@ def bootstrap(
         "name": MIRRORS,
         "load_assignment": {"cluster_name": MIRRORS, "endpoints": [{"lb_endpoints": [lead]}]},
     }
+    receiver = {"endpoint": {"address": {"socket_address": {"address": "127.0.0.1", "port_value": collector_port}}}}
+    collector = {
+        "name": COLLECTOR,
+        "connect_timeout": "2s",
+        "load_assignment": {"cluster_name": COLLECTOR, "endpoints": [{"lb_endpoints": [receiver]}]},
+    }
     return {
         "node": {"id": "local-azure", "cluster": "local-azure"},
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": 0o600}}},
         # Its default allows for regular expressions that fit into 100 steps; that for request ids takes 203.
         "layered_runtime": {"layers": [{"name": "limits", "static_layer": {"re2.max_program_size.error_level": 1000}}]},
         "dynamic_resources": {"cds_config": source(directory, "clusters.json")},
-        "static_resources": {"listeners": [listener, within], "clusters": [cluster]},
+        "static_resources": {"listeners": [listener, within], "clusters": [cluster, collector]},
         "bootstrap_extensions": [
             {
                 "name": "envoy.bootstrap.internal_listener",
@@ -125,7 +140,7 @@ def _manager(routes: str, directory: Path, admission: list[Resource], log: Path,
                 "name": STATUS_CODES,
                 "typed_config": {
                     "@type": TYPE + "extensions.filters.http.lua.v3.Lua",
-                    "default_source_code": {"inline_string": _STATUS_CODES},
+                    "default_source_code": {"inline_string": _STATUS_CODES + _PAYLOADS},
                 },
             },
             {"name": "router", "typed_config": {"@type": TYPE + "extensions.filters.http.router.v3.Router"}},
@@ -197,7 +212,7 @@ _STATUS_CODES = """
 -- What a managed endpoint answers 408, 424 and 429, a Kubernetes endpoint answers so.
 local kubernetes = { ["408"] = "504", ["429"] = "503" }
 
-function envoy_on_response(handle)
+local function give_status(handle)
   local headers = handle:headers()
   local status = headers:get(":status")
   local managed = not handle:metadata():get("kubernetes")
@@ -218,6 +233,51 @@ function envoy_on_response(handle)
     headers:replace(":status", "424")
   elseif status == "500" then
     headers:replace(":status", "502")  -- run() raised
+  end
+end
+"""
+
+_PAYLOADS = """
+-- Bodies pass on while copies of their parts are kept, and go to the data collector when they are whole.
+local function collect(handle, name, event)
+  local parts = {}
+  for part in handle:bodyChunks() do
+    parts[#parts + 1] = part:getBytes(0, part:length())
+  end
+  event[":method"], event[":path"], event[":authority"] = "POST", "/modeldata/log", "data-collector"
+  event["ce-type"] = "azureml.inference." .. name
+  handle:httpCall("data-collector", event, table.concat(parts), 5000, true)
+end
+
+function envoy_on_request(handle)
+  local wanted = handle:metadata()
+  local authorization = wanted:get("authorization")
+  if authorization == nil then return end
+  local headers = handle:headers()
+  local id = headers:get("x-request-id")
+  handle:streamInfo():dynamicMetadata():set("data-collector", "id", id)
+  if not wanted:get("request") then return end
+  local event = { ["authorization"] = authorization, ["ce-x-request-id"] = id }
+  for _, name in ipairs(wanted:get("headers")) do
+    event["ce-" .. name] = headers:get(name)
+  end
+  event["ce-path"] = headers:get(":path"):gsub("^/endpoints/[^/]+", "")
+  event["ce-method"] = headers:get(":method")
+  event["content-type"] = headers:get("content-type")
+  collect(handle, "request", event)
+end
+
+function envoy_on_response(handle)
+  local wanted, headers = handle:metadata(), handle:headers()
+  local answered = headers:get("x-envoy-upstream-service-time")  -- by the deployment, and not by the gateway
+  local authorization = wanted:get("authorization")
+  local event = { ["authorization"] = authorization, ["content-type"] = headers:get("content-type") }
+  local collected = authorization and wanted:get("response") and answered
+  give_status(handle)
+  if collected then
+    local own = handle:streamInfo():dynamicMetadata():get("data-collector")
+    event["ce-x-request-id"] = own and own["id"]
+    collect(handle, "response", event)
   end
 end
 """

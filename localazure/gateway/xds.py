@@ -20,6 +20,18 @@ class Instance:
 
 
 @dataclass(frozen=True)
+class Payloads:
+    """What of a deployment's requests goes to the data collector."""
+
+    credentials: str
+    """User and password there."""
+    collections: tuple[str, ...]
+    """`request`, `response`, or both."""
+    headers: tuple[str, ...] = ()
+    """Those of requests that go with them, in small letters."""
+
+
+@dataclass(frozen=True)
 class Target:
     """A deployment as the gateway sees it."""
 
@@ -29,6 +41,7 @@ class Target:
     """Requests that may be under way at once; one more is answered 429."""
     routed: bool = True
     """Whether requests may reach it; not while it is being removed."""
+    payloads: Payloads | None = None
 
 
 @dataclass(frozen=True)

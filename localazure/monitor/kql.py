@@ -55,7 +55,7 @@ def run(
                 columns, found = _summarize(rest, columns, found)
             case "order" | "sort":
                 found = _order(rest, columns, found)
-            case "take" | "limit" if rest.isdigit():
+            case "take" | "limit" if re.fullmatch(r"\d{1,9}", rest, re.ASCII):
                 found = found[: int(rest)]
             case "count" if not rest:
                 columns, found = {"Count": "long"}, [{"Count": len(found)}]
@@ -99,14 +99,16 @@ def _value(text: str, kind: str, now: datetime.datetime) -> Any:
     found: Any
     if re.fullmatch(_STRING, text):
         found, is_kind = text[1:-1], "string"
-        if kind == "int" and found.isdigit():  # Microsoft's own queries compare codes with quoted numbers
+        if kind == "int" and re.fullmatch(
+            r"\d{1,9}", found, re.ASCII
+        ):  # Microsoft's own queries compare codes with quoted numbers
             return int(found)
     elif call := re.fullmatch(r"(ago|datetime|now)\s*\(\s*([^()]*?)\s*\)", text):
         is_kind = "datetime"
         try:
             moments = {"ago": lambda: now - _duration(call[2]), "datetime": lambda: moment(call[2]), "now": lambda: now}
             found = moments[call[1]]()
-        except ValueError as error:
+        except (ValueError, OverflowError) as error:
             raise UnsupportedQuery(f"{text!r} is no time") from error
     else:
         try:
@@ -119,7 +121,7 @@ def _value(text: str, kind: str, now: datetime.datetime) -> Any:
 
 
 def _duration(text: str) -> datetime.timedelta:
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text.strip())
+    match = re.fullmatch(r"(\d{1,8}(?:\.\d+)?)(ms|s|m|h|d)", text.strip(), re.ASCII)
     if match is None:
         raise UnsupportedQuery(f"{text!r} is no timespan such as 5m")
     return datetime.timedelta(seconds=float(match[1]) * _UNITS[match[2]])
@@ -143,9 +145,9 @@ def _summarize(text: str, columns: dict[str, str], rows: list[Row]) -> tuple[dic
 def _key(text: str, columns: dict[str, str]) -> tuple[str, str, Callable[[Row], Any]]:
     if match := re.fullmatch(r"bin\s*\(\s*(\w+)\s*,\s*(\w+)\s*\)", text):
         column = _column(match[1], columns)
-        if columns[column] != "datetime":
-            raise UnsupportedQuery(f"{text!r}: bin is supported on times only")
         width = _duration(match[2]).total_seconds()
+        if columns[column] != "datetime" or not width:
+            raise UnsupportedQuery(f"{text!r}: bin is supported on times only, and with a timespan that is not 0")
 
         def floor(row: Row) -> datetime.datetime:
             return datetime.datetime.fromtimestamp(row[column].timestamp() // width * width, datetime.UTC)
@@ -157,7 +159,7 @@ def _key(text: str, columns: dict[str, str]) -> tuple[str, str, Callable[[Row], 
 
 def _aggregate(text: str, columns: dict[str, str]) -> tuple[str, str, Callable[[list[Row]], Any]]:
     match = re.fullmatch(
-        r"(?:(\w+)\s*=\s*)?(count|avg|min|max|sum|percentile)\s*\(\s*(\w*)\s*(?:,\s*([\d.]+))?\s*\)", text
+        r"(?:(\w+)\s*=\s*)?(count|avg|min|max|sum|percentile)\s*\(\s*(\w*)\s*(?:,\s*(\d+(?:\.\d+)?))?\s*\)", text
     )
     if match is None:
         raise UnsupportedQuery(f"{text!r}: aggregates are count, avg, min, max, sum, percentile")
@@ -165,7 +167,8 @@ def _aggregate(text: str, columns: dict[str, str]) -> tuple[str, str, Callable[[
     if function == "count" and not argument:
         return name or "count_", "long", len
     column = _column(argument, columns)
-    if columns[column] not in ("real", "long", "int") or (function == "percentile") != (share is not None):
+    is_number = columns[column] in ("real", "long", "int")
+    if not is_number or (function == "percentile") != (share is not None) or float(share or 0) > 100:
         raise UnsupportedQuery(
             f"{text!r} is not valid: the column must be a number, and percentile takes a share of 100"
         )

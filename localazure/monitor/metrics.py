@@ -91,7 +91,7 @@ class Metrics:
         query = request.query_params
         start, end = span(query.get("timespan"))
         await self._traffic.recalled()
-        resource = request.url.path.split("/providers/Microsoft.Insights", maxsplit=1)[0]
+        resource = re.split("/providers/Microsoft.Insights", request.url.path, maxsplit=1, flags=re.IGNORECASE)[0]
         values = self._values(resource, dict(query), query.get("$filter"), start, end, moment_of(request))
         body = {"timespan": f"{iso(start)}/{iso(end)}", "cost": 0, "interval": "PT1M"}
         body |= {"namespace": _namespace(resource), "resourceregion": self._location, "value": values}

@@ -1,6 +1,7 @@
 """Times and timespans, as Azure Monitor reads and writes them."""
 
 import datetime
+import urllib.parse
 
 from localazure.arm.durations import duration_s
 from localazure.arm.errors import BadRequest
@@ -19,7 +20,7 @@ def span(text: str | None) -> tuple[datetime.datetime, datetime.datetime]:
     if not text:
         return utc_now() - 60 * MINUTE, utc_now()
     try:
-        first, _, second = text.partition("/")
+        first, _, second = urllib.parse.unquote(text).partition("/")  # azure-cli encodes it twice
         if second.startswith("P"):
             start = moment(first)
             end = start + datetime.timedelta(seconds=duration_s(second))

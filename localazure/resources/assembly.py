@@ -12,6 +12,7 @@ from localazure.resources.endpoints import Endpoints
 from localazure.resources.inventory import Inventory
 from localazure.resources.quota import Quota
 from localazure.resources.restarts import Restarts
+from localazure.resources.subscription import Subscription
 from localazure.resources.views import Views
 from localazure.resources.workspace import Workspace
 from localazure.storage.assembly import Storage
@@ -21,6 +22,7 @@ from localazure.storage.assembly import Storage
 class Resources:
     """The workspace with its endpoints and their deployments."""
 
+    subscription: Subscription
     workspace: Workspace
     endpoints: Endpoints
     deployments: Deployments
@@ -36,10 +38,12 @@ class Resources:
         """
         restarts = Restarts(arm.operations, arm.clock)
         views = Views(arm.operations, compute.runtime, storage.assets)
+        workspace = Workspace(
+            arm.base_url, arm.scope, arm.location, arm.identity.tenant_id, identity_based, storage.blobs
+        )
         return cls(
-            workspace=Workspace(
-                arm.base_url, arm.scope, arm.location, arm.identity.tenant_id, identity_based, storage.blobs
-            ),
+            subscription=Subscription(arm.scope, arm.identity.tenant_id, arm.location, workspace),
+            workspace=workspace,
             endpoints=Endpoints(
                 arm.store,
                 arm.operations,
@@ -77,5 +81,6 @@ class Resources:
         return self.workspace.cloud_routes()
 
     def routes(self, root: str) -> list[Route]:
-        """Return those under the workspace's path."""
-        return [*self.workspace.routes(root), *self.endpoints.routes(root), *self.deployments.routes(root)]
+        """Return those under the workspace's path, and what is above it."""
+        below = [*self.workspace.routes(root), *self.endpoints.routes(root), *self.deployments.routes(root)]
+        return [*self.subscription.routes(), *below]

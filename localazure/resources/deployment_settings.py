@@ -29,6 +29,8 @@ from localazure.resources.quota import cores_of
 
 _PROBE = ProbeBody(failureThreshold=30, initialDelay="PT10S", period="PT10S", successThreshold=1, timeout="PT2S")
 _REQUESTS = RequestSettingsBody(maxConcurrentRequestsPerInstance=1, maxQueueWait="PT0S", requestTimeout="PT5S")
+_AMOUNT = re.compile(r"\+?(\d+(\.\d*)?|\.\d+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)?", re.ASCII)
+"""Kubernetes' quantities, but for those below zero."""
 _SCALE = ScaleBody(minInstances=1, maxInstances=1, pollingInterval="PT1S", targetUtilizationPercentage=70)
 
 
@@ -151,7 +153,7 @@ def _kubernetes(given: DeploymentPropertiesBody) -> dict[str, Any]:
     resources = given.container_resource_requirements or ContainerResources()
     for which, amounts in resources.model_dump(by_alias=True, exclude_none=True).items():
         for name, amount in amounts.items():
-            if not re.fullmatch(r"\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?", str(amount)):
+            if not _AMOUNT.fullmatch(str(amount)):
                 raise BadRequest(f"{which}.{name} must be an amount as Kubernetes writes it, not '{amount}'.")
     wanted = ScaleBody().model_copy(update=given.scale_settings.present() if given.scale_settings else {})
     if not wanted.model_fields_set:
@@ -205,6 +207,9 @@ def _collector(given: DataCollector) -> DataCollector:
     rolling = str(given.rolling_rate or "Hour").capitalize()
     if rolling not in ("Year", "Month", "Day", "Hour", "Minute"):
         raise BadRequest("dataCollector.rollingRate must be Year, Month, Day, Hour or Minute.")
+    headers = (given.request_logging.capture_headers if given.request_logging else None) or []
+    if not isinstance(headers, list) or not all(re.fullmatch(r"[A-Za-z0-9-]+", str(name)) for name in headers):
+        raise BadRequest("dataCollector.requestLogging.captureHeaders must be a list of names of headers.")
     return given.model_copy(update={"collections": collections, "rolling_rate": rolling})
 
 

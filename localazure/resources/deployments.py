@@ -137,8 +137,7 @@ class Deployments:
         properties, registered = resolve(deployment_settings.complete(given, compute), self._assets)
         await self._programs.require(properties)
         # nothing waits from here on: what has been checked stays so
-        parent = self._endpoint(endpoint).resource
-        endpoints.require_settled(parent)
+        endpoints.require_settled(parent := self._endpoint(endpoint).resource)
         old = self._states.get(key_of(endpoint, name))
         if old is None:
             self._quota.check_deployments(sum(1 for _ in self._states.values(key_of(endpoint, ""))))
@@ -273,11 +272,14 @@ class Deployments:
         requests, capacity = wanted.properties.request_settings, wanted.capacity
         scaling = Scaling.parse(wanted.properties.scale_settings, requests)
         most = scaling.most if scaling else capacity
+        collection = self._programs.collection(self._state(endpoint, name).resource.id, wanted.properties)
         limits = Limits(
             request_timeout_ms=round(duration_s(requests.request_timeout) * 1000),
             max_pending=2 * requests.max_concurrent_requests_per_instance * most,
+            payloads=collection.payloads if collection else None,
         )
-        setup = await self._revisions.prepare(endpoint, name, wanted.properties, wanted.registered or {})
+        registered = wanted.registered or {}
+        setup = await self._revisions.prepare(endpoint, name, wanted.properties, registered, collection)
         try:
             await self._runtime.shape(endpoint, name, setup, capacity, limits, scaling)
         except InstanceFailed as error:

@@ -15,6 +15,7 @@ from localazure.arm.errors import ArmError, BadRequest, Conflict, NotFound
 from localazure.arm.faults import NO_FAULT, Fate, fate_of, moment_of
 from localazure.arm.identity import Identity as Tokens
 from localazure.arm.ids import Scope, system_data
+from localazure.arm.managed_identity import ENDPOINTS
 from localazure.arm.operations import Operations, api_version
 from localazure.arm.paging import Filter, page, pairs
 from localazure.compute.revisions import Revisions
@@ -293,7 +294,7 @@ def _identity(given: Identity | None) -> Identity:
     rules.check_identity(given)
     given = given or Identity()
     kind = given.type or "SystemAssigned"
-    return given.model_copy(update={"type": kind, "principal_id": _NOBODY, "tenant_id": _NOBODY})
+    return given.model_copy(update={"type": kind, "principal_id": ENDPOINTS, "tenant_id": ENDPOINTS})
 
 
 _FILTERS: dict[str, Filter[Endpoint]] = {
@@ -302,8 +303,6 @@ _FILTERS: dict[str, Filter[Endpoint]] = {
     "tags": pairs(lambda endpoint: endpoint.tags),
     "properties": pairs(lambda endpoint: endpoint.properties.properties),
 }
-
-_NOBODY = "00000000-0000-0000-0000-000000000000"
 
 
 def _resource(name: str) -> str:

@@ -80,7 +80,7 @@ class Workspace:
                 " account.",
                 USER_ERROR,
             )
-        return JSONResponse({"secretsType": "Sas", "sasToken": f"?{self._blobs.sas(assets.CONTAINER)}"})
+        return JSONResponse({"secretsType": "Sas", "sasToken": f"?{self._blobs.access.sas(assets.CONTAINER)}"})
 
     def _require(self, request: Request) -> None:
         name = request.path_params["datastore"]

@@ -9,6 +9,7 @@ from starlette.routing import Route
 from localazure.arm.assembly import Arm
 from localazure.storage.assets import Assets
 from localazure.storage.blobs import Blobs
+from localazure.storage.collector import Collector
 from localazure.storage.downloads import Downloads
 from localazure.storage.registry import Registry
 
@@ -21,10 +22,18 @@ class Storage:
     assets: Assets
     downloads: Downloads
     registry: Registry
+    collector: Collector
 
     @classmethod
-    def build(cls, arm: Arm, state: Path, authority: str, key: str) -> Self:
-        """Put it together; `authority` is the host and port of the management plane, `key` the account's, in hex.
+    def build(cls, arm: Arm, state: Path, authority: str, key: str, collector_port: int) -> Self:
+        """Put it together.
+
+        Args:
+            arm: How resources answer.
+            state: Where the files are kept.
+            authority: The host and port of the management plane.
+            key: The account's, in hex.
+            collector_port: Where the data collector will listen.
 
         Returns:
             All of it.
@@ -32,7 +41,7 @@ class Storage:
         blobs = Blobs(state / "blobs", arm.store, authority, bytes.fromhex(key), arm.disk, arm.identity)
         assets = Assets(arm.store, blobs, arm.scope)
         registry = Registry(arm.base_url, arm.scope, arm.location, arm.identity)
-        return cls(blobs, assets, Downloads(assets, blobs, arm.disk), registry)
+        return cls(blobs, assets, Downloads(assets, blobs, arm.disk), registry, Collector(blobs, collector_port))
 
     def open_routes(self) -> list[Route]:
         """Return those that no workspace is named in; they check who asks by themselves."""

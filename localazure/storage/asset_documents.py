@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
 import yaml
+from pydantic.alias_generators import to_camel
 
 from localazure.arm.documents import Body, Document, ResourceBody, SystemData
-from localazure.arm.errors import BadRequest
+from localazure.arm.errors import BadRequest, NotSupported
 from localazure.arm.paging import Filter, pairs, view
 
 
@@ -49,7 +50,7 @@ class ModelProperties(AssetProperties):
 
 
 class DataProperties(AssetProperties):
-    """Data; nothing here reads it."""
+    """Data; what is collected goes where it says."""
 
     data_type: Any = None
     stage: Any = None
@@ -203,7 +204,7 @@ def with_addresses(properties: A, change: Callable[[str], str]) -> A:
     return properties.model_copy(update=changed)
 
 
-NOT_SUPPORTED = ("auto_delete_setting", "job_name", "intellectual_property")
+_NOT_SUPPORTED = ("auto_delete_setting", "job_name", "intellectual_property")
 """What versions show, always without a value."""
 _LABELS = "azureml.labels"
 
@@ -216,7 +217,7 @@ def shown(kind: str, resource: "Version[Any]", latest: bool) -> "Version[Any]":
     update: dict[str, Any] = {}
     match kind:
         case "models":
-            update = {**dict.fromkeys(NOT_SUPPORTED), "stage": stage}
+            update = {**dict.fromkeys(_NOT_SUPPORTED), "stage": stage}
         case "environments":
             labels = {_LABELS: "latest" if latest and named else ""}
             update = {
@@ -244,6 +245,17 @@ def _as_json(conda_file: Any) -> Any:
 def is_archived(resource: Version[Any] | Container) -> bool:
     """Return whether a client has put the asset away."""
     return bool(resource.properties.is_archived)
+
+
+def check_supported(kind: str, given: AssetProperties) -> None:
+    """Check that a version asks for nothing that local Azure does not do.
+
+    Raises:
+        NotSupported: It does.
+    """
+    for name in _NOT_SUPPORTED:
+        if getattr(given, name, None) is not None:
+            raise NotSupported(f"the property 'properties.{to_camel(name)}' of {kind}")
 
 
 def check_names(*names: str) -> None:

@@ -6,7 +6,6 @@ import secrets
 import urllib.parse
 from typing import Any, Generic, NamedTuple
 
-from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -23,7 +22,6 @@ from localazure.storage.asset_documents import (
     BODIES,
     COMMON,
     DEFAULTS,
-    NOT_SUPPORTED,
     PROPERTIES,
     VERSION_FILTERS,
     AssetProperties,
@@ -39,6 +37,7 @@ from localazure.storage.asset_documents import (
     Version,
     WrittenContainer,
     check_names,
+    check_supported,
     is_archived,
     shown,
     with_addresses,
@@ -115,6 +114,14 @@ class Assets:
             return Asset(own[1], own[2], arm_id, None, EnvironmentProperties(condaFile=conda))
         return self._asset("environments", self._environments, arm_id)
 
+    def data(self, arm_id: str) -> Asset[DataProperties]:
+        """Return a version of a data asset by its ARM id.
+
+        Raises:
+            ArmError: As `model`.
+        """
+        return self._asset("data", self._data, arm_id)
+
     def _asset(self, kind: str, table: Table[Version[P]], arm_id: str) -> Asset[P]:
         if "/registries/" in arm_id or arm_id.startswith("azureml://registries/"):
             raise NotSupported(f"assets of registries ({arm_id}): register the asset in the workspace")
@@ -171,7 +178,7 @@ class Assets:
                 "blobReferenceForConsumption": {
                     "blobUri": url,
                     "storageAccountArmId": f"{self._scope.id}/storageAccounts/local",
-                    "credential": {"credentialType": "SAS", "sasUri": f"{url}?{self._blobs.sas(container)}"},
+                    "credential": {"credentialType": "SAS", "sasUri": f"{url}?{self._blobs.access.sas(container)}"},
                 },
                 "pendingUploadId": None,
                 "pendingUploadType": "TemporaryBlobReference",
@@ -204,9 +211,7 @@ class Assets:
                 raise BadRequest("Asset paths cannot be updated.", "UserError")  # the words that the SDK looks for
             if uri and not self._blobs.names(*self.location(self._current(uri))):
                 raise BadRequest(f"There are no files at '{uri}'.", "UserError")
-        for unused in NOT_SUPPORTED:
-            if getattr(given, unused, None) is not None:
-                raise NotSupported(f"the property 'properties.{to_camel(unused)}' of {kind}")
+        check_supported(kind, given)
         properties = {**COMMON, **DEFAULTS.get(kind, {}), **given.present()}
         created = old.system_data if old else None
         resource = Version[Any](

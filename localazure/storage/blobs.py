@@ -4,10 +4,10 @@ import asyncio
 import base64
 import email.utils
 import hashlib
-import hmac
+import os
+import re
 import shutil
 import time
-import urllib.parse
 import uuid
 import xml.etree.ElementTree as ET
 from pathlib import Path, PurePosixPath
@@ -23,13 +23,11 @@ from localazure.arm.identity import Identity
 from localazure.core.disk import Disk, is_full
 from localazure.core.store import Store
 from localazure.core.tables import Table
+from localazure.storage.blob_access import BlobAccess
 from localazure.storage.blob_files import MAX_BLOB_BYTES, join, receive
 
 ACCOUNT_PATH = "storage"
 ENDPOINT_SUFFIX = "localazure"
-SAS_LIFE_S = 3600
-AUDIENCE = "https://storage.azure.com"
-"""Whom a token of Microsoft Entra must be for."""
 
 _MAX_BLOCK_LIST_BYTES = 8 * 1024**2  # 50,000 blocks, as many as Azure takes
 
@@ -50,6 +48,7 @@ class Blob(BaseModel):
     created: float
     """When, in seconds since 1970."""
     modified: float
+    kind: str = "BlockBlob"
 
 
 class Blobs:
@@ -64,22 +63,14 @@ class Blobs:
     ) -> None:
         self._directory = directory
         self._disk = disk
-        self._identity = identity
+        self.access = BlobAccess(key, identity)
         self._table = Table(store, "blob", Blob)
-        self._key = key
         self.account = f"{authority}/{ACCOUNT_PATH}"
         """`accountName` of the datastore. The SDK makes the host of a blob address out of account and suffix,
         `https://{account}.blob.{suffix}`; an account that begins with our address makes it a path on this server, which
         works without name resolution."""
         self.url = f"https://{authority}{BLOBS_PATH}"
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    def sas(self, container: str) -> str:
-        """Return a query string that grants everything on `container` for an hour."""
-        expires = str(int(time.time()) + SAS_LIFE_S)
-        return urllib.parse.urlencode(
-            {"sv": "2025-01-05", "sr": "c", "sp": "racwdl", "se": expires, "sig": self._signature(container, expires)}
-        )
 
     def names(self, container: str, prefix: str) -> list[str]:
         """Return the blobs under `prefix`: the blob of that very name, or all in the folder of that name."""
@@ -113,6 +104,23 @@ class Blobs:
                 shutil.copyfile(self._directory / blob.file, path)
         return target / PurePosixPath(prefix.rstrip("/")).name
 
+    def append(self, container: str, name: str, content: bytes, media_type: str) -> None:
+        """Add to the end of the append blob of that name, which is made where there is none.
+
+        Raises:
+            OSError: The disk is full, or fails otherwise.
+        """
+        self._disk.require_space()
+        key, moment = f"{container}/{name}", time.time()
+        blob = self._table.get(key) or Blob(
+            file=uuid.uuid4().hex, metadata={}, md5="", type=media_type, etag="", created=moment, modified=moment
+        )
+        blob.kind, blob.etag, blob.modified = "AppendBlob", uuid.uuid4().hex, moment
+        path = self._directory / blob.file
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "wb") as file:
+            file.write(content)
+        self._table.put(key, blob)
+
     def routes(self) -> list[Route]:
         """Return Blob Storage's paths on this server."""
         methods = ["GET", "HEAD", "PUT", "DELETE"]
@@ -123,7 +131,7 @@ class Blobs:
 
     async def _container(self, request: Request) -> Response:
         container = request.path_params["container"]
-        self._authorize(request, container)
+        self.access.require(request, container)
         if request.method == "GET" and request.query_params.get("comp") == "list":
             return self._list(container, request.query_params.get("prefix", ""))
         if request.method in ("GET", "HEAD"):
@@ -132,7 +140,7 @@ class Blobs:
 
     async def _blob(self, request: Request) -> Response:
         container, name = request.path_params["container"], request.path_params["name"]
-        self._authorize(request, container)
+        self.access.require(request, container)
         try:
             return await self._answer(request, container, name)
         except OSError as error:
@@ -187,7 +195,7 @@ class Blobs:
             if b"<!" in body:  # no room for declarations that expand
                 raise BlobError(400, "InvalidXmlDocument", "The block list has declarations.")
             blocks = [element.text or "" for element in ET.fromstring(body)]  # noqa: S314 - bounded as above
-        except ET.ParseError as error:
+        except (ET.ParseError, LookupError, ValueError) as error:  # also for encodings that are unknown, or of no text
             raise BlobError(400, "InvalidXmlDocument", f"XML specified is not syntactically valid: {error}") from error
         received = base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()
         old = self._table.get(f"{container}/{name}")
@@ -213,7 +221,7 @@ class Blobs:
         headers = {
             **_validators(blob),
             **{f"x-ms-meta-{key}": value for key, value in blob.metadata.items()},
-            "x-ms-blob-type": "BlockBlob",
+            "x-ms-blob-type": blob.kind,
             "x-ms-creation-time": email.utils.formatdate(blob.created, usegmt=True),
             "x-ms-lease-state": "available",
             "x-ms-lease-status": "unlocked",
@@ -227,14 +235,13 @@ class Blobs:
         size = path.stat().st_size
         wanted = request.headers.get("x-ms-range") or request.headers.get("range")
         if request.method == "HEAD":
-            headers |= {"Content-Length": str(size), "Content-MD5": blob.md5}
+            headers |= {"Content-Length": str(size), **({"Content-MD5": blob.md5} if blob.md5 else {})}
             return Response(headers=headers, media_type=blob.type)
+        if wanted is None and blob.kind == "AppendBlob":  # it may grow while it is sent
+            return Response(path.read_bytes(), headers=headers, media_type=blob.type)
         if wanted is None:
             return FileResponse(path, headers=headers, media_type=blob.type)
-        first, _, last = wanted.removeprefix("bytes=").partition("-")
-        start, end = int(first), min(int(last) if last else size - 1, size - 1)
-        if start >= size:
-            raise BlobError(416, "InvalidRange", "The range specified is invalid for the current size of the resource.")
+        start, end = _range(wanted, size)
         with path.open("rb") as file:
             file.seek(start)
             content = file.read(end - start + 1)
@@ -251,7 +258,7 @@ class Blobs:
             ET.SubElement(properties, "Last-Modified").text = email.utils.formatdate(blob.modified, usegmt=True)
             ET.SubElement(properties, "Etag").text = blob.etag
             ET.SubElement(properties, "Content-Length").text = str((self._directory / blob.file).stat().st_size)
-            ET.SubElement(properties, "BlobType").text = "BlockBlob"
+            ET.SubElement(properties, "BlobType").text = blob.kind
             metadata = ET.SubElement(element, "Metadata")
             for name, value in blob.metadata.items():
                 ET.SubElement(metadata, name).text = value
@@ -288,35 +295,26 @@ class Blobs:
     def _block_file(self, container: str, name: str, block: str) -> str:
         return "block-" + hashlib.sha256(f"{container}/{name}\0{block}".encode()).hexdigest()
 
-    def _authorize(self, request: Request, container: str) -> None:
-        if "authorization" in request.headers:
-            self._check_token(request)
-        else:
-            self._check_signature(request, container)
-
-    def _check_signature(self, request: Request, container: str) -> None:
-        query = request.query_params
-        expires, signature = query.get("se", ""), query.get("sig", "")
-        expected = self._signature(container, expires)
-        if not (expires.isdigit() and hmac.compare_digest(expected.encode(), signature.encode())):
-            raise BlobError(403, "AuthenticationFailed", "Server failed to authenticate the request.")
-        if int(expires) < time.time():
-            raise BlobError(403, "AuthenticationFailed", "Signature not valid in the specified time frame.")
-
-    def _check_token(self, request: Request) -> None:
-        try:
-            self._identity.check(request)
-        except ArmError as error:
-            raise BlobError(401, "InvalidAuthenticationInfo", str(error)) from error
-        if self._identity.audience_of(request).rstrip("/") != AUDIENCE:
-            raise BlobError(401, "InvalidAuthenticationInfo", f"The token must be for {AUDIENCE}.")
-
-    def _signature(self, container: str, expires: str) -> str:
-        return base64.b64encode(hmac.digest(self._key, f"{container}\n{expires}".encode(), "sha256")).decode()
-
 
 def _new_etag() -> str:
     return f"0x{uuid.uuid4().hex[:15].upper()}"
+
+
+def _range(wanted: str, size: int) -> tuple[int, int]:
+    """Return the first and the last byte that are wanted of `size`, as Blob Storage reads it: `bytes=FIRST-[LAST]`.
+
+    Raises:
+        BlobError: It is none, or begins behind the end.
+    """
+    found = re.fullmatch(r"bytes=(\d{1,18})-(\d{1,18})?", wanted.strip(), re.ASCII)
+    if found is None or (found[2] and int(found[2]) < int(found[1])):
+        raise BlobError(
+            400, "InvalidHeaderValue", "The value for one of the HTTP headers is not in the correct format."
+        )
+    start, end = int(found[1]), min(int(found[2] or size), size - 1)
+    if start >= size:
+        raise BlobError(416, "InvalidRange", "The range specified is invalid for the current size of the resource.")
+    return start, end
 
 
 def _created(blob: Blob, received_md5: str) -> Response:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ from azure.core.exceptions import (
 )
 from azure.identity import CredentialUnavailableError, DefaultAzureCredential
 
+from saferollout.azure.reason import reason_of
 from saferollout.domain.errors import AzureFailed, Busy
 
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
@@ -40,16 +42,15 @@ def translated(action: str) -> Iterator[None]:
         # without an answer nobody has signed in here; with one, a token has expired or was not accepted
         status = 401 if getattr(error, "response", None) is not None else None
         if status is None and _could_not_ask(error):
-            msg = f"could not {action}: nothing answered that could sign in: {line_of(error)}"
+            msg = f"could not {action}: nothing answered that could sign in: {reason_of(error)}"
             raise AzureFailed(msg, retryable=True) from error
-        msg = f"could not {action}: Azure did not accept the credentials: {line_of(error)}"
+        msg = f"could not {action}: Azure did not accept the credentials: {reason_of(error)}"
         raise AzureFailed(msg, status=status) from error
     except (DecodeError, json.JSONDecodeError) as error:
-        msg = f"could not {action}: the answer is cut off or is not Azure's: {line_of(error)}"
+        msg = f"could not {action}: the answer is cut off or is not Azure's: {reason_of(error)}"
         raise AzureFailed(msg, retryable=True) from error
     except HttpResponseError as error:
-        code = getattr(error.error, "code", None)
-        msg = f"could not {action}: {f'{code}: ' if code else ''}{line_of(error)}"
+        msg = f"could not {action}: {reason_of(error)}"
         if _is_busy(error):
             raise Busy(msg, status=409) from error
         # a file that somebody else uploaded at this moment is there for the next try
@@ -57,11 +58,18 @@ def translated(action: str) -> Iterator[None]:
         retryable = uploaded or error.status_code in RETRYABLE
         raise AzureFailed(msg, status=error.status_code, retryable=retryable) from error
     except (ServiceRequestError, ServiceResponseError) as error:
-        msg = f"could not {action}: no connection to Azure: {line_of(error)}"
+        msg = f"could not {action}: no connection to Azure: {reason_of(error)}"
         raise AzureFailed(msg, retryable=True) from error
     except AzureError as error:  # the SDK's own are among these
-        msg = f"could not {action}: {line_of(error)}"
+        msg = f"could not {action}: {reason_of(error)}"
         raise AzureFailed(msg) from error
+
+
+_NO_ANSWER = re.compile(
+    r"Authentication failed:"  # of a service principal
+    r"|Token request error: \(\w+\) (None|429|5\d\d),"  # of a managed identity, as are the following
+    r"|Connection aborted|Max retries exceeded|Failed to establish|timed out"
+)
 
 
 def _could_not_ask(error: Exception) -> bool:
@@ -69,16 +77,10 @@ def _could_not_ask(error: Exception) -> bool:
 
     An answer of Microsoft Entra carries a code.
     """
-    return "Authentication failed:" in str(error) and "AADSTS" not in str(error)
+    return bool(_NO_ANSWER.search(str(error))) and "AADSTS" not in str(error)
 
 
 def _is_busy(error: HttpResponseError) -> bool:
     """Whether it is an endpoint or a deployment that is in conflict: an asset's version that exists stays so."""
     request = getattr(error.response, "request", None)
     return error.status_code == 409 and "/onlineendpoints/" in str(getattr(request, "url", "")).lower()
-
-
-def line_of(error: Exception) -> str:
-    """What an exception of a client says, in one line."""
-    message = getattr(getattr(error, "error", None), "message", None) or getattr(error, "message", None) or str(error)
-    return " ".join(str(message).split())[:600]

@@ -23,6 +23,28 @@ def endpoint_state(shown: Resource, deployments: Iterable[Resource] = ()) -> End
     )
 
 
+def writable(endpoint: Resource) -> Resource:
+    """The part of an endpoint, as Azure shows it, that a client may write; what is not known is kept.
+
+    Which fields are read-only: Azure ML's REST specification (`readOnly`), and of `properties.properties` what the
+    service writes itself.
+    """
+    properties = {
+        name: value
+        for name, value in endpoint["properties"].items()
+        if name not in {"provisioningState", "scoringUri", "swaggerUri"} and value is not None
+    }
+    if isinstance(own := properties.get("properties"), dict):
+        service = {"azureml.onlineendpointid", "AzureAsyncOperationUri"}
+        properties["properties"] = {name: value for name, value in own.items() if name not in service}
+    written = {name: value for name, value in endpoint.items() if name not in {"id", "name", "type", "systemData"}}
+    if isinstance(identity := written.get("identity"), dict):
+        written["identity"] = {"type": identity.get("type")}
+        if of_users := identity.get("userAssignedIdentities"):
+            written["identity"]["userAssignedIdentities"] = {name: {} for name in of_users}
+    return written | {"properties": properties}
+
+
 def _deployment(shown: Resource) -> DeploymentState:
     properties = shown["properties"]
     return DeploymentState(

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from saferollout.azure.port import LOOK_THERE, Azure, Resource
-from saferollout.azure.resources import endpoint_state
+from saferollout.azure.resources import endpoint_state, writable
 from saferollout.azure.retries import poll, sign_in_anew, wait_for_others
 from saferollout.domain.endpoint import EndpointState, describe, drift
 from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Missing, Refused
+from saferollout.domain.words import plural
 
 T = TypeVar("T")
 
@@ -128,7 +129,9 @@ class Workspace:
         if new_mirror != old.mirror_traffic:
             changes["mirrorTraffic"] = new_mirror
         if changes or new_tags != old.tags:
-            changed_resource = shown | {"tags": new_tags, "properties": shown["properties"] | changes}
+            changed_resource = writable(shown)
+            changed_resource["tags"] = new_tags
+            changed_resource["properties"] |= changes
             self._azure.put_endpoint(endpoint, changed_resource)
         changed = {name for name in old.tags.keys() | new_tags.keys() if old.tags.get(name) != new_tags.get(name)}
 
@@ -224,7 +227,7 @@ class Workspace:
             # the old number is only a late read; a third one is an autoscaler's, which goes on by itself
             return _is_final(state, name) and (before == wanted or state.deployments[name].instance_count != before)
 
-        state = self._read_back(endpoint, shows, f"{wanted} instances of {name}")
+        state = self._read_back(endpoint, shows, f"{plural(wanted, 'instance')} of {name}")
         if (shown_state := state.deployments[name].provisioning_state) != "Succeeded":
             msg = f"deployment {name} is {shown_state} after it was scaled{self._last_words(endpoint, name)}"
             raise DeploymentFailed(msg)

@@ -9,7 +9,7 @@ from typing import Any
 from azure.core.exceptions import AzureError
 from marshmallow import ValidationError
 
-from saferollout.azure.access import line_of
+from saferollout.azure.reason import reason_of
 from saferollout.config.project import Project
 from saferollout.config.yaml_file import display_path, key_of, with_lines
 from saferollout.domain.errors import ConfigError, Problem
@@ -56,7 +56,7 @@ def _readable(path: Path) -> Iterator[None]:
         raise ConfigError(*with_lines(_problems(path, str(error)))) from None
     except (AzureError, ValueError, TypeError, AttributeError) as error:
         raise ConfigError(
-            Problem(display_path(path), "", f"the Azure ML SDK does not accept it: {line_of(error)}", "correct it")
+            Problem(display_path(path), "", f"the Azure ML SDK does not accept it: {reason_of(error)}", "correct it")
         ) from None
 
 

@@ -1,6 +1,5 @@
 """A rollout config together with the Azure ML files that it points to, read and checked before Azure is called."""
 
-import dataclasses
 import json
 from pathlib import Path
 from typing import Any, Self
@@ -12,10 +11,16 @@ from saferollout.config import yaml_file
 from saferollout.config.assets import short
 from saferollout.config.contents import contents
 from saferollout.config.names import check_name
-from saferollout.config.recorded_requests import RecordedRequest, Recording, short_digest
+from saferollout.config.recorded_requests import DEFAULT_NAMES, FORM, RecordedRequest, Recording, short_digest
 from saferollout.config.rollout import ModelVersion, RolloutConfig, WorkspaceConfig
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import ConfigError, GateFailed, Problem
+
+REQUESTS = "smoke_test.requests"
+REQUESTS_REMEDY = (
+    f"put lines like {FORM} into {DEFAULT_NAMES[0]} there, or one request's body into {DEFAULT_NAMES[1]}, or name "
+    "another .jsonl file, .json file or folder of .json files"
+)
 
 
 class Project(Value):
@@ -136,12 +141,12 @@ def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> P
 
     endpoint_path = existing("endpoint", config.endpoint)
     deployment_path = existing("deployment", config.deployment)
+    requests_path = _requests_path(path, config, deployment_path)
     if config.smoke_test.requests:
-        requests_path = existing("smoke_test.requests", config.smoke_test.requests)
-    else:
-        requests_path = deployment_path.parent / "requests.jsonl"
-        if deployment_path.exists() and (problem := yaml_file.no_file(path, "smoke_test.requests", requests_path)):
-            problems.append(dataclasses.replace(problem, remedy="put recorded requests there or name another file"))
+        problems += [] if requests_path.is_dir() else filter(None, [yaml_file.no_file(path, REQUESTS, requests_path)])
+    elif deployment_path.exists() and not requests_path.is_file():
+        beside = f"no recorded requests beside {yaml_file.display_path(deployment_path)}"
+        problems.append(Problem(yaml_file.display_path(path), REQUESTS, beside, REQUESTS_REMEDY))
     schema_path = config.smoke_test.answer_schema and existing(
         "smoke_test.answer_schema", config.smoke_test.answer_schema
     )
@@ -187,6 +192,14 @@ def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> P
         files=parts.digest(),
         model_of_yaml=_model_of(deployment),
     )
+
+
+def _requests_path(path: Path, config: RolloutConfig, deployment_path: Path) -> Path:
+    """The file or folder of recorded requests: the one that the config names, else what is beside the deployment."""
+    if config.smoke_test.requests:
+        return (path.parent / config.smoke_test.requests).resolve()
+    beside = [deployment_path.parent / name for name in DEFAULT_NAMES]
+    return next(filter(Path.exists, beside), beside[0])
 
 
 def resolve_workspace(workspace: WorkspaceConfig | None) -> WorkspaceConfig:

@@ -4,11 +4,11 @@ import itertools
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field
 
-from saferollout.config.judge import JudgeConfig
+from saferollout.config.judge import JudgeConfig, WhenUndecided
 from saferollout.config.names import check_deployment_name
 from saferollout.config.section import Section
 
@@ -70,7 +70,8 @@ class SmokeTestConfig(Section):
     requests: Path | None = Field(
         None,
         description=(
-            "The file of recorded requests, in JSON Lines; default: requests.jsonl beside the deployment's YAML."
+            "The recorded requests: a file of JSON Lines, a .json file that is one request's body, or a folder of "
+            "those; default: requests.jsonl or else sample-request.json beside the deployment's YAML."
         ),
     )
     sample: int = Field(
@@ -93,6 +94,19 @@ class SmokeTestConfig(Section):
     )
     ignore: tuple[str, ...] = Field(
         (), description="Keys that comparisons leave out since they differ at each call or version, e.g. request_id."
+    )
+    expect_change: bool = Field(
+        False,
+        description=(
+            "Whether answers without a true one may all be off from live's, by orders of magnitude or by another label."
+        ),
+    )
+    when_undecided: Literal[WhenUndecided.ASK, WhenUndecided.FAIL] = Field(
+        WhenUndecided.ASK,
+        description=(
+            "What follows where answers changed so much and nobody says what is right: ask a person before the first "
+            "share (also where that stage asks nobody), or fail."
+        ),
     )
     max_error_increase: float = Field(
         0.25, ge=0, description="The mean error on expected numbers may exceed the live one's by this share."

@@ -1,5 +1,6 @@
 """Evidence: the numbers behind a verdict or a gate, kept by Prefect and shown to whoever decides."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -12,7 +13,7 @@ _MARKS = {True: "✅", False: "❌", None: "·"}
 
 
 class Finding(StrEnum):
-    """What a gate found: a smoke test says one of the first two, the judge one of the others."""
+    """What a gate found: a smoke test says *passed*, *failed* or *undecided*, the judge one of the last three."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -80,11 +81,22 @@ class Evidence(Value):
             for check in self.checks
         ]
 
-    def markdown(self) -> str:
-        """The finding, its table, and what its lines mean."""
+    @property
+    def headline(self) -> str:
+        """The finding in one sentence, as markdown."""
+        return f"**{self.gate}: {self.verdict}** — {self.summary}"
+
+    @property
+    def details(self) -> str:
+        """The gate's table, and what its lines mean, under its name."""
         notes = "".join(f"- {check.check}: {_plain(check.note)}\n" for check in self.checks if check.note)
         table = markdown_table(self.table()) + ("\n" + notes if notes else "")
-        return f"**{self.gate}: {self.verdict}** — {self.summary}\n\n{table}"
+        return f"**{self.gate}**\n\n{table}"
+
+
+def headlines(found: Iterable[Evidence]) -> str:
+    """What all gates found, a sentence each, as a list in markdown."""
+    return "\n".join(f"- {evidence.headline}" for evidence in found)
 
 
 def markdown_table(rows: list[dict[str, str]]) -> str:

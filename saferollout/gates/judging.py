@@ -1,16 +1,19 @@
 """A watch: the judge looks at its sources during a stage until it knows, or until the stage's time is up."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from saferollout.config.judge import JudgeConfig, WhenUndecided
 from saferollout.domain.evidence import Check, Evidence, Finding
+from saferollout.domain.words import plural
 from saferollout.gates.answer_comparison import Answers
 from saferollout.gates.sources.following import RETRY_DELAYS_S, Following
 from saferollout.gates.sources.source import Source
+from saferollout.gates.splits import with_splits
 from saferollout.judge import Judge, Settings, Verdict
+from saferollout.report.sentence import sentence_of
 
 MAX_EXTENSIONS = 10
 TICK_S = 1.0
@@ -35,6 +38,7 @@ async def run_judge(
     gate: str,
     *,
     earlier: Evidence | None = None,
+    shares: Mapping[str, int] | None = None,
     report: Callable[[float, str], None],
     retry_delays_s: Sequence[float] = RETRY_DELAYS_S,
 ) -> Evidence:
@@ -46,8 +50,9 @@ async def run_judge(
     Only time in which something was reported counts for the minimum, not time in which this process stood still; and
     health is a verdict only on fresh data.
 
-    It goes on from an `earlier` gate's evidence; `report` gets how much of the time is over (0 to 1)
-    and the finding so far, and must not block.
+    It goes on from an `earlier` gate's evidence; `shares` is the traffic by deployment that users' requests should
+    show, where several share it; `report` gets how much of the time is over (0 to 1) and the finding so far, and must
+    not block.
     """
     cut_points_ms = earlier.cut_points_ms if earlier else []
     judge = _resumed(settings_of(config, cut_points_ms), earlier.state if earlier else {})
@@ -69,10 +74,12 @@ async def run_judge(
             enough = is_healthy and following.fresh and watched_s >= config.min_duration_s
             if judge.verdict is Verdict.HARMFUL or enough or now - begun >= limit_s:
                 break
-            report(min(1.0, (now - begun) / limit_s), "; ".join([judge.words, *lacking]))
-        return _evidence(
+            words = sentence_of(judge, judge.verdict, _distinct(following))
+            report(min(1.0, (now - begun) / limit_s), "; ".join([words, *lacking]))
+        found = _evidence(
             judge, gate, example, following, lacking, cut_points_ms=cut_points_ms, duration_s=time.monotonic() - begun
         )
+    return with_splits(found, following.users, shares or {})
 
 
 def _resumed(settings: Settings, state: dict[str, Any]) -> Judge:
@@ -101,18 +108,19 @@ def _evidence(
 
     Nor is health one where a configured comparison of answers has compared nothing.
     """
-    alpha, verdict, words, troubles = judge.settings.alpha, judge.verdict, judge.words, following.troubles
+    alpha, verdict, troubles, missing = judge.settings.alpha, judge.verdict, following.troubles, ""
     silent = following.over or not any(following.heard.values())
     if silent and verdict is not Verdict.HARMFUL:
-        verdict, words = Verdict.UNDECIDED, "there is no data on the candidate now: undecided"
+        verdict, missing = Verdict.UNDECIDED, "there is no data on the candidate now"
     elif lacking and verdict is Verdict.HEALTHY:
-        verdict, words = Verdict.UNDECIDED, "not all that was to be compared could be: undecided"
+        verdict, missing = Verdict.UNDECIDED, "not all that was to be compared could be"
     harm = Check(
         check="evidence of harm (e-value)",
         passed=verdict is not Verdict.HARMFUL,
         candidate=f"{judge.e_value:.3g}",
         live="",
         limit=f"< {1 / alpha:.0f}",
+        note=judge.words,
     )
     health = Check(
         check="evidence of health (e-value)",
@@ -121,18 +129,24 @@ def _evidence(
         live="",
         limit=f"≥ {1 / alpha:.0f}",
     )
+
+    def repeated(name: str) -> str:
+        return f", {following.distinct[name]} distinct" if name in following.distinct else ""
+
     sources = [
         Check(
             check=f"source: {name.replace('_', ' ')}",
             passed=None,
             live="",
             limit="",
-            candidate=f"no data: {troubles[name]}" if name in troubles else f"{requests:,.0f} requests",
+            candidate=f"no data: {troubles[name]}"
+            if name in troubles
+            else plural(requests, "request") + repeated(name),
         )
         for name, requests in following.heard.items()
     ]
     parts = [
-        words,
+        missing or sentence_of(judge, verdict, _distinct(following)),
         *lacking,
         *(f"{name}: {why}" for name, why in troubles.items()),
         *([f"e.g. {example}"] if example else []),
@@ -141,11 +155,16 @@ def _evidence(
         gate=gate,
         verdict=Finding(verdict.value),
         summary="; ".join(parts),
-        checks=[*judge.rows(), *_findings(judge), harm, health, *sources],
+        checks=[*judge.rows(), *sources, *_findings(judge), harm, health],
         duration_s=duration_s,
         cut_points_ms=cut_points_ms,
         state=judge.to_dict(),
     )
+
+
+def _distinct(following: Following) -> int | None:
+    """How many different recorded requests are repeated; None where none are."""
+    return sum(following.distinct.values()) or None
 
 
 def _findings(judge: Judge) -> list[Check]:

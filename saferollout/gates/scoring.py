@@ -14,8 +14,9 @@ from saferollout.domain.errors import AzureFailed
 from saferollout.domain.json_text import read_json_text
 
 PIN = "azureml-model-deployment"
+"""Names a deployment: of a request, the one that is to answer it; of an answer, the one that gave it."""
 OWN_REQUESTS = "saferollout-"
-"""How the client request ids of pinned requests begin: by this the traffic log distinguishes them from the users'."""
+"""How the client request ids of the rollout's own requests begin: the traffic log tells them from users' by this."""
 TIMEOUT_S = 185.0  # Azure cuts a request off after 180 s at the latest
 
 
@@ -30,7 +31,7 @@ class Response(Value):
     error: str = ""
     """Why there is no answer, or why the answer is an error in spite of status 200, in one line; else empty."""
     deployment: str = ""
-    """Who answered, where the gateway says so (Azure does not)."""
+    """Who answered, where the endpoint says so."""
 
     @property
     def ok(self) -> bool:
@@ -70,17 +71,22 @@ class Scorer:
     ) -> None:
         await self._client.__aexit__(kind, error, trace)
 
-    async def score(self, request: Any, *, deployment: str | None = None) -> Response:
-        """Send one JSON request; never raises for what the endpoint or the network does."""
+    async def score(self, request: Any, *, deployment: str | None = None, own: bool = False) -> Response:
+        """Send one JSON request; never raises for what the endpoint or the network does.
+
+        One that is pinned, or the rollout's `own`, is marked, so that it is not taken for a user's.
+        """
         secret = self._secret
-        answer = await self._score(request, deployment, secret)
+        marked = {"x-ms-client-request-id": f"{OWN_REQUESTS}{uuid.uuid4().hex[:24]}"} if deployment or own else {}
+        headers = marked | ({PIN: deployment} if deployment else {})  # an id may have 40 characters
+        answer = await self._score(request, headers, secret)
         if answer.status != 401 or self._renew is None:
             return answer
         try:
             renewed = await self._renewed(secret, self._renew)
         except AzureFailed as error:
             return answer.model_copy(update={"error": f"{answer.error}; {error}"})
-        return answer if renewed == secret else await self._score(request, deployment, renewed)
+        return answer if renewed == secret else await self._score(request, headers, renewed)
 
     async def _renewed(self, refused: str, renew: Callable[[], Awaitable[str]]) -> str:
         """The secret after one was refused; however many requests it was refused to, it is renewed once."""
@@ -91,11 +97,9 @@ class Scorer:
                 self._renew = None
             return self._secret
 
-    async def _score(self, request: Any, deployment: str | None, secret: str) -> Response:
+    async def _score(self, request: Any, headers: dict[str, str], secret: str) -> Response:
         begun = time.perf_counter()
-        mark = f"{OWN_REQUESTS}{uuid.uuid4().hex[:24]}"  # 40 characters are allowed
-        pinned = {PIN: deployment, "x-ms-client-request-id": mark} if deployment else {}
-        headers = {"Authorization": f"Bearer {secret}"} | pinned
+        headers = {"Authorization": f"Bearer {secret}"} | headers
         try:
             response = await self._client.post(self._uri, json=request, headers=headers)
         except httpx.HTTPError as error:
@@ -109,7 +113,7 @@ class Scorer:
             latency_ms=_ms_since(begun),
             body=body,
             error="" if response.status_code == 200 else _reason(response),
-            deployment=response.headers.get("x-localazure-deployment", ""),
+            deployment=response.headers.get(PIN, ""),
         )
 
 

@@ -1,6 +1,7 @@
 """The smoke test: recorded requests straight to the candidate, and to the live deployment to compare with."""
 
 import asyncio
+import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -12,10 +13,17 @@ from saferollout.config.recorded_requests import RecordedRequest
 from saferollout.config.rollout import SmokeTestConfig
 from saferollout.domain.evidence import Check, Evidence, Finding
 from saferollout.domain.json_text import comparable
+from saferollout.domain.words import plural
+from saferollout.gates.answer_change import Change, change_of
 from saferollout.gates.answer_shape import AnswerCheck
 from saferollout.gates.scoring import Response, Scorer
 from saferollout.judge import cut_points_ms
 from saferollout.judge.disagreement import is_number, same
+
+EXPECTED = (
+    "if they are meant to, write smoke_test.expect_change: true; keys that differ at each call or version go into "
+    "smoke_test.ignore"
+)
 
 
 class _Pair(NamedTuple):
@@ -46,26 +54,87 @@ async def run(
             scorer.score(request.request, deployment=candidate), scorer.score(request.request, deployment=live)
         )
         pairs.append(_Pair(request, *answers))
+    is_first = candidate == live
+    change = None if is_first else change_of(_both(pairs, config))
+    doubts = [] if is_first or config.expect_change else change_of(_both(_unknown(pairs), config)).doubts
     checks = [
         _answered(pairs, config),
         _shape(pairs, answer_schema),
         _latency(pairs, config),
-        *_expected(pairs, config, is_first=candidate == live),
+        *_expected(pairs, config, is_first=is_first),
         *_side_by_side(pairs, config),
+        *([_changed(change, doubts)] if change else []),
     ]
-    failed = [check for check in checks if check.passed is False]
-    summary = (
-        "; ".join(f"{check.check}: {check.candidate} (limit {check.limit})" for check in failed)
-        or f"{len(pairs)} recorded requests answered as they should be"
-    )
+    failed = [f"{check.check}: {check.candidate} (limit {check.limit})" for check in checks if check.passed is False]
+    words = [
+        *doubts,
+        *_passed(pairs, checks, has_schema=answer_schema is not None, is_first=is_first),
+        *([str(change)] if change else []),
+        *_warnings(pairs),
+    ]
+    verdict = Finding.FAILED if failed else Finding.UNDECIDED if doubts else Finding.PASSED
     live_ms = [pair.live.latency_ms for pair in pairs if pair.live.ok]
     return Evidence(
         gate="smoke test",
-        verdict=Finding.FAILED if failed else Finding.PASSED,
-        summary=summary,
+        verdict=verdict,
+        summary="; ".join(failed or [*words, *([EXPECTED] if doubts else [])]),
         checks=checks,
         duration_s=time.monotonic() - begun,
         cut_points_ms=cut_points_ms(live_ms) if live_ms else [],
+    )
+
+
+def _distinct(pairs: Sequence[_Pair]) -> list[_Pair]:
+    """The pairs whose request is not the same as an earlier one's."""
+    return list({json.dumps(pair.request.request, sort_keys=True): pair for pair in reversed(pairs)}.values())[::-1]
+
+
+def _unknown(pairs: Sequence[_Pair]) -> list[_Pair]:
+    return [pair for pair in pairs if pair.request.answer is None]
+
+
+def _both(pairs: Sequence[_Pair], config: SmokeTestConfig) -> list[tuple[Any, Any]]:
+    """Both answers to each distinct request that both deployments answered."""
+    return [
+        (comparable(candidate.body, config.ignore), comparable(live.body, config.ignore))
+        for _, candidate, live in _distinct(pairs)
+        if candidate.ok and live.ok
+    ]
+
+
+def _passed(pairs: Sequence[_Pair], checks: Sequence[Check], *, has_schema: bool, is_first: bool) -> list[str]:
+    """What a candidate that did not fail has shown, and no more than that."""
+    total, distinct, unknown = len(pairs), len(_distinct(pairs)), len(_unknown(pairs))
+    ok = sum(pair.candidate.ok for pair in pairs)
+    requests = (f"{ok} of " if ok < total else "") + plural(total, "recorded request")
+    requests += f" ({distinct} distinct)" if distinct < total else ""
+    is_compared = not is_first and any(pair.candidate.ok and pair.live.ok for pair in pairs)
+    checked = " as answer_schema says" if has_schema else " in live's shape" if is_compared else ""
+    truths = [check for check in checks if check.check in ("wrong answers", "mean error")]
+    if not unknown and truths and truths[0].candidate.startswith("0 "):
+        return [f"{requests} answered as they should be"]
+    lives = "" if is_first else " (live: {})"
+    said = [f"{check.check}: {check.candidate}{lives.format(check.live)}" for check in truths]
+    if unknown:
+        known = "none" if unknown == total else f"only {total - unknown}"
+        verb = "have" if total - unknown > 1 else "has"
+        said.append(f"whether the answers are right is not known, as {known} {verb} a true answer")
+    return [f"{requests} answered{checked}", *said]
+
+
+def _warnings(pairs: Sequence[_Pair]) -> list[str]:
+    """Repeating one request says nothing of others."""
+    return ["one distinct request says little about others: record more"] if len(_distinct(pairs)) == 1 else []
+
+
+def _changed(change: Change, doubts: Sequence[str]) -> Check:
+    return Check(
+        check="changed answers",
+        passed=None,
+        candidate=str(change).partition(" from live's")[0] if change.changed else f"0 of {change.answers}",
+        live="",
+        limit="",
+        note="; ".join(doubts),
     )
 
 
@@ -88,7 +157,9 @@ def _shape(pairs: Sequence[_Pair], schema: dict[str, Any] | None) -> Check:
     if schema is not None:
         answers = [answer.body for _, answer, _ in pairs if answer.ok]
         wrong = [problem for answer in answers if (problem := check.problem(None, answer, []))]
-        found = f"{len(wrong)} violations, e.g. {wrong[0][:120]}" if wrong else "valid" if answers else "no answer"
+        found = "valid" if answers else "no answer"
+        if wrong:
+            found = f"{plural(len(wrong), 'violation')}, e.g. {wrong[0][:120]}"
         return Check(
             check="answer schema", passed=bool(answers) and not wrong, candidate=found, live="", limit="answer_schema"
         )

@@ -7,6 +7,7 @@ from typing import Any, Self
 import numpy as np
 
 from saferollout.domain.evidence import Check
+from saferollout.domain.words import plural
 from saferollout.judge.batch import Batch
 from saferollout.judge.betting.weighing import Weighing
 from saferollout.judge.comparisons.comparison import Comparison
@@ -60,10 +61,10 @@ class Forecast:
     def __str__(self) -> str:
         """Return the forecast in words."""
         if self.minutes is None:
-            return f"if it goes on like this, about {self.requests:,.0f} more requests would show it {self.verdict}"
-        minutes = max(math.ceil(self.minutes), 1)
-        unit = "minute" if minutes == 1 else "minutes"
-        return f"if it goes on like this, about {minutes:,} more {unit} at this traffic would show it {self.verdict}"
+            more = plural(self.requests, "more request")
+        else:
+            more = plural(max(math.ceil(self.minutes), 1), "more minute") + " at this traffic"
+        return f"if it goes on like this, about {more} would show it {self.verdict}"
 
 
 class Judge(Weighing):

@@ -6,7 +6,9 @@ from typing import Literal
 from pydantic import ConfigDict, Field
 
 from saferollout.domain.endpoint import Decision, Value, describe
-from saferollout.domain.evidence import Evidence, markdown_table
+from saferollout.domain.evidence import Evidence, headlines, markdown_table
+
+_TITLES = {"promoted": "✅ Promoted", "rolled_back": "↩️ Rolled back", "nothing_to_do": "✅ Nothing to do"}
 
 
 class StepRun(Value):
@@ -32,7 +34,7 @@ class Outcome(Value):
 
     model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
 
-    outcome: Literal["promoted", "rolled_back"]
+    outcome: Literal["promoted", "rolled_back", "nothing_to_do"]
     reason: str
     endpoint: str
     rollout: str = ""
@@ -57,14 +59,15 @@ class Outcome(Value):
     @property
     def report(self) -> str:
         """The report in markdown."""
-        promoted = self.outcome == "promoted"
+        rollout = f" · candidate {self.candidate} · rollout {self.rollout}" if self.rollout else ""
         lines = [
-            f"# {'✅ Promoted' if promoted else '↩️ Rolled back'}: {self.endpoint}",
+            f"# {_TITLES[self.outcome]}: {self.endpoint}",
             f"**{self.reason}**",
-            f"Traffic now: **{describe(self.traffic)}** · candidate {self.candidate} · rollout {self.rollout}",
+            *([headlines(self.evidence)] if self.evidence else []),
+            f"Traffic now: **{describe(self.traffic)}**{rollout}",
             *self._deployed(),
-            f"Took {seconds(self.duration_s)}, of which {seconds(self.waiting_s)} waiting for a person.",
-            *(evidence.markdown() for evidence in self.evidence),
+            *([self._took()] if self.rollout else []),
+            *(evidence.details for evidence in self.evidence),
         ]
         if self.decisions:
             lines += ["## Decisions", markdown_table([_decision_row(decision) for decision in self.decisions])]
@@ -72,10 +75,13 @@ class Outcome(Value):
             lines += ["## Steps", markdown_table([_step_row(step) for step in self.steps])]
         return "\n\n".join(lines)
 
+    def _took(self) -> str:
+        return f"Took {seconds(self.duration_s)}, of which {seconds(self.waiting_s)} waiting for a person."
+
     def _deployed(self) -> list[str]:
         known = {"model": self.model, "environment": self.environment, **self.inputs}
         said = " · ".join(f"{name} {value}" for name, value in known.items() if value)
-        return [f"Deployed and judged: {said}"] if said else []
+        return [f"{'Deployed and judged' if self.rollout else 'Live'}: {said}"] if said else []
 
 
 def seconds(duration_s: float) -> str:

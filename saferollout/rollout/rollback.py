@@ -13,8 +13,17 @@ from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
 
 log = logging.getLogger(__name__)
 
+Wait = Callable[[Workspace, Record], None]
+"""What waits until users are off the candidate; it gets the record as it was before the rollback."""
 
-def roll_back(workspace: Workspace, endpoint: str, *, rollout: str | None = None, force: bool = False) -> Record:
+
+def at_once(_workspace: Workspace, _record: Record) -> None:
+    """Wait for nobody."""
+
+
+def roll_back(
+    workspace: Workspace, endpoint: str, *, rollout: str | None = None, force: bool = False, wait: Wait = at_once
+) -> Record:
     """Roll back the rollout that the endpoint's tags record: traffic first, then instances, then the candidate.
 
     A live deployment with fewer instances than before the rollout gets those before the traffic, which would overload
@@ -23,7 +32,7 @@ def roll_back(workspace: Workspace, endpoint: str, *, rollout: str | None = None
 
     Every step is skipped where Azure already shows it, so it can be repeated; while Azure fails it is, for three
     quarters of an hour. `rollout` rolls back only the one with this id; `force` also where somebody else changed the
-    traffic.
+    traffic; `wait` is called when the traffic is back, before instances are taken away: gateways follow a while later.
 
     Raises:
         Refused: There is no rollout to roll back.
@@ -67,6 +76,7 @@ def roll_back(workspace: Workspace, endpoint: str, *, rollout: str | None = None
             msg = f"another rollback of {endpoint} is under way"
             raise AzureFailed(msg, retryable=True) from None
         rolling_back = record
+        wait(workspace, record)
         workspace.scale_up(endpoint, live, record.baseline.instance_count)
         if record.raised_to:
             workspace.scale_back(endpoint, live, record.baseline.instance_count, instead_of=record.raised_to)
@@ -149,9 +159,11 @@ def _is_overtaken(workspace: Workspace, endpoint: str, record: Record) -> bool:
     return same and state.traffic == record.baseline.traffic
 
 
-def roll_back_own(workspace: Workspace, endpoint: str, is_own: Callable[[Owner], bool]) -> Record | None:
+def roll_back_own(
+    workspace: Workspace, endpoint: str, is_own: Callable[[Owner], bool], wait: Wait = at_once
+) -> Record | None:
     """`roll_back` the endpoint's unfinished rollout if its owner is this one; None, and nothing done, otherwise."""
     record = Record.from_tags(insist(workspace.get_endpoint)(endpoint).tags)
     if record is None or not record.unfinished or not is_own(record.owner):
         return None
-    return roll_back(workspace, endpoint, rollout=record.rollout)
+    return roll_back(workspace, endpoint, rollout=record.rollout, wait=wait)

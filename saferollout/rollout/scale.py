@@ -2,6 +2,7 @@
 
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import GateFailed
+from saferollout.domain.words import plural
 from saferollout.rollout.rollout import Rollout
 
 
@@ -28,7 +29,7 @@ def scale_candidate(azure: Workspace, rollout: Rollout, share: int) -> None:
     found = rollout.own_candidate(azure.get_endpoint(rollout.endpoint)).instance_count
     if found < needed:
         msg = (
-            f"{rollout.candidate} has {found} instances, not the {needed} that {share}% needs: something else scales "
-            "it; raise its limit, or set candidate.instance_count"
+            f"{rollout.candidate} has {plural(found, 'instance')}, not the {needed} that {share}% needs: "
+            "something else scales it; raise its limit, or set candidate.instance_count"
         )
         raise GateFailed(msg)

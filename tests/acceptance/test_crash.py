@@ -51,7 +51,7 @@ def test_same_command_finishes_what_a_killed_one_began(stack: Stack, endpoint: E
     assert [(decision["stage"], decision["decision"]) for decision in outcome["decisions"]] == [(10, "approve")]
     assert endpoint.state().traffic == {"green": 100}
     again = json.loads(stack.cli("run", str(config), "--approve", "ui", "--json"))
-    assert "nothing to do" in again["reason"]
+    assert (again["outcome"], "nothing to do" in again["reason"]) == ("nothing_to_do", True)
     assert endpoint.state().traffic == {"green": 100}
 
 

@@ -6,7 +6,12 @@ from contextlib import closing
 import pytest
 
 from localazure.chaos import Chaos
-from tests.support.stack import Endpoint, Stack, counts_of
+from tests.support.stack import Endpoint, Stack, counts_of, wait_for
+
+
+def seen_as_set(stack: Stack, run: str) -> int:
+    """How often the run has logged that users are served as the traffic says."""
+    return sum(line.startswith("users are served as set") for line in stack.logs(run))
 
 
 def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: Endpoint) -> None:
@@ -47,6 +52,7 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
     artifacts = stack.artifacts(run)
     assert "Ada" in artifacts[f"{endpoint.name}-report"]["data"]
     assert {f"{endpoint.name}-smoke-test", f"{endpoint.name}-judge-10", f"{endpoint.name}-judge-100"} <= set(artifacts)
+    wait_for("both shifts in the logs", lambda: seen_as_set(stack, run) == 2 or None)
 
 
 def test_rejection_goes_back_to_the_baseline(stack: Stack, endpoint: Endpoint) -> None:
@@ -91,6 +97,8 @@ def test_bad_candidate_is_rolled_back(stack: Stack, endpoint: Endpoint, candidat
 
     assert shown["state"]["message"].startswith("rolled back: ")
     assert reason in shown["state"]["message"]
+    expected = 2 if reason == "harmful" else 0  # after the shift, and after the rollback
+    wait_for("who serves users in the logs", lambda: seen_as_set(stack, run) == expected or None)
     state = endpoint.state()
     assert state.traffic == {"blue": 100}
     assert state.deployments["blue"].instance_count == 1

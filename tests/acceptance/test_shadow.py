@@ -17,9 +17,17 @@ def shadow(*more_sources: dict[str, Any]) -> dict[str, Any]:
 def test_healthy_candidate_is_offered_with_its_evidence(stack: Stack, endpoint: Endpoint) -> None:
     """Mirroring has ended by the time a person is asked; what a killed run left of it a rollback ends, too.
 
-    The traffic log has counted the copies.
+    The traffic log has counted the copies. No stage asks, but the smoke test does: the project has one sample request,
+    nobody says what its answer is, and the candidate's is a thousand times live's.
     """
-    config = endpoint.config(stages=endpoint.stages(approval_at=10), shadow=shadow(LOG))
+    deployment, switch = endpoint.turning("return [1000 * y for y in score.predict(rows)]")
+    switch.touch()
+    (endpoint.directory / "sample-request.json").write_text(
+        '{"data": [[54, 2, 36.1, 115, 163, 98.4, 43, 4, 4.7, 101]]}'
+    )
+    smoke = {"max_latency_ms": 5000}
+    stages = endpoint.stages(approval=False)
+    config = endpoint.config(deployment=str(deployment), stages=stages, shadow=shadow(LOG), smoke_test=smoke)
     with endpoint.users() as users:
         run = endpoint.submit(config)
         wait_for("mirroring", lambda: endpoint.state().mirror_traffic == {"green": 20} or None)
@@ -30,7 +38,11 @@ def test_healthy_candidate_is_offered_with_its_evidence(stack: Stack, endpoint: 
     assert (state.traffic, state.mirror_traffic) == ({"blue": 100}, {})
     assert (set(counts["by_deployment"]), counts["failed"]) == ({"blue"}, 0)
     question = stack.question(run)
-    assert "shadow at 20%: healthy" in question
+    assert question.splitlines()[2].startswith(
+        "- **smoke test: undecided** — numbers at '*' are orders of magnitude off"
+    )
+    assert "shadow at 20%: healthy** — no sign of harm in " in question
+    assert "one distinct request says little about others" in question
     assert re.search(r"source: traffic log \| [1-9]\d* requests", question)
     endpoint.workspace().update_endpoint(endpoint.name, mirror={"green": 10})
     stack.cli("rollback", endpoint.name)

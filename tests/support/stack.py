@@ -129,6 +129,11 @@ class Stack:
         keys = self.run(flow_run)["state"]["state_details"]["run_input_keyset"]
         return str(self.api("GET", f"/flow_runs/{flow_run}/input/{keys['description']}"))
 
+    def logs(self, flow_run: str) -> list[str]:
+        """What the run has logged, in order."""
+        body = {"logs": {"flow_run_id": {"any_": [flow_run]}}, "sort": "TIMESTAMP_ASC"}
+        return [line["message"] for line in self.api("POST", "/logs/filter", json=body)]
+
     def artifacts(self, flow_run: str) -> dict[str, dict[str, Any]]:
         """The run's artifacts by key."""
         found = self.api("POST", "/artifacts/filter", json={"artifacts": {"flow_run_id": {"any_": [flow_run]}}})

@@ -65,11 +65,13 @@ class Reply(NamedTuple):
 
 @dataclass
 class Endpoint:
-    """A scoring endpoint on loopback; each deployment is a function from a request to a reply."""
+    """A scoring endpoint on loopback; each deployment is a function from a request to a reply, None the traffic."""
 
-    deployments: dict[str, Callable[[Any], Reply]] = field(default_factory=dict)
+    deployments: dict[str | None, Callable[[Any], Reply]] = field(default_factory=dict)
     seen: list[tuple[str | None, Any]] = field(default_factory=list)
     """The deployment that each request was pinned to, and its body."""
+    request_ids: list[str] = field(default_factory=list)
+    """The client request ids that came with requests."""
     uri: str = ""
     released: threading.Event = field(default_factory=threading.Event)
     """Set when the test is over: a deployment that hangs waits for it."""
@@ -117,9 +119,14 @@ def endpoint(serve: Serve) -> Iterator[Endpoint]:
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            text = self.rfile.read(length := int(self.headers["Content-Length"]))
+            if len(text) < length:  # the client has gone
+                return
+            body = json.loads(text)
             pinned = self.headers["azureml-model-deployment"]
             found.seen.append((pinned, body))
+            if request_id := self.headers["x-ms-client-request-id"]:
+                found.request_ids.append(request_id)
             known = self.headers["Authorization"] == "Bearer secret"
             self._reply(found.deployments[pinned](body) if known else found.reply(401, "key_auth_access_denied"))
 

@@ -11,7 +11,7 @@ from azure.monitor.querymetrics import MetricsClient
 from saferollout.azure.access import credential, translated
 from saferollout.config.sources import WINDOW_S, SourceKind
 from saferollout.domain.endpoint import EndpointState
-from saferollout.gates.sources.counts import Counts, Ledger, batch_of, failed
+from saferollout.gates.sources.counts import Counts, Ledger, batch_of, failed, users_of
 from saferollout.gates.sources.source import Seen
 from saferollout.gates.sources.windows import Windows
 
@@ -44,7 +44,7 @@ class AzureMetrics:
                 counts = await asyncio.to_thread(self._read, identity, minute)
                 left = {name: self._ledger.taken_off(name, minute, found) for name, found in counts.items()}
                 self._minutes.done()
-                yield Seen(batch_of(left, self._candidate, self._live))
+                yield Seen(batch_of(left, self._candidate, self._live), users=users_of(left))
 
     def _read(self, identity: TokenCredential, minute: datetime) -> Mapping[str, Counts]:
         """The counts of a minute by deployment, without those that have none."""

@@ -66,3 +66,8 @@ def batch_of(counts: Mapping[str, Counts], candidate: str, live: str) -> Batch:
     if c.requests and b.requests:
         return Batch(*c, *b)
     return Batch(alone_requests=c.requests, alone_errors=c.errors)
+
+
+def users_of(counts: Mapping[str, Counts]) -> dict[str, float]:
+    """The requests of each deployment."""
+    return {name: found.requests for name, found in counts.items()}

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing
 from types import TracebackType
@@ -32,6 +33,10 @@ class Following:
         self._tasks: list[asyncio.Task[None]] = []
         self.heard = {source.name: 0.0 for source in sources}
         """How many of the candidate's requests each source has reported."""
+        self.distinct: dict[str, int] = {}
+        """How many different requests each source repeats, of those that do."""
+        self.users = {source.name: Counter[str]() for source in sources}
+        """The users' requests by deployment that each source has counted."""
         self.troubles: dict[str, str] = {}
         """Why a source has no data, by the source's name: those that are being retried, and those given up."""
 
@@ -101,6 +106,9 @@ class Following:
                             failures = 0
                             self.troubles.pop(source.name, None)
                         self.heard[source.name] += requests
+                        self.users[source.name].update(seen.users)
+                        if seen.distinct is not None:
+                            self.distinct[source.name] = seen.distinct
                         await self._queue.put((source.name, seen))
                 return
             except AzureFailed as error:

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Seque
 from typing import Any, NamedTuple
 
 from saferollout.config.judge import JudgeConfig
-from saferollout.config.recorded_requests import RecordedRequest
+from saferollout.config.recorded_requests import RecordedRequest, count_distinct
 from saferollout.domain.errors import AzureFailed
 from saferollout.gates.answer_comparison import Answers
 from saferollout.gates.answer_shape import ENOUGH, AnswerCheck
@@ -58,6 +58,7 @@ class Probes:
         """
         self._connect = connect
         self._requests = requests
+        self._distinct = count_distinct(requests)
         self._answers = Answers(config)
         self._check = AnswerCheck(answer_schema, enough=min(ENOUGH, len(requests)))
         self._held: list[Pair] = []
@@ -152,7 +153,8 @@ class Probes:
             duration_s=BATCH_S,
             **self._answers.compared((pair.request.answer, pair.candidate.body, pair.live.body) for pair in both),
         )
-        return Seen(batch, example=errors[0] if errors else "", lacking=self._answers.lacking)
+        example = errors[0] if errors else ""
+        return Seen(batch, example=example, lacking=self._answers.lacking, distinct=self._distinct)
 
     def _judged(self, pairs: Sequence[Pair]) -> list[Pair]:
         """The pairs in which an answer that is an error in spite of its status says so, as soon as that is known."""

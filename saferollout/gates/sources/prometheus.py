@@ -8,7 +8,7 @@ import httpx
 
 from saferollout.config.sources import WINDOW_S, SourceConfig, SourceKind
 from saferollout.domain.errors import AzureFailed
-from saferollout.gates.sources.counts import Counts, Ledger, batch_of
+from saferollout.gates.sources.counts import Counts, Ledger, batch_of, users_of
 from saferollout.gates.sources.source import Seen
 from saferollout.gates.sources.windows import Windows
 
@@ -49,7 +49,7 @@ class Prometheus:
                     for name, count in requests.items()
                 }
                 self._minutes.done()
-                yield Seen(batch_of(counts, self._candidate, self._live))
+                yield Seen(batch_of(counts, self._candidate, self._live), users=users_of(counts))
 
     async def _ask(self, client: httpx.AsyncClient, query: str, at: datetime) -> dict[str, float]:
         """Return a value by deployment; what has none, or is not a number, is not there.

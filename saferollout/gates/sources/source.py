@@ -1,7 +1,7 @@
 """A source reports what both deployments did, the same seconds of each."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,6 +18,10 @@ class Seen:
     lacking: tuple[str, ...] | None = None
     """The configured comparisons of answers that this source had nothing for so far, each with the reason; None from a
     source that has no answers."""
+    distinct: int | None = None
+    """How many different requests this source repeats; None from a source of users' requests."""
+    users: Mapping[str, float] = field(default_factory=dict)
+    """The users' requests by deployment; empty from a source of recorded requests."""
     at: float = field(default_factory=time.monotonic)
     """When it was seen, on the monotonic clock, in seconds."""
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
 from typing import NamedTuple
 
@@ -63,7 +64,7 @@ class TrafficLog:
                 await self._windows.ripe()
                 rows = await asyncio.to_thread(self._read, identity)
                 self._windows.done()
-                yield Seen(self.counted(rows))
+                yield Seen(self.counted(rows), users=Counter(row.deployment for row in rows))
 
     def counted(self, rows: Sequence[Row]) -> Batch:
         """The rows of one stretch as a batch."""

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from saferollout.domain.words import plural
 from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.counts import check_fraction
 from saferollout.judge.betting.intervals import BELOW, BELOW_WEIGHTS, log_returns, rate_interval
@@ -145,7 +146,7 @@ class BoundedMean(TwoSided):
         """The finding in one sentence."""
         low, high = self.interval
         return (
-            f"after {self.count:,} values the mean is {self.mean:.3g} ({low:.3g}–{high:.3g}), "
+            f"after {plural(self.count, 'value')} the mean is {self.mean:.3g} ({low:.3g}–{high:.3g}), "
             f"the limit is {self.limit:g} (α = {self.alpha:g}): {self.verdict}"
         )
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from saferollout.domain.evidence import Check
+from saferollout.domain.words import plural
 from saferollout.judge.batch import Batch
 from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.counts import check_count_arrays, check_counts
@@ -136,10 +137,10 @@ class ErrorRate(EventRates, Comparison):
             low = max(low, 1.0 + self.margin)
         elif self.verdict is Verdict.HEALTHY:
             high = min(high, 1.0 + self.delta)
-        start = f"after {number(self.candidate_requests)} candidate requests"
+        start = f"after {plural(self.candidate_requests, 'candidate request')}"
         tail = f"(α = {self.alpha:g}): {self.verdict}"
         if not self.candidate_errors and not self.live_errors:
-            return f"{start} and {number(self.live_requests)} live ones neither has failed {tail}"
+            return f"{start} and {plural(self.live_requests, 'live one')} neither has failed {tail}"
         if low <= 0 and math.isinf(high):
             return f"{start} the error rate cannot be compared with the live one yet {tail}"
         if math.isinf(high):

@@ -5,11 +5,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from saferollout.domain.words import plural
 from saferollout.judge.batch import Batch
 from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.counts import check_counts, check_fraction
 from saferollout.judge.betting.intervals import ABOVE, BELOW, BELOW_WEIGHTS, log_returns, rate_interval
-from saferollout.judge.betting.two_sided import number
 from saferollout.judge.betting.wealth import Wealth
 from saferollout.judge.comparisons.comparison import Comparison
 from saferollout.judge.settings import Settings
@@ -105,7 +105,7 @@ class ErrorRateSlo(Comparison):
         low, high = self.interval
         where = f"between {low:.2%} and {high:.2%}" if low > 0 else f"below {high:.2%}"
         return (
-            f"after {number(self.requests)} candidate requests the error rate is {where}, "
+            f"after {plural(self.requests, 'candidate request')} the error rate is {where}, "
             f"the limit is {self.slo:.2%} (α = {self.alpha:g}): {self.verdict}"
         )
 

@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from saferollout.domain.evidence import Check
+from saferollout.domain.words import plural
 from saferollout.judge.batch import Batch
 from saferollout.judge.betting.allowance import Allowance
 from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.counts import check_latencies
 from saferollout.judge.betting.event_rates import EventRates
 from saferollout.judge.betting.quantiles import LatencyHistogram
-from saferollout.judge.betting.two_sided import number
 from saferollout.judge.comparisons.comparison import Comparison
 from saferollout.judge.history import History
 from saferollout.judge.plots import CANDIDATE, LIVE, Plot, close_figure, open_figure
@@ -144,7 +144,7 @@ class Latency(EventRates, Comparison):
     @property
     def words(self) -> str:
         """The finding in one sentence, on the cut point that shows most."""
-        start = f"after {number(self.candidate_requests)} candidate requests"
+        start = f"after {plural(self.candidate_requests, 'candidate request')}"
         tail = f"(α = {self.alpha:g}): {self.verdict}"
         if not self.candidate_requests or not self.live_requests:
             return f"{start} there are no latencies to compare {tail}"

@@ -5,11 +5,11 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from saferollout.domain.words import plural
 from saferollout.judge.batch import Batch
 from saferollout.judge.betting.allowance import Allowance
 from saferollout.judge.betting.bounded_mean import STAKES
 from saferollout.judge.betting.counts import check_fraction, check_latencies
-from saferollout.judge.betting.two_sided import number
 from saferollout.judge.betting.wealth import Wealth
 from saferollout.judge.comparisons.comparison import Comparison
 from saferollout.judge.comparisons.latency import Latency
@@ -184,8 +184,8 @@ class LatencyShift(Comparison):
     def words(self) -> str:
         """The finding in one sentence."""
         return (
-            f"after {number(self.candidate_requests)} candidate requests one is slower than a live one{self.allowance} "
-            f"in {self.chance:.1%} of comparisons (50% if alike) (α = {self.alpha:g}): {self.verdict}"
+            f"after {plural(self.candidate_requests, 'candidate request')} one is slower than a live one"
+            f"{self.allowance} in {self.chance:.1%} of comparisons (50% if alike) (α = {self.alpha:g}): {self.verdict}"
         )
 
     def _growth(self) -> tuple[Array, Array]:

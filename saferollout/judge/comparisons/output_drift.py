@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from saferollout.domain.words import plural
 from saferollout.judge.batch import Answers, Batch
 from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.event_rates import EventRates
-from saferollout.judge.betting.two_sided import number
 from saferollout.judge.comparisons.comparison import Comparison
 from saferollout.judge.settings import Settings
 from saferollout.judge.verdict import Verdict
@@ -94,7 +94,7 @@ class OutputDrift(EventRates, Comparison):
     @property
     def words(self) -> str:
         """The finding in one sentence, on the bucket that shows most."""
-        start = f"after {number(self.candidate_requests)} candidate requests"
+        start = f"after {plural(self.candidate_requests, 'candidate request')}"
         tail = f"(α = {self.alpha:g}): {self.verdict}"
         if not self.candidate_requests or not self.live_requests:
             return f"{start} there are no answers to compare {tail}"

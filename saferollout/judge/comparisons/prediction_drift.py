@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar, Self
 
+from saferollout.domain.words import plural
 from saferollout.judge.batch import Batch
 from saferollout.judge.betting.autocorrelation import AUTOCORRELATION
 from saferollout.judge.betting.bounded_mean import BoundedMean
@@ -64,7 +65,7 @@ class PredictionDrift(BoundedMean, Comparison):
         """The finding in one sentence."""
         low, high = self.interval
         return (
-            f"after {self.count:,} pairs the answers differ by {self.mean:.1%} ({low:.1%}–{high:.1%}), "
+            f"after {plural(self.count, 'pair')} the answers differ by {self.mean:.1%} ({low:.1%}–{high:.1%}), "
             f"{self.tolerance:.1%} is tolerated (α = {self.alpha:g}): {self.verdict}"
         )
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from saferollout.domain.words import plural
 from saferollout.judge.batch import Batch
 from saferollout.judge.betting.autocorrelation import AUTOCORRELATION, allow_for_runs
 from saferollout.judge.betting.bounded_mean import check_values
@@ -174,9 +175,9 @@ class Quality(Comparison):
         low, high = self.interval
         pairs = max(self.pairs, 1)
         return (
-            f"after {self.pairs:,} answers with a known truth the mean loss is {self.candidate_loss / pairs:.3g} "
-            f"against {self.live_loss / pairs:.3g}, a difference of {low:+.3g} to {high:+.3g} "
-            f"(α = {self.alpha:g}): {self.verdict}"
+            f"after {plural(self.pairs, 'answer')} with a known truth the mean loss is "
+            f"{self.candidate_loss / pairs:.3g} against {self.live_loss / pairs:.3g}, a difference of "
+            f"{low:+.3g} to {high:+.3g} (α = {self.alpha:g}): {self.verdict}"
         )
 
     def _growth(self) -> tuple[Array, Array]:

@@ -10,13 +10,14 @@ from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import ClientSecretCredential
 
 from localazure.testing import LocalAzure
-from tests.support.localazure.arm import Arm, Assets, wait_for
+from tests.support.localazure.arm import API_VERSION, Arm, Assets, wait_for
 
 
 def test_a_request_without_a_valid_token_is_401(arm: Arm) -> None:
     """In ARM's envelope, so that clients show the reason."""
     for headers in ({}, {"Authorization": "Bearer nonsense"}, {"Authorization": "Basic abc"}):
-        answer = httpx.get(f"{arm.url}{arm.workspace}/onlineEndpoints", headers=headers, verify=arm.tls)
+        url = f"{arm.url}{arm.workspace}/onlineEndpoints?api-version={API_VERSION}"
+        answer = httpx.get(url, headers=headers, verify=arm.tls)
         assert answer.status_code == 401
         assert answer.json()["error"]["message"]
 

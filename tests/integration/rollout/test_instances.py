@@ -130,18 +130,34 @@ def test_harm_ends_at_once_as_far_as_live_can_carry(endpoint: Endpoint, stack: S
     assert counts(endpoint)["blue"] == 2
 
 
-def test_a_candidate_that_no_longer_answers_does_not_get_its_share(endpoint: Endpoint) -> None:
-    """Its recorded requests are sent once more, whatever they proved before the question."""
-    deployment, switch = endpoint.turning("raise LookupError('turned bad')")
-    rollout = begin(endpoint, deployment=str(deployment))
-    stage, earlier = (
-        StageConfig(traffic=10, recheck_s=0),
-        Evidence(gate="smoke test", verdict=Finding.PASSED, summary=""),
+def test_a_candidate_that_no_longer_answers_as_before_does_not_get_its_share(endpoint: Endpoint) -> None:
+    """Its recorded requests are sent once more, whatever they proved before the question.
+
+    Answers that have all changed by then are not what a person approved; they were, if the smoke test was undecided.
+    """
+    wrong = f"if not pathlib.Path({str(endpoint.directory / 'raise')!r}).exists():"
+    deployment, switch = endpoint.turning(
+        f"{wrong}\n            return [1000 * y for y in score.predict(rows)]\n        raise LookupError('turned bad')"
     )
-    asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), earlier, None))
+    sample = endpoint.directory / "sample-request.json"
+    sample.write_text('{"data": [[54.0, 2.0, 36.1, 115.0, 163.0, 98.4, 43.0, 4.0, 4.6821, 101.0]]}')
+    smoke_test = {"requests": str(sample), "max_latency_ms": 5000}
+    rollout = begin(endpoint, deployment=str(deployment), smoke_test=smoke_test)
+    stage = StageConfig(traffic=10, recheck_s=0)
+    passed, undecided = (
+        Evidence(gate="smoke test", verdict=verdict, summary="") for verdict in (Finding.PASSED, Finding.UNDECIDED)
+    )
+    asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), [passed], None))
     switch.touch()
 
+    doubt = (
+        "green went bad as its recheck shows: smoke test undecided: numbers at '.*' are orders of magnitude off in 1"
+    )
+    with pytest.raises(GateFailed, match=doubt):
+        asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), [passed], None))
+    asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), [undecided], None))
+    (endpoint.directory / "raise").touch()
     with pytest.raises(
-        GateFailed, match="green went bad as its recheck shows: smoke test failed: failed requests: 20 of 20"
+        GateFailed, match="green went bad as its recheck shows: smoke test failed: failed requests: 1 of 1"
     ):
-        asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), earlier, None))
+        asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), [undecided], None))

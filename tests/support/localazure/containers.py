@@ -42,8 +42,9 @@ def server_image(directory: Path) -> str:
 
 
 def deployment(name: str, image: str, **settings: Any) -> ManagedOnlineDeployment:
-    """Of the custom container, with the first model."""
+    """Of the custom container with the first model, unless `settings` say otherwise."""
     settings = {
+        "model": Model(name="boxed", version="1", path=SUPPORT / "project/models/v1"),
         "environment": Environment(image=image, inference_config=ROUTES),
         "environment_variables": {"API_KEY": "se cr\net", "PATH": "/usr/bin", "DOCKER_HOST": "for the container"},
         **settings,
@@ -51,7 +52,6 @@ def deployment(name: str, image: str, **settings: Any) -> ManagedOnlineDeploymen
     return ManagedOnlineDeployment(
         name=name,
         endpoint_name="boxes",
-        model=Model(name="boxed", version="1", path=SUPPORT / "project/models/v1"),
         instance_type="Standard_DS3_v2",
         instance_count=1,
         **settings,

@@ -65,7 +65,8 @@ def _daemon() -> Iterator[None]:
             yield
         finally:
             daemon.communicate()  # the leash
-            subprocess.run(["ip", "link", "delete", "docker0"], check=False, capture_output=True)
+            if Path("/sys/class/net/docker0").exists():
+                subprocess.run(["ip", "link", "delete", "docker0"], check=True, capture_output=True)
             shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -49,6 +49,6 @@ class Users:
                 except httpx.HTTPError as error:
                     self.errors.append(repr(error))
                     return
-                self.seen[answer.status_code, answer.headers.get("x-localazure-deployment")] += 1
+                self.seen[answer.status_code, answer.headers.get("azureml-model-deployment")] += 1
                 if answer.status_code != 200:
                     self.errors.append(f"{answer.status_code} {answer.text}")

@@ -16,7 +16,7 @@ from azure.identity import DefaultAzureCredential
 
 def main(project: Path, request: Path) -> None:
     client = MLClient(
-        DefaultAzureCredential(disable_instance_discovery=True),
+        DefaultAzureCredential(),
         os.environ["AZURE_SUBSCRIPTION_ID"],
         os.environ["AZURE_RESOURCE_GROUP"],
         os.environ["AZUREML_WORKSPACE_NAME"],

@@ -102,18 +102,23 @@ def test_refused_for_good(chaos: Chaos, workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["failing", "broken", "refusing", "nobody"])
-def test_who_cannot_sign_in(chaos: Chaos, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
-    """Microsoft Entra failing, or out of reach, is worth another try; credentials that it refuses, or none, are not."""
-    where: dict[str, Any] = {"method": "POST", "path": "/**/token", "times": None}
+@pytest.mark.parametrize("credential", ["EnvironmentCredential", "ManagedIdentityCredential"])
+def test_who_cannot_sign_in(chaos: Chaos, monkeypatch: pytest.MonkeyPatch, credential: str, trouble: str) -> None:
+    """Whoever gives tokens failing, or out of reach, is worth another try; credentials refused, or none, are not."""
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", credential)
+    secret = {"EnvironmentCredential": "AZURE_CLIENT_SECRET", "ManagedIdentityCredential": "IDENTITY_HEADER"}[
+        credential
+    ]
+    where: dict[str, Any] = {"path": "/**/token", "times": None}
     with ExitStack() as stack:
         if trouble == "failing":
             stack.enter_context(chaos.answer(503, **where))
         elif trouble == "broken":
             stack.enter_context(chaos.reset(**where))
         elif trouble == "refusing":
-            monkeypatch.setenv("AZURE_CLIENT_SECRET", "another")
+            monkeypatch.setenv(secret, "another")
         else:
-            monkeypatch.delenv("AZURE_CLIENT_SECRET")
+            monkeypatch.delenv(secret)
         with pytest.raises(AzureFailed) as caught:
             Workspace(Client(resolve_workspace(None))).get_endpoint(NAME)
 
@@ -255,7 +260,7 @@ def test_the_way_back_gets_over_refused_tokens_and_other_operations(chaos: Chaos
     begun(workspace)
     chaos.expire_tokens()
     faults = [
-        chaos.answer(503, method="POST", path="/**/token", times=4),  # azure-identity's own tries
+        chaos.answer(503, path="/**/token", times=4),  # azure-identity's own tries
         chaos.answer(401, code="ExpiredAuthenticationToken", method="GET", path=OPERATION),
         chaos.answer(409, code="Conflict", method="PUT", path=ENDPOINT, times=2),
         chaos.answer(409, code="Conflict", method="PATCH", path=BLUE, times=2),

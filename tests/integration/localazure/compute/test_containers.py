@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -15,13 +14,15 @@ from azure.ai.ml import MLClient
 from azure.ai.ml.entities import (
     BuildContext,
     CodeConfiguration,
+    DataCollector,
+    DeploymentCollection,
     Environment,
-    ManagedOnlineDeployment,
     ManagedOnlineEndpoint,
     Model,
 )
 
 from localazure.testing import LocalAzure
+from tests.support.localazure import collected
 from tests.support.localazure.arm import Arm, Assets, wait_for
 from tests.support.localazure.containers import (
     ROUTES,
@@ -69,7 +70,9 @@ def endpoint(azure: LocalAzure, arm: Arm, image: str) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         client = sdk_client(azure.environ, patch)
         client.online_endpoints.begin_create_or_update(ManagedOnlineEndpoint(name="boxes", auth_mode="key")).result()
-        client.online_deployments.begin_create_or_update(deployment("blue", image)).result()
+        names = ("request", "response", "model_inputs")
+        collector = DataCollector({name: DeploymentCollection(enabled="true") for name in names})
+        client.online_deployments.begin_create_or_update(deployment("blue", image, data_collector=collector)).result()
     arm.endpoint("boxes", traffic={"blue": 100})
     yield "boxes"
     arm.run("DELETE", "onlineEndpoints/boxes")
@@ -105,6 +108,28 @@ def test_environment_variables_arrive_and_are_told_to_no_other_user(arm: Arm, en
             arguments.append(path.read_text())
     assert any("docker\0run" in words for words in arguments)
     assert not any(words in "".join(arguments) for words in ("se cr", "for the container"))
+
+
+def test_its_payloads_are_collected(arm: Arm, endpoint: str) -> None:
+    """At the gateway; what a script in the container collects by the library is only logged there, which is said."""
+    answer = arm.score(endpoint, {"x": 4}, "blue")
+    assert answer.json()["collects"] == {
+        "collections": {
+            name: {"enabled": True, "sampleRatePercentage": 100} for name in ("request", "response", "model_inputs")
+        },
+        "runMode": "local",
+    }
+
+    def events(name: str) -> dict[str, Any]:
+        found = collected.look(arm, f"modelDataCollector/{endpoint}/blue/{name}")
+        return {event["xrequestid"]: event for event in found}
+
+    asked = wait_for(lambda: events("request").get(answer.headers["x-request-id"]))
+    assert (asked["data"], asked["path"]) == ({"x": 4}, "/v1/models/scale:predict")
+    answered = wait_for(lambda: events("response").get(answer.headers["x-request-id"]))
+    assert answered["datainblob"] == "true"  # the container does not say that it is JSON
+    logs = arm.call("POST", f"onlineEndpoints/{endpoint}/deployments/blue/getLogs", {}).json()["content"]
+    assert "collects: it is logged" in logs
 
 
 def test_its_output_is_in_the_logs(arm: Arm, endpoint: str) -> None:
@@ -219,17 +244,6 @@ def test_what_goes_wrong_with_an_image_fails_the_deployment(arm: Arm, image: str
 
 
 @pytest.mark.usefixtures("endpoint")
-def test_a_mount_path_is_for_containers(arm: Arm) -> None:
-    """Other deployments have their models where Azure puts them; a path must be one in the container."""
-    body = arm.deployment(Assets(code="", environment="", models=[f"{arm.workspace}/models/boxed/versions/1"]))
-    body["properties"] |= {"codeConfiguration": None, "environmentId": None}
-    for mount in ("/var/models", "var/models"):
-        body["properties"]["modelMountPath"] = mount
-        answer = arm.call("PUT", "onlineEndpoints/boxes/deployments/red", body)
-        assert (answer.status_code, "modelMountPath" in answer.text) == (400, True)
-
-
-@pytest.mark.usefixtures("endpoint")
 @pytest.mark.parametrize(
     ("environment", "changes", "status", "word"),
     [
@@ -315,34 +329,13 @@ def test_containers_come_back_with_their_engine(tmp_path: Path, image: str, monk
         assert hostname(arm, "blue") == first
 
 
-def test_an_engine_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Local Azure starts, and refuses containers as it does without an engine."""
-    with socket.socket(socket.AF_UNIX) as silent:
-        silent.bind(str(tmp_path / "socket"))
-        silent.listen()
-        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")
-        with LocalAzure(timing="instant") as hanging, Arm(hanging.environ) as arm:
-            arm.endpoint("boxes")
-            arm.call("PUT", "environments/box/versions/1", {"properties": {"image": "box:1"}})
-            body = arm.deployment(Assets(code="", environment="", models=[""]), codeConfiguration=None)
-            body["properties"] |= {"environmentId": f"{arm.workspace}/environments/box/versions/1"}
-            answer = arm.call("PUT", "onlineEndpoints/boxes/deployments/blue", body)
-            assert (answer.status_code, "does not answer" in answer.text) == (501, True)
-
-
 def test_triton_serves_its_models_without_code(client: MLClient, arm: Arm, endpoint: str, tmp_path: Path) -> None:
     """NVIDIA's server with a model repository and `type: triton_model`, asked in its own protocol."""
     image = triton_image(tmp_path, "localazure-test/python")
-    client.online_deployments.begin_create_or_update(
-        ManagedOnlineDeployment(
-            name="triton",
-            endpoint_name=endpoint,
-            model=Model(name="repository", version="1", path=SUPPORT / "triton", type="triton_model"),
-            environment=Environment(image=image, inference_config=TRITON_ROUTES),
-            instance_type="Standard_DS3_v2",
-            instance_count=1,
-        )
-    ).result()
+    repository = Model(name="repository", version="1", path=SUPPORT / "triton", type="triton_model")
+    environment = Environment(image=image, inference_config=TRITON_ROUTES)
+    serving = deployment("triton", image, model=repository, environment=environment, environment_variables={})
+    client.online_deployments.begin_create_or_update(serving).result()
     uri = arm.get(f"onlineEndpoints/{endpoint}")["properties"]["scoringUri"]
     headers = {"Authorization": f"Bearer {arm.key(endpoint)}", "azureml-model-deployment": "triton"}
     inputs = [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1.5, 4]}]

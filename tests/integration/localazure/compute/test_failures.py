@@ -1,6 +1,7 @@
 """Deployments that cannot work: Failed, with Azure's code, a message that tells, and logs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -57,12 +58,15 @@ def test_an_environment_that_does_not_resolve_is_an_image_build_failure(arm: Arm
 
 
 @pytest.mark.usefixtures("endpoint")
-def test_packages_that_pip_cannot_give_are_named(arm: Arm, assets: Assets, client: MLClient, project: Path) -> None:
-    """In the log, whatever becomes of the deployment; where it fails, at the end of the message as well."""
+def test_what_an_environment_lacks_is_named(arm: Arm, assets: Assets, client: MLClient, project: Path) -> None:
+    """Packages that pip cannot give, and a Python that cannot be had.
+
+    In the log, whatever becomes of the deployment; where it fails, at the end of the message as well.
+    """
     left_out = " Left out, because pip cannot give them: openmm=8.1, libpng."
 
     def environment(version: str, *pip: str) -> str:
-        packages = ["openmm=8.1", "libpng", {"pip": ["azureml-inference-server-http==1.5.1", *pip]}]
+        packages = ["python=3.2", "openmm=8.1", "libpng", {"pip": ["azureml-inference-server-http==1.5.1", *pip]}]
         properties = {"condaFile": json.dumps({"dependencies": packages}), "image": "local/none"}
         assert (
             arm.call("PUT", f"environments/partial/versions/{version}", {"properties": properties}).status_code == 201
@@ -72,6 +76,8 @@ def test_packages_that_pip_cannot_give_are_named(arm: Arm, assets: Assets, clien
     body = arm.deployment(assets, environmentId=environment("1"))
     assert arm.run("PUT", path("partial"), body)["status"] == "Succeeded"
     logs = arm.call("POST", path("partial") + "/getLogs", {"tail": 1000}).json()["content"]
+    (replaced,) = set(re.findall(r"WARNING:( Python 3\.2 is not on this machine .*)", logs))
+    assert arm.score("failures", {}, "partial").json()["python"] in replaced
     for package in ("openmm=8.1", "libpng"):
         assert f"the conda package '{package}' is not installed" in logs
 
@@ -81,11 +87,11 @@ def test_packages_that_pip_cannot_give_are_named(arm: Arm, assets: Assets, clien
     body["properties"]["codeConfiguration"]["codeId"] = code.id
     failed = arm.run("PUT", path("partial"), body)["error"]
     assert (failed["code"], "No module named 'openmm'" in failed["message"]) == ("ResourceNotReady", True)
-    assert failed["message"].endswith(left_out)
+    assert failed["message"].endswith(replaced + left_out)
 
     body["properties"]["environmentId"] = environment("2", "azureml-inference-server-http==0.0.0.1")
     failed = arm.run("PUT", path("partial"), body)["error"]
-    assert (failed["code"], failed["message"].endswith(left_out)) == ("ImageBuildFailure", True)
+    assert (failed["code"], failed["message"].endswith(replaced + left_out)) == ("ImageBuildFailure", True)
 
 
 @pytest.mark.usefixtures("endpoint")

@@ -1,10 +1,13 @@
 """Deployments that run on Azure and cannot run here: refused when they are created, with the reason."""
 
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from localazure.testing import LocalAzure
 from tests.support.localazure.arm import Arm, Assets
 
 ROUTE = {"path": "/v2/health", "port": 8000}
@@ -81,3 +84,26 @@ def test_files_in_other_places_are_refused(arm: Arm) -> None:
         for kind, key in (("models", "modelUri"), ("codes", "codeUri")):
             answer = arm.call("PUT", f"{kind}/elsewhere/versions/1", {"properties": {key: uri}})
             assert (answer.status_code, answer.json()["error"]["code"]) == (501, "NotImplemented")
+
+
+def test_a_mount_path_is_for_containers(arm: Arm, assets: Assets, endpoint: str) -> None:
+    """Other deployments have their models where Azure puts them; a path must be one in the container."""
+    for mount in ("/var/models", "var/models"):
+        body = arm.deployment(assets, codeConfiguration=None, environmentId=None, modelMountPath=mount)
+        answer = arm.call("PUT", f"onlineEndpoints/{endpoint}/deployments/blue", body)
+        assert (answer.status_code, "modelMountPath" in answer.text) == (400, True)
+
+
+def test_an_engine_that_hangs_holds_nothing_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Local Azure starts, and refuses containers as it does without an engine."""
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "socket"))
+        silent.listen()
+        monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/socket")
+        with LocalAzure(timing="instant") as hanging, Arm(hanging.environ) as arm:
+            arm.endpoint("boxes")
+            arm.call("PUT", "environments/box/versions/1", {"properties": {"image": "box:1"}})
+            body = arm.deployment(Assets(code="", environment="", models=[""]), codeConfiguration=None)
+            body["properties"] |= {"environmentId": f"{arm.workspace}/environments/box/versions/1"}
+            answer = arm.call("PUT", "onlineEndpoints/boxes/deployments/blue", body)
+            assert (answer.status_code, "does not answer" in answer.text) == (501, True)

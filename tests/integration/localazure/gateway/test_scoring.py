@@ -34,7 +34,7 @@ def test_traffic_and_the_pinning_header_choose_the_deployment(arm: Arm, endpoint
     assert (unpinned.status_code, unpinned.json()["y"]) == (200, 10)
     pinned = arm.score(endpoint, {"x": 5}, "green")
     assert (pinned.status_code, pinned.json()["y"]) == (200, 15)
-    assert pinned.headers["x-localazure-deployment"] == "green"
+    assert pinned.headers["azureml-model-deployment"] == "green"
 
 
 def test_both_keys_are_good_and_others_are_not(arm: Arm, endpoint: str) -> None:
@@ -158,7 +158,7 @@ def test_traffic_is_shared_as_told(arm: Arm, assets: Assets) -> None:
     arm.endpoint("shares", traffic={"one": 70, "two": 20, "three": 10})
     headers = {"Authorization": f"Bearer {arm.key('shares')}"}
     with httpx.Client(verify=arm.tls, headers=headers) as http:
-        seen = [http.post(uri, json={}).headers["x-localazure-deployment"] for _ in range(600)]
+        seen = [http.post(uri, json={}).headers["azureml-model-deployment"] for _ in range(600)]
     counts = [seen.count(name) for name in ("one", "two", "three")]
     for count, expected in zip(counts, (420, 120, 60), strict=True):
         assert abs(count - expected) < 5 * (expected * (1 - expected / 600)) ** 0.5

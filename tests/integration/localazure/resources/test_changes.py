@@ -55,7 +55,7 @@ def test_fifty_traffic_changes_lose_no_request(arm: Arm, assets: Assets, endpoin
             share = 100 * (number % 2)
             arm.endpoint(endpoint, traffic={"blue": 100 - share, "green": share})
             wanted = "green" if share else "blue"
-            assert arm.score(endpoint, {}).headers["x-localazure-deployment"] == wanted
+            assert arm.score(endpoint, {}).headers["azureml-model-deployment"] == wanted
     assert users.errors == []
 
 

@@ -1,6 +1,5 @@
 """What a deployment runs, what it shows, and what is refused."""
 
-import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -56,17 +55,6 @@ def test_a_model_file_lies_directly_in_the_model_dir(
     answer = arm.score(endpoint, {"x": 1}, "filed").json()
     assert answer["y"] == 3
     assert [entry.name for entry in Path(answer["model_dir"]).iterdir()] == ["model.json"]
-
-
-def test_a_python_that_is_not_here_is_replaced_with_a_warning(arm: Arm, assets: Assets, endpoint: str) -> None:
-    """The nearest one serves; the deployment's log says so."""
-    conda = "dependencies:\n  - python=3.2\n  - libpng\n  - pip:\n      - azureml-inference-server-http==1.5.1\n"
-    arm.call("PUT", "environments/old/versions/1", {"properties": {"condaFile": conda, "image": "local/none"}})
-    arm.deploy(endpoint, "older", assets, environmentId=f"{arm.workspace}/environments/old/versions/1")
-    assert arm.score(endpoint, {}, "older").json()["python"].startswith(f"{sys.version_info.major}.")
-    logs = arm.call("POST", path("older") + "/getLogs", {"tail": 10000}).json()["content"]
-    assert "Python 3.2 is not on this machine" in logs
-    assert "the conda package 'libpng' is not installed" in logs
 
 
 def test_the_resource_reads_back_with_azure_s_defaults(arm: Arm, endpoint: str) -> None:

@@ -25,6 +25,8 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/v1/models/scale:predict":
             told = {"y": MODEL["factor"] * json.loads(body)["x"], "environment": dict(os.environ)}
+            if config := os.environ.get("AZUREML_MDC_CONFIG_PATH"):
+                told["collects"] = json.loads(Path(config).read_text())
             self.answer(200, json.dumps(told).encode())
         elif self.path == "/raw":
             self.answer(200, body[::-1])

@@ -50,14 +50,23 @@ def test_the_server_is_added_where_it_is_missing(text: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("entry", "version"),
-    [("python", None), ("python=3.11", "3.11"), ("python>=3.9,<3.12", "3.9"), ("python ==3.12.1", "3.12")],
+    [
+        ("python", None),
+        ("python=3.11", "3.11"),
+        ("python ==3.12.1", "3.12"),
+        ("conda-forge::python=3.9.18=h0755675_1_cpython", "3.9"),
+        ("python 3.10.*", "3.10"),
+        ("python 3.9.*|3.10.*", "3.9|3.10"),
+        ("python >=3.9, <3.12", ">=3.9,<3.12"),
+        ("python<3.11", "<3.11"),
+    ],
 )
 def test_python_versions(entry: str, version: str | None) -> None:
-    """The minor version counts."""
+    """Of a single version the minor counts; a range stays one."""
     assert parse(f"dependencies:\n  - '{entry}'").python == version
 
 
-@pytest.mark.parametrize("text", ["[", "- a\n- b", "just text"])
+@pytest.mark.parametrize("text", ["[", "- a\n- b", "just text", "dependencies: [python=new]"])
 def test_what_is_no_conda_file_is_told(text: str) -> None:
     """As a failed build, which is what it becomes."""
     with pytest.raises(BuildFailed):
@@ -110,6 +119,6 @@ def test_what_an_mlflow_model_needs(tmp_path: Path) -> None:
     assert of_mlflow_model(tmp_path).requirements == ("mlflow-skinny==3.1", "numpy", SERVER)
     (model / "conda.yaml").write_text("dependencies: [python=3.12, pip: [mlflow==3.1, -r requirements.txt]]")
     assert of_mlflow_model(tmp_path).python == "3.12"
-    assert of_mlflow_model(tmp_path).requirements == ("mlflow==3.1", SERVER, "mlflow-skinny==3.1", "numpy")
+    assert of_mlflow_model(tmp_path).requirements == ("mlflow==3.1", "mlflow-skinny==3.1", "numpy", SERVER)
     (model / "conda.yaml").write_text("dependencies: [pip: [mlflow==3.1]]")
     assert of_mlflow_model(tmp_path).requirements == ("mlflow==3.1", SERVER)

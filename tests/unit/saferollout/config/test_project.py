@@ -33,6 +33,20 @@ def test_a_project_knows_all_that_it_points_to(project_files: Path) -> None:
     assert (found.assets, found.answer_schema) == ({}, None)
 
 
+@pytest.mark.parametrize("named", ["", "smoke_test: {requests: samples}\n", "smoke_test: {requests: other.json}\n"])
+def test_a_request_as_azure_projects_have_it_is_enough(project_files: Path, named: str) -> None:
+    """Without requests.jsonl the sample-request.json beside the deployment is sent; a file or folder can be named."""
+    edit(project_files / "rollout.yaml", "deployment: green.yml\n", f"deployment: green.yml\n{named}")
+    body = (project_files / "requests.jsonl").rename(project_files / "sample-request.json")
+    body.write_text('{\n  "data": [[3]]\n}\n', encoding="utf-8")
+    if named:
+        (project_files / "samples").mkdir()
+        (project_files / "samples" / "one.json").write_bytes(body.read_bytes())
+        body.rename(project_files / "other.json")
+
+    assert [request.request for request in project.load("rollout.yaml").requests()] == [{"data": [[3]]}]
+
+
 def test_paths_start_at_the_config(project_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A config means the same from every folder; a path in a message is one that can be opened from there."""
     (project_files / "elsewhere").mkdir()

@@ -1,6 +1,8 @@
 """Recorded requests: one JSON object a line, and an even sample of them."""
 
 import itertools
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,10 @@ from hypothesis import strategies as st
 from saferollout.config import recorded_requests
 from saferollout.config.recorded_requests import RecordedRequest, Recording, read_requests, sample
 from saferollout.domain.errors import ConfigError, Problem
+
+LINES = (
+    'write one request a line, like {"request": {"data": [[1, 2]]}}; a file that is one request\'s body ends in .json'
+)
 
 
 @pytest.fixture
@@ -55,15 +61,20 @@ def test_each_bad_line_is_told_with_its_number(file: Path) -> None:
 
     assert problems_of(file) == [
         Problem("requests.jsonl", "id", "7 does not fit", "write text, in quotes if it is all digits", 3),
-        Problem(
-            "requests.jsonl",
-            "",
-            "is not valid JSON: expected ident at column 2",
-            "write one JSON object on the line",
-            4,
-        ),
-        Problem("requests.jsonl", "", "[1] does not fit", "write `key: value` lines under it", 5),
+        Problem("requests.jsonl", "", "is not valid JSON: expected ident at column 2", LINES, 4),
+        Problem("requests.jsonl", "", "[1] does not fit", LINES, 5),
     ]
+
+
+def test_many_bad_lines_are_ten_and_a_count(file: Path) -> None:
+    """A file of another kind does not fill the screen; the first problem shows what a line looks like."""
+    file.write_text('{"data": [[1, 2]]}\n' * 20_000, encoding="utf-8")
+
+    found = problems_of(file)
+
+    assert found[0] == Problem("requests.jsonl", "request", "required, but not there", LINES, 1)
+    assert [problem.line for problem in found] == [*range(1, 11), 0]
+    assert found[-1].problem == "19990 more do not fit"
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
@@ -81,6 +92,85 @@ def test_a_file_without_requests_is_told(file: Path, content: str) -> None:
 
     assert problems_of(file) == [
         Problem("requests.jsonl", "", "holds no request", 'write lines like {"request": {"data": [[1, 2]]}}')
+    ]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"data": [\n  [1, 2]\n]}',
+        '\ufeff{"data": [[1, 2]]}\r\n',
+        '[1, "a\nb"]',
+        '{"request": 1, "data": "é\u2028"}',
+        "0",
+    ],
+    ids=["on several lines", "byte order mark", "line end in a text", "a key of that name", "a number"],
+)
+def test_a_json_file_is_one_request(file: Path, content: str) -> None:
+    """As every Azure project has one: all of it is the body, and a run keeps it as a line like others."""
+    body = file.with_name("sample-request.json")
+    body.write_bytes(content.encode())
+
+    (found,) = read_requests(body)
+    kept = Recording.read(body)
+
+    assert found == RecordedRequest(request=json.loads(content.removeprefix("\ufeff"), strict=False))
+    assert (kept.requests(), kept.total, kept.summary()[:4]) == ([found], 1, "1 (`")
+
+
+def test_a_folder_of_json_files_is_several_requests(file: Path) -> None:
+    """By name; other files, and folders in it, make no difference."""
+    folder = file.with_name("samples")
+    (folder / "more").mkdir(parents=True)
+    for name, content in (("b.json", "[2]"), ("a.JSON", "[1]"), ("c.json", "[ 1 ]"), ("readme.md", "#")):
+        (folder / name).write_text(content, encoding="utf-8")
+
+    assert [request.request for request in read_requests(folder)] == [[1], [2], [1]]
+    assert Recording.read(folder).summary().startswith("3, 2 distinct (`")
+
+
+@pytest.mark.parametrize(
+    ("content", "problem", "line"),
+    [
+        ('{"data":\n [1, 2}', "is not valid JSON: Expecting ',' delimiter", 2),
+        ('{"request": 1}\n{"request": 2}\n', "is not valid JSON: Extra data", 2),
+        ("[NaN]", "holds numbers or levels beyond what JSON readers take", 0),
+        ("[1e999]", "holds numbers or levels beyond what JSON readers take", 0),
+        ("[" * 100_000, "holds numbers or levels beyond what JSON readers take", 0),
+        ("[" * 300 + "]" * 300, "is not valid JSON: recursion limit exceeded", 0),
+        ('"\\ud800"', "is not valid JSON: unexpected end of hex escape", 0),
+        (" \n", "holds no request", 0),
+    ],
+    ids=["cut off", "lines", "NaN", "infinity", "brackets", "deep", "half a character", "blank"],
+)
+def test_a_json_file_that_is_no_request_is_told(file: Path, content: str, problem: str, line: int) -> None:
+    """With its line where there is one, and what the other form of recorded requests is."""
+    body = file.with_name("sample-request.json")
+    body.write_text(content, encoding="utf-8")
+
+    (found,) = problems_of(body)
+
+    assert (found.file, found.problem, found.line) == ("sample-request.json", problem, line)
+    assert found.remedy.endswith('lines like {"request": {"data": [[1, 2]]}} go into a .jsonl file')
+
+
+def test_all_mistakes_of_a_folder_are_told(file: Path) -> None:
+    """Each file's, and what is in it that cannot be read; a folder without requests is a mistake, too."""
+    folder = file.with_name("samples")
+    folder.mkdir()
+    assert problems_of(folder) == [
+        Problem("samples", "", "holds no .json file", "put .json files there, each the body of one request")
+    ]
+    (folder / "a.json").mkdir()
+    os.mkfifo(folder / "b.json")
+    for name in ("c.json", "d.json"):
+        (folder / name).write_text("{", encoding="utf-8")
+
+    assert [(problem.file, problem.problem) for problem in problems_of(folder)] == [
+        ("samples/a.json", "is not a file"),
+        ("samples/b.json", "is not a file"),
+        ("samples/c.json", "is not valid JSON: Expecting property name enclosed in double quotes"),
+        ("samples/d.json", "is not valid JSON: Expecting property name enclosed in double quotes"),
     ]
 
 

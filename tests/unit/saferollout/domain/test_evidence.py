@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from saferollout.domain.evidence import Check, Evidence, Finding, markdown_table
+from saferollout.domain.evidence import Check, Evidence, Finding, headlines, markdown_table
 
 EVIDENCE = Evidence(
     gate="smoke test",
@@ -29,8 +29,9 @@ def cells(line: str) -> list[str]:
 
 def test_a_finding_is_a_sentence_and_a_table() -> None:
     """Passed, failed and merely reported are marks in front of each line; what needs a sentence comes below."""
-    assert EVIDENCE.markdown() == (
-        "**smoke test: failed** — wrong answers: 2 of 4\n\n"
+    assert headlines([EVIDENCE, EVIDENCE]) == "\n".join(["- **smoke test: failed** — wrong answers: 2 of 4"] * 2)
+    assert EVIDENCE.details == (
+        "**smoke test**\n\n"
         "|  | check | candidate | live | limit |\n"
         "| --- | --- | --- | --- | --- |\n"
         "| ✅ | failed requests | 0 of 4 | 0 of 4 | ≤ 0 |\n"

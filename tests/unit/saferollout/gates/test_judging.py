@@ -1,6 +1,7 @@
 """A watch: when the judge ends it, on what, and how the next stage goes on."""
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -50,6 +51,19 @@ async def test_a_healthy_candidate_is_watched_for_the_minimum(endpoint: Any) -> 
     assert evidence.verdict == "healthy"
     assert 1.5 <= evidence.duration_s < 5
     assert False not in [check.passed for check in evidence.checks]
+
+
+async def test_a_repeated_request_is_counted_once(endpoint: Any) -> None:
+    """The sentence comes first, the e-values last; replayed requests are counted with how many of them are distinct."""
+    evidence = await probed(endpoint, lambda _: endpoint.reply(200, [1]), **LENIENT)
+
+    assert re.match(
+        r"no sign of harm in \d+ requests \(recorded ones: 10 distinct\); errors below [\d.]+% with 95% confidence",
+        evidence.summary,
+    )
+    lines = {check.check: check.candidate for check in evidence.checks}
+    assert re.fullmatch(r"\d+ requests, 10 distinct", lines["source: probes"])
+    assert [name for name in lines if "e-value" in name] == list(lines)[-2:]
 
 
 async def test_thin_data_are_undecided_at_the_end(endpoint: Any) -> None:
@@ -114,7 +128,8 @@ async def test_a_source_that_cannot_tell_is_no_verdict(error: AzureFailed, opene
 
     assert (healthy.verdict, evidence.verdict, source.opened) == ("healthy", "undecided", opened)
     assert f"broken: {error}" in evidence.summary
-    assert evidence.checks[-1].candidate == f"no data: {error}"
+    (line,) = [check for check in evidence.checks if check.check == "source: broken"]
+    assert line.candidate == f"no data: {error}"
     assert evidence.duration_s < 10
 
 
@@ -181,7 +196,7 @@ async def test_progress_hears_how_far_it_is_and_what_is_known() -> None:
 
     assert progress.parts == sorted(progress.parts)
     assert 0 < progress.parts[0] <= progress.parts[-1] <= 1
-    assert "undecided" in progress.findings[-1]
+    assert progress.findings[-1].startswith("too little is known to decide; no sign of harm in ")
 
 
 async def test_the_next_stage_goes_on_from_the_evidence() -> None:

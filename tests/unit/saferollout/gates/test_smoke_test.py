@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from saferollout.config.recorded_requests import RecordedRequest
+from saferollout.config.rollout import SmokeTestConfig
+from saferollout.gates import smoke_test as smoke
+from saferollout.gates.scoring import Scorer
 from tests.support.smoke_test import REQUESTS, UNANSWERED, SmokeTest, check, failed
 
 
@@ -22,9 +25,10 @@ async def test_a_good_candidate_passes(smoke_test: SmokeTest) -> None:
         "wrong answers",
         "difference to live",
         "mean error",
+        "changed answers",
     ]
     assert (evidence.gate, evidence.verdict, failed(evidence)) == ("smoke test", "passed", [])
-    assert evidence.summary == "4 recorded requests answered as they should be"
+    assert evidence.summary == "4 recorded requests answered as they should be; no answer differs from live's"
     assert evidence.duration_s > 0
 
 
@@ -217,3 +221,108 @@ async def test_an_endpoint_that_is_not_there_fails(smoke_test: SmokeTest, endpoi
 
     assert check(evidence, "failed requests").candidate.startswith("4 of 4, e.g. ConnectError: ")
     assert check(evidence, "failed requests").live == "4 of 4"
+
+
+async def test_what_nobody_knows_is_not_called_right(smoke_test: SmokeTest) -> None:
+    """Without true answers only the shape was checked: the first line says so, and how far from live's answers are."""
+    evidence = await smoke_test(lambda number: [number * 1.031], requests=UNANSWERED)
+
+    assert evidence.verdict == "passed"
+    assert evidence.headline == (
+        "**smoke test: passed** — 4 recorded requests answered in live's shape; whether the answers are right is "
+        "not known, as none has a true answer; 4 of 4 answers differ from live's: numbers by 3.1% (median)"
+    )
+    assert check(evidence, "changed answers").candidate == "4 of 4 answers differ"
+
+    some = await smoke_test(requests=[*REQUESTS[:1], *UNANSWERED[1:]])
+    assert some.summary == (
+        "4 recorded requests answered in live's shape; wrong answers: 0 of 1 (live: 0 of 1); mean error: 0 (live: 0); "
+        "whether the answers are right is not known, as only 1 has a true answer; no answer differs from live's"
+    )
+
+
+async def test_as_wrong_as_live_is_not_called_right(smoke_test: SmokeTest, endpoint: Any) -> None:
+    """Passing with wrong or failed answers is said as it is."""
+    evidence = await smoke_test(lambda number: [number + 1], lambda number: [number + 1])
+
+    assert evidence.verdict == "passed"
+    assert evidence.summary == (
+        "4 recorded requests answered in live's shape; wrong answers: 4 of 4 (live: 4 of 4); mean error: 1 (live: 1); "
+        "no answer differs from live's"
+    )
+    failing = await smoke_test(lambda number: endpoint.reply(500, "no") if number > 3 else [number], max_failed=1)
+    assert failing.summary == "3 of 4 recorded requests answered as they should be; no answer differs from live's"
+    alone = await smoke_test(live=lambda _: endpoint.reply(500, "down"), requests=UNANSWERED)
+    assert alone.summary == (
+        "4 recorded requests answered; whether the answers are right is not known, as none has a true answer; no "
+        "answer could be compared with live's"
+    )
+
+
+@pytest.mark.parametrize(
+    ("candidate", "live", "doubt"),
+    [
+        (
+            lambda _: [0.5, 0.5],
+            lambda number: [11056 * number, 4503],
+            "numbers at '*' are orders of magnitude off in",
+        ),
+        (lambda _: {"label": "a"}, lambda _: {"label": "b"}, "every label differs from live's ('label')"),
+    ],
+)
+async def test_answers_that_have_all_changed_are_undecided(
+    smoke_test: SmokeTest, candidate: Callable[[float], Any], live: Callable[[float], Any], doubt: str
+) -> None:
+    """The right shape, and something else entirely: not passed, unless the config or a true answer says so."""
+    evidence = await smoke_test(candidate, live, requests=UNANSWERED)
+
+    assert (evidence.verdict, failed(evidence)) == ("undecided", [])
+    assert evidence.summary.startswith(doubt)
+    assert "smoke_test.expect_change: true" in evidence.summary
+    assert check(evidence, "changed answers").note.startswith(doubt)
+    expected = await smoke_test(candidate, live, requests=UNANSWERED, expect_change=True)
+    assert (expected.verdict, doubt in expected.summary) == ("passed", False)
+    known = [RecordedRequest(request=request.request, answer=candidate(0)) for request in REQUESTS]
+    assert (await smoke_test(candidate, live, requests=known)).verdict == "passed"
+    unlike = await smoke_test(candidate, live, requests=UNANSWERED, schema={"type": "number"})
+    assert (unlike.verdict, doubt in unlike.summary) == ("failed", False)
+
+
+async def test_keys_to_ignore_are_no_change(smoke_test: SmokeTest) -> None:
+    """A version that is another one in each answer raises no doubt where the config leaves it out."""
+
+    def body(version: str) -> Callable[[float], Any]:
+        return lambda number: {"y": number + (version == "2"), "version": version}
+
+    doubted, ignored = [
+        await smoke_test(body("2"), body("1"), requests=UNANSWERED, ignore=keys) for keys in ((), ("version",))
+    ]
+
+    assert (doubted.verdict, ignored.verdict) == ("undecided", "passed")
+    assert "every label differs from live's ('version')" in doubted.summary
+
+
+async def test_one_request_sent_often_is_one(smoke_test: SmokeTest) -> None:
+    """A repeated request counts once as an answer that changed, and the summary warns of it."""
+    evidence = await smoke_test(lambda number: [number * 2], requests=UNANSWERED[:1] * 3)
+
+    assert evidence.summary == (
+        "3 recorded requests (1 distinct) answered in live's shape; whether the answers are right is not known, as "
+        "none has a true answer; 1 of 1 answer differs from live's: numbers by 100% (median); "
+        "one distinct request says little about others: record more"
+    )
+    first = await smoke_test(requests=UNANSWERED[:1])
+    assert first.summary.startswith("1 recorded request answered in live's shape; ")
+
+
+async def test_a_first_deployment_is_not_compared_with_itself(endpoint: Any) -> None:
+    """It has no live one beside it: nothing is said of a difference, and nothing is in doubt."""
+    endpoint.deployments = {"blue": lambda _: endpoint.reply(200, [1])}
+    async with Scorer(endpoint.uri, "secret") as scorer:
+        evidence = await smoke.run(scorer, UNANSWERED, SmokeTestConfig(), candidate="blue", live="blue")
+
+    assert (evidence.verdict, evidence.summary) == (
+        "passed",
+        "4 recorded requests answered; whether the answers are right is not known, as none has a true answer",
+    )
+    assert "changed answers" not in [line.check for line in evidence.checks]

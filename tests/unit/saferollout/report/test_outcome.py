@@ -45,18 +45,19 @@ PROMOTED = Outcome(
 
 
 def test_a_report_has_all_that_happened() -> None:
-    """Outcome, reason, traffic, time, evidence, decisions and steps, in this order, as markdown."""
+    """Outcome, reason, findings in a sentence, traffic, time, tables, decisions and steps, in this order."""
     assert PROMOTED.report == "\n\n".join(
         [
             "# ✅ Promoted: diabetes",
             "**green serves all traffic**",
+            "- **judge at 10%: healthy** — no worse than live",
             "Traffic now: **green=100** · candidate green · rollout r-1",
             (
                 "Deployed and judged: model diabetes:2 · environment sklearn:3 · "
                 "recorded requests 142 (`0123456789ab`) · config `ba9876543210`"
             ),
             "Took 3 min 10 s, of which 1 min 5 s waiting for a person.",
-            "**judge at 10%: healthy** — no worse than live",
+            "**judge at 10%**",
             "|  | check | candidate | live | limit |\n| --- | --- | --- | --- | --- |\n| ✅ | errors | 0 | 1 |  |\n",
             "## Decisions",
             (
@@ -90,6 +91,27 @@ def test_a_rollback_says_so_first() -> None:
     assert "**ann rejected 10%**" in lines
     assert "Traffic now: **blue=100** · candidate green · rollout r-1" in lines
     assert not any(line.startswith("##") for line in lines)
+
+
+def test_nothing_to_do_is_no_promotion() -> None:
+    """Where live is this revision already, the title says so, and there is no candidate, rollout or time to report."""
+    outcome = Outcome(
+        outcome="nothing_to_do",
+        reason="green is this revision already; nothing to do",
+        endpoint="diabetes",
+        live="green",
+        model="diabetes:2",
+        inputs={"config": "`ba9876543210`"},
+        traffic={"green": 100},
+        instance_counts={"green": 2},
+    )
+
+    assert outcome.report.split("\n\n") == [
+        "# ✅ Nothing to do: diabetes",
+        "**green is this revision already; nothing to do**",
+        "Traffic now: **green=100**",
+        "Live: model diabetes:2 · config `ba9876543210`",
+    ]
 
 
 def test_an_outcome_survives_json() -> None:

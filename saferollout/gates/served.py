@@ -1,0 +1,95 @@
+"""Served: whether users are answered by the deployments that the traffic says.
+
+Azure shows a change of traffic before all of its gateways follow it. An answer to a request that is not pinned names
+the deployment that gave it, in the header `azureml-model-deployment`: seen in recordings of the real service, but not
+documented, so it is used where it is there and never required.
+"""
+
+import asyncio
+import itertools
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from saferollout.config.recorded_requests import RecordedRequest
+from saferollout.domain.endpoint import Value
+from saferollout.gates.scoring import Scorer
+from saferollout.judge.split import Arrival
+
+QUICK_REQUESTS, QUICK_PACE_S, SLOW_PACE_S = 400, 0.02, 1.0
+"""One request at a time: at first quickly, for the change mostly is there at once; then there is no hurry."""
+LIMIT_S = 300.0
+"""How long gateways may take to follow; they mostly take well below a minute."""
+NAMELESS = 5
+"""After so many answers without a name, and none with one, no more are asked for."""
+
+
+class Sight(StrEnum):
+    """What the answers showed."""
+
+    AS_SET = "as set"
+    NOT_NAMED = "not named"
+    NOT_YET = "not yet"
+
+
+class Served(Value):
+    """By whom users are served after a change of traffic."""
+
+    sight: Sight
+    counts: dict[str, int]
+    """The answers by deployment, since the change may be in effect."""
+    requests: int
+    """How many requests were sent."""
+    duration_s: float
+    """How long it took after Azure showed the change."""
+
+    @property
+    def words(self) -> str:
+        """The finding, in a sentence."""
+        counts = ", ".join(f"{name} gave {count}" for name, count in sorted(self.counts.items())) or "nobody gave any"
+        match self.sight:
+            case Sight.AS_SET:
+                return (
+                    f"users are served as set, seen {self.duration_s:.1f} s after Azure showed it (answers: {counts})"
+                )
+            case Sight.NOT_NAMED:
+                return "not verified where users are: the endpoint's answers do not name their deployment"
+            case Sight.NOT_YET:
+                return (
+                    f"users are not served as set: {self.requests} requests in {self.duration_s:.0f} s were answered "
+                    f"otherwise (answers: {counts})"
+                )
+
+
+async def look_who_serves(
+    scorer: Scorer,
+    requests: Sequence[RecordedRequest],
+    *,
+    old: Mapping[str, int],
+    new: Mapping[str, int],
+    limit_s: float = LIMIT_S,
+) -> Served:
+    """Send recorded requests as users do until the answers show that traffic `new` is in effect instead of `old`."""
+    arrival, begun, nameless = Arrival(old, new), time.monotonic(), 0
+    seen: Counter[str] = Counter()
+
+    def found(sight: Sight, sent: int) -> Served:
+        counts = dict(arrival.counts if sight is Sight.AS_SET else seen)
+        return Served(sight=sight, counts=counts, requests=sent, duration_s=time.monotonic() - begun)
+
+    for sent, recorded in enumerate(itertools.cycle(requests), start=1):
+        answer = await scorer.score(recorded.request, own=True)
+        if answer.deployment:
+            seen[answer.deployment] += 1
+            arrival.see(answer.deployment)
+            if arrival.is_here:
+                return found(Sight.AS_SET, sent)
+        else:
+            nameless += bool(answer.status)
+            if nameless >= NAMELESS and not seen:
+                return found(Sight.NOT_NAMED, sent)
+        if time.monotonic() - begun >= limit_s:
+            return found(Sight.NOT_YET, sent)
+        await asyncio.sleep(QUICK_PACE_S if sent < QUICK_REQUESTS else SLOW_PACE_S)
+    return found(Sight.NOT_NAMED, 0)  # there is nothing to ask with
