@@ -133,8 +133,7 @@ async def _run(
 
     rooms = (resources, storage, monitor)
     guarded_routes = [*arm.operations.routes(), *(route for room in rooms for route in room.routes(WORKSPACE_PATH))]
-    unlimited, limited = RateLimits(Limits(), clock), RateLimits(options.limits, clock)
-    management = build(arm.scope, arm.identity, arm.location, unlimited, [], guarded_routes)
+    management = build(arm.scope, arm.identity, arm.location, [], guarded_routes)
     prometheus = Prometheus(registry, store, arm.operations, compute.runtime, monitor.traffic, clock)
     extras = Extras.build(
         arm, compute.runtime, monitor.traffic, management, prometheus, known.admin_token, options.record
@@ -142,7 +141,9 @@ async def _run(
     stack.callback(extras.close)
     open_routes = [*arm.identity.routes(), *arm.managed_identity.routes()]
     open_routes += [*(route for room in rooms for route in room.open_routes()), *extras.routes()]
-    application = build(arm.scope, arm.identity, arm.location, limited, open_routes, guarded_routes)
+    application = build(
+        arm.scope, arm.identity, arm.location, open_routes, guarded_routes, RateLimits(options.limits, clock)
+    )
     web = Web(extras.wrap(arm.faults.wrap(application)), tls, connections)
     serving = await _start_web(web, web_socket, clock)
     works = [resources.restarts.keep(), *monitor.works(gateway, clock)]

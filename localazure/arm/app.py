@@ -3,7 +3,6 @@
 import logging
 import re
 import time
-import uuid
 from collections.abc import Callable
 
 from starlette.applications import Starlette
@@ -32,9 +31,9 @@ def build(
     scope: ids.Scope,
     identity: Identity,
     location: str,
-    limits: RateLimits,
     open_routes: list[Route],
     guarded_routes: list[Route],
+    limits: RateLimits | None = None,
 ) -> Starlette:
     """Return the application.
 
@@ -101,13 +100,13 @@ def _guard(scope: ids.Scope, identity: Identity, location: str) -> Callable[[Req
     return check
 
 
-def _guarded(route: Route, guard: Callable[[Request], None], limits: RateLimits) -> Route:
+def _guarded(route: Route, guard: Callable[[Request], None], limits: RateLimits | None) -> Route:
     """Return the route behind the guard. ARM's paths have no case: some clients write `resourcegroups`."""
     endpoint = route.endpoint
 
     async def handle(request: Request) -> Response:
         guard(request)
-        request.state.limits = limits.take(request)
+        request.state.limits = limits.take(request) if limits else {}
         request.state.by_service = _is_for_service(request.url.path.lower())
         response: Response = await endpoint(request)
         return response
@@ -127,7 +126,7 @@ def _is_by_service(scope: Scope) -> bool:
 
 
 def _server(scope: ids.Scope, identity: Identity, location: str) -> Server:
-    application = str(uuid.uuid5(uuid.UUID(scope.subscription_id), "application"))
+    application = scope.guid_of("application")
     return Server(location, identity.tenant_id, identity.client_id, application)
 
 

@@ -28,7 +28,11 @@ class Scope:
     @property
     def workspace_id(self) -> str:
         """The workspace's own guid, by which the service calls it; as long as the state directory lives."""
-        return str(uuid.uuid5(uuid.UUID(self.subscription_id), "workspace"))
+        return self.guid_of("workspace")
+
+    def guid_of(self, what: str) -> str:
+        """Return a guid for something that belongs to the workspace: always the same."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.subscription_id}/{what}"))
 
     @property
     def subscription_provider_id(self) -> str:

@@ -1,6 +1,5 @@
 """The workspace and its datastore as the service shows them; most of it is here because clients look for the key."""
 
-import uuid
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +36,7 @@ def workspace(place: Place) -> Json:
         "sku": {"name": "Basic", "tier": "Basic"},
         "identity": {
             "type": "SystemAssigned",
-            "principalId": _guid(scope, "principal"),
+            "principalId": scope.guid_of("principal"),
             "tenantId": place.tenant_id,
         },
         "properties": _properties(place),
@@ -101,7 +100,7 @@ def _properties(place: Place) -> dict[str, Any]:
         "softDeleteEnabled": False,
         "creationTime": _z(place.created.created_at),
         "notebookInfo": {
-            "resourceId": uuid.uuid5(uuid.UUID(scope.subscription_id), "notebooks").hex,
+            "resourceId": scope.guid_of("notebooks").replace("-", ""),
             "fqdn": "notebooks.local.localazure",
             "isPrivateLinkEnabled": False,
             "notebookPreparationError": None,
@@ -117,15 +116,11 @@ def _properties(place: Place) -> dict[str, Any]:
         "mlFlowTrackingUri": f"azureml://{place.base_url.removeprefix('https://')}/mlflow/v1.0{scope.id}",
         "serverlessComputeSettings": None,
         "EnableSoftwareBillOfMaterials": False,
-        "sdkTelemetryAppInsightsKey": _guid(scope, "telemetry"),
+        "sdkTelemetryAppInsightsKey": scope.guid_of("telemetry"),
         "enableDataIsolation": False,
         "systemDatastoresAuthMode": "identity" if place.identity_based else "accesskey",
         "enableServiceSideCMKEncryption": False,
     }
-
-
-def _guid(scope: Scope, what: str) -> str:
-    return str(uuid.uuid5(uuid.UUID(scope.subscription_id), what))
 
 
 def _with_z(data: SystemData) -> Json:
