@@ -35,7 +35,7 @@ class BlobAccess:
         Raises:
             BlobError: It may not.
         """
-        if "authorization" in request.headers:
+        if "authorization" in request.headers and "sig" not in request.query_params:
             self._check_token(request)
         else:
             self._check_signature(request, container)
