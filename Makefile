@@ -5,7 +5,7 @@ READY := .venv/.ready
 # tests of rollouts spend part of their time waiting: twice the cores that CI has
 WORKERS ?= 4
 
-.PHONY: rollout unit test sequences check fix bench clean help
+.PHONY: rollout unit test sequences check fix bench audit clean help
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -40,6 +40,14 @@ bench: $(READY)  ## The measurements that the docs quote
 	@$(BIN)/python bench/gateway.py
 	@$(BIN)/python -m bench.way_back
 
+# an advisory service that cannot be reached, or does not know a package, fails the audit
+audit: $(READY)  ## An SBOM (build/sbom.json, CycloneDX) of all pinned packages, and a check for known vulnerabilities
+	@mkdir -p build
+	@$(BIN)/uv tool run --quiet --from cyclonedx-bom==7.5.0 cyclonedx-py requirements constraints.txt \
+		--output-format JSON --output-file build/sbom.json
+	@$(BIN)/uv tool run --quiet --from pip-audit==2.10.1 pip-audit --requirement constraints.txt \
+		--no-deps --disable-pip --strict --progress-spinner off
+
 clean:  ## Remove the environment and everything that was made
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
@@ -48,6 +56,6 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.12")'
 	@echo "Setting up the environment in .venv (about a minute, once) …"
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --constraint constraints.txt setuptools uv
 	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev]'
 	@touch $@

@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from saferollout.config.names import check_endpoint
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import SaferolloutError
@@ -19,6 +20,8 @@ async def retire(endpoint: str | None = None, workspace: WorkspaceConfig | None 
         workspace: Where it is; by default what the environment names.
         now: Do not wait for the end of the keep window.
     """
+    if endpoint is not None:
+        check_endpoint("retire", endpoint)
     found = resolve_workspace(workspace)
     done: list[str] = []
     failures: list[SaferolloutError] = []

@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from saferollout.config.names import check_endpoint
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.rollout.record import Record
@@ -17,4 +18,5 @@ async def rollback(endpoint: str, workspace: WorkspaceConfig | None = None, forc
         workspace: Where it is; by default what the environment names.
         force: Also when somebody else changed the traffic meanwhile.
     """
+    check_endpoint("rollback", endpoint)
     return await roll_back(resolve_workspace(workspace), endpoint, force=force)

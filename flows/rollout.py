@@ -40,6 +40,7 @@ from tasks.rollback import roll_back_own
 from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
+from tasks.support.names import recall_steps
 from tasks.support.this_run import ThisRun, may_have_begun, run_id
 from tasks.verify import verify_traffic
 
@@ -50,15 +51,19 @@ from tasks.verify import verify_traffic
     on_cancellation=[roll_back_cancelled],
     on_crashed=[roll_back_terminated],
 )
-async def rollout(config: str = "configs/rollout.yaml", model: ModelVersion | None = None) -> Outcome | State[Any]:
+async def rollout(
+    config: str = "configs/rollout.yaml", model: ModelVersion | None = None, event: str = ""
+) -> Outcome | State[Any]:
     """Put a new version of a model into production gate by gate, and go back on any doubt.
 
     Args:
         config: Path of the rollout's config.
         model: A registered model to roll out instead of the one in the deployment's YAML.
+        event: The payload of the event that started the run, as JSON; it takes the place of both. Else leave it empty.
     """
+    await recall_steps()
     try:
-        project = await preflight(config, model)
+        project = await preflight(config, model, event=event)
         project = project.with_assets(await resolve_labels(project))
     except Exception:
         await roll_back_this_run()

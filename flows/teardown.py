@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from saferollout.config.names import check_confirmed
+from saferollout.config.names import check_confirmed, check_endpoint
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
 from tasks.retire import delete_endpoint
@@ -17,6 +17,7 @@ async def teardown(endpoint: str, confirm: str, workspace: WorkspaceConfig | Non
         confirm: The endpoint's name once more.
         workspace: Where it is; by default what the environment names.
     """
+    check_endpoint("teardown", endpoint)
     check_confirmed(endpoint, confirm)
     await delete_endpoint(resolve_workspace(workspace), endpoint)
     return f"{endpoint} deleted"

@@ -8,6 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
+from urllib.parse import urlsplit
 
 import typer
 
@@ -146,10 +147,21 @@ def _state(chosen: Path | None) -> Path:
 
 
 def _print(environment: dict[str, str], as_json: bool) -> None:
+    environment = environment | _beside_proxies(environment["AZURE_AUTHORITY_HOST"])
     if as_json:
         print(json.dumps(environment), flush=True)
     else:
         print("\n".join(f"export {name}={shlex.quote(value)}" for name, value in environment.items()), flush=True)
+
+
+def _beside_proxies(url: str) -> dict[str, str]:
+    """What lets clients reach the address without a proxy, and whatever else was to be reached so before."""
+    host = urlsplit(url).hostname or ""
+    said = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    hosts = [name for name in said if name]
+    if "*" not in hosts and host not in hosts:
+        hosts.append(host)
+    return dict.fromkeys(("NO_PROXY", "no_proxy"), ",".join(hosts))  # clients differ in which of them they read first
 
 
 def _log_to(path: Path) -> None:

@@ -1,7 +1,6 @@
 """Reply approvals from outside the run, through the same API that Prefect's UI uses."""
 
 import asyncio
-import getpass
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
@@ -10,18 +9,23 @@ from uuid import UUID
 import httpx
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import SetStateStatus
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from pydantic import Field
 from rich.console import Console
 from rich.markdown import Markdown
+from rich.markup import escape
 from rich.prompt import Prompt
 
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import Refused
+from saferollout.domain.text import printable
+from saferollout.rollout.record import PREFIX, user_name
 from saferollout_cli.choices import Approve
-from tasks.support.orchestrator import passing
+from tasks.support.orchestrator import is_unknown, passing
 from tasks.support.polling import poll
 from tasks.support.threads import run_in_daemon_thread
 
@@ -58,17 +62,17 @@ Ask = Callable[[Question], Awaitable[Reply | None]]
 """Makes an answer of a question; None leaves it to somebody else."""
 
 
-def asker(how: Approve, console: Console, link: str, command: str) -> Ask:
-    """The way to answer that the user chose; `link` and `command` lead to the others."""
+def asker(how: Approve, console: Console, ways: str) -> Ask:
+    """The way to answer that the user chose; `ways` says which others there are."""
 
     async def ask(question: Question) -> Reply | None:
         if how is Approve.AUTO:
-            return Reply(decision="approve", approver=getpass.getuser(), comment="approved by --approve auto")
+            return Reply(decision="approve", approver=user_name(), comment="approved by --approve auto")
         if how is Approve.UI:
-            console.print(f"[bold yellow]Waiting for you:[/] {question.title}")
-            console.print(f"  answer at {link} (Resume)\n  or with `{command}`", soft_wrap=True, highlight=False)
+            console.print(f"[bold yellow]Waiting for you:[/] {escape(printable(question.title))}")
+            console.print(f"  {ways}", soft_wrap=True, highlight=False, markup=False)
             return None
-        console.print(Markdown(question.text))
+        console.print(Markdown(printable(question.text)))
         return await run_in_daemon_thread(lambda: _prompt(console), "prompt")
 
     return ask
@@ -77,7 +81,7 @@ def asker(how: Approve, console: Console, link: str, command: str) -> Ask:
 def _prompt(console: Console) -> Reply:
     decision = Prompt.ask("Your decision", choices=["approve", "reject"], console=console)
     comment = Prompt.ask("Comment", default="", show_default=False, console=console)
-    return Reply.model_validate({"decision": decision, "approver": getpass.getuser(), "comment": comment[:500]})
+    return Reply.model_validate({"decision": decision, "approver": user_name(), "comment": comment[:500]})
 
 
 def _asks(run: FlowRun) -> bool:
@@ -96,28 +100,61 @@ async def stored(client: PrefectClient, run_id: UUID, key: str) -> Any:
 
 
 async def waiting_question(client: PrefectClient, run: FlowRun) -> Question | None:
-    """What a waiting run asks; None if it waits for nobody, or has not written its question yet."""
+    """What a waiting run asks; None if it waits for nobody, or has not written its question yet.
+
+    Refused if it asks for something else than an approval.
+    """
     if run.state is None or not _asks(run) or (keys := run.state.state_details.run_input_keyset) is None:
         return None
     text = await stored(client, run.id, keys["description"])
     form = await stored(client, run.id, keys["schema"])
     if text is None or form is None:
         return None
-    return Question(text=text, evidence=form["properties"]["evidence"]["const"], response=keys["response"])
+    try:
+        evidence = form["properties"]["evidence"]["const"]
+    except (KeyError, TypeError):
+        msg = (
+            f"flow run {run.id} ({run.name}) asks for something else than an approval of a rollout; answer it in the UI"
+        )
+        raise Refused(msg) from None
+    return Question(text=text, evidence=evidence, response=keys["response"])
 
 
-async def answer(run_id: UUID, given: Reply, evidence: str | None = None) -> Question:
-    """Answer the approval that a run waits at and return what it asked.
+async def answer(
+    target: UUID | str, given: Reply, evidence: str | None = None, read: Callable[[Question], None] = lambda _: None
+) -> Question:
+    """Answer the approval that a run, or an endpoint's, waits at and return what it asked; `read` gets that before.
 
-    Refused if the run waits for nobody, or if `evidence` names another question than it asks now.
+    Refused if nothing waits, or if `evidence` names another question than it asks now.
     """
     async with get_client() as client:
+        run_id = await _waiting_run(client, target) if isinstance(target, str) else target
         question = await _written_question(client, run_id)
         if evidence and evidence != question.evidence:
             msg = f"flow run {run_id} asks something else by now: {question.title} (evidence {question.evidence})"
             raise Refused(msg)
+        read(question)
         await _resume(client, run_id, given, question)
     return question
+
+
+async def _waiting_run(client: PrefectClient, endpoint: str) -> UUID:
+    """The run of this endpoint's rollout that waits for an approval; Refused if there is none, or more than one."""
+    waiting = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
+    runs = await client.read_flow_runs(flow_run_filter=FlowRunFilter(state=waiting), sort=FlowRunSort.START_TIME_DESC)
+    found = [run for run in runs if run.labels.get(f"{PREFIX}endpoint") == endpoint and _asks(run)]
+    if not found:
+        msg = (
+            f"no rollout of an endpoint {endpoint} waits for an approval on this Prefect server ({client.api_url}); "
+            "name the endpoint as Azure does, or the flow run's id"
+        )
+        raise Refused(msg)
+    if len(found) > 1:
+        msg = (
+            f"{len(found)} runs wait for an approval of {endpoint}; name one: {', '.join(str(run.id) for run in found)}"
+        )
+        raise Refused(msg)
+    return found[0].id
 
 
 async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
@@ -126,7 +163,9 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
     async def look() -> Question | None:
         try:
             run = await client.read_flow_run(run_id)
-        except ObjectNotFound:
+        except ObjectNotFound as error:
+            if not is_unknown(error):
+                raise
             msg = f"there is no flow run {run_id} on this Prefect server"
             raise Refused(msg) from None
         if (question := await waiting_question(client, run)) is None and not _asks(run):

@@ -1,31 +1,32 @@
 """The commands, their options and what they print."""
 
 import asyncio
-import getpass
-import json
 import sys
+from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
-from rich.markdown import Markdown
 
+from saferollout.azure import yaml_files
 from saferollout.config import project, yaml_file
-from saferollout.config.names import check_confirmed
+from saferollout.config.names import check_confirmed, check_endpoint
 from saferollout.config.rollout import ModelVersion, RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
+from saferollout.rollout.record import user_name
 from saferollout_cli import running
 from saferollout_cli.choices import Approve, Candidate
+from saferollout_cli.environment import check_server
+from saferollout_cli.terminal import err, print_json, print_result, show
 
 app = typer.Typer(
     name="saferollout",
-    help="Blue/green rollouts of models on Azure Machine Learning: gated, approved, and rolled back by themselves.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 Config = Annotated[Path, typer.Argument(help="The rollout's config (YAML).", show_default=False)]
@@ -34,8 +35,8 @@ Model = Annotated[
     str | None, typer.Option(help="Roll out this registered model: azureml:<name>:<version>, or …@latest.")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
-FlowRun = Annotated[UUID, typer.Argument(help="The flow run's id.", show_default=False)]
-By = Annotated[str, typer.Option(help="Who decides.", default_factory=getpass.getuser, show_default="you")]
+Target = Annotated[str, typer.Argument(help="The endpoint's name, or the flow run's id.", show_default=False)]
+By = Annotated[str, typer.Option(help="Who decides.", default_factory=user_name, show_default="you")]
 Comment = Annotated[str, typer.Option(help="Why the decision was taken.")]
 Digest = Annotated[
     str | None, typer.Option("--evidence", help="The digest of the evidence on which the run must ask; default: any.")
@@ -52,11 +53,19 @@ def _model(text: str | None) -> ModelVersion | None:
         raise ConfigError(Problem("command line", "--model", problem, remedy)) from None
 
 
-def _print(result: dict[str, Any], text: str, *, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(result, ensure_ascii=False))
-    else:
-        Console().print(Markdown(text))
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"saferollout {version('saferollout')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Blue/green rollouts of models on Azure Machine Learning: gated, approved, and rolled back by themselves."""
 
 
 @app.command()
@@ -64,16 +73,16 @@ def demo(
     candidate: Annotated[Candidate, typer.Option(help="The candidate to roll out.")] = Candidate.GOOD,
     approve: Annotated[Approve, typer.Option(help="Who answers the approvals.")] = Approve.AUTO,
     requests_per_s: Annotated[float, typer.Option(min=0.1, max=100, help="The users' requests a second.")] = 20,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the result to this file.")] = None,
     state_dir: Annotated[
         Path | None,
         typer.Option(help="Keep state and logs here, in a new folder; by default they are removed at the end."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Watch a whole rollout on this machine: local Azure, users' traffic, gates, approvals."""
     from saferollout_cli.demo.conductor import conduct
 
-    sys.exit(conduct(candidate, approve, requests_per_s, json_file, state_dir))
+    sys.exit(conduct(candidate, approve, requests_per_s, state_dir, as_json=as_json))
 
 
 @app.command()
@@ -86,41 +95,74 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run a rollout in this process; the endpoint's tags let the same command finish what a crash left."""
+    if approve is Approve.UI:
+        check_server()
     how = approve or (Approve.ASK if sys.stdin.isatty() else Approve.UI)
     outcome = running.rollout_here(config, _model(model), how)
-    _print(outcome.model_dump(mode="json") | {"report": outcome.report}, outcome.report, as_json=as_json)
+    print_result(outcome.model_dump(mode="json") | {"report": outcome.report}, outcome.report, as_json=as_json)
     sys.exit(1 if outcome.outcome == "rolled_back" else 0)
+
+
+@app.command()
+def validate(config: Config, model: Model = None, as_json: Json = False) -> None:
+    """Check a rollout's config and all that it points to; nothing is called."""
+    found = running.check(config, _model(model))
+    result = {"outcome": "valid", "endpoint": found.endpoint, "candidate": found.label, "revision": found.revision}
+    text = f"`{config}` is valid: it rolls {found.label} out to the endpoint **{found.endpoint}**."
+    print_result(result, text, as_json=as_json)
 
 
 @app.command()
 def submit(config: Config, model: Model = None, as_json: Json = False) -> None:
     """Start the deployed rollout flow (after `prefect deploy --all`) and return at once."""
     result = running.submit(config, _model(model))
-    _print(result, f"Flow run **{result['name']}** `{result['flow_run']}`\n\n{result['link']}", as_json=as_json)
+    text = (
+        f"Flow run **{result['name']}** `{result['flow_run']}`\n\n{result['link']}\n\n"
+        f"When it asks for an approval: `saferollout approve {result['endpoint']}`, or Resume in the UI."
+    )
+    print_result({"outcome": "submitted"} | result, text, as_json=as_json)
 
 
 @app.command()
-def approve(flow_run: FlowRun, by: By, comment: Comment = "", evidence: Digest = None, as_json: Json = False) -> None:
-    """Approve what a rollout waits for."""
-    _answer(flow_run, "approve", by, comment, evidence, as_json=as_json)
+def approve(target: Target, by: By, comment: Comment = "", evidence: Digest = None, as_json: Json = False) -> None:
+    """Approve what a rollout waits for; the evidence is shown first."""
+    _answer(target, "approve", by, comment, evidence, as_json=as_json)
 
 
 @app.command()
-def reject(flow_run: FlowRun, by: By, comment: Comment = "", evidence: Digest = None, as_json: Json = False) -> None:
+def reject(target: Target, by: By, comment: Comment = "", evidence: Digest = None, as_json: Json = False) -> None:
     """Reject what a rollout waits for; it rolls back."""
-    _answer(flow_run, "reject", by, comment, evidence, as_json=as_json)
+    _answer(target, "reject", by, comment, evidence, as_json=as_json)
 
 
-def _answer(flow_run: UUID, decision: str, by: str, comment: str, evidence: str | None, *, as_json: bool) -> None:
-    from saferollout_cli.approvals import Reply, answer
+def _answer(target: str, decision: str, by: str, comment: str, evidence: str | None, *, as_json: bool) -> None:
+    check_server()
+    from saferollout_cli.approvals import Question, Reply, answer
+
+    def read(question: Question) -> None:
+        """Show the question; a person at a terminal who has not named the evidence is asked whether it is read."""
+        show(question.text)
+        if evidence is None and sys.stdin.isatty() and err().isatty():
+            typer.confirm(f"{decision.capitalize()} this?", abort=True, err=True)
 
     try:
         given = Reply.model_validate({"decision": decision, "approver": by, "comment": comment})
     except ValidationError as error:
         raise ConfigError(*yaml_file.problems_of(Path("command line"), error)) from None
-    question = asyncio.run(answer(flow_run, given, evidence))
-    result = given.model_dump() | {"question": question.title, "evidence": question.evidence}
-    _print(result, f"{question.title} **{decision}** (evidence {question.evidence})", as_json=as_json)
+    question = asyncio.run(answer(_flow_run(target) or target, given, evidence, read))
+    result = (
+        {"outcome": "approved" if decision == "approve" else "rejected"}
+        | given.model_dump()
+        | {"question": question.title, "evidence": question.evidence}
+    )
+    print_result(result, f"{question.title} **{decision}** (evidence {question.evidence})", as_json=as_json)
+
+
+def _flow_run(target: str) -> UUID | None:
+    try:
+        return UUID(target)
+    except ValueError:
+        return None
 
 
 @app.command()
@@ -130,11 +172,12 @@ def bootstrap(
     as_json: Json = False,
 ) -> None:
     """Create the endpoint and its first deployment."""
-    project.load(config, deployment=deployment)  # before Prefect is even started: mistakes are reported at once
+    # before Prefect is even started: mistakes are reported at once
+    project.load(config, deployment=deployment, sdk=yaml_files)
     from flows.bootstrap import bootstrap as flow
 
     endpoint = running.flow_here(flow, config=str(config), deployment=str(deployment) if deployment else None)
-    _print({"endpoint": endpoint}, f"Endpoint **{endpoint}** serves.", as_json=as_json)
+    print_result({"outcome": "bootstrapped", "endpoint": endpoint}, f"Endpoint **{endpoint}** serves.", as_json=as_json)
 
 
 @app.command()
@@ -146,12 +189,11 @@ def rollback(
     as_json: Json = False,
 ) -> None:
     """Roll back an endpoint's rollout, from its tags alone; the workspace is the environment's."""
+    check_endpoint("rollback", endpoint)
     workspace = project.resolve_workspace(None)
-    from flows.rollback import rollback as flow
-
-    record = running.flow_here(flow, endpoint=endpoint, workspace=workspace, force=force)
+    record = running.roll_back(workspace, endpoint, force=force)
     text = f"Rollout {record.rollout} of **{endpoint}** rolled back: {record.baseline.live} has all traffic."
-    _print(record.model_dump(mode="json"), text, as_json=as_json)
+    print_result({"outcome": "rolled_back"} | record.model_dump(mode="json"), text, as_json=as_json)
 
 
 @app.command()
@@ -165,32 +207,45 @@ def retire(
         raise ConfigError(
             Problem("command line", "--now", "needs an endpoint", "name the one whose keep window is to end")
         )
+    if endpoint is not None:
+        check_endpoint("retire", endpoint)
     workspace = project.resolve_workspace(None)
+    if endpoint is not None:
+        running.workspace_of(workspace, "retire").get_endpoint(endpoint)  # before Prefect is even started
     from flows.retire import retire as flow
 
     done = running.flow_here(flow, endpoint=endpoint, workspace=workspace, now=now)
-    _print({"done": done}, done, as_json=as_json)
+    print_result({"outcome": "retired", "done": done}, done, as_json=as_json)
 
 
 @app.command()
 def teardown(
     endpoint: Endpoint,
     confirm: Annotated[
-        str,
-        typer.Option(prompt="This deletes the endpoint. Repeat its name", help="The name again; asked for if missing."),
-    ],
+        str | None,
+        typer.Option(help="The endpoint's name again; asked for in a terminal if not given.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Delete an endpoint with all its deployments."""
+    check_endpoint("teardown", endpoint)
     workspace = project.resolve_workspace(None)
+    if confirm is None and sys.stdin.isatty():
+        confirm = str(typer.prompt("This deletes the endpoint. Repeat its name", err=True))
+    if confirm is None:
+        remedy = f"repeat the endpoint's name: --confirm {endpoint}"
+        raise ConfigError(Problem("command line", "--confirm", "not given, and there is no terminal to ask in", remedy))
     check_confirmed(endpoint, confirm)
-    from flows.teardown import teardown as flow
+    if running.workspace_of(workspace, "teardown").observe(endpoint) is None:
+        done = f"there is no endpoint {endpoint}: nothing to delete"
+    else:
+        from flows.teardown import teardown as flow
 
-    done = running.flow_here(flow, endpoint=endpoint, workspace=workspace, confirm=confirm)
-    _print({"done": done}, done, as_json=as_json)
+        done = running.flow_here(flow, endpoint=endpoint, workspace=workspace, confirm=confirm)
+    print_result({"outcome": "deleted", "done": done}, done, as_json=as_json)
 
 
 @app.command()
 def schema() -> None:
     """Print the JSON schema of the rollout's config, for editors."""
-    print(json.dumps(RolloutConfig.model_json_schema(), indent=2, ensure_ascii=False))
+    print_json(RolloutConfig.model_json_schema())

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import functools
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, InvalidStateError
@@ -14,13 +13,17 @@ from uuid import UUID
 
 from rich.console import Console
 
+from saferollout.azure import yaml_files
 from saferollout.config import project
 from saferollout.config.project import Project
-from saferollout.config.rollout import ModelVersion
+from saferollout.config.rollout import ModelVersion, WorkspaceConfig
 from saferollout.domain.errors import NotRestored, Refused, SaferolloutError
 from saferollout.report.outcome import Outcome
-from saferollout.rollout.record import Owner
+from saferollout.rollout.record import Owner, Record
+from saferollout_cli import steps
 from saferollout_cli.choices import Approve
+from saferollout_cli.environment import check_prefect_home, check_server, server_url
+from saferollout_cli.terminal import divert, err, say
 from tasks.support import threads
 
 DEPLOYMENT = "rollout/rollout"
@@ -33,12 +36,43 @@ def flow_here(flow: Any, **parameters: Any) -> Any:
 
     An interrupt (Ctrl-C) ends it at once: each of these flows does what is left when it is run again.
     """
-    with _stdout_for_results():
-        try:
-            return _result(asyncio.run(_state_of(flow, parameters)))
-        except KeyboardInterrupt:
-            msg = f"interrupted: the {flow.name} is not done, and what Azure has begun goes on; repeat the command"
-            raise SaferolloutError(msg) from None
+    check_prefect_home()
+    _watch(flow.name)
+    with _repeatable(flow.name):
+        return _result(asyncio.run(_state_of(flow, parameters)))
+
+
+def _watch(command: str) -> None:
+    """Say how steps end, and what is tried again; all else that libraries say goes to a log."""
+    if divert(command):
+        steps.report()
+
+
+@contextlib.contextmanager
+def _repeatable(name: str) -> Iterator[None]:
+    """Say of an interrupted command that it can be repeated."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        msg = f"interrupted: the {name} is not done, and what Azure has begun goes on; repeat the command"
+        raise SaferolloutError(msg) from None
+
+
+def workspace_of(config: WorkspaceConfig, command: str) -> Any:
+    """A connection to the workspace for a command, without Prefect."""
+    _watch(command)
+    from saferollout.azure.client import Client
+    from saferollout.azure.workspace import Workspace
+
+    return Workspace(Client(config))
+
+
+def roll_back(config: WorkspaceConfig, endpoint: str, *, force: bool) -> Record:
+    """Roll an endpoint's rollout back, without Prefect: the way back must not wait for a server."""
+    from saferollout.rollout.rollback import roll_back as way_back
+
+    with _repeatable("rollback"):
+        return way_back(workspace_of(config, "rollback"), endpoint, force=force)
 
 
 def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outcome:
@@ -47,9 +81,11 @@ def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outc
     An interrupt (Ctrl-C), SIGTERM or SIGHUP rolls back before the command ends, a second one ends it at once. The
     outcome is returned although Prefect's server does not hear of it.
     """
-    found = project.load(config, model)  # before Prefect is even started: mistakes are reported at once
+    found = check(config, model)  # before Prefect is even started: mistakes are reported at once
+    check_prefect_home()
+    _watch("run")
     attended = _Attended(config, model, how)
-    with _stdout_for_results(), interrupts():
+    with interrupts():
         try:
             outcome = _result(attended.result())
         except KeyboardInterrupt:
@@ -78,15 +114,9 @@ def interrupts() -> Iterator[None]:
             signal.signal(name, handler)
 
 
-def _say(text: str) -> None:
-    """Write to stderr, which may be gone with the terminal."""
-    with contextlib.suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
-
-
 def _rolled_back(found: Project, attended: "_Attended") -> Refused:
     """Roll back what an interrupted rollout of this process began, never anybody else's, and say so."""
-    _say("interrupted: rolling back what was begun, after the step under way; Ctrl-C again leaves it")
+    say("interrupted: rolling back what was begun, after the step under way; Ctrl-C again leaves it")
     try:
         attended.stop()
         if not attended.began():
@@ -105,8 +135,6 @@ def _rolled_back(found: Project, attended: "_Attended") -> Refused:
 
 def _roll_back_own(found: Project) -> bool:
     """Roll back the rollout that this process began; return whether there was one."""
-    from saferollout.azure.client import Client
-    from saferollout.azure.workspace import Workspace
     from saferollout.rollout.rollback import roll_back_own
 
     here = Owner.here("", in_process=True)
@@ -114,25 +142,33 @@ def _roll_back_own(found: Project) -> bool:
     def is_own(owner: Owner) -> bool:
         return owner.model_copy(update={"flow_run": ""}) == here
 
-    return roll_back_own(Workspace(Client(found.config.workspace)), found.endpoint, is_own) is not None
+    return roll_back_own(workspace_of(found.config.workspace, "run"), found.endpoint, is_own) is not None
+
+
+def check(config: Path, model: ModelVersion | None) -> Project:
+    """Read and check a config and all it points to, without a call."""
+    return project.load(config, model, sdk=yaml_files)
 
 
 def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:
     """Start the deployed rollout; Refused if it is not deployed."""
-    found = project.load(config, model)
-    from saferollout.azure.yaml_files import check  # only now: its import is slow, and the first to want a network
-
-    check(found)
-    return asyncio.run(_submit({"config": str(config.absolute()), "model": model.model_dump() if model else None}))
+    found = check(config, model)
+    check_server()
+    result = asyncio.run(_submit({"config": str(config.absolute()), "model": model.model_dump() if model else None}))
+    return result | {"endpoint": found.endpoint}
 
 
 async def _submit(parameters: dict[str, Any]) -> dict[str, str]:
     from prefect.deployments import arun_deployment
     from prefect.exceptions import ObjectNotFound
 
+    from tasks.support.orchestrator import is_unknown
+
     try:
         run = await arun_deployment(DEPLOYMENT, parameters=parameters, timeout=0)
-    except ObjectNotFound:
+    except ObjectNotFound as error:
+        if not is_unknown(error):
+            raise
         msg = f"deployment {DEPLOYMENT} is not on this Prefect server; run `prefect deploy --all` first"
         raise Refused(msg) from None
     return {"flow_run": str(run.id), "name": run.name, "link": await link_to(run.id)}
@@ -144,6 +180,17 @@ async def link_to(run_id: UUID) -> str:
 
     async with get_client() as client:
         return f"{str(client.api_url).rstrip('/').removesuffix('/api')}/runs/flow-run/{run_id}"
+
+
+async def ways_to_answer(run_id: UUID) -> str:
+    """How somebody else can answer what a run of this process asks; a temporary server has no UI."""
+    from prefect import get_client
+
+    command = f"saferollout approve {run_id}"
+    if server_url():
+        return f"answer at {await link_to(run_id)} (Resume), or with `{command}`"
+    async with get_client() as client:
+        return f"answer with `PREFECT_API_URL={client.api_url} {command}`"
 
 
 class _Attended:
@@ -238,13 +285,13 @@ class _Attended:
 
         async def answer() -> None:
             run_id = await begun
-            link, command = await link_to(run_id), f"saferollout approve {run_id}"
-            console = Console(stderr=True)
+            ways = await ways_to_answer(run_id)
+            console = Console(file=err())
             try:
-                await attend(run_id, asker(self._how, console, link, command), _say)
+                await attend(run_id, asker(self._how, console, ways), say)
             except Exception as error:  # noqa: BLE001  # whatever it is, the rollout itself goes on and waits
                 why = error or type(error).__name__
-                _say(f"no answer can be given here ({why}): answer at {link} or with `{command}`")
+                say(f"no answer can be given here ({why}): {ways}")
 
         answering = asyncio.create_task(answer())
         flow = rollout.with_options(on_running=[hook])
@@ -264,10 +311,3 @@ def _result(result: Any) -> Any:
     if isinstance(result, BaseException):
         raise result
     return result
-
-
-@contextlib.contextmanager
-def _stdout_for_results() -> Any:
-    """Keep what libraries print out of the result's way: stdout is for it alone."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield

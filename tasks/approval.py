@@ -10,6 +10,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import httpx
+import tenacity
 from prefect import get_client, runtime, task
 from prefect.client.orchestration import PrefectClient
 from prefect.flow_runs import apause_flow_run, asuspend_flow_run
@@ -22,11 +23,13 @@ from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Rejected
 from saferollout.domain.evidence import Evidence, headlines, markdown_table
+from saferollout.domain.text import one_line
 from saferollout.report.outcome import seconds
 from saferollout.rollout.record import fitted, now
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.artifacts import publish
+from tasks.support.names import named
 from tasks.support.orchestrator import passing
 from tasks.support.policy import GATE
 from tasks.support.this_run import ThisRun, run_id
@@ -83,7 +86,7 @@ async def ask(
     key = f"{name}-{stage.traffic}-{digest}"
     timeout_s = int(stage.approval_timeout_s)
     if runtime.deployment.id:
-        answer = await asuspend_flow_run(wait_for_input=form, timeout=timeout_s, key=key)
+        answer = await _suspend(form, timeout_s, key, rollout.project.config.orchestrator_grace_s)
     else:
         try:
             async with asyncio.timeout(timeout_s):
@@ -105,7 +108,7 @@ async def ask(
     )
     if decision.decision == "reject":
         msg = f"{decision.approver} rejected {stage.traffic}%" + (f": {decision.comment}" if decision.comment else "")
-        raise Rejected(msg, decision)
+        raise Rejected(one_line(msg), decision)
     return decision
 
 
@@ -160,6 +163,47 @@ async def _pause(form: Any, timeout_s: int, key: str) -> Any:
             await asyncio.sleep(POLL_S)
 
 
+async def _suspend(form: Any, timeout_s: int, key: str, grace_s: float) -> Any:
+    """Suspend the run until there is an answer, and return it; Prefect's own call ends with the first answer of 500.
+
+    Raises:
+        HTTPError: Prefect's server refused, or failed for `grace_s` seconds.
+        JSONDecodeError: The answer was not Prefect's, for as long.
+    """
+    tried = False
+
+    async def attempt() -> Any:
+        nonlocal tried
+        if tried:
+            await _complete(form)  # of a run that is suspended Prefect's own call writes no question
+        tried = True
+        return await asuspend_flow_run(wait_for_input=form, timeout=timeout_s, key=key)
+
+    suspending = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(_may_pass),
+        wait=tenacity.wait_fixed(POLL_S),
+        stop=tenacity.stop_after_delay(grace_s),
+        before_sleep=lambda _: get_run_logger().warning(
+            "Prefect's server fails; the question is asked again when it answers"
+        ),
+        reraise=True,
+    )
+    return await suspending(attempt)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether another attempt may suspend the run; also where half of the question was written, and the reply lost."""
+    return passing(error) or (isinstance(error, httpx.HTTPStatusError) and error.response.status_code == 409)
+
+
+async def _complete(form: Any) -> None:
+    """Write the question of a run that is suspended already, as far as it is missing."""
+    async with get_client() as client:
+        state = (await client.read_flow_run(run_id())).state
+        if state and state.is_paused() and (keys := state.state_details.run_input_keyset):
+            await _write(client, form, keys)
+
+
 async def _until_running(form: Any) -> None:
     """Return once the run is not paused; a question that could not be written when it was paused is written now."""
     is_written = False
@@ -196,14 +240,14 @@ def brief(version: str) -> str:
     return f"{found[1]}…" if found else version
 
 
-@task(task_run_name="compare {rollout.candidate} with {rollout.live}", **GATE)
+@task(task_run_name=named("compare {rollout.candidate} with {rollout.live}"), **GATE)
 async def changes(rollout: Rollout, stage: StageConfig, question: str) -> str:  # noqa: ARG001  # they are in the cache's key
     """What the candidate changes, as a table in markdown, and a warning if it will have few instances.
 
     It is kept as it was when the question was asked: an autoscaler must not make another question of it.
     """
     state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
-    live, candidate = state.deployments[rollout.live], rollout.own_candidate(state)
+    live, candidate = rollout.live_in(state), rollout.own_candidate(state)
     rows = [
         {
             "": name,

@@ -3,21 +3,22 @@
 from uuid import UUID
 
 from prefect import get_client, runtime, task
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.exceptions import ObjectNotFound
 
 from saferollout.config.project import Project
+from saferollout.report.outcome import DONE_BEFORE
 from saferollout.rollout import begin
 from saferollout.rollout.record import Owner, Record
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
+from tasks.support.names import named, steps_of
 from tasks.support.policy import STEP
 from tasks.support.this_run import mark, run_id
 
 NAME = "baseline"
 
 
-@task(task_run_name=NAME, **STEP)
+@task(task_run_name=named(NAME), **STEP)
 async def take_baseline(project: Project) -> Rollout | None:
     """Begin the rollout, or resume what this one left; None if it is live already, Refused if the endpoint is taken."""
     workspace = project.config.workspace
@@ -34,12 +35,11 @@ async def take_baseline(project: Project) -> Rollout | None:
 
 async def _begun_before() -> bool:
     """Whether this run took its baseline before it was suspended: then the record must still be there."""
-    of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run_id()]))
-    async with get_client() as client:
-        runs = await client.read_task_runs(flow_run_filter=of_run)
     return any(
-        run.name == NAME and run.state_name == "Completed" and run.flow_run_run_count == runtime.flow_run.run_count
-        for run in runs
+        run.name.removesuffix(DONE_BEFORE) == NAME
+        and run.state_name == "Completed"
+        and run.flow_run_run_count == runtime.flow_run.run_count
+        for run in await steps_of(run_id())
     )
 
 

@@ -5,10 +5,11 @@ from prefect import task
 from saferollout.rollout import create
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
+from tasks.support.names import named
 from tasks.support.policy import STEP
 
 
-@task(task_run_name="create {rollout.candidate}", **STEP)
+@task(task_run_name=named("create {rollout.candidate}"), **STEP)
 async def create_candidate(rollout: Rollout) -> None:
     """Create the candidate unless it is there."""
     await in_workspace(rollout, lambda azure: create.create_candidate(azure, rollout))

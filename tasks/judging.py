@@ -36,10 +36,13 @@ async def judge_gate(
     harm.
 
     Raises:
-        GateFailed: Harm is shown, or the verdict is undecided and that means failed.
+        GateFailed: Harm is shown, the verdict is undecided and that means failed, or a deployment is gone.
+        Lost: The rollout is somebody else's by now.
         Stopped: The run is not to go on.
     """
     state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
+    rollout.own_candidate(state)
+    rollout.live_in(state)
     requests = await asyncio.to_thread(rollout.project.requests)
     sources = make_sources(
         config,

@@ -8,10 +8,11 @@ from saferollout.rollout import mirror as mirroring
 from saferollout.rollout.rollout import Rollout
 from tasks.judging import judge_gate
 from tasks.support.access import in_workspace
+from tasks.support.names import named
 from tasks.support.policy import GATE
 
 
-@task(task_run_name="mirror {shadow.mirror}% to {rollout.candidate}", **GATE)
+@task(task_run_name=named("mirror {shadow.mirror}% to {rollout.candidate}"), **GATE)
 async def mirror(rollout: Rollout, shadow: ShadowConfig, earlier: Evidence) -> Evidence:
     """Judge the candidate in the shadow of the live deployment, and stop mirroring.
 

@@ -13,10 +13,11 @@ from saferollout.rollout.rollout import Rollout
 from tasks.judging import judge_gate
 from tasks.smoke_test import passed, run_smoke_test
 from tasks.support.access import in_workspace
+from tasks.support.names import named
 from tasks.support.policy import STEP
 
 
-@task(task_run_name="recheck {rollout.candidate} for {stage.traffic}%", **STEP)
+@task(task_run_name=named("recheck {rollout.candidate} for {stage.traffic}%"), **STEP)
 async def recheck(
     rollout: Rollout, stage: StageConfig, judge: JudgeConfig, evidence: Sequence[Evidence], decision: Decision | None
 ) -> None:

@@ -11,9 +11,11 @@ from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.sorting import TaskRunSort
+from prefect.logging import get_run_logger
 
 from saferollout.config.project import Project
-from saferollout.domain.endpoint import Decision
+from saferollout.domain.endpoint import Decision, EndpointState
+from saferollout.domain.errors import SaferolloutError
 from saferollout.domain.evidence import Evidence
 from saferollout.report.outcome import Outcome, StepRun, once
 from saferollout.report.pictures import gallery
@@ -22,11 +24,12 @@ from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.artifacts import publish
+from tasks.support.names import named
 from tasks.support.policy import STEP
 from tasks.support.this_run import run_id
 
 
-@task(task_run_name="report", **STEP)
+@task(task_run_name=named("report"), **STEP)
 async def report(
     rollout: Rollout,
     outcome: Literal["promoted", "rolled_back"],
@@ -34,24 +37,29 @@ async def report(
     decisions: Sequence[Decision],
     evidence: Sequence[Evidence],
 ) -> Outcome:
-    """Read the endpoint and the steps back, write the report and return it."""
-    state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
+    """Read the endpoint and the steps back, write the report and return it.
+
+    The rollout has ended, whatever becomes of this: where Azure cannot be read, what it showed last is reported.
+    """
+    state = await _read_back(rollout)
     async with get_client() as client:
         steps, durations = await publish(_steps(client, run_id()), _durations(client, run_id()))
     duration_s, waiting_s = durations or (0.0, 0.0)
-    candidate = state.deployments.get(rollout.candidate)
+    traffic = state.traffic if state else rollout.traffic(100) if outcome == "promoted" else rollout.baseline.traffic
+    deployments = state.deployments if state else {}
+    candidate = deployments.get(rollout.candidate)
     result = Outcome(
         outcome=outcome,
-        reason=reason,
+        reason=reason if state else f"{reason}; the endpoint could not be read for this report",
         endpoint=rollout.endpoint,
         rollout=rollout.id,
-        live=max(state.traffic, key=lambda name: state.traffic[name], default=""),
+        live=max(traffic, key=lambda name: traffic[name], default=""),
         candidate=rollout.candidate,
         model=candidate.model if candidate else rollout.project.model,
         environment=candidate.environment if candidate else rollout.project.assets.get("environment", ""),
         inputs=rollout.project.inputs,
-        traffic=state.traffic,
-        instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
+        traffic=traffic,
+        instance_counts={name: deployment.instance_count for name, deployment in deployments.items()},
         decisions=list(decisions),
         evidence=[item.for_programs() for item in evidence],
         steps=steps or [],
@@ -68,20 +76,30 @@ async def report(
     return result
 
 
-@task(task_run_name="nothing to do", **STEP)
+async def _read_back(rollout: Rollout) -> EndpointState | None:
+    """The endpoint at the end; None, and a warning in the log, where it cannot be read."""
+    try:
+        return await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
+    except SaferolloutError as error:
+        get_run_logger().warning("the report is of what Azure showed last: %s", error)
+        return None
+
+
+@task(task_run_name=named("nothing to do"), **STEP)
 async def already_live(project: Project) -> Outcome:
     """Say that the live deployment is this very revision, and finish a retirement that was due and cut short."""
     workspace = project.config.workspace
     await in_workspace(workspace, lambda azure: retire.retire_due(azure, project.endpoint))
     state = await in_workspace(workspace, lambda azure: azure.get_endpoint(project.endpoint))
-    (live,) = state.traffic
+    live = next(iter(state.traffic), "")
+    serving = state.deployments.get(live)
     return Outcome(
         outcome="nothing_to_do",
         reason=f"{live} is this revision already; nothing to do",
         endpoint=project.endpoint,
         live=live,
-        model=state.deployments[live].model,
-        environment=state.deployments[live].environment,
+        model=serving.model if serving else "",
+        environment=serving.environment if serving else "",
         inputs=project.inputs,
         traffic=state.traffic,
         instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},

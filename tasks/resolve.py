@@ -5,10 +5,11 @@ from prefect import task
 from saferollout.config.assets import label_of
 from saferollout.config.project import Project
 from tasks.support.access import in_workspace
+from tasks.support.names import named
 from tasks.support.policy import ONCE, RETRIED
 
 
-@task(task_run_name="resolve labels", **(RETRIED | ONCE))
+@task(task_run_name=named("resolve labels"), **(RETRIED | ONCE))
 async def resolve_labels(project: Project) -> dict[str, str]:
     """Return the project's assets with their versions, fixed for the run.
 

@@ -6,10 +6,11 @@ from saferollout.config.rollout import WorkspaceConfig
 from saferollout.rollout import retire
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
+from tasks.support.names import named
 from tasks.support.policy import STEP
 
 
-@task(task_run_name="retire {rollout.live}", **STEP)
+@task(task_run_name=named("retire {rollout.live}"), **STEP)
 async def retire_old(rollout: Rollout) -> None:
     """End the rollout: the old deployment goes now, or stays at 0% for its keep window."""
     keep_s = rollout.project.config.retire.keep_s

@@ -12,10 +12,11 @@ from saferollout.gates.served import Sight, look_who_serves
 from saferollout.rollout import shift
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace, scorer_of
+from tasks.support.names import named
 from tasks.support.policy import STEP
 
 
-@task(task_run_name="shift {rollout.candidate} to {stage.traffic}%", **STEP)
+@task(task_run_name=named("shift {rollout.candidate} to {stage.traffic}%"), **STEP)
 async def shift_traffic(rollout: Rollout, stage: StageConfig, decision: Decision | None) -> None:
     """Set traffic, share and decision in one change, and wait until users are served so.
 

@@ -15,10 +15,11 @@ from saferollout.gates import smoke_test as smoke
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import scorer_of
 from tasks.support.artifacts import publish
+from tasks.support.names import named
 from tasks.support.policy import GATE
 
 
-@task(task_run_name="smoke test {rollout.candidate}", **GATE)
+@task(task_run_name=named("smoke test {rollout.candidate}"), **GATE)
 async def smoke_test(rollout: Rollout) -> Evidence:
     """Return the evidence; GateFailed if an answer is not as it should be, or if undecided means failed."""
     evidence = await run_smoke_test(rollout.project, candidate=rollout.candidate, live=rollout.live)

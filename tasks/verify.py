@@ -5,10 +5,11 @@ from prefect import task
 from saferollout.rollout import verify
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
+from tasks.support.names import named
 from tasks.support.policy import STEP
 
 
-@task(task_run_name="verify {rollout.candidate} has {rollout.share}%", **STEP)
+@task(task_run_name=named("verify {rollout.candidate} has {rollout.share}%"), **STEP)
 async def verify_traffic(rollout: Rollout) -> None:
     """Check that nobody else changed the traffic or the candidate."""
     await in_workspace(rollout, lambda azure: verify.verify_traffic(azure, rollout))

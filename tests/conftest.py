@@ -1,6 +1,7 @@
 """The whole stack for acceptance tests: local Azure, a Prefect server, a worker, the command line; all real."""
 
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -12,23 +13,28 @@ import hypothesis
 import pytest
 
 from localazure.testing import LocalAzure
+from saferollout.config.handover import CONFIGS
 from saferollout_cli.demo import processes
+from tests.support.commands import command_server
 from tests.support.stack import REPOSITORY, Endpoint, Stack
 
 
 def pytest_configure() -> None:
     """Whatever tests start can be interrupted, although a script's background jobs ignore SIGINT and hand that down."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.set_threshold(50_000, 20, 50)  # by default, looking for garbage takes as long as the imports
     # a busy machine does not fail a test: nothing is timed
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what tests have counted, whichever of xdist's processes ran them."""
-    for report in terminalreporter.getreports("passed"):
-        for name, value in report.user_properties:
-            terminalreporter.write_line(f"{name}: {value}")
+    """Print what tests have counted, whichever of xdist's processes ran them: a number that is too small is seen."""
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", None) == "teardown":  # it has those of the whole test
+                for name, value in report.user_properties:
+                    terminalreporter.write_line(f"{report.nodeid}: {name}: {value}")
 
 
 @pytest.fixture(scope="session")
@@ -48,23 +54,27 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
                 known.write_text(json.dumps(_start(directory, started)))
                 started.callback(fcntl.flock, users, fcntl.LOCK_EX)  # waits for whoever else uses it
             fcntl.flock(users, fcntl.LOCK_SH)
-        env, azure = json.loads(known.read_text())
+        env, azure, commands = json.loads(known.read_text())
         # this process looks at Azure too
         before = dict(os.environ)
         os.environ.update(azure)
         started.callback(os.environ.update, before)
         started.callback(os.environ.clear)  # first: the last callback is called first
-        yield Stack(directory, env | azure)
+        yield Stack(directory, env | azure, commands)
 
 
-def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[str, str]]:
-    """Start all of it; return the environments that lead to Prefect and to local Azure."""
+def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[str, str], str]:
+    """Start all of it; return the environments for Prefect and for local Azure, and the port of the commands."""
     env = processes.prefect_env(directory) | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
+    # the tests' own configs lie beside the stack
+    env |= {CONFIGS: os.pathsep.join([str(REPOSITORY / "configs"), str(directory.parent)])}
     server = started.enter_context(processes.prefect_server(directory, env, REPOSITORY))
     azure = started.enter_context(LocalAzure()).environ
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
     started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
-    return env, azure
+    server, port = command_server(directory, env | azure, REPOSITORY)
+    started.enter_context(server)
+    return env, azure, port
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 def environment(home: Path) -> dict[str, str]:
     """Return them. azure-cli keeps in `home` what it knows: the cloud, whose addresses may be others now, is forgotten.
 
-    In the user's own place it would choose this cloud for good, and no longer find Azure in other shells. Extensions are
-    taken from there.
+    In the user's own place it would choose this cloud for good, and no longer find Azure in other shells. Extensions
+    are taken from there.
     """
     home.mkdir(mode=0o700, exist_ok=True)
     (home / "cloudEndpoints.json").unlink(missing_ok=True)

@@ -19,7 +19,14 @@ MASK = "***"
 MAX_BODY_BYTES = 256 * 1024
 """Of a longer body, and of one that is not text, only the length is written."""
 
-_SECRET_HEADERS = {"authorization", "cookie", "set-cookie", "x-ms-authorization-auxiliary"}
+_SECRET_HEADERS = {
+    "authorization",
+    "cookie",
+    "secret",
+    "set-cookie",
+    "x-identity-header",
+    "x-ms-authorization-auxiliary",
+}
 _SECRET_KEYS = re.compile(
     r"(?i)(primary|secondary|access|account|api|storage)_?key$|key_?value$|secret$"
     r"|(access|refresh|id|sas|auth)_?token$|password|assertion$|sas_?uri$|^sig$"

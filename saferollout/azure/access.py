@@ -17,13 +17,28 @@ from azure.core.exceptions import (
 from azure.identity import CredentialUnavailableError, DefaultAzureCredential
 
 from saferollout.azure.reason import reason_of
-from saferollout.domain.errors import AzureFailed, Busy
+from saferollout.domain.errors import AzureFailed, Busy, ConfigError, Problem
 
 RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 
 
 def credential() -> DefaultAzureCredential:
-    """Whoever the environment says that we are."""
+    """Whoever the environment says that we are.
+
+    Raises:
+        ConfigError: The address at which to sign in is not one.
+    """
+    try:
+        return _credential()
+    except ValueError as error:
+        said = os.environ.get("AZURE_AUTHORITY_HOST", "")
+        problem = Problem(
+            "environment", "AZURE_AUTHORITY_HOST", f"is {said!r}: {reason_of(error)}", "correct or unset it"
+        )
+        raise ConfigError(problem) from None
+
+
+def _credential() -> DefaultAzureCredential:
     # an authority of one's own (a sovereign cloud, local Azure) is not known to Microsoft's instance discovery
     return DefaultAzureCredential(disable_instance_discovery="AZURE_AUTHORITY_HOST" in os.environ)
 

@@ -6,7 +6,7 @@ durations lose what is below a second, and what the entities do not know is gone
 
 import os
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from azure.core import AzureClouds
 from azure.core.credentials import TokenCredential
@@ -38,9 +38,12 @@ class Arm:
 
     def __init__(self, identity: TokenCredential, workspace: WorkspaceConfig) -> None:
         base = resource_manager()
+        subscription, group, name = (
+            quote(part, safe="") for part in (workspace.subscription_id, workspace.resource_group, workspace.name)
+        )
         self._workspace = (
-            f"{base}/subscriptions/{workspace.subscription_id}/resourceGroups/{workspace.resource_group}"
-            f"/providers/Microsoft.MachineLearningServices/workspaces/{workspace.name}"
+            f"{base}/subscriptions/{subscription}/resourceGroups/{group}"
+            f"/providers/Microsoft.MachineLearningServices/workspaces/{name}"
         )
         sign_in = ARMChallengeAuthenticationPolicy(identity, f"{base}/.default")
         policies: list[Any] = [RequestIdPolicy(), UserAgentPolicy("saferollout"), RetryPolicy(), sign_in]

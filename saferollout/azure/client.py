@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
 
 from azure.core.exceptions import AzureError, ResourceNotFoundError
 from azure.core.polling import LROPoller
@@ -58,7 +59,12 @@ class Client:
 
             config = self._config
             self._made = MLClient(
-                self._credential, config.subscription_id, config.resource_group, config.name, enable_telemetry=False
+                self._credential,
+                config.subscription_id,
+                config.resource_group,
+                config.name,
+                enable_telemetry=False,
+                show_progress=False,  # its bars are for a terminal, and there is none where it matters
             )
         return self._made
 
@@ -148,7 +154,10 @@ class Client:
         """See `Azure`."""
         sku = {"sku": {"name": "Default", "capacity": instance_count}}
         with self._translated(f"scale deployment {name}"):
-            self._follow(self._arm.patch(f"{_path(endpoint)}/deployments/{name}", sku), f"scaling of deployment {name}")
+            self._follow(
+                self._arm.patch(_path(endpoint, name), sku),
+                f"scaling of deployment {name}",
+            )
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """See `Azure`."""
@@ -190,5 +199,6 @@ class Client:
             return with_version(asset, str(operations.get(label.name, label=label.label).version))
 
 
-def _path(endpoint: str) -> str:
-    return f"onlineEndpoints/{endpoint}"
+def _path(endpoint: str, deployment: str = "") -> str:
+    path = f"onlineEndpoints/{quote(endpoint, safe='')}"
+    return f"{path}/deployments/{quote(deployment, safe='')}" if deployment else path

@@ -94,6 +94,8 @@ class Workspace:
     ) -> None:
         """Set traffic, mirrored traffic and tags in one change; everything else stays as it was read.
 
+        Zeros are not written back: Azure keeps those of deployments that are gone, and refuses an update that has them.
+
         Raises Drifted when the traffic is neither `expected_traffic` nor already `traffic`, or when somebody else's
         change overwrote this one.
         """
@@ -123,15 +125,10 @@ class Workspace:
         new_tags = tags(dict(old.tags))
         if expected_traffic is not None and old.traffic not in (expected_traffic, wanted):
             raise Drifted(drift(endpoint, old.traffic, expected_traffic))
-        changes: dict[str, Any] = {}
-        if wanted != old.traffic:
-            changes["traffic"] = wanted
-        if new_mirror != old.mirror_traffic:
-            changes["mirrorTraffic"] = new_mirror
-        if changes or new_tags != old.tags:
-            changed_resource = writable(shown)
-            changed_resource["tags"] = new_tags
-            changed_resource["properties"] |= changes
+        if (wanted, new_mirror, new_tags) != (old.traffic, old.mirror_traffic, old.tags):
+            changed_resource = writable(shown) | {"tags": new_tags}
+            # without zeros, which Azure refuses once their deployment is gone
+            changed_resource["properties"] |= {"traffic": wanted, "mirrorTraffic": new_mirror}
             self._azure.put_endpoint(endpoint, changed_resource)
         changed = {name for name in old.tags.keys() | new_tags.keys() if old.tags.get(name) != new_tags.get(name)}
 
@@ -216,14 +213,16 @@ class Workspace:
             Refused: It is gone.
         """
         state = self.settled(endpoint, name)
+        gone = f"deployment {name} of {endpoint} is gone: somebody else deleted it"
         if (there := state.deployments.get(name)) is None:
-            msg = f"deployment {name} of {endpoint} is gone"
-            raise Refused(msg)
+            raise Refused(gone)
         before, wanted = there.instance_count, wanted_of(there.instance_count)
         if before != wanted or there.provisioning_state != "Succeeded":
             self._azure.scale_deployment(endpoint, name, wanted)
 
         def shows(state: EndpointState) -> bool:
+            if name not in state.deployments:
+                raise Refused(gone)
             # the old number is only a late read; a third one is an autoscaler's, which goes on by itself
             return _is_final(state, name) and (before == wanted or state.deployments[name].instance_count != before)
 

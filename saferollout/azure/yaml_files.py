@@ -1,4 +1,7 @@
-"""Azure ML's own YAML, as its SDK reads it; what the SDK does not accept is reported like any other mistake."""
+"""Azure ML's own YAML, as its SDK reads it; what the SDK does not accept is reported like any other mistake.
+
+The SDK is imported only when it is asked: the command line looks at everything else before.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -10,36 +13,26 @@ from azure.core.exceptions import AzureError
 from marshmallow import ValidationError
 
 from saferollout.azure.reason import reason_of
-from saferollout.config.project import Project
+from saferollout.config.uploads import import_sdk
 from saferollout.config.yaml_file import display_path, key_of, with_lines
 from saferollout.domain.errors import ConfigError, Problem
 
 
-def check(project: Project) -> None:
-    """Check that the SDK accepts the project's YAML; nothing is called.
-
-    Raises:
-        ConfigError: It does not.
-    """
-    load_endpoint(project.endpoint_path)
-    load_deployment(
-        project.deployment_path, name=project.config.slots[1], endpoint=project.endpoint, assets=project.assets
-    )
-
-
 def load_endpoint(path: Path) -> Any:
     """The SDK's endpoint entity of an Azure ML YAML; ConfigError if the SDK does not accept it."""
-    from azure.ai.ml import load_online_endpoint  # only where it is needed: the import takes a second
+    import_sdk()
+    from azure.ai.ml import load_online_endpoint
 
     with _readable(path):
         return load_online_endpoint(path)
 
 
-def load_deployment(path: Path, *, name: str, endpoint: str, assets: Mapping[str, str]) -> Any:
+def load_deployment(path: Path, *, name: str, endpoint: str, assets: Mapping[str, Any]) -> Any:
     """The SDK's deployment entity of an Azure ML YAML, under another name; ConfigError if the SDK rejects it.
 
     The registered `assets` take the place of what the YAML says.
     """
+    import_sdk()
     from azure.ai.ml import load_online_deployment
 
     override: list[dict[str, Any]] = [{"name": name}, {"endpoint_name": endpoint}]
@@ -50,11 +43,12 @@ def load_deployment(path: Path, *, name: str, endpoint: str, assets: Mapping[str
 
 @contextmanager
 def _readable(path: Path) -> Iterator[None]:
+
     try:
         yield
     except ValidationError as error:
         raise ConfigError(*with_lines(_problems(path, str(error)))) from None
-    except (AzureError, ValueError, TypeError, AttributeError) as error:
+    except (AzureError, ValueError, TypeError, AttributeError, LookupError, OSError) as error:
         raise ConfigError(
             Problem(display_path(path), "", f"the Azure ML SDK does not accept it: {reason_of(error)}", "correct it")
         ) from None

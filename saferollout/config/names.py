@@ -15,11 +15,24 @@ def check_name(kind: str, name: str) -> str:
     """
     if not 3 <= len(name) <= 32 or not _NAME.fullmatch(name):
         msg = (
-            f"{name!r} is not a valid {kind} name; use 3 to 32 letters, digits and single dashes, "
+            f"{name[:60]!r} is not a valid {kind} name; use 3 to 32 letters, digits and single dashes, "
             "beginning with a letter and ending with a letter or digit"
         )
         raise ValueError(msg)
     return name
+
+
+def check_endpoint(command: str, name: str) -> None:
+    """Check the name of an endpoint that somebody gave to a command or a run.
+
+    Raises:
+        ConfigError: It breaks Azure's rule.
+    """
+    try:
+        check_name("endpoint", name)
+    except ValueError as error:
+        problem, _, remedy = str(error).partition("; ")
+        raise ConfigError(Problem(command, "endpoint", problem, remedy)) from None
 
 
 def check_deployment_name(name: str) -> str:

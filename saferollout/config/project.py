@@ -1,13 +1,15 @@
 """A rollout config together with the Azure ML files that it points to, read and checked before Azure is called."""
 
 import json
+import os
+import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self, TypeVar
 
-import jsonschema
 from pydantic import ValidationError
 
-from saferollout.config import yaml_file
+from saferollout.config import answer_schema, yaml_file
 from saferollout.config.assets import short
 from saferollout.config.contents import contents
 from saferollout.config.names import check_name
@@ -16,11 +18,21 @@ from saferollout.config.rollout import ModelVersion, RolloutConfig, WorkspaceCon
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import ConfigError, GateFailed, Problem
 
+T = TypeVar("T")
+
 REQUESTS = "smoke_test.requests"
 REQUESTS_REMEDY = (
     f"put lines like {FORM} into {DEFAULT_NAMES[0]} there, or one request's body into {DEFAULT_NAMES[1]}, or name "
     "another .jsonl file, .json file or folder of .json files"
 )
+STAND_INS = {
+    "model": "azureml:model:1",
+    "environment": "azureml:environment:1",
+    "code_configuration": {"code": "azureml:code:1", "scoring_script": "score.py"},
+}
+"""For the parts of a deployment, where one of them is wrong."""
+SLOT = "candidate"
+"""A name for what has none yet."""
 
 
 class Project(Value):
@@ -95,117 +107,188 @@ class Project(Value):
         return self.recorded.requests()
 
 
-def load(config_path: Path | str, model: ModelVersion | None = None, deployment: Path | None = None) -> Project:
-    """Read the config and everything it points to; `deployment` takes the place of the config's.
+class Sdk(Protocol):
+    """Azure ML's SDK, which reads the same YAML by rules of its own; ConfigError where it does not accept a file."""
+
+    def load_endpoint(self, path: Path) -> Any:
+        """Read an endpoint's YAML."""
+
+    def load_deployment(self, path: Path, *, name: str, endpoint: str, assets: Mapping[str, Any]) -> Any:
+        """Read a deployment's YAML."""
+
+
+def load(
+    config_path: Path | str,
+    model: ModelVersion | None = None,
+    deployment: Path | None = None,
+    *,
+    sdk: Sdk | None = None,
+) -> Project:
+    """Read the config and everything it points to, if asked as the `sdk` reads it, too.
+
+    `deployment` takes the place of the config's.
 
     Raises:
         ConfigError: Something is wrong; it has every problem that can be found without Azure.
     """
+    path = Path(config_path)
     try:
-        return _load(Path(config_path).resolve(), model, deployment)
+        full, _ = yaml_file.locate(path.absolute(), "", path.absolute())
+        return _Reading(full, model, sdk).read(deployment)
     except ConfigError as error:
-        raise ConfigError(*yaml_file.with_lines(error.problems)) from None
+        raise ConfigError(*yaml_file.with_lines(yaml_file.limit(error.problems))) from None
 
 
-def _load(path: Path, model: ModelVersion | None, deployment: Path | None) -> Project:
-    content = yaml_file.read(path)
-    if deployment is not None:
-        content["deployment"] = str(deployment.resolve())
-    if isinstance(content.setdefault("workspace", {}), dict):
-        content["workspace"] = {name: field.default for name, field in WorkspaceConfig.model_fields.items()} | content[
-            "workspace"
-        ]
-    problems: list[Problem] = []
-    try:
-        content = yaml_file.fill_in(path, content)
-    except ConfigError as error:
-        problems += error.problems
-    try:
-        config = RolloutConfig.model_validate(content)
-    except ValidationError as error:
-        unset = {problem.key for problem in problems}
-        problems += [problem for problem in yaml_file.problems_of(path, error) if problem.key not in unset]
-    if problems:
-        raise ConfigError(*problems)
-    return _resolve(path, config, model)
+class _Reading:
+    """Reads all that a config names, whatever is wrong with the rest, and collects every problem."""
 
+    def __init__(self, path: Path, model: ModelVersion | None, sdk: Sdk | None) -> None:
+        self.path = path
+        self.model = model
+        self.sdk = sdk
+        self.problems: list[Problem] = []
 
-def _resolve(path: Path, config: RolloutConfig, model: ModelVersion | None) -> Project:
-    problems: list[Problem] = []
+    def read(self, deployment: Path | None) -> Project:
+        """Return the project.
 
-    def existing(key: str, relative: Path) -> Path:
-        full = (path.parent / relative).resolve()
-        if problem := yaml_file.no_file(path, key, full):
-            problems.append(problem)
-        return full
-
-    endpoint_path = existing("endpoint", config.endpoint)
-    deployment_path = existing("deployment", config.deployment)
-    requests_path = _requests_path(path, config, deployment_path)
-    if config.smoke_test.requests:
-        problems += [] if requests_path.is_dir() else filter(None, [yaml_file.no_file(path, REQUESTS, requests_path)])
-    elif deployment_path.exists() and not requests_path.is_file():
-        beside = f"no recorded requests beside {yaml_file.display_path(deployment_path)}"
-        problems.append(Problem(yaml_file.display_path(path), REQUESTS, beside, REQUESTS_REMEDY))
-    schema_path = config.smoke_test.answer_schema and existing(
-        "smoke_test.answer_schema", config.smoke_test.answer_schema
-    )
-    if problems:
-        raise ConfigError(*problems)
-
-    def collect(read: Any, *arguments: Any) -> Any:
-        try:
-            return read(*arguments)
-        except ConfigError as error:
-            problems.extend(error.problems)
-
-    endpoint = collect(endpoint_name, endpoint_path)
-    recorded = collect(Recording.read, requests_path)
-    problems += _truths(path, config, requests_path, recorded.requests() if recorded else [])
-    if endpoint:
-        problems += _no_mirror(path, config, endpoint_path)
-    schema = collect(_answer_schema, schema_path) if schema_path else None
-    if (deployment := collect(yaml_file.read, deployment_path)) is None:
-        raise ConfigError(*problems)
-    parts = collect(contents, deployment_path, deployment, {"model": str(model)} if model else {})
-    if endpoint and deployment.get("endpoint_name", endpoint) != endpoint:
-        problems.append(
-            Problem(
-                yaml_file.display_path(deployment_path),
-                "endpoint_name",
-                f"is {deployment['endpoint_name']!r}",
-                f"write {endpoint!r}, the name in {yaml_file.display_path(endpoint_path)}",
-            )
+        Raises:
+            ConfigError: It has every problem.
+        """
+        content = yaml_file.read(self.path)
+        if deployment is not None:
+            content["deployment"] = str(deployment.absolute())
+        if isinstance(content.setdefault("workspace", {}), dict):
+            defaults = {name: field.default for name, field in WorkspaceConfig.model_fields.items()}
+            content["workspace"] = defaults | content["workspace"]
+        content, self.problems = yaml_file.fill_in(self.path, content)
+        config = self._config(content)
+        named = _named_paths(content, {problem.key for problem in self.problems})
+        endpoint_path = self._existing("endpoint", named)
+        deployment_path = self._existing("deployment", named)
+        requests_path = self._requests_path(named, deployment_path)
+        schema_path = self._existing("smoke_test.answer_schema", named)
+        endpoint = self._collect(endpoint_name, endpoint_path)
+        recorded = self._collect(Recording.read, requests_path)
+        schema = self._collect(answer_schema.read, schema_path)
+        if config and recorded and requests_path:
+            self.problems += _truths(self.path, config, requests_path, recorded.requests())
+        if config and endpoint and endpoint_path:
+            self.problems += _no_mirror(self.path, config, endpoint_path)
+        if endpoint and endpoint_path:
+            self._ask(endpoint_path, lambda sdk: sdk.load_endpoint(endpoint_path))
+        spec = self._collect(yaml_file.read, deployment_path)
+        parts = self._parts(deployment_path, spec, endpoint, endpoint_path)
+        if self.problems:
+            raise ConfigError(*self.problems)
+        return Project(
+            config_path=self.path,
+            config=config,
+            endpoint=endpoint,
+            endpoint_path=endpoint_path,
+            deployment_path=deployment_path,
+            requests_path=requests_path,
+            assets=parts.assets,
+            recorded=recorded,
+            answer_schema=schema,
+            files=parts.digest(),
+            model_of_yaml=_model_of(spec),
         )
-    if problems:
-        raise ConfigError(*problems)
-    return Project(
-        config_path=path,
-        config=config,
-        endpoint=endpoint,
-        endpoint_path=endpoint_path,
-        deployment_path=deployment_path,
-        requests_path=requests_path,
-        assets=parts.assets,
-        recorded=recorded,
-        answer_schema=schema,
-        files=parts.digest(),
-        model_of_yaml=_model_of(deployment),
-    )
+
+    def _config(self, content: dict[str, Any]) -> RolloutConfig | None:
+        """Return the config; None where it is wrong otherwise than by a variable that is not set."""
+        unset = {problem.key for problem in self.problems}
+        try:
+            return RolloutConfig.model_validate(content)
+        except ValidationError as error:
+            found = yaml_file.problems_of(self.path, error)
+            self.problems += [problem for problem in found if problem.key not in unset]
+            return None
+
+    def _existing(self, key: str, named: dict[str, Path], *, folder: bool = False) -> Path | None:
+        if key not in named:
+            return None
+        full, problem = yaml_file.locate(self.path, key, named[key], folder=folder)
+        self.problems += [problem] if problem else []
+        return None if problem else full
+
+    def _requests_path(self, named: dict[str, Path], deployment_path: Path | None) -> Path | None:
+        """The file or folder of recorded requests: what the config names, else what is beside the deployment's YAML."""
+        mistaken = any(problem.key in ("smoke_test", REQUESTS) for problem in self.problems)
+        if REQUESTS in named or mistaken or deployment_path is None:
+            return self._existing(REQUESTS, named, folder=True)
+        for path in (deployment_path.parent / name for name in DEFAULT_NAMES):
+            if os.path.lexists(path):
+                return self._existing(REQUESTS, {REQUESTS: path})
+        beside = f"no recorded requests beside {yaml_file.display_path(deployment_path)}"
+        self.problems.append(Problem(yaml_file.display_path(self.path), REQUESTS, beside, REQUESTS_REMEDY))
+        return None
+
+    def _collect(self, read: Callable[[Path], T], path: Path | None) -> T | None:
+        """Read a file; None where there is none or it is wrong."""
+        try:
+            return read(path) if path else None
+        except ConfigError as error:
+            self.problems.extend(error.problems)
+            return None
+
+    def _parts(
+        self, path: Path | None, spec: dict[str, Any] | None, endpoint: str | None, endpoint_path: Path | None
+    ) -> Any:
+        """Return what the deployment's YAML points to."""
+        if path is None or spec is None:
+            return None
+        chosen = {"model": str(self.model)} if self.model else {}
+        begin = len(self.problems)
+        parts = self._collect(lambda path: contents(path, spec, chosen), path)
+        named = spec.get("endpoint_name", endpoint)
+        if endpoint and endpoint_path and named != endpoint:
+            remedy = f"write {endpoint!r}, the name in {yaml_file.display_path(endpoint_path)}"
+            file = yaml_file.display_path(path)
+            self.problems.append(Problem(file, "endpoint_name", f"is {yaml_file.short(named)}", remedy))
+        # the SDK would read again what is wrong in a part, or never end
+        assets = STAND_INS if len(self.problems) > begin else parts.assets if parts else chosen
+        self._ask(path, lambda sdk: sdk.load_deployment(path, name=SLOT, endpoint=endpoint or SLOT, assets=assets))
+        return parts
+
+    def _ask(self, path: Path, load: Callable[[Sdk], Any]) -> None:
+        """Ask the SDK about a file; what is known to be wrong there is not reported twice."""
+        if self.sdk is None:
+            return
+        file = yaml_file.display_path(path)
+        keys = {problem.key for problem in self.problems if problem.file == file}
+        try:
+            load(self.sdk)
+        except ConfigError as error:
+            self.problems += [
+                problem for problem in error.problems if not any(_overlap(problem.key, key) for key in keys)
+            ]
 
 
-def _requests_path(path: Path, config: RolloutConfig, deployment_path: Path) -> Path:
-    """The file or folder of recorded requests: the one that the config names, else what is beside the deployment."""
-    if config.smoke_test.requests:
-        return (path.parent / config.smoke_test.requests).resolve()
-    beside = [deployment_path.parent / name for name in DEFAULT_NAMES]
-    return next(filter(Path.exists, beside), beside[0])
+def _overlap(key: str, other: str) -> bool:
+    """Whether one of two keys lies in the other; the empty one stands for the whole file."""
+    short, long = sorted((key, other), key=len)
+    return not short or re.match(rf"{re.escape(short)}(?=[.\[]|$)", long) is not None
+
+
+def _named_paths(content: dict[str, Any], mistaken: set[str]) -> dict[str, Path]:
+    """The paths in a config, by their keys, but for those that are wrong."""
+    smoke_test = content.get("smoke_test")
+    values = {key: content.get(key) for key in ("endpoint", "deployment")}
+    if isinstance(smoke_test, dict):
+        values |= {f"smoke_test.{key}": smoke_test.get(key) for key in ("requests", "answer_schema")}
+    return {key: Path(value) for key, value in values.items() if isinstance(value, str) and key not in mistaken}
 
 
 def resolve_workspace(workspace: WorkspaceConfig | None) -> WorkspaceConfig:
-    """The workspace with each `${ENV}` filled in; by default the one that the environment names."""
-    content = (workspace or WorkspaceConfig()).model_dump()
-    return WorkspaceConfig.model_validate(yaml_file.fill_in(Path("workspace"), content))
+    """The workspace with each `${ENV}` filled in; by default the one that the environment names.
+
+    Raises:
+        ConfigError: Variables are not set, all of which it names.
+    """
+    content, problems = yaml_file.fill_in(Path("workspace"), (workspace or WorkspaceConfig()).model_dump())
+    if problems:
+        raise ConfigError(*problems)
+    return WorkspaceConfig.model_validate(content)
 
 
 def endpoint_name(path: Path) -> str:
@@ -246,24 +329,8 @@ def _no_mirror(path: Path, config: RolloutConfig, endpoint_path: Path) -> list[P
     return [Problem(yaml_file.display_path(path), "shadow", problem, "remove it")]
 
 
-def _answer_schema(path: Path) -> dict[str, Any]:
-    file = yaml_file.display_path(path)
-    try:
-        schema = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ConfigError(Problem(file, "", f"is not valid JSON: {error}", "write a JSON schema")) from None
-    if not isinstance(schema, dict):
-        raise ConfigError(Problem(file, "", "is not a JSON object", "write a JSON schema"))
-    try:
-        jsonschema.validators.validator_for(schema).check_schema(schema)
-    except jsonschema.SchemaError as error:
-        key = yaml_file.key_of(list(error.absolute_path))
-        raise ConfigError(Problem(file, key, error.message, "correct the JSON schema")) from None
-    return schema
-
-
-def _model_of(deployment: dict[str, Any]) -> str:
-    named = deployment.get("model")
+def _model_of(deployment: dict[str, Any] | None) -> str:
+    named = deployment and deployment.get("model")
     return (
         f"{named['name']}:{named['version']}" if isinstance(named, dict) and {"name", "version"} <= named.keys() else ""
     )

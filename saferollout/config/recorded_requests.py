@@ -100,8 +100,7 @@ def _read(path: Path) -> list[tuple[str, RecordedRequest]]:
             found.append(each)
     if len(problems) > MAX_PROBLEMS:
         file = yaml_file.display_path(path)
-        more = Problem(file, "", f"{len(problems) - MAX_PROBLEMS} more do not fit", "correct them likewise")
-        problems = [*problems[:MAX_PROBLEMS], more]
+        problems = [*problems[:MAX_PROBLEMS], yaml_file.more(file, len(problems) - MAX_PROBLEMS)]
     if problems:
         raise ConfigError(*problems)
     return found

@@ -4,15 +4,17 @@ import itertools
 import re
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from saferollout.config.judge import JudgeConfig, WhenUndecided
 from saferollout.config.names import check_deployment_name
 from saferollout.config.section import Section
 
-MODEL_VERSION = re.compile(r"azureml:(?P<name>[A-Za-z0-9][\w.-]*)(?::(?P<version>[\w.-]+)|@(?P<label>[\w.-]+))")
+ASSET_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+ASSET_VERSION = r"[A-Za-z0-9_.-]+"
+MODEL_VERSION = re.compile(rf"azureml:(?P<name>{ASSET_NAME})(?::(?P<version>{ASSET_VERSION})|@(?P<label>[\w.-]+))")
 
 
 class LeftCandidate(StrEnum):
@@ -219,8 +221,25 @@ class RolloutConfig(Section):
 class ModelVersion(Section):
     """A registered model that replaces the one in the deployment's YAML."""
 
-    name: str = Field(min_length=1, description="The registered model's name.")
-    version: str = Field(min_length=1, description="The model's version, or `latest`.")
+    name: str = Field(pattern=f"^{ASSET_NAME}$", max_length=255, description="The registered model's name.")
+    version: str = Field(pattern=f"^{ASSET_VERSION}$", max_length=255, description="The model's version, or `latest`.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _forms(cls, given: Any) -> Any:
+        """Take `azureml:name:version` and a version that is a number as well.
+
+        Raises:
+            ValueError: It is neither; the message is "problem; remedy".
+        """
+        if isinstance(given, str):
+            return cls.parse(given).model_dump()
+        if isinstance(given, dict) and type(given.get("version")) is int:
+            return given | {"version": str(given["version"])}
+        if not isinstance(given, dict | ModelVersion):
+            msg = f"{str(given)[:60]!r} is not a model version; write azureml:<name>:<version> or azureml:<name>@latest"
+            raise ValueError(msg)
+        return given
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -231,7 +250,7 @@ class ModelVersion(Section):
         """
         match = MODEL_VERSION.fullmatch(text)
         if match is None or (match["label"] or "latest") != "latest":
-            msg = f"{text!r} is not a model version; write azureml:<name>:<version> or azureml:<name>@latest"
+            msg = f"{text[:60]!r} is not a model version; write azureml:<name>:<version> or azureml:<name>@latest"
             raise ValueError(msg)
         return cls(name=match["name"], version=match["version"] or "latest")
 

@@ -5,15 +5,33 @@ excludes. Its own functions are asked, so that the revision cannot be of other f
 """
 
 import hashlib
+import importlib
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+METADATA = "ARM_CLOUD_METADATA_URL"
 IGNORE_FILES = (".amlignore", ".gitignore")
 BOOKKEEPING = frozenset({".git", "__pycache__"})
 """Folders that tools rewrite all the time: the SDK uploads them unless they are ignored; no answer depends on them."""
+
+
+def import_sdk() -> None:
+    """Import Azure ML's SDK, which is slow, without a call to Azure.
+
+    It asks the address in ARM_CLOUD_METADATA_URL for defaults that are not used here; its client asks again.
+    """
+    if "azure.ai.ml" in sys.modules:
+        return
+    address = os.environ.pop(METADATA, None)
+    try:
+        importlib.import_module("azure.ai.ml")
+    finally:
+        if address is not None:
+            os.environ[METADATA] = address
 
 
 def files(root: Path) -> dict[str, Path]:
@@ -23,7 +41,7 @@ def files(root: Path) -> dict[str, Path]:
         ValueError: It cannot be uploaded: a link leads in a circle, something is not a file or cannot be read, or there
             is nothing at all. The message is "problem; remedy".
     """
-    # only where it is needed: the import is slow
+    import_sdk()
     from azure.ai.ml._utils._asset_utils import get_ignore_file, get_upload_files_from_folder
 
     root = root.resolve()

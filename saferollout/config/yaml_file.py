@@ -1,28 +1,27 @@
 """Read YAML files for people: every mistake becomes a :class:`Problem` that names file, key, problem and remedy."""
 
 import dataclasses
+import errno
 import os
 import re
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import ConstructorError, DuplicateKeyError, SafeConstructor
+from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from saferollout.config import bounded_yaml
 from saferollout.domain.errors import ConfigError, Problem
 
-MAX_DEPTH = 50
-"""How deep values may lie in each other."""
-MAX_VALUES = 100_000
-"""How many keys and values a file may have, where each alias counts as all that it stands for."""
-TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels, or an alias stands for what it lies in"
-TOO_LARGE = f"holds more than {MAX_VALUES} keys and values, with all that its aliases stand for"
-FLATTER = "write fewer levels, values and aliases"
+SHOWN = 300
+"""How many characters of a path a problem shows."""
+MOST = 50
+"""How many problems of one file are listed."""
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 _REMEDIES = {
     "bool_parsing": "write true or false",
@@ -39,39 +38,12 @@ _REMEDIES = {
     "less_than_equal": "write {le:g} or less",
     "model_type": "write `key: value` lines under it",
     "path_type": "write a file's path",
+    "string_pattern_mismatch": "write letters, digits and _ . - only, a letter or digit first",
     "string_too_long": "write at most {max_length} characters",
     "string_type": "write text, in quotes if it is all digits",
     "too_long": "write at most {max_length} entries",
     "tuple_type": "write a list",
 }
-
-
-class _Constructor(SafeConstructor):
-    """Python's values of YAML; what cannot be made of it, or grows beyond bounds, is an error with its place."""
-
-    def construct_document(self, node: Any) -> Any:
-        """Make the values of a whole file."""
-        _check_bounds(node)
-        return super().construct_document(node)
-
-    def construct_object(self, node: Any, deep: bool = False) -> Any:
-        """Make the value of a node.
-
-        Raises:
-            _InvalidValue: It is not what its form promises.
-        """
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, TypeError, AttributeError, LookupError) as error:  # as of a date in month 13
-            raise _InvalidValue(None, None, str(error), node.start_mark) from error
-
-
-class _InvalidValue(ConstructorError):
-    """A value that is not what its form promises."""
-
-
-class _OutOfBounds(ConstructorError):
-    """Values that are too many, or lie too deep in each other."""
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -80,25 +52,56 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         ConfigError: The file is missing, not valid YAML or not a mapping.
     """
+    text = read_text(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(Problem(display_path(path), "", "no such file", "check the path")) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(unreadable(path, error)) from None
-    try:
-        content = _yaml().load(text)
+        content = bounded_yaml.load(text)
     except YAMLError as error:
         raise ConfigError(_syntax(path, text, error)) from None
-    except RecursionError:
-        raise ConfigError(Problem(display_path(path), "", TOO_DEEP, FLATTER)) from None
-    except (ValueError, OverflowError) as error:  # an escape that stands for no character
-        raise ConfigError(Problem(display_path(path), "", f"is not valid YAML: {error}", "correct it")) from None
     if not isinstance(content, dict):
         raise ConfigError(
             Problem(display_path(path), "", "holds no mapping of keys to values", "write `key: value` lines")
         )
     return content
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a small file, without the mark that Windows editors put first.
+
+    Raises:
+        ConfigError: It is missing, too large, not UTF-8, or no regular file: a device or a pipe may never end.
+    """
+    try:
+        if not (stat.S_ISREG(mode := path.stat().st_mode) or stat.S_ISDIR(mode)):
+            problem = "cannot be read: it is not a regular file"
+            raise ConfigError(Problem(display_path(path), "", problem, "name a regular file"))
+        with path.open("rb") as file:
+            content = file.read(bounded_yaml.MAX_BYTES + 1)
+        if len(content) > bounded_yaml.MAX_BYTES:
+            problem = f"is larger than {bounded_yaml.MAX_BYTES // 1024} KiB"
+            raise ConfigError(Problem(display_path(path), "", problem, "make it smaller, or name another file"))
+        return content.decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(Problem(display_path(path), "", "no such file", "check the path")) from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(unreadable(path, error)) from None
+
+
+def limit(problems: Sequence[Problem], most: int = MOST) -> list[Problem]:
+    """The first problems of each file, and how many more it has."""
+    by_file: dict[str, list[Problem]] = {}
+    for problem in problems:
+        by_file.setdefault(problem.file, []).append(problem)
+    found: list[Problem] = []
+    for file, listed in by_file.items():
+        found += listed[:most]
+        if len(listed) > most:
+            found.append(more(file, len(listed) - most))
+    return found
+
+
+def more(file: str, count: int) -> Problem:
+    """What stands for so many more problems of a file."""
+    return Problem(file, "", f"has {count} more problem{'s' if count > 1 else ''}", "correct these first")
 
 
 def with_lines(problems: Iterable[Problem]) -> list[Problem]:
@@ -120,34 +123,54 @@ def with_lines(problems: Iterable[Problem]) -> list[Problem]:
 
 
 def display_path(path: Path) -> str:
-    """The path as the user would type it: from the current folder where it lies below that, else absolute."""
+    """The path as the user would type it: from the current folder where it lies below that, else absolute.
+
+    One that is very long, or that no terminal shows, is as far as it can be shown.
+    """
     full = path.absolute()
-    return str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
+    shown = str(full.relative_to(Path.cwd()) if full.is_relative_to(Path.cwd()) else full)
+    shown = shown if shown.isprintable() else ascii(shown)
+    return shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 1]}…"
 
 
-def no_file(base: Path, key: str, full: Path) -> Problem | None:
-    """The problem of a key in the file `base` that must name a file; None where `full` is a file."""
-    if full.is_file():
-        return None
-    problem = f"is a folder: {display_path(full)}" if full.is_dir() else f"no such file: {display_path(full)}"
-    return Problem(display_path(base), key, problem, "correct the path (it starts at this file)")
+def locate(base: Path, key: str, path: Path, *, folder: bool = False) -> tuple[Path, Problem | None]:
+    """Follow a path that a key in the file `base` names; say what is wrong unless it is a file, or a `folder` if asked.
+
+    Paths start at the file that names them.
+    """
+    full, problem = base.parent / path, ""
+    try:
+        full = full.resolve()
+        mode = full.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        problem = "no such file"
+    except OSError as error:
+        problem = f"cannot be used: {error.strerror}"
+    except RuntimeError:
+        problem = f"cannot be used: {os.strerror(errno.ELOOP)}"
+    except ValueError:  # a character that no path has
+        problem = "is not a path"
+    else:
+        if stat.S_ISREG(mode) or (folder and stat.S_ISDIR(mode)):
+            return full, None
+        problem = "is neither a file nor a folder" if folder else "is not a regular file"
+        problem = "is a folder" if stat.S_ISDIR(mode) else problem
+    shown = f"{problem}: {display_path(full)}"
+    return full, Problem(display_path(base), key, shown, "correct the path (it starts at this file)")
 
 
-def unreadable(path: Path, error: OSError | UnicodeDecodeError) -> Problem:
+def unreadable(path: Path, error: OSError | ValueError) -> Problem:
     """The problem of a file that exists and cannot be read as text."""
     remedy = "give a readable UTF-8 file"
-    if isinstance(error, OSError):
-        return Problem(display_path(path), "", f"cannot be read: {error.strerror}", remedy)
-    line = error.object.count(b"\n", 0, error.start) + 1
-    return Problem(display_path(path), "", f"cannot be read: invalid UTF-8 at byte {error.start}", remedy, line)
+    if isinstance(error, UnicodeDecodeError):
+        line = error.object.count(b"\n", 0, error.start) + 1
+        return Problem(display_path(path), "", f"cannot be read: invalid UTF-8 at byte {error.start}", remedy, line)
+    reason = error.strerror if isinstance(error, OSError) else "it is not a path"
+    return Problem(display_path(path), "", f"cannot be read: {reason}", remedy)
 
 
-def fill_in(path: Path, content: dict[str, Any]) -> dict[str, Any]:
-    """Replace every `${ENV}` in the mapping's strings.
-
-    Raises:
-        ConfigError: Variables are not set, all of which it names.
-    """
+def fill_in(path: Path, content: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
+    """Replace every `${ENV}` in the mapping's strings; list the variables that are not set, which stay as written."""
     problems: list[Problem] = []
 
     def walk(value: Any, key: str) -> Any:
@@ -156,22 +179,17 @@ def fill_in(path: Path, content: dict[str, Any]) -> dict[str, Any]:
         if isinstance(value, list):
             return [walk(inner, f"{key}[{index}]") for index, inner in enumerate(value)]
         if isinstance(value, str):
-            return _VARIABLE.sub(lambda match: variable(match[1], key), value)
+            return _VARIABLE.sub(lambda match: variable(match, key), value)
         return value
 
-    def variable(name: str, key: str) -> str:
-        if not (value := os.environ.get(name)):
-            problems.append(
-                Problem(
-                    display_path(path), key, f"environment variable {name} is not set", "export it or write the value"
-                )
-            )
-        return value or ""
+    def variable(match: re.Match[str], key: str) -> str:
+        if value := os.environ.get(match[1]):
+            return value
+        problem = f"environment variable {match[1]} is not set"
+        problems.append(Problem(display_path(path), key, problem, "export it or write the value"))
+        return match[0]
 
-    filled: dict[str, Any] = walk(content, "")
-    if problems:
-        raise ConfigError(*problems)
-    return filled
+    return walk(content, ""), problems
 
 
 def problems_of(path: Path, error: ValidationError) -> list[Problem]:
@@ -190,7 +208,7 @@ def key_of(location: Sequence[str | int]) -> str:
 def _problem(path: Path, detail: dict[str, Any]) -> Problem:
     kind, value, limits = detail["type"], detail["input"], detail.get("ctx", {})
     key = key_of(detail["loc"])
-    problem, remedy = f"{_short(value)} does not fit", "correct it"
+    problem, remedy = f"{short(value)} does not fit", "correct it"
     if kind == "value_error":
         problem, _, advice = detail["msg"].removeprefix("Value error, ").partition("; ")
         remedy = advice or remedy
@@ -213,7 +231,8 @@ def _problem(path: Path, detail: dict[str, Any]) -> Problem:
     return Problem(display_path(path), key, problem, remedy)
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """A value as a problem shows it."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:59]}…"
 
@@ -228,9 +247,9 @@ def _syntax(path: Path, text: str, error: YAMLError) -> Problem:
         what = error.problem
         if mark := error.problem_mark:
             line, column = mark.line + 1, mark.column + 1
-    if isinstance(error, _OutOfBounds):
-        return Problem(display_path(path), "", what, FLATTER, line, column)
-    if isinstance(error, _InvalidValue):
+    if isinstance(error, bounded_yaml.OutOfBounds):
+        return Problem(display_path(path), "", what, bounded_yaml.FLATTER, line, column)
+    if isinstance(error, bounded_yaml.InvalidValue):
         return Problem(display_path(path), "", f"is not valid YAML: {what}", "put it in quotes", line, column)
     if isinstance(error, DuplicateKeyError):
         what = what.partition(" with value ")[0]  # which may be long
@@ -238,39 +257,11 @@ def _syntax(path: Path, text: str, error: YAMLError) -> Problem:
     return Problem(display_path(path), "", f"YAML syntax error: {what}", remedy, line, column)
 
 
-def _yaml() -> YAML:
-    """A reader of YAML 1.2 that makes nothing but plain values, and takes no key twice."""
-    yaml = YAML(typ="safe", pure=True)
-    yaml.Constructor = _Constructor
-    return yaml
-
-
-def _check_bounds(root: Any) -> None:
-    """Check that a file is neither too large nor too deep to work with: a few aliases may stand for billions.
-
-    Raises:
-        _OutOfBounds: It is.
-    """
-    left = [(root, 0)]
-    count = 0
-    while left:
-        node, depth = left.pop()
-        count += 1
-        if depth > MAX_DEPTH:
-            raise _OutOfBounds(None, None, TOO_DEEP, node.start_mark)
-        if count > MAX_VALUES:
-            raise _OutOfBounds(None, None, TOO_LARGE, node.start_mark)
-        if isinstance(node, MappingNode):
-            left += [(part, depth + 1) for pair in node.value for part in pair]
-        elif isinstance(node, SequenceNode):
-            left += [(part, depth + 1) for part in node.value]
-
-
 def _compose(path: Path) -> Any:
-    """The tree of a file's nodes, each of which knows its line; None where it cannot be read."""
+    """The tree of a file's nodes; None where it cannot be read."""
     try:
-        return _yaml().compose(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, YAMLError, RecursionError):
+        return bounded_yaml.compose(read_text(path))
+    except ConfigError:
         return None
 
 
@@ -284,7 +275,9 @@ def _mark_of(node: Any, key: str) -> Any:
             found = [
                 (len(name.value), inner, name.start_mark)
                 for name, inner in node.value
-                if isinstance(name, ScalarNode) and re.match(rf"{re.escape(name.value)}(?=[.\[]|$)", key)
+                if isinstance(name, ScalarNode)
+                and key.startswith(name.value)
+                and key[len(name.value) :][:1] in ("", ".", "[")
             ]
         else:
             break

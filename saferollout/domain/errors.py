@@ -18,15 +18,20 @@ SaferolloutError
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from saferollout.domain.text import printable
+
 if TYPE_CHECKING:
     from saferollout.domain.endpoint import Decision
     from saferollout.domain.evidence import Evidence
 
 
 class SaferolloutError(Exception):
-    """Any failure this project raises on purpose; its text is one line for a person."""
+    """Any failure this project raises on purpose; its text is one line for a person, without control characters."""
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import Field
 
 from saferollout.domain.endpoint import Value
+from saferollout.domain.text import as_markdown
 
 _MARKS = {True: "✅", False: "❌", None: "·"}
 
@@ -84,12 +85,12 @@ class Evidence(Value):
     @property
     def headline(self) -> str:
         """The finding in one sentence, as markdown."""
-        return f"**{self.gate}: {self.verdict}** — {self.summary}"
+        return f"**{self.gate}: {self.verdict}** — {as_markdown(self.summary)}"
 
     @property
     def details(self) -> str:
         """The gate's table, and what its lines mean, under its name."""
-        notes = "".join(f"- {check.check}: {_plain(check.note)}\n" for check in self.checks if check.note)
+        notes = "".join(f"- {check.check}: {as_markdown(check.note)}\n" for check in self.checks if check.note)
         table = markdown_table(self.table()) + ("\n" + notes if notes else "")
         return f"**{self.gate}**\n\n{table}"
 
@@ -103,13 +104,6 @@ def markdown_table(rows: list[dict[str, str]]) -> str:
     """Rows with the same keys as a markdown table."""
     if not rows:
         return ""
-    lines = [list(rows[0]), ["---"] * len(rows[0]), *(list(row.values()) for row in rows)]
-    return "\n".join("| " + " | ".join(map(_cell, line)) + " |" for line in lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return _plain(text.replace("\\", "\\\\").replace("|", "\\|"))
-
-
-def _plain(text: str) -> str:
-    return " ".join(text.split())
+    lines = [[as_markdown(cell) for cell in line] for line in (rows[0], *(row.values() for row in rows))]
+    lines.insert(1, ["---"] * len(rows[0]))
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

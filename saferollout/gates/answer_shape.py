@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jsonschema
+from saferollout.config import answer_schema
 
 UNUSUAL = 0.2
 ENOUGH = 20
@@ -160,7 +160,7 @@ class AnswerCheck:
 
     def __init__(self, schema: dict[str, Any] | None = None, enough: int = ENOUGH) -> None:
         """`enough` is the number of pairs after which one knows what is usual; with a schema, one knows at once."""
-        self._validator = jsonschema.validators.validator_for(schema)(schema) if schema is not None else None
+        self._validator = answer_schema.make_validator(schema) if schema is not None else None
         self._enough = 0 if schema is not None else enough
         self._seen = 0
         self._usual = Usual()
@@ -184,7 +184,10 @@ class AnswerCheck:
         `beside` is the other deployment's answer to the same request, nothing where that one failed.
         """
         if self._validator is not None:
-            return next((error.message for error in self._validator.iter_errors(answer)), "")
+            try:
+                return next((error.message for error in self._validator.iter_errors(answer)), "")
+            except RecursionError:
+                return "nested too deep for answer_schema"
         if says_error(answer) and not any(map(says_error, beside)):
             return "an error with status 200"
         other = Shape.of(beside) if beside else None

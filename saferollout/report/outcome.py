@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from saferollout.domain.endpoint import Decision, Value, describe
 from saferollout.domain.evidence import Evidence, headlines, markdown_table
+from saferollout.domain.text import as_markdown
 
 _TITLES = {"promoted": "✅ Promoted", "rolled_back": "↩️ Rolled back", "nothing_to_do": "✅ Nothing to do"}
 
@@ -20,10 +21,16 @@ class StepRun(Value):
     attempts: int
 
 
+DONE_BEFORE = " (already done)"
+"""How the names of steps end that are looked at again after a suspension."""
+
+
 def once(runs: Iterable[StepRun]) -> list[StepRun]:
     """Each step once, in order: what ran again after a suspension had nothing left to do."""
     steps: dict[str, StepRun] = {}
     for run in runs:
+        if run.name.endswith(DONE_BEFORE) and run.state in ("Completed", "Cached"):
+            continue
         if run.name not in steps or steps[run.name].state != "Completed":
             steps[run.name] = run
     return list(steps.values())
@@ -59,12 +66,14 @@ class Outcome(Value):
     @property
     def report(self) -> str:
         """The report in markdown."""
-        rollout = f" · candidate {self.candidate} · rollout {self.rollout}" if self.rollout else ""
+        rollout = ""
+        if self.rollout:
+            rollout = f" · candidate {as_markdown(self.candidate)} · rollout {as_markdown(self.rollout)}"
         lines = [
-            f"# {_TITLES[self.outcome]}: {self.endpoint}",
-            f"**{self.reason}**",
+            f"# {_TITLES[self.outcome]}: {as_markdown(self.endpoint)}",
+            f"**{as_markdown(self.reason)}**",
             *([headlines(self.evidence)] if self.evidence else []),
-            f"Traffic now: **{describe(self.traffic)}**{rollout}",
+            f"Traffic now: **{as_markdown(describe(self.traffic))}**{rollout}",
             *self._deployed(),
             *([self._took()] if self.rollout else []),
             *(evidence.details for evidence in self.evidence),
@@ -79,7 +88,7 @@ class Outcome(Value):
         return f"Took {seconds(self.duration_s)}, of which {seconds(self.waiting_s)} waiting for a person."
 
     def _deployed(self) -> list[str]:
-        known = {"model": self.model, "environment": self.environment, **self.inputs}
+        known = {"model": as_markdown(self.model), "environment": as_markdown(self.environment), **self.inputs}
         said = " · ".join(f"{name} {value}" for name, value in known.items() if value)
         return [f"{'Deployed and judged' if self.rollout else 'Live'}: {said}"] if said else []
 

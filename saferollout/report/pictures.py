@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 
 from saferollout.domain.evidence import Evidence, Picture
+from saferollout.domain.text import as_markdown, one_line
 from saferollout.judge import Judge
 
 
@@ -32,8 +33,8 @@ def _shown(picture: Picture) -> str:
     # Prefect's UI takes links to data and inline SVG out of markdown; an image with its data is left as it is
     data = base64.b64encode(picture.svg.encode()).decode()
     numbers = html.escape(json.dumps(picture.numbers, allow_nan=False), quote=False)
-    summary = f"<summary>{picture.title}: the numbers as JSON</summary>"
+    summary = f"<summary>{html.escape(one_line(picture.title))}: the numbers as JSON</summary>"
     return (
-        f"![{picture.title}](data:image/svg+xml;base64,{data})\n\n"
+        f"![{as_markdown(picture.title)}](data:image/svg+xml;base64,{data})\n\n"
         f"<details>{summary}<pre><code>{numbers}</code></pre></details>"
     )

@@ -2,10 +2,11 @@
 
 import uuid
 
+from saferollout.azure.rules import MAX_DEPLOYMENTS
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import Project
 from saferollout.domain.endpoint import Baseline, EndpointState, describe
-from saferollout.domain.errors import Lost, Refused
+from saferollout.domain.errors import AzureFailed, Lost, Refused
 from saferollout.rollout import retire
 from saferollout.rollout.record import MAX_TAGS, Owner, Phase, Record, now, without_record
 from saferollout.rollout.rollback import roll_back
@@ -27,11 +28,12 @@ def begin(
     Raises:
         Lost: This run's rollout was rolled back or replaced while it waited, or another one has begun meanwhile.
         Refused: The endpoint is not in a state for a rollout, or somebody else's rollout is unfinished.
+        AzureFailed: The endpoint's key cannot be had, which a later step needs.
     """
     state = workspace.get_endpoint(project.endpoint)
     record = Record.from_tags(state.tags)
     if begun_before and not (record and record.phase is Phase.ROLLING and record.owner.flow_run == owner.flow_run):
-        msg = f"this rollout of {project.endpoint} was rolled back or replaced while it waited"
+        msg = f"this rollout of {project.endpoint} was rolled back or replaced while it waited; start a new one"
         raise Lost(msg)
     if record and record.unfinished:
         _check_ours(record, project, owner, gone)
@@ -56,15 +58,47 @@ def begin(
         left_candidate=project.config.rollback.candidate,
         raised_to=wanted if wanted > baseline.instance_count else 0,
     )
+    _check_azure(workspace, project, state, candidate)
     others = without_record(state.tags)
     if len(others) + RECORD_TAGS + len(project.config.stages) > MAX_TAGS:
-        msg = f"endpoint {state.name} has {len(others)} tags; the rollout needs {RECORD_TAGS} of Azure's {MAX_TAGS}"
+        msg = (
+            f"endpoint {state.name} has {len(others)} tags; the rollout needs {RECORD_TAGS} of Azure's {MAX_TAGS}; "
+            "remove some"
+        )
         raise Refused(msg)
     there = state.deployments.get(candidate)
     if there and TAG_ROLLOUT not in there.tags:  # kept; once its record is gone, it would be like anybody's
         retire.retire_due(workspace, project.endpoint, at_once=True)
     _claim(workspace, project.endpoint, record, instead_of=None)
     return Rollout.of(project, record)
+
+
+def _check_azure(workspace: Workspace, project: Project, state: EndpointState, candidate: str) -> None:
+    """Check what would stop the rollout at a later step, as far as Azure shows it now.
+
+    Raises:
+        Refused: The endpoint has no room for a candidate, or none for its shadow.
+        AzureFailed: The endpoint's key cannot be had.
+    """
+    if project.config.shadow and (others := state.mirror_without(candidate)):
+        msg = (
+            f"{state.name} mirrors {describe(others)}, and can mirror to one deployment only; stop that, or leave "
+            "`shadow` out of the config"
+        )
+        raise Refused(msg)
+    if candidate not in state.deployments and len(state.deployments) >= MAX_DEPLOYMENTS:
+        msg = f"{state.name} has {len(state.deployments)} deployments, and Azure allows no more; delete one"
+        raise Refused(msg)
+    try:
+        workspace.secret(state.name)
+    except AzureFailed as error:
+        if error.status != 403:
+            raise
+        msg = (
+            f"{error}; the candidate is tested with the endpoint's key: whoever runs the rollout needs the permission "
+            "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/listKeys/action (role AzureML Data Scientist)"
+        )
+        raise AzureFailed(msg, status=error.status) from error
 
 
 def _check_ours(record: Record, project: Project, owner: Owner, gone: Owner | None) -> None:
@@ -102,7 +136,9 @@ def _claim(workspace: Workspace, endpoint: str, record: Record, *, instead_of: R
     def write(tags: dict[str, str]) -> dict[str, str]:
         there = Record.from_tags(tags)
         if there and there.unfinished and there.owner not in (record.owner, instead_of and instead_of.owner):
-            msg = f"rollout {there.rollout} of {endpoint} was begun by {there.owner.name} at this very moment"
+            msg = (
+                f"rollout {there.rollout} of {endpoint} was begun by {there.owner.name} at this very moment; let it end"
+            )
             raise Refused(msg)
         return without_record(tags) | record.to_tags()
 
@@ -113,13 +149,18 @@ def _baseline(state: EndpointState) -> Baseline:
     if len(state.traffic) != 1 or sum(state.traffic.values()) != 100:
         msg = (
             f"the traffic of {state.name} is {describe(state.traffic)}; "
-            "a rollout starts where one deployment has all of it"
+            "a rollout starts where one deployment has all of it; give it 100%, or bootstrap the endpoint"
         )
         raise Refused(msg)
     (live,) = state.traffic
-    deployment = state.deployments[live]
+    if (deployment := state.deployments.get(live)) is None:
+        msg = f"deployment {live} has all traffic of {state.name} and is gone; give the traffic to one that is there"
+        raise Refused(msg)
     if deployment.provisioning_state != "Succeeded":
-        msg = f"live deployment {live} is {deployment.provisioning_state}; a rollout needs a healthy one to go back to"
+        msg = (
+            f"live deployment {live} is {deployment.provisioning_state}; a rollout needs a healthy one to go back to; "
+            "mend it first"
+        )
         raise Refused(msg)
     return Baseline(live=live, instance_count=deployment.instance_count)
 

@@ -50,7 +50,7 @@ class Owner(Value):
     def here(cls, flow_run: str, *, in_process: bool) -> Self:
         """This user on this machine."""
         return cls(
-            name=f"{getpass.getuser()}@{socket.gethostname()}",
+            name=f"{user_name()}@{socket.gethostname()}",
             flow_run=flow_run,
             process=_process() if in_process else "",
         )
@@ -199,6 +199,14 @@ def fitted(decision: Decision) -> Decision:
             text = getattr(decision, field)
             decision = decision.model_copy(update={field: text[: max(0, len(text) - excess - 1)] + "…"})
     return decision
+
+
+def user_name() -> str:
+    """Who runs this process, as the system knows them; a container's user may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the first up to Python 3.12
+        return f"user {os.getuid()}"
 
 
 def now() -> datetime:

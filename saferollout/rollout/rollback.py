@@ -8,9 +8,10 @@ from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import LeftCandidate
 from saferollout.domain.endpoint import Baseline, EndpointState
 from saferollout.domain.errors import AzureFailed, Drifted, Refused, SaferolloutError
-from saferollout.rollout.record import Owner, Phase, Record, without_record
+from saferollout.rollout.record import PREFIX, Owner, Phase, Record, without_record
 from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
 
+WAY_ON = "roll an earlier model out, or give the traffic by hand to a deployment that is there"
 log = logging.getLogger(__name__)
 
 Wait = Callable[[Workspace, Record], None]
@@ -43,10 +44,11 @@ def roll_back(
     def to_roll_back(tags: dict[str, str]) -> Record:
         found = Record.from_tags(tags)
         if found is None or (rollout and found.rollout != rollout):
-            msg = f"endpoint {endpoint} has no rollout to roll back"
+            msg = f"endpoint {endpoint} has no rollout to roll back: nothing to do"
             raise Refused(msg)
         if found.phase is Phase.RETIRING:
-            msg = f"deployment {found.baseline.live} is being deleted: rollout {found.rollout} cannot be rolled back"
+            live = found.baseline.live
+            msg = f"deployment {live} is being deleted: rollout {found.rollout} cannot be rolled back; {WAY_ON}"
             raise Refused(msg)
         return found
 
@@ -60,7 +62,10 @@ def roll_back(
         record = to_roll_back(state.tags)
         live = record.baseline.live
         if live not in state.deployments or state.deployments[live].provisioning_state == "Deleting":
-            msg = f"deployment {live} is gone: rollout {record.rollout} cannot be rolled back"
+            msg = (
+                f"deployment {live} is gone: rollout {record.rollout} cannot be rolled back; {WAY_ON}, and remove the "
+                f"endpoint's {PREFIX}* tags"
+            )
             raise Refused(msg)
         try:
             if state.traffic == record.traffic() and _is_short(state, record):

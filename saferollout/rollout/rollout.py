@@ -107,6 +107,17 @@ class Rollout(Value):
                 raise GateFailed(msg)
         return found
 
+    def live_in(self, state: EndpointState) -> DeploymentState:
+        """Return the live deployment.
+
+        Raises:
+            GateFailed: It is gone.
+        """
+        if (found := state.deployments.get(self.live)) is None:
+            msg = f"deployment {self.live} is gone: somebody else deleted it"
+            raise GateFailed(msg)
+        return found
+
     def own_record(self, tags: dict[str, str]) -> Record:
         """Return this rollout's record.
 

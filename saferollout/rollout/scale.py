@@ -16,15 +16,12 @@ def scale_candidate(azure: Workspace, rollout: Rollout, share: int) -> None:
     """Scale the candidate up to what `share` percent of the traffic needs.
 
     Raises:
-        GateFailed: The candidate is gone or broken, or something keeps it smaller.
+        GateFailed: The candidate or the live deployment is gone or broken, or something keeps the candidate smaller.
         Lost: The rollout is somebody else's by now.
     """
     state = azure.settled(rollout.endpoint, rollout.live, rollout.candidate)
     rollout.own_candidate(state)
-    if (live := state.deployments.get(rollout.live)) is None:
-        msg = f"deployment {rollout.live} is gone: somebody else deleted it"
-        raise GateFailed(msg)
-    needed = rollout.candidate_instance_count(share, live.instance_count)
+    needed = rollout.candidate_instance_count(share, rollout.live_in(state).instance_count)
     azure.scale_up(rollout.endpoint, rollout.candidate, needed)
     found = rollout.own_candidate(azure.get_endpoint(rollout.endpoint)).instance_count
     if found < needed:

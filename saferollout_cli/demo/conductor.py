@@ -18,11 +18,14 @@ from rich.console import Console
 from rich.markdown import Markdown
 from ruamel.yaml import YAML
 
+from saferollout.config.handover import CONFIGS
 from saferollout.domain.errors import AzureFailed, ConfigError, Problem
+from saferollout.domain.text import printable
 from saferollout.report.outcome import Outcome, StepRun, once
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.demo import processes
 from saferollout_cli.demo.screen import Screen, Shown
+from saferollout_cli.terminal import print_result
 from tasks.support.race import first_of
 
 HOME = Path(__file__).parents[2]
@@ -37,29 +40,25 @@ class Options:
     candidate: Candidate
     approve: Approve
     requests_per_s: float
-    json_file: Path | None
 
 
 def conduct(
-    candidate: Candidate, approve: Approve, requests_per_s: float, json_file: Path | None, state_dir: Path | None
+    candidate: Candidate, approve: Approve, requests_per_s: float, state_dir: Path | None, *, as_json: bool
 ) -> int:
     """Run the demo and return its exit code: 0 promoted, 1 rolled back, 130 interrupted."""
     if not (HOME / "configs" / "rollout.yaml").exists():
         raise ConfigError(Problem(str(HOME), "", "holds no configs/", "run the demo from a clone of the repository"))
-    if json_file and not json_file.parent.is_dir():
-        problem = f"there is no folder {json_file.parent}"
-        raise ConfigError(Problem("command line", "--json", problem, "create it or name another file"))
     console = Console(stderr=True)
-    options = Options(candidate, approve, requests_per_s, json_file)
+    options = Options(candidate, approve, requests_per_s)
     try:
         with _directory(state_dir) as directory:
             result, report = _Demo(options, directory, console).run()
     except KeyboardInterrupt:
         console.print("\nInterrupted: everything that the demo started is stopped.")
         return 130
-    if json_file:
-        json_file.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    console.print(Markdown(report))
+    console.print(Markdown(printable(report)))
+    if as_json:
+        print_result(result, "", as_json=True)
     requests = result["requests"]
     console.print(f"\nUsers sent {requests['total']:,} requests; {requests['failed']} of them failed.", highlight=False)
     return 0 if result["outcome"] == "promoted" else 1
@@ -83,7 +82,8 @@ class _Demo:
             server = stack.enter_context(processes.prefect_server(self._directory, env, HOME))
             azure, exports = processes.local_azure(self._directory, env, HOME)
             stack.enter_context(azure)
-            env |= exports | {"SAFEROLLOUT_HOME": str(HOME)}
+            configs = os.pathsep.join([str(HOME / "configs"), str(self._directory)])
+            env |= exports | {"SAFEROLLOUT_HOME": str(HOME), CONFIGS: configs}
             server.wait_until(processes.healthy(env["PREFECT_API_URL"]), START_TIMEOUT_S)
             self._screen.status("putting the flows on the server")
             worker = stack.enter_context(processes.prefect_worker(self._directory, env, HOME))
@@ -132,7 +132,8 @@ class _Demo:
         run = await arun_deployment("rollout/rollout", parameters={"config": str(config)}, timeout=0)
         self._shown.link = f"{env['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run.id}"
         command = f"PREFECT_API_URL={env['PREFECT_API_URL']} {sys.argv[0]} approve {run.id}"
-        ask = self._asking(asker(self._options.approve, self._console, self._shown.link, command))
+        ways = f"answer at {self._shown.link} (Resume), or with `{command}`"
+        ask = self._asking(asker(self._options.approve, self._console, ways))
         run = await first_of(
             attend(run.id, ask, self._console.print),
             self._watch(run.id, workspace, found.endpoint),
@@ -182,9 +183,7 @@ class _Demo:
         self._shown.traffic = state.traffic
         self._shown.instances = {name: deployment.instance_count for name, deployment in state.deployments.items()}
         run = await client.read_flow_run(run_id)
-        self._shown.status = {"Suspended": "waiting for a decision", "Running": ""}.get(
-            run.state_name or "", "the worker is starting the run"
-        )
+        self._shown.status = status_of(run.state)
 
     def _asking(self, ask: Any) -> Any:
         """Ask with the live display out of the way."""
@@ -222,6 +221,13 @@ class _Demo:
         return path
 
 
+def status_of(state: Any) -> str:
+    """What to say of a run's state above its steps."""
+    if state is None or state.is_scheduled() or state.is_pending():
+        return "the worker is starting the run"
+    return "waiting for a decision" if state.is_paused() else ""
+
+
 async def _missing(parts: Sequence[processes.Process]) -> NoReturn:
     """DemoFailed as soon as a part of the demo has ended: without it nobody would take up the work, or answer."""
     while True:
@@ -235,10 +241,14 @@ async def _missing(parts: Sequence[processes.Process]) -> NoReturn:
 def _directory(chosen: Path | None) -> Iterator[Path]:
     """The chosen directory, or a temporary one that is removed afterwards."""
     if chosen is not None:
-        chosen.mkdir(parents=True, exist_ok=True)
+        chosen.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(chosen.iterdir()):
             raise ConfigError(Problem("command line", "--state-dir", f"{chosen} is not empty", "name a new folder"))
-        yield chosen.resolve()
+        usual = os.umask(0o077)  # what is kept has keys, models and requests of somebody
+        try:
+            yield chosen.resolve()
+        finally:
+            os.umask(usual)
         return
     directory = Path(tempfile.mkdtemp(prefix="saferollout-demo-"))
     try:

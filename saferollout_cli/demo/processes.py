@@ -20,6 +20,8 @@ from localazure.core import leash
 from saferollout.domain.errors import SaferolloutError
 
 POLL_S = 0.2
+_SITE = Path(__file__).with_name("site")
+"""What Python does first in each of them."""
 START_S = 120.0
 """How long a process may take to start on a busy machine."""
 
@@ -132,6 +134,7 @@ def prefect_env(state_dir: Path) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(_SITE), os.environ.get("PYTHONPATH")])),
     }
 
 

@@ -3,6 +3,17 @@
 import json
 
 import httpx
+from prefect.exceptions import ObjectNotFound
+
+
+def is_unknown(error: ObjectNotFound) -> bool:
+    """Whether Prefect's server itself says that there is no such thing: a proxy, or another path, is not Prefect's."""
+    response = getattr(error.http_exc, "response", None)
+    try:
+        said = response.json() if response is not None else None
+    except ValueError:
+        return False
+    return isinstance(said, dict) and said.get("detail", "Not Found") != "Not Found"  # the latter is a web server's
 
 
 def passing(error: BaseException) -> bool:

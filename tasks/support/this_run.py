@@ -14,9 +14,11 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 
 from saferollout.config.project import Project
+from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import Stopped
 from saferollout.report.outcome import seconds
 from saferollout.rollout.record import PREFIX
+from tasks.support.orchestrator import is_unknown
 from tasks.support.polling import poll
 from tasks.support.race import first_of
 
@@ -25,7 +27,8 @@ T = TypeVar("T")
 LOOK_S = 5.0
 """How long one look may take: the client's own retries would go on for more than a minute."""
 POLL_S = 2.0
-
+AWAY = (httpx.HTTPError, TimeoutError, ValueError, ObjectNotFound)
+"""How a server is out of reach; or what answers is not Prefect, unless it says that it knows no such run."""
 
 _marked: dict[UUID, dict[str, Any]] = {}
 """The labels that runs got in this process: the way back asks no server for what is known here."""
@@ -48,10 +51,11 @@ async def mark(project: Project) -> None:
 def marks(flow_run: FlowRun) -> dict[str, str]:
     """What the run was about to change, in this process or before it began; empty if nothing, as far as is known here.
 
-    The run's own labels may be older than its process.
+    The run's own labels may be older than its process, and somebody else's may be among them.
     """
     labels = flow_run.labels | _marked.get(flow_run.id, {})
-    return {name.removeprefix(PREFIX): str(value) for name, value in labels.items() if name.startswith(PREFIX)}
+    names = ("endpoint", *WorkspaceConfig.model_fields)
+    return {name: str(labels[PREFIX + name]) for name in names if PREFIX + name in labels}
 
 
 def may_have_begun() -> bool:
@@ -112,10 +116,10 @@ class ThisRun:
         try:
             async with asyncio.timeout(LOOK_S):
                 state = (await client.read_flow_run(run_id())).state
-        except ObjectNotFound:
-            msg = "the run was deleted in Prefect"
-            raise Stopped(msg) from None
-        except (httpx.HTTPError, TimeoutError, ValueError) as error:  # the last: what answers is not Prefect
+        except AWAY as error:
+            if isinstance(error, ObjectNotFound) and is_unknown(error):
+                msg = "the run was deleted in Prefect"
+                raise Stopped(msg) from None
             away_s = time.monotonic() - self._reached_at
             if away_s < self._grace_s:
                 return False

@@ -15,7 +15,7 @@ SAFEROLLOUT = Stack(Path(), {}).command()[0]
 
 def demo(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
     """Run the demo to its end."""
-    kept = ["--state-dir", str(directory / "state"), "--json", str(directory / "result.json")]
+    kept = ["--state-dir", str(directory / "state"), "--json"]
     return subprocess.run(
         [SAFEROLLOUT, "demo", *kept, *options], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
@@ -38,7 +38,7 @@ def test_demo_promotes_without_a_failed_request(tmp_path: Path) -> None:
     done = demo(tmp_path)
 
     assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "result.json").read_text())
+    result = json.loads(done.stdout)
     assert result["outcome"] == "promoted"
     assert result["traffic"] == {"green": 100}
     assert list(result["instance_counts"]) == ["green"]
@@ -59,7 +59,7 @@ def test_demo_with_a_harmful_candidate_rolls_back(tmp_path: Path) -> None:
     done = demo(tmp_path, "--candidate", "errors")
 
     assert done.returncode == 1, done.stderr
-    result = json.loads((tmp_path / "result.json").read_text())
+    result = json.loads(done.stdout)
     assert result["outcome"] == "rolled_back"
     assert result["traffic"] == {"blue": 100}
     assert result["verdicts"][-1]["verdict"] == "harmful"

@@ -10,15 +10,17 @@ from azure.ai.ml.entities import Model
 from azure.identity import EnvironmentCredential
 
 from saferollout.config.project import resolve_workspace
-from tests.support.stack import DIABETES, Endpoint, Stack, wait_for
+from tests.support.models import write_model
+from tests.support.stack import Endpoint, Stack, wait_for
 
 
-def register(name: str, version: str) -> None:
-    """Register model v2, as a retraining pipeline does."""
+def register(endpoint: Endpoint, version: str) -> None:
+    """Register a model under the endpoint's name, as a retraining pipeline does."""
     workspace = resolve_workspace(None)
     credential = EnvironmentCredential(disable_instance_discovery=True)
     client = MLClient(credential, workspace.subscription_id, workspace.resource_group, workspace.name)
-    client.models.create_or_update(Model(name=name, version=version, path=DIABETES / "models" / "v2" / "model.joblib"))
+    path = write_model("v2", endpoint.directory)
+    client.models.create_or_update(Model(name=endpoint.name, version=version, path=path))
 
 
 def request(stack: Stack, payload: Mapping[str, object]) -> None:
@@ -35,10 +37,10 @@ def request(stack: Stack, payload: Mapping[str, object]) -> None:
 
 def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: Endpoint) -> None:
     """The event `saferollout.requested` with a config and a model starts the deployed rollout with that model."""
-    register(endpoint.name, "6")
-    register(endpoint.name, "7")
+    register(endpoint, "6")
+    register(endpoint, "7")
     config = endpoint.config(stages=endpoint.stages(approval=False))
-    payload = {"config": str(config), "model": {"name": endpoint.name, "version": "latest"}}
+    payload = {"config": str(config), "model": f"azureml:{endpoint.name}@latest"}
     request(stack, payload)
 
     def look() -> str | None:
@@ -52,15 +54,26 @@ def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: En
     assert state.deployments["green"].model == f"{endpoint.name}:7"
 
 
-def test_event_without_a_model_rolls_out_the_configs(stack: Stack, tmp_path: Path) -> None:
-    """The model is optional; a config that is not there is reported in the run, and Azure was not called."""
-    config = tmp_path / "nowhere.yaml"
+def test_an_event_that_does_not_fit_is_seen_as_a_failed_run(stack: Stack, tmp_path: Path) -> None:
+    """Whatever an event holds, its run says what is wrong with it, and no file elsewhere on the worker is read."""
+    config, secret, mark = tmp_path / "nowhere.yaml", "/etc/passwd", uuid.uuid4().hex
+    expected = {
+        str(config): f"{config}: no such file; check the path",
+        secret: f"run: config: '{secret}' does not lie in",
+        mark: f"event: model.name: 'a/{mark}' does not fit; write letters",
+    }
     request(stack, {"config": str(config)})
+    request(stack, {"config": secret, "model": {"name": "m", "version": 2}})
+    request(stack, {"config": ["{{ 7 }}"], "model": {"name": f"a/{mark}", "version": 2.5}, "<modle>": None})
 
-    def look() -> str | None:
-        runs = stack.api("POST", "/flow_runs/filter", json={"sort": "EXPECTED_START_TIME_DESC", "limit": 50})
-        return next((run["id"] for run in runs if run["parameters"].get("config") == str(config)), None)
+    for part, message in expected.items():
 
-    shown = stack.until(wait_for("the run", look), "Failed")
-    assert shown["parameters"]["model"] is None
-    assert f"{config}: no such file; check the path" in shown["state"]["message"]
+        def look(part: str = part) -> str | None:
+            runs = stack.api("POST", "/flow_runs/filter", json={"sort": "EXPECTED_START_TIME_DESC", "limit": 50})
+            return next((run["id"] for run in runs if part in run["parameters"].get("event", "")), None)
+
+        shown = stack.until(wait_for(f"the run with {part}", look), "Failed")
+        assert message in shown["state"]["message"]
+        assert "root:" not in shown["state"]["message"]
+    assert "event: config: ['{{ 7 }}'] does not fit" in shown["state"]["message"]
+    assert "<modle>: unknown key" in shown["state"]["message"]

@@ -20,7 +20,7 @@ def test_a_waiting_run_goes_on_with_what_it_began_with(stack: Stack, endpoint: E
     client = MLClient(credential(), workspace.subscription_id, workspace.resource_group, workspace.name)
 
     def release(version: str) -> None:
-        register(endpoint.name, version)
+        register(endpoint, version)
         conda = DIABETES / "conda.yml"
         client.environments.create_or_update(
             Environment(name=endpoint.name, version=version, image="local/none", conda_file=conda)

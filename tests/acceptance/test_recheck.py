@@ -9,6 +9,8 @@ FAULT = "assert not ((rows[:, 0] < 35) & (rows[:, 1] == 1)).any(), 'turned bad'"
 def test_a_candidate_that_went_bad_while_a_question_was_open_goes_back(stack: Stack, endpoint: Endpoint) -> None:
     """Approved on good evidence, it fails for some users by then: it is judged again, and never gets 100%.
 
+    The answer names the endpoint; what was done before the question is not shown as if it were done again.
+
     Neither the second start of the flow nor the rollback takes the instances that an autoscaler gave live meanwhile.
     """
     deployment, switch = endpoint.turning(FAULT)
@@ -21,7 +23,7 @@ def test_a_candidate_that_went_bad_while_a_question_was_open_goes_back(stack: St
     assert endpoint.state().traffic == {"blue": 90, "green": 10}
     endpoint.scale("blue", 4)
     switch.touch()
-    stack.cli("approve", run, "--by", "Ada")
+    assert "Give green 100%" in stack.cli("approve", endpoint.name, "--by", "Ada", code=None)
 
     stack.until(run, "Scheduled", "Pending", "Running", "Resuming", "Failed")
     shown = stack.until(run, "Failed")
@@ -33,4 +35,6 @@ def test_a_candidate_that_went_bad_while_a_question_was_open_goes_back(stack: St
     assert state.traffic == {"blue": 100}
     assert state.deployments["blue"].instance_count == 4
     steps = stack.api("POST", "/task_runs/filter", json={"flow_runs": {"id": {"any_": [run]}}})
-    assert "shift green to 100%" not in {step["name"] for step in steps}
+    names = {step["name"] for step in steps}
+    assert {"baseline", "shift green to 10%", "baseline (already done)", "shift green to 10% (already done)"} <= names
+    assert "shift green to 100%" not in names

@@ -64,6 +64,10 @@ class Edge:
         """Answer everything with a page from now on, as where a network wants a login."""
         self._switch(self._show_page)
 
+    def misplace(self) -> None:
+        """Answer everything 404 from now on, as a proxy that has lost its server."""
+        self._switch(self._lose)
+
     def mend(self) -> None:
         """Hand everything on again."""
         self._switch(self._hand_on)
@@ -113,6 +117,9 @@ class Edge:
 
     async def _show_page(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await _reply(reader, writer, "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n")
+
+    async def _lose(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await _reply(reader, writer, "HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\n")
 
     async def _hang(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if next(self._turns):

@@ -23,7 +23,9 @@ from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.endpoint import EndpointState
 from saferollout.rollout.record import Phase, Record
 from saferollout_cli.demo.processes import Process, users
+from tests.support.commands import run_command
 from tests.support.localazure.arm import Arm
+from tests.support.models import write_model
 
 REPOSITORY = Path(__file__).parents[2]
 DIABETES = REPOSITORY / "configs" / "diabetes"
@@ -75,6 +77,8 @@ class Stack:
 
     directory: Path
     env: dict[str, str]
+    commands: str = ""
+    """Where its command server listens; without one each command is a program of its own."""
 
     @property
     def ui(self) -> str:
@@ -87,11 +91,15 @@ class Stack:
 
     def cli(self, *arguments: str, code: int | None = 0) -> str:
         """Run a command, check its exit code (None: whichever) and return its standard output."""
-        done = subprocess.run(
-            self.command(*arguments), env=self.env, cwd=REPOSITORY, capture_output=True, text=True, check=False
-        )
-        assert code in (None, done.returncode), f"{arguments} exited {done.returncode}:\n{done.stdout}\n{done.stderr}"
-        return done.stdout if code == 0 else done.stdout + done.stderr
+        if self.commands:
+            returned, output, errors = run_command(arguments, self.commands)
+        else:
+            done = subprocess.run(
+                self.command(*arguments), env=self.env, cwd=REPOSITORY, capture_output=True, text=True, check=False
+            )
+            returned, output, errors = done.returncode, done.stdout, done.stderr
+        assert code in (None, returned), f"{arguments} exited {returned}:\n{output}\n{errors}"
+        return output if code == 0 else output + errors
 
     def api(self, method: str, path: str, **options: Any) -> Any:
         """Call Prefect's REST API; SQLite's passing 503 is asked again."""
@@ -174,10 +182,10 @@ class Endpoint:
         return resolve_workspace(None)
 
     def deployment(self, name: str) -> Path:
-        """A deployment's YAML for this endpoint: the repository's, under the endpoint's name."""
+        """A deployment's YAML for this endpoint: the repository's, under the endpoint's name, with a light model."""
         source = DIABETES / name
         content = yaml.safe_load(source.read_text()) | {"endpoint_name": self.name}
-        content["model"]["path"] = str(source.parent / content["model"]["path"])
+        content["model"]["path"] = str(write_model(Path(content["model"]["path"]).parent.name, self.directory))
         content["code_configuration"]["code"] = str(source.parent / content["code_configuration"]["code"])
         content["environment"]["conda_file"] = str(source.parent / content["environment"]["conda_file"])
         path = self.directory / Path(name).name

@@ -37,6 +37,8 @@ VARIABLES = [
     "AZURE_CORE_INSTANCE_DISCOVERY",
     "AZURE_CONFIG_DIR",
     "AZURE_EXTENSION_DIR",
+    "NO_PROXY",
+    "no_proxy",
 ]
 
 
@@ -47,8 +49,8 @@ def localazure(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_env_prints_the_variables_of_a_running_local_azure(azure: LocalAzure) -> None:
-    """As export lines for a shell, or as one JSON object on one line."""
+def test_env_prints_the_variables_of_a_running_local_azure(azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As export lines for a shell, or as one JSON object on one line; no proxy stands before it."""
     as_json = localazure("env", "--json", "--state-dir", azure.state_dir)
     assert as_json.returncode == 0
     assert len(as_json.stdout.splitlines()) == 1
@@ -60,6 +62,11 @@ def test_env_prints_the_variables_of_a_running_local_azure(azure: LocalAzure) ->
     ).stdout
     seen = dict(line.split("=", 1) for line in shell.splitlines() if "=" in line)
     assert {name: seen.get(name) for name in VARIABLES} == azure.environ
+    assert "127.0.0.1" in azure.environ["NO_PROXY"].split(",")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "corp.example")
+    told = json.loads(localazure("env", "--json", "--state-dir", azure.state_dir).stdout)
+    assert (told["NO_PROXY"], told["no_proxy"]) == ("corp.example,127.0.0.1",) * 2
 
 
 def test_env_says_how_to_start_one_when_none_runs(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -15,6 +15,7 @@ from prefect import flow, get_client
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
 from prefect.input import keyset_from_paused_state
 from prefect.settings import (
     PREFECT_API_URL,
@@ -22,7 +23,7 @@ from prefect.settings import (
     PREFECT_LOGGING_TO_API_ENABLED,
     temporary_settings,
 )
-from prefect.states import Completed, Paused, Running
+from prefect.states import Completed, Paused, Running, Suspended
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -30,7 +31,7 @@ from saferollout.domain.errors import Refused
 from saferollout_cli.approvals import Question as Asked
 from saferollout_cli.approvals import Reply, answer, attend, stored, waiting_question
 from saferollout_cli.demo import processes
-from tasks.approval import _form, _pause
+from tasks.approval import _form, _pause, _suspend
 from tasks.support.orchestrator import passing
 from tests.support.edge import Edge
 from tests.support.prefect import Proxy, Server
@@ -313,6 +314,77 @@ async def test_a_question_stays_open_while_prefect_fails(
 
         assert (await pause).approver == "Ann"
     server.set_state(run.id, "COMPLETED")
+
+
+@pytest.mark.parametrize("is_half_written", [False, True], ids=["nothing written", "half written"])
+async def test_a_suspension_outlives_a_failing_server(
+    server: Server,
+    client: PrefectClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    is_half_written: bool,
+) -> None:
+    """One answer of 500 ends no deployed rollout: it is suspended, with its whole question, when that is taken."""
+    keys = keyset_from_paused_state(Suspended(pause_key=f"{DIGEST}-10"))
+    form = _form(DIGEST).with_initial_data(description="# Give green 10%?")
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
+        deployment = await client.create_deployment(await client.create_flow(waiting), name=uuid4().hex)
+        run = await client.create_flow_run_from_deployment(deployment)
+        await client.set_flow_run_state(run.id, Running(), force=True)
+        if is_half_written:  # by an attempt that failed in between
+            suspended: State[None] = Suspended(timeout_seconds=600, pause_key=f"{DIGEST}-10")
+            suspended.state_details.run_input_keyset = dict(keys.items())
+            await client.set_flow_run_state(run.id, suspended)
+            await client.create_flow_run_input(run.id, keys["schema"], "{}")
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(run.id))
+
+    with (
+        Edge(server.url) as edge,
+        temporary_settings({PREFECT_API_URL: edge.url, PREFECT_LOGGING_TO_API_ENABLED: False}),
+        FlowRunContext.model_construct(flow_run=run, flow=waiting, client=client),  # type: ignore[call-arg]  # enough of it
+    ):
+        edge.fail()
+        suspending = asyncio.create_task(_suspend(form, 600, f"{DIGEST}-10", 120))
+        await asyncio.to_thread(wait_for, "trouble", lambda: "the question is asked again" in caplog.text or None, 60)
+        edge.mend()
+        with pytest.raises(Pause):
+            await asyncio.wait_for(suspending, 60)
+
+    shown = await client.read_flow_run(run.id)
+    assert shown.state_name == "Suspended"
+    question = await waiting_question(client, shown)
+    assert question is not None
+    assert (question.title, question.evidence) == ("Give green 10%?", DIGEST)
+
+
+async def test_an_endpoint_is_answered_by_its_name(client: PrefectClient) -> None:
+    """The run that waits is found by its labels; the evidence is read before the answer is given."""
+    runs = [await paused(client) for _ in range(3)]
+    read: list[str] = []
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
+        for run, endpoint in zip(runs, ("shop", "twice", "twice"), strict=True):
+            await client.update_flow_run_labels(run.id, {"saferollout.endpoint": endpoint})
+
+        with pytest.raises(Refused, match="no rollout of an endpoint shopp waits for an approval"):
+            await answer("shopp", YES)
+        with pytest.raises(Refused, match=r"2 runs wait for an approval of twice; name one: .*-.*, .*-"):
+            await answer("twice", YES)
+        await answer("shop", YES, read=lambda question: read.append(question.text))
+
+    assert read == ["# Give green 10%?"]
+    assert (await client.read_flow_run(runs[0].id)).state_name == "Running"
+
+
+async def test_what_another_flow_asks_is_not_answered(client: PrefectClient) -> None:
+    """Its form has no evidence: it is somebody else's question."""
+    run = await paused(client, written=False)
+    keys = keyset_from_paused_state(Paused(pause_key=f"{DIGEST}-10"))
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
+        await client.create_flow_run_input(run.id, keys["schema"], json.dumps({"properties": {"value": {}}}))
+        await client.create_flow_run_input(run.id, keys["description"], json.dumps("# How many?"))
+
+    with pytest.raises(Refused, match="asks for something else than an approval of a rollout"):
+        await answer(run.id, YES)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ async def going() -> None:
     """What the runs here are runs of."""
 
 
-@pytest.mark.parametrize("trouble", [Edge.throttle, Edge.fail, Edge.delay, Edge.stray])
+@pytest.mark.parametrize("trouble", [Edge.throttle, Edge.fail, Edge.delay, Edge.stray, Edge.misplace])
 async def test_nothing_goes_forward_without_prefect(
     stack: Stack, monkeypatch: pytest.MonkeyPatch, trouble: Callable[[Edge], None]
 ) -> None:

@@ -8,7 +8,7 @@ import io
 import json
 import sys
 
-from azure.cli.core import get_default_cli  # type: ignore[import-not-found]
+from azure.cli.core import get_default_cli
 
 for line in sys.stdin:
     printed = io.StringIO()

@@ -191,7 +191,7 @@ class Attempt:
 
     method: str
     target: str
-    headers: dict[str, bytes] = field(default_factory=dict)
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
     body: bytes = b""
 
 
@@ -288,10 +288,10 @@ def attempts(draw: st.DrawFn, routes: list[tuple[str, list[str]]], known: Callab
     query = {"api-version": "2024-10-01"} if draw(st.integers(0, 19)) else {}
     for name in draw(_names(QUERIES, path)):
         query[name] = draw(st.sampled_from(QUERIES[name]) if draw(st.booleans()) else texts)
-    headers = {}
+    headers = []
     for name in draw(_names(HEADERS, path)):
         value = HEADERS[name] if draw(st.integers(0, 2)) == 0 else draw(texts)
-        headers[name] = "".join(value.split()).encode("latin-1", "ignore").replace(b"\0", b"")
+        headers.append((name.encode(), "".join(value.split()).encode("latin-1", "ignore").replace(b"\0", b"")))
     target = "/".join(parts) + "?" + "&".join(f"{name}={encode(value)}" for name, value in query.items())
     body = draw(bodies(path)) if method in ("PUT", "POST", "PATCH") else b""
     return Attempt(method, target, headers, body)

@@ -6,6 +6,7 @@ import socketserver
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,17 @@ def saferollout(project_files: Path, calls: tuple[str, list[str]]) -> Saferollou
         "https_proxy",
     )
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str, **variables: str | None) -> subprocess.CompletedProcess[str]:
         ways = dict.fromkeys(out, uri) | {
             "NO_PROXY": "",
             "no_proxy": "",
             "PREFECT_HOME": str(project_files / "prefect"),
         }
+        env: dict[str, str | None] = {**os.environ, **ways, **variables}
         return subprocess.run(
             [Path(sys.executable).parent / "saferollout", *arguments],
             cwd=project_files,
-            env=os.environ | ways,
+            env={name: value for name, value in env.items() if value is not None},
             capture_output=True,
             text=True,
             timeout=60,
@@ -91,6 +93,12 @@ def test_a_mistake_exits_2_and_calls_nothing(
             "rollout.yaml: line 2, column 1: deployment: no such file: none.yml",
         ),
         (("teardown", "diabetes", "--confirm", "diabetse"), "teardown: confirm: is 'diabetse'"),
+        (("rollback", "a/../b?c"), "rollback: endpoint: 'a/../b?c' is not a valid endpoint name; use 3 to 32"),
+        (("retire", ""), "retire: endpoint: '' is not a valid endpoint name; use 3 to 32"),
+        (
+            ("teardown", "a b", "--confirm", "a b"),
+            "teardown: endpoint: 'a b' is not a valid endpoint name; use 3 to 32",
+        ),
     ],
 )
 def test_a_mistake_is_told_before_prefect_is_started(
@@ -157,6 +165,51 @@ def test_help_lists_the_commands(saferollout: Saferollout, calls: tuple[str, lis
     assert (done.returncode, done.stderr, calls[1]) == (0, "", [])
     for command in ("demo", "run", "submit", "approve", "reject", "rollback", "retire", "teardown", "schema"):
         assert f" {command} " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "outcome", "code"),
+    [
+        (("validate", str(REPOSITORY / "configs" / "rollout.yaml")), "valid", 0),
+        (("validate", "none.yaml"), "invalid", 2),
+        (("submit", "rollout.yaml"), "invalid", 2),
+        (("run", "rollout.yaml", "--approve", "ui"), "invalid", 2),
+        (("approve", "diabetes"), "invalid", 2),
+        (("teardown", "diabetes"), "invalid", 2),
+        (("rollback", "diabetes"), "invalid", 2),
+    ],
+    ids=["valid", "mistake", "submit", "ui", "approve", "unconfirmed", "no sign-in"],
+)
+def test_json_is_one_object_whatever_comes_of_it(
+    saferollout: Saferollout,
+    calls: tuple[str, list[str]],
+    arguments: tuple[str, ...],
+    outcome: str,
+    code: int,
+    tmp_path: Path,
+) -> None:
+    """A program reads the outcome and the reason from stdout; a person reads the same on stderr."""
+    nothing = dict.fromkeys(("PREFECT_API_URL", "ARM_CLOUD_METADATA_URL"))
+    done = saferollout(*arguments, "--json", **nothing, PREFECT_PROFILES_PATH=str(tmp_path / "none.toml"))
+
+    assert (done.returncode, calls[1]) == (code, []), done.stderr
+    result = json.loads(done.stdout)
+    assert result["outcome"] == outcome
+    if code:
+        said = [line for line in done.stderr.splitlines() if not line.startswith("log: ")]
+        assert said == [f"error: {line}" for line in result["reason"].splitlines()]
+    if arguments[0] in ("submit", "approve") or "ui" in arguments:
+        assert "no Prefect server is configured; start one with `prefect server start`" in result["reason"]
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("-h",), ("run", "-h"), ("rollback", "-h")])
+def test_what_is_asked_for_in_short_is_answered(saferollout: Saferollout, arguments: tuple[str, ...]) -> None:
+    """The version, and each command's help."""
+    done = saferollout(*arguments)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    expected = f"saferollout {version('saferollout')}\n" if arguments == ("--version",) else "Usage: saferollout"
+    assert expected in done.stdout
 
 
 def test_the_published_schema_is_the_configs(saferollout: Saferollout) -> None:

@@ -1,13 +1,14 @@
-"""The demo's processes: none is waited for without end."""
+"""The demo's processes: none is waited for without end, and their garbage collector does not slow them down."""
 
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
 
-from saferollout_cli.demo.processes import DemoFailed, Process
+from saferollout_cli.demo.processes import DemoFailed, Process, prefect_env
 
 
 @pytest.mark.parametrize(
@@ -28,3 +29,17 @@ def test_a_process_that_says_nothing_is_given_up(tmp_path: Path, program: str, p
         process.first_line(1 if "time" in program else 30)
 
     assert not [child for child in psutil.Process().children(recursive=True) if program in child.cmdline()]
+
+
+def test_processes_rarely_look_for_garbage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python's own threshold would double what the start of each costs; the user's PYTHONPATH stays."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    program = "import gc, sys; print(gc.get_threshold()[0]); print(*sys.path, sep='\\n')"
+
+    shown = subprocess.run(
+        [sys.executable, "-c", program], env=prefect_env(tmp_path), capture_output=True, text=True, check=True
+    )
+
+    threshold, *path = shown.stdout.splitlines()
+    assert int(threshold) > 10_000, shown.stderr
+    assert str(tmp_path) in path

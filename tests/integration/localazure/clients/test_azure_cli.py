@@ -23,8 +23,10 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of its programs: it has pins of its own, and needs an environment of its own. Seconds, for uv."""
     home = tmp_path_factory.mktemp("azure-cli")
     subprocess.run([uv.find_uv_bin(), "venv", "--quiet", home], check=True)
-    python = ["--python", home / "bin/python"]
-    subprocess.run([uv.find_uv_bin(), "pip", "install", "--quiet", *python, f"azure-cli=={VERSION}"], check=True)
+    python = str(home / "bin/python")
+    subprocess.run(
+        [uv.find_uv_bin(), "pip", "install", "--quiet", "--python", python, f"azure-cli=={VERSION}"], check=True
+    )
     return home / "bin"
 
 
@@ -34,17 +36,18 @@ def az(cli: Path, azure: LocalAzure) -> Iterator[Az]:
     environ = {**_shell(azure), "PYTHONPATH": ""}
     argv = [cli / "python", SUPPORT / "azure_cli.py"]
     with subprocess.Popen(argv, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin
-        assert process.stdout
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin
+        assert stdout
 
         def run(*arguments: str) -> Any:
-            print(json.dumps(arguments), file=process.stdin, flush=True)
-            code, printed = json.loads(process.stdout.readline())
+            print(json.dumps(arguments), file=stdin, flush=True)
+            code, printed = json.loads(stdout.readline())
             assert code == 0, (arguments, printed)
             return json.loads(printed) if printed.strip() else None
 
         yield run
-        process.stdin.close()
+        stdin.close()
 
 
 def _shell(azure: LocalAzure) -> dict[str, str]:

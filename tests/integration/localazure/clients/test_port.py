@@ -163,6 +163,7 @@ def test_what_is_not_there_is_none(port: Azure) -> None:
     """No exception: to ask is how the rollout finds out. To delete it again is nothing, to change it is refused."""
     assert port.read_endpoint("nowhere") is None
     assert port.list_deployments("nowhere") is None
+    assert [port.read_endpoint(path) for path in (f"{NAME}?x=", f"{NAME}#")] == [None] * 2
     port.delete_endpoint("nowhere")
     port.delete_deployment(NAME, "red")
     for call in (lambda: port.scale_deployment(NAME, "red", 2), lambda: port.secret("nowhere")):

@@ -27,6 +27,10 @@ def record(path: Path) -> tuple[list[str], Assets]:
         sas = arm.call("POST", "datastores/workspaceblobstore/listSecrets").json()["sasToken"]
         arm.http.get("/storage.blob.localazure/azureml-blobstore/none?" + sas)
         arm.http.get("/")
+        identity = azure.environ["IDENTITY_HEADER"]
+        for name in ("X-IDENTITY-HEADER", "secret"):
+            url = azure.environ["IDENTITY_ENDPOINT"]
+            arm.http.get(url, params={"resource": "r"}, headers={name: identity}).raise_for_status()
         variables: dict[str, Any] = {"environmentVariables": {"CONNECTION": "Server=db;Pwd=of-the-database"}}
         arm.call("PUT", f"{TAPED}/deployments/blue", arm.deployment(assets, **variables))
         shown = arm.get(f"{TAPED}/deployments/blue")["properties"]
@@ -37,7 +41,7 @@ def record(path: Path) -> tuple[list[str], Assets]:
         token = str(arm.http.headers["Authorization"]).removeprefix("Bearer ")
         signature = re.search(r"sig=([^&]+)", sas)
         assert signature
-        secrets = [old, arm.key("taped"), token, signature[1], azure.environ["AZURE_CLIENT_SECRET"]]
+        secrets = [old, arm.key("taped"), token, signature[1], azure.environ["AZURE_CLIENT_SECRET"], identity]
         return [*secrets, "of-the-database", azure.environ["LOCALAZURE_ADMIN_TOKEN"]], assets
 
 

@@ -17,8 +17,8 @@ def kubernetes(amount: object) -> DeploymentPropertiesBody:
 
 @pytest.mark.parametrize(
     "amount",
-    ["1", 1, "0.5", "1.", ".5", "+2", "100m", "5n", "7u", "1k", "1Ki", "2M", "2Mi", "1G", "1Gi", "1T", "1Ti", "1P", "1Pi",
-     "1E", "1Ei", "1e3", "1E3", "12e-6", "1.5e+9"],
+    ["1", 1, "0.5", "1.", ".5", "+2", "100m", "5n", "7u", "1k", "1Ki", "2M", "2Mi", "1G", "1Gi", "1T", "1Ti", "1P",
+     "1Pi", "1E", "1Ei", "1e3", "1E3", "12e-6", "1.5e+9"],
 )  # fmt: skip
 def test_amounts_of_kubernetes_are_kept_as_they_are(amount: object) -> None:
     """With all of its suffixes, and with exponents."""

@@ -92,3 +92,16 @@ def test_instances_beyond_the_quota_are_refused() -> None:
     with pytest.raises(AzureFailed, match="OutOfQuota: 2 of 2 instances are left, not 3") as caught:
         azure.scale_up(NAME, "blue", 3)
     assert not caught.value.retryable
+
+
+def test_what_is_gone_is_not_written_back(memory: Memory, azure: Workspace) -> None:
+    """Azure keeps the zero of a deployment that was deleted, and refuses every update that names it."""
+    create(azure)
+    edit(memory, traffic={"blue": 100, "green": 0}, mirrorTraffic={"green": 0})
+    azure.delete_deployment(NAME, "green")
+
+    azure.update_endpoint(NAME, tags=lambda tags: tags | {"stage": "10"})
+
+    found = look(memory).resource
+    assert found["tags"]["stage"] == "10"
+    assert (found["properties"]["traffic"], found["properties"]["mirrorTraffic"]) == ({"blue": 100}, {})

@@ -118,26 +118,25 @@ def test_a_model_that_is_none_is_told(project_files: Path, written: str) -> None
     edit(project_files / "green.yml", "model:\n  path: model.bin", f"model:{written}")
 
     with pytest.raises(ConfigError, match=r"^green.yml: line 3, column 1: model: "):
-        yaml_files.check(project.load("rollout.yaml"))
+        project.load("rollout.yaml", sdk=yaml_files)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "key", "problem", "at"),
     [
-        ("name: green", "name: green\ninstance_count: two", "instance_count", "Not a valid integer", (2, 1)),
+        ("instance_count: 1", "instance_count: two", "instance_count", "Not a valid integer", (11, 1)),
         ("name: green", "name: green\nrequest_settings: {max: 1}", "request_settings.max", "Unknown field", (2, 20)),
-        ("conda_file: conda.yml", "", "environment", "Field may not be null", (9, 1)),
+        ("conda_file: conda.yml", "", "environment", "Field may not be null", (8, 1)),
     ],
 )
 def test_what_the_sdk_refuses_is_told_by_its_key(
     project_files: Path, old: str, new: str, key: str, problem: str, at: tuple[int, int]
 ) -> None:
     """The SDK writes pages about a mistake in the YAML; what counts is where it is and what is wrong."""
-    edit(project_files / "green.yml", "endpoint_name", "instance_type: Standard_DS3_v2\nendpoint_name")
     edit(project_files / "green.yml", old, new)
 
     with pytest.raises(ConfigError) as caught:
-        yaml_files.check(project.load("rollout.yaml"))
+        project.load("rollout.yaml", sdk=yaml_files)
 
     assert list(caught.value.problems) == [
         Problem("green.yml", key, f"the Azure ML SDK says: {problem}", "correct it", *at)

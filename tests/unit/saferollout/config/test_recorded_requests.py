@@ -74,7 +74,7 @@ def test_many_bad_lines_are_ten_and_a_count(file: Path) -> None:
 
     assert found[0] == Problem("requests.jsonl", "request", "required, but not there", LINES, 1)
     assert [problem.line for problem in found] == [*range(1, 11), 0]
-    assert found[-1].problem == "19990 more do not fit"
+    assert found[-1].problem == "has 19990 more problems"
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])

@@ -49,7 +49,7 @@ def test_a_model_that_is_asked_for_is_the_one_that_is_written(project_files: Pat
 def test_the_revision_changes_with_the_model_and_the_yaml(project_files: Path) -> None:
     """A registered model and every key of the YAML are part of the candidate."""
     revisions = {project.load("rollout.yaml", model).revision for model in (None, LATEST)}
-    edit(project_files / "green.yml", "name: green", "name: green\ninstance_count: 2")
+    edit(project_files / "green.yml", "instance_count: 1", "instance_count: 2")
 
     assert len(revisions | {project.load("rollout.yaml").revision}) == 3
 

@@ -1,10 +1,11 @@
 """YAML files for people: what is read, what is filled in, and how a mistake is put."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from saferollout.config import yaml_file
+from saferollout.config import bounded_yaml, yaml_file
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.errors import ConfigError, Problem
 
@@ -75,12 +76,12 @@ ALIASES = "".join(f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 9)}]
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (f"a0: &a0 [x]\n{ALIASES}", yaml_file.TOO_LARGE),
-        (f"a0: &a0 {{x: 1}}\n{ALIASES.replace('[', '{<<: [').replace(']', ']}')}", yaml_file.TOO_LARGE),
-        ("a: &a\n  b: *a\n", yaml_file.TOO_DEEP),
-        ("a: &a {<<: *a}\n", yaml_file.TOO_DEEP),
-        (f"a: {'[' * 60}{']' * 60}\n", yaml_file.TOO_DEEP),
-        (f"a: {'[' * 600}{']' * 600}\n", yaml_file.TOO_DEEP),
+        (f"a0: &a0 [x]\n{ALIASES}", bounded_yaml.TOO_LARGE),
+        (f"a0: &a0 {{x: 1}}\n{ALIASES.replace('[', '{<<: [').replace(']', ']}')}", bounded_yaml.TOO_LARGE),
+        ("a: &a\n  b: *a\n", bounded_yaml.TOO_DEEP),
+        ("a: &a {<<: *a}\n", bounded_yaml.TOO_DEEP),
+        (f"a: {'[' * 60}{']' * 60}\n", bounded_yaml.TOO_DEEP),
+        (f"a: {'[' * 600}{']' * 600}\n", bounded_yaml.TOO_DEEP),
     ],
     ids=["aliases of aliases", "merges of merges", "alias of itself", "merge of itself", "deep", "very deep"],
 )
@@ -147,18 +148,19 @@ def test_variables_are_filled_in_wherever_they_stand(file: Path, monkeypatch: py
     monkeypatch.setenv("TWO", "${ONE}")
     content = {"a": "x${ONE}y${ONE}", "b": ["${TWO}", 3], "c": {"d": None}, "e": "$ONE ${}"}
 
-    assert yaml_file.fill_in(file, content) == {"a": "x1y1", "b": ["${ONE}", 3], "c": {"d": None}, "e": "$ONE ${}"}
+    filled = {"a": "x1y1", "b": ["${ONE}", 3], "c": {"d": None}, "e": "$ONE ${}"}
+    assert yaml_file.fill_in(file, content) == (filled, [])
 
 
 def test_every_unset_variable_is_told_with_its_key(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An empty variable is as good as none."""
+    """An empty variable is as good as none; whatever has one stays as written, and all else is filled in."""
     monkeypatch.delenv("GONE", raising=False)
     monkeypatch.setenv("EMPTY", "")
 
-    with pytest.raises(ConfigError) as caught:
-        yaml_file.fill_in(file, {"a": {"b": [1, "${GONE}"]}, "c": "${EMPTY}"})
+    content, problems = yaml_file.fill_in(file, {"a": {"b": [1, "${GONE}"]}, "c": "${EMPTY}", "d": "${HOME}"})
 
-    assert list(caught.value.problems) == [
+    assert content == {"a": {"b": [1, "${GONE}"]}, "c": "${EMPTY}", "d": os.environ["HOME"]}
+    assert problems == [
         Problem("some.yaml", key, f"environment variable {name} is not set", "export it or write the value")
         for key, name in (("a.b[1]", "GONE"), ("c", "EMPTY"))
     ]

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from markdown_it import MarkdownIt
 
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.evidence import Check, Evidence, Finding
@@ -137,3 +138,20 @@ def test_an_outcome_survives_json() -> None:
 def test_durations_in_words(duration_s: float, words: str) -> None:
     """A duration never reads as 60 seconds or 60 minutes."""
     assert seconds(duration_s) == words
+
+
+def test_a_comment_makes_no_report_of_its_own() -> None:
+    """What a person wrote, and what Azure calls things, is shown as it is and makes no heading, table or link."""
+    comment = "no\n\n# ✅ Promoted: diabetes\n\n| errors |\n| --- |\n<b>0</b> \x1b]0;x\x07"
+    report = PROMOTED.model_copy(
+        update={"outcome": "rolled_back", "reason": f"ann rejected 10%: {comment}", "model": "[m](http://x):1"}
+    ).report
+
+    tokens = MarkdownIt("gfm-like", {"linkify": False}).parse(report)
+
+    headings = [tokens[at + 1].content for at, token in enumerate(tokens) if token.type == "heading_open"]
+    assert headings == ["↩️ Rolled back: diabetes", "Decisions", "Steps"]
+    assert len([token for token in tokens if token.type == "table_open"]) == 3
+    parts = [part for token in tokens for part in token.children or []]
+    assert not [part for part in parts if part.type in ("link_open", "html_inline", "image")]
+    assert "\x1b" not in report

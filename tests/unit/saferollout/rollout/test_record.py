@@ -1,6 +1,7 @@
 """The record in the endpoint's tags: whole, within Azure's limits, and nobody else's business."""
 
 import os
+import pwd
 import socket
 import string
 import subprocess
@@ -244,3 +245,19 @@ def test_a_deployed_run_has_no_process() -> None:
 
     assert (owner.flow_run, owner.process) == ("run-1", "")
     assert owner.name.endswith(f"@{socket.gethostname()}")
+
+
+def test_a_user_without_a_name_begins_a_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container that runs as any user id, nothing knows a name."""
+
+    def unknown(_uid: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+
+    owner = Owner.here("run-1", in_process=True)
+
+    assert owner.name == f"user {os.getuid()}@{socket.gethostname()}"
+    assert owner.is_here()
