@@ -14,7 +14,7 @@ from typing import Any, Self, TypedDict, Unpack
 
 import httpx
 
-from localazure.arm.errors import LocalAzureError
+from localazure.arm.errors import LocalAzureError, reason_of
 
 __all__ = ["AdminError", "Chaos", "Fault", "NotHit", "Where"]
 
@@ -221,7 +221,7 @@ class Chaos:
         if answer.status_code == 404 and missing is not None:
             return missing
         if answer.is_error:
-            raise AdminError(answer.json()["error"]["message"])
+            raise AdminError(reason_of(answer.json()["error"])["message"])
         found: dict[str, Any] = answer.json() if answer.content else {}
         return found
 

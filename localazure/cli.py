@@ -7,7 +7,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Literal, NoReturn
 from urllib.parse import urlsplit
 
 import tenacity
@@ -16,6 +16,7 @@ import typer
 from localazure import server
 from localazure.arm.errors import NotRunning, StartFailed
 from localazure.arm.installation import running_environment
+from localazure.arm.limits import Limits
 from localazure.core.clock import Timing
 from localazure.core.directories import NoHome, state_directory
 from localazure.core.host import LOOPBACK, Host
@@ -76,6 +77,25 @@ Wait = Annotated[
 POLL_S = 0.1
 
 
+RateLimit = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--rate-limit",
+        help="NAME=SIZE or NAME=SIZE/SECONDS: reads, writes, deletes, their global- ones, deployments;"
+        " SECONDS is the time in which an empty bucket fills. Can be repeated.",
+    ),
+]
+
+
+DatastoreAuth = Annotated[
+    Literal["accesskey", "identity"],
+    typer.Option(
+        "--datastore-auth",
+        help="Whether clients get a signature for uploads, or must sign in at the storage account themselves.",
+    ),
+]
+
+
 @app.command()
 def up(
     state_dir: StateDir = None,
@@ -87,12 +107,22 @@ def up(
     time_scale: TimeScale = 1,
     record: Record = None,
     quota: QuotaOption = None,
+    rate_limit: RateLimit = None,
+    datastore_auth: DatastoreAuth = "accesskey",
 ) -> None:
     """Serve until SIGTERM or SIGINT; print the variables to export once everything is ready."""
     state = _state(state_dir)
     try:
         options = server.Options(
-            Host.named(host), port, ingestion_delay_s, timing, time_scale, record, Quota.parse(quota or [])
+            Host.named(host),
+            port,
+            ingestion_delay_s,
+            timing,
+            time_scale,
+            record,
+            Quota.parse(quota or []),
+            Limits.parse(rate_limit or []),
+            datastore_auth == "identity",
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

@@ -19,6 +19,7 @@ from localazure.arm.app import WORKSPACE_PATH, build
 from localazure.arm.assembly import Arm
 from localazure.arm.errors import GatewayError, StartFailed
 from localazure.arm.installation import Installation
+from localazure.arm.limits import Limits, RateLimits
 from localazure.compute.assembly import Compute
 from localazure.core import certificates
 from localazure.core.certificates import Certificates
@@ -34,8 +35,8 @@ from localazure.gateway.listener import Issuer
 from localazure.monitor.assembly import Monitor
 from localazure.monitor.log_analytics import workspace_id
 from localazure.resources.assembly import Resources
-from localazure.resources.endpoints import wanted_routes
 from localazure.resources.quota import Quota
+from localazure.resources.routing import wanted_routes
 from localazure.resources.workspace import METADATA_PATH
 from localazure.storage.assembly import Storage
 
@@ -59,6 +60,10 @@ class Options:
     record: Path | None = None
     """Where every management request and its answer is written."""
     quota: Quota = field(default_factory=Quota)
+    limits: Limits = field(default_factory=Limits)
+    """What the buckets of management requests hold."""
+    identity_based: bool = False
+    """Whether the datastore has no secrets, so that clients sign in at the storage account themselves."""
 
 
 async def serve(state: Path, options: Options, ready: Callable[[dict[str, str]], None]) -> None:
@@ -115,7 +120,7 @@ async def _run(
     compute = await Compute.build(arm, state, tls, gateway, storage, routes)
     stack.push_async_callback(compute.runtime.stop)
     stack.push_async_callback(arm.operations.stop)
-    resources = Resources.build(arm, storage, compute, options.quota)
+    resources = Resources.build(arm, storage, compute, options.quota, options.identity_based)
     registry = CollectorRegistry()
     counts, delay_s = ScoringCounts(registry), options.ingestion_delay_s
     monitor = Monitor.build(arm, state, gateway, compute.runtime, resources.inventory, delay_s, counts.add)
@@ -136,7 +141,9 @@ async def _run(
     stack.callback(extras.close)
     open_routes = [*arm.identity.routes(), *arm.managed_identity.routes()]
     open_routes += [*(route for room in rooms for route in room.open_routes()), *extras.routes()]
-    application = build(arm.scope, arm.identity, arm.location, open_routes, guarded_routes)
+    application = build(
+        arm.scope, arm.identity, arm.location, open_routes, guarded_routes, RateLimits(options.limits, clock)
+    )
     web = Web(extras.wrap(arm.faults.wrap(application)), tls, connections)
     serving = await _start_web(web, web_socket, clock)
     works = [resources.restarts.keep(), *monitor.works(gateway, clock)]

@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
@@ -34,6 +35,7 @@ from tasks.support.orchestrator import passing
 from tasks.support.policy import GATE
 from tasks.support.this_run import ThisRun, run_id
 
+FINDING_LENGTH = 200
 POLL_S = 2
 ANSWER = ("decision", "approver", "comment", "evidence")
 UNKNOWN = "The tag saferollout.approval-{} claims an approval that Prefect does not know; asked again."
@@ -47,12 +49,16 @@ def _with_evidence(schema: dict[str, Any]) -> None:
     schema["required"] = ["decision", "approver", "evidence"]
 
 
+Verdict = Literal["approve", "reject"]
+REJECT = "Reject rolls everything back."
+
+
 class Approval(RunInput):
     """The form that a person fills in."""
 
     model_config = ConfigDict(json_schema_extra=_with_evidence)
 
-    decision: Literal["approve", "reject"] = Field(description="Reject rolls everything back.")
+    decision: Verdict = Field(description=REJECT)
     approver: str = Field(min_length=1, max_length=60, description="Your name, for the record.")
     comment: str = Field("", max_length=500, description="Why, for the record.")
 
@@ -82,7 +88,8 @@ async def ask(
     if claim:
         shown = shown.replace("\n\n", f"\n\n**⚠️ {UNKNOWN.format(stage.traffic)}**\n\n", 1)
         get_run_logger().warning(UNKNOWN.format(stage.traffic))
-    form = _form(digest).with_initial_data(description=shown)
+    form = _form(digest, *(f"{found.gate}: {found.verdict} — {found.summary}" for found in reversed(evidence)))
+    form = form.with_initial_data(description=shown)
     key = f"{name}-{stage.traffic}-{digest}"
     timeout_s = int(stage.approval_timeout_s)
     if runtime.deployment.id:
@@ -137,10 +144,15 @@ async def _recorded(rollout: Rollout, stage: StageConfig, claim: Decision, key: 
     return None
 
 
-def _form(evidence: str) -> Any:
-    """The form for an answer to this evidence: the server takes no other one."""
+def _form(evidence: str, *findings: str) -> Any:
+    """The form for an answer to this evidence: the server takes no other one.
+
+    On a small screen the evidence above the fields needs scrolling; what it found stands with the decision, too.
+    """
     shown = Field(evidence, json_schema_extra={"const": evidence})
-    return create_model("Approval", __base__=Approval, evidence=(str, shown))
+    lines = [textwrap.shorten(one_line(finding), FINDING_LENGTH, placeholder=" …") for finding in findings]
+    decision = Field(description="\n".join([*lines, REJECT]))
+    return create_model("Approval", __base__=Approval, decision=(Verdict, decision), evidence=(str, shown))
 
 
 async def _pause(form: Any, timeout_s: int, key: str) -> Any:

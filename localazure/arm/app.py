@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from starlette.applications import Starlette
-from starlette.datastructures import URL
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
@@ -15,7 +15,9 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from localazure.arm import errors, ids, versions
+from localazure.arm.headers import Answered, Asked, Server, answer_headers
 from localazure.arm.identity import Identity
+from localazure.arm.limits import RateLimits
 
 log = logging.getLogger(__name__)
 
@@ -25,21 +27,25 @@ WORKSPACE_PATH = (
 )
 
 
-FOLLOWED = ("Azure-AsyncOperation", "Location")
-"""Headers with addresses that a client follows with no `api-version` but the one that is in them."""
-
-
 def build(
-    scope: ids.Scope, identity: Identity, location: str, open_routes: list[Route], guarded_routes: list[Route]
+    scope: ids.Scope,
+    identity: Identity,
+    location: str,
+    open_routes: list[Route],
+    guarded_routes: list[Route],
+    limits: RateLimits | None = None,
 ) -> Starlette:
     """Return the application.
 
-    `guarded_routes` need a token and an `api-version`, and their path must name this local Azure's workspace.
+    `guarded_routes` need a token and an `api-version`, count against the rate limits, and their path must name this
+    local Azure's workspace.
     """
 
-    async def answer_error(_request: Request, error: Exception) -> Response:
+    async def answer_error(request: Request, error: Exception) -> Response:
         if not isinstance(error, errors.ResponseError):
             raise error
+        if _is_by_service(request.scope) and isinstance(error, errors.ArmError):
+            return error.service_response(location)
         return error.response()
 
     async def answer_http_error(request: Request, error: Exception) -> Response:
@@ -60,10 +66,10 @@ def build(
         ).response()
 
     guard = _guard(scope, identity, location)
-    guarded = [_guarded(route, guard) for route in guarded_routes]
+    guarded = [_guarded(route, guard, limits) for route in guarded_routes]
     return Starlette(
         routes=[*open_routes, *guarded],
-        middleware=[Middleware(_Answers)],
+        middleware=[Middleware(_Answers, _server(scope, identity, location))],
         exception_handlers={
             errors.ResponseError: answer_error,
             HTTPException: answer_http_error,
@@ -94,19 +100,15 @@ def _guard(scope: ids.Scope, identity: Identity, location: str) -> Callable[[Req
     return check
 
 
-def _guarded(route: Route, guard: Callable[[Request], None]) -> Route:
+def _guarded(route: Route, guard: Callable[[Request], None], limits: RateLimits | None) -> Route:
     """Return the route behind the guard. ARM's paths have no case: some clients write `resourcegroups`."""
     endpoint = route.endpoint
 
     async def handle(request: Request) -> Response:
         guard(request)
+        request.state.limits = limits.take(request) if limits else {}
+        request.state.by_service = _is_for_service(request.url.path.lower())
         response: Response = await endpoint(request)
-        version = request.query_params.get("api-version")
-        for name in FOLLOWED:
-            if version and name in response.headers:
-                response.headers[name] = str(
-                    URL(response.headers[name]).include_query_params(**{"api-version": version})
-                )
         return response
 
     guarded = Route(route.path, handle, methods=sorted(route.methods or []))
@@ -114,27 +116,48 @@ def _guarded(route: Route, guard: Callable[[Request], None]) -> Route:
     return guarded
 
 
-class _Answers:
-    """Adds ARM's request ids to every answer, and writes a line per request to the log."""
+def _is_for_service(path: str) -> bool:
+    return f"/providers/{ids.PROVIDER}/".lower() in path and "/microsoft.insights/" not in path and "/v1/" not in path
 
-    def __init__(self, app: ASGIApp) -> None:
+
+def _is_by_service(scope: Scope) -> bool:
+    """Return whether the service answers the request; else ARM itself does, or Azure Monitor."""
+    return bool(scope.get("state", {}).get("by_service"))
+
+
+def _server(scope: ids.Scope, identity: Identity, location: str) -> Server:
+    application = scope.guid_of("application")
+    return Server(location, identity.tenant_id, identity.client_id, application)
+
+
+class _Answers:
+    """Adds what stands on every management answer, and writes a line per request to the log."""
+
+    def __init__(self, app: ASGIApp, server: Server) -> None:
         self._app = app
+        self._server = server
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.monotonic()
-        headers = ids.request_headers(Request(scope))
+        request = Request(scope)
+        asked = Asked(scope["method"], scope["path"], dict(request.headers))
 
-        async def send_with_ids(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [
-                    *message["headers"],
-                    *((name.encode(), value.encode()) for name, value in headers.items()),
-                ]
-                elapsed_ms = (time.monotonic() - started) * 1000
-                log.info("%s %s %s %.0f ms", scope["method"], scope["path"], message["status"], elapsed_ms)
+                elapsed_s = time.monotonic() - started
+                here = MutableHeaders(raw=message["headers"])
+                answered = Answered(
+                    message["status"], int(here.get("content-length", "0")), _is_by_service(scope), elapsed_s
+                )
+                here.update(answer_headers(asked, answered, self._server))
+                here.update(scope.get("state", {}).get("limits", {}))
+                if here.get("content-type") == "application/json" and asked.is_management:
+                    here["content-type"] = "application/json; charset=utf-8"
+                message["headers"] = here.raw
+                log.info("%s %s %s %.0f ms", asked.method, asked.path, message["status"], elapsed_s * 1000)
             await send(message)
 
-        await self._app(scope, receive, send_with_ids)
+        await self._app(scope, receive, send_with_headers)

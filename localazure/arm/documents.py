@@ -69,10 +69,16 @@ class SystemData(Document):
 
     created_at: str
     created_by: str
-    created_by_type: str
+    created_by_type: str = ""
     last_modified_at: str
-    last_modified_by: str
-    last_modified_by_type: str
+    last_modified_by: str = ""
+    last_modified_by_type: str = ""
+
+    def brief(self) -> "SystemData":
+        """Return what endpoints and deployments show of it."""
+        return SystemData(
+            created_at=self.created_at, created_by=self.created_by, last_modified_at=self.last_modified_at
+        )
 
 
 class Identity(Body):

@@ -18,9 +18,29 @@ LocalAzureError
   UnsupportedQuery: a query that local Azure cannot run
 """
 
+import uuid
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
+
+from localazure.core.clock import now
+
+USER_ERROR = "UserError"
+"""The service's code for whatever the client can mend."""
+
+_GENERAL = {
+    400: "The request cannot be carried out as it is.",
+    404: "The specified resource was not found.",
+    409: "The resource is in a state in which the request cannot be carried out.",
+}
+"""What the service says of a status; the reason stands in the details."""
+
+_ARM_SAYS = {"InvalidRequestContent", "InvalidTags", "RequestEntityTooLarge"}
+"""Codes of what ARM finds before the service is asked."""
+
+
+BLOB_VERSION = "2025-01-05"
+BLOB_SERVER = "Windows-Azure-Blob/1.0 Microsoft-HTTPAPI/2.0"
 
 
 class LocalAzureError(Exception):
@@ -77,6 +97,20 @@ class ArmError(ResponseError):
         """Return the whole response."""
         return JSONResponse({"error": self.body()}, self.status, self.headers)
 
+    def service_response(self, location: str) -> Response:
+        """Return the response as the service words it: the reason is one of the details of a general error."""
+        if self.status not in _GENERAL or self.code in _ARM_SAYS:
+            return self.response()
+        reason = {"code": self.code, "message": self.message, "details": [], "additionalInfo": []}
+        plain = self.code == USER_ERROR
+        error = {
+            "code": USER_ERROR,
+            "message": self.message if plain else _GENERAL[self.status],
+            "details": [] if plain else [reason],
+            "additionalInfo": _additional_info(location),
+        }
+        return JSONResponse({"error": error}, self.status, self.headers)
+
 
 class BlobError(ResponseError):
     """As Blob Storage words it: the code in a header and in an XML body."""
@@ -84,7 +118,8 @@ class BlobError(ResponseError):
     def response(self) -> Response:
         """Return the whole response."""
         body = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{self.code}</Code><Message>{self}</Message></Error>'
-        return Response(body, self.status, {"x-ms-error-code": self.code}, "application/xml")
+        headers = {"x-ms-error-code": self.code, "x-ms-version": BLOB_VERSION, "Server": BLOB_SERVER}
+        return Response(body, self.status, headers, "application/xml")
 
 
 class BadRequest(ArmError):
@@ -128,3 +163,20 @@ class NotSupported(ArmError):
 
     def __init__(self, what: str) -> None:
         super().__init__(501, "NotImplemented", f"Local Azure does not support {what}.")
+
+
+def reason_of(error: dict[str, Any]) -> dict[str, Any]:
+    """Return the innermost of an answer's errors: the one that says what is wrong."""
+    details = error.get("details") or []
+    return reason_of(details[0]) if details else error
+
+
+def _additional_info(location: str) -> list[dict[str, Any]]:
+    info = {
+        "ComponentName": "managementfrontend",
+        "Correlation": {"operation": uuid.uuid4().hex, "request": uuid.uuid4().hex[:16]},
+        "Environment": location,
+        "Location": location,
+        "Time": now(),
+    }
+    return [{"type": name, "info": {"value": value}} for name, value in info.items()]

@@ -93,6 +93,12 @@ class Identity:
                 f" perform the action '{request.method}' over scope '{request.url.path}' or the scope is invalid."
             )
 
+    def audience_of(self, request: Request) -> str:
+        """Return whom the request's token is for; `check` has found that it is good."""
+        _, _, token = request.headers["authorization"].partition(" ")
+        claims = jwt.decode(token, self._key.public_key(), algorithms=["ES256"], options={"verify_aud": False})
+        return str(claims["aud"])
+
     def routes(self) -> list[Route]:
         """Return the pages that MSAL asks for. `{tenant}` is checked where it matters: when a token is asked for."""
         return [

@@ -1,12 +1,10 @@
-"""The workspace's ids, and what ARM writes on resources and answers: times, who changed them, request ids."""
+"""The workspace's ids, and what is written on resources: times, and who changed them."""
 
-import datetime
 import uuid
 from dataclasses import dataclass
 
-from starlette.requests import Request
-
 from localazure.arm.documents import SystemData
+from localazure.core.clock import now
 
 PROVIDER = "Microsoft.MachineLearningServices"
 
@@ -28,6 +26,15 @@ class Scope:
         )
 
     @property
+    def workspace_id(self) -> str:
+        """The workspace's own guid, by which the service calls it; as long as the state directory lives."""
+        return self.guid_of("workspace")
+
+    def guid_of(self, what: str) -> str:
+        """Return a guid for something that belongs to the workspace: always the same."""
+        return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self.subscription_id}/{what}"))
+
+    @property
     def subscription_provider_id(self) -> str:
         """The provider's ARM id in the subscription, under which Azure keeps its operation resources."""
         return f"/subscriptions/{self.subscription_id}/providers/{PROVIDER}"
@@ -35,11 +42,6 @@ class Scope:
     def contains(self, arm_id: str) -> bool:
         """Return whether `arm_id` names something in this workspace (ids compare without regard to case)."""
         return arm_id.lower().startswith(self.id.lower() + "/")
-
-
-def now() -> str:
-    """Return this moment in UTC, as ARM writes times."""
-    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
 
 
 def system_data(previous: SystemData | None = None) -> SystemData:
@@ -53,11 +55,3 @@ def system_data(previous: SystemData | None = None) -> SystemData:
         last_modified_by="local",
         last_modified_by_type="Application",
     )
-
-
-def request_headers(request: Request) -> dict[str, str]:
-    """Return what ARM puts on every answer: the ids by which a request can be found again."""
-    headers = {"x-ms-request-id": str(uuid.uuid4()), "x-ms-correlation-request-id": str(uuid.uuid4())}
-    if client_id := request.headers.get("x-ms-client-request-id"):
-        headers["x-ms-client-request-id"] = client_id
-    return headers

@@ -13,12 +13,15 @@ from starlette.routing import Route
 from localazure.arm.documents import Document, Json
 from localazure.arm.errors import ArmError, Conflict, NotFound
 from localazure.arm.faults import NO_FAULT, Fate
-from localazure.arm.ids import Scope, now
-from localazure.core.clock import Change, Clock
+from localazure.arm.ids import Scope
+from localazure.arm.signatures import sign
+from localazure.core.clock import Change, Clock, now
 from localazure.core.store import Store
 from localazure.core.tables import Table
 
-TIMEOUT = "PT90M"
+TIMEOUT = "PT30M"
+NOT_ENDED = "0001-01-01T00:00:00+00:00"
+"""The end of an operation that has none yet."""
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +65,7 @@ class Operations:
         self._table = operations_table(store)
         self._clock = clock
         self._base_url = base_url
+        self._workspace_id = scope.workspace_id
         self._root = f"{scope.subscription_provider_id}/locations/{location}"
         self._running: dict[str, asyncio.Task[None]] = {}
         self._interrupted = {
@@ -96,7 +100,7 @@ class Operations:
         change: Change | None = None,
         result: Callable[[], Json] | None = None,
         fate: Fate = NO_FAULT,
-    ) -> dict[str, str]:
+    ) -> str:
         """Begin `work` on `resource`.
 
         Args:
@@ -109,7 +113,7 @@ class Operations:
             fate: What becomes of it, as faults have it.
 
         Returns:
-            The headers by which clients follow it.
+            Its id; `headers` are those by which clients follow it.
 
         Raises:
             Conflict: Another operation on the resource is under way.
@@ -117,7 +121,7 @@ class Operations:
         key = resource.lower()
         self.require_idle(resource, f"The resource '{resource}'")
         resumed = self._interrupted.pop(key, None)
-        identifier = resumed or str(uuid.uuid4())
+        identifier = resumed or f"{_prefix(key)}:{self._workspace_id}:{uuid.uuid4()}"
         if change and not resumed:
             self._table.put(identifier, Operation(status="InProgress", start_time=now(), change=change, resource=key))
 
@@ -141,12 +145,30 @@ class Operations:
                     self._end(identifier, reason, result() if result and not reason else None)
 
         self._running[key] = asyncio.create_task(run(), name=f"operation on {resource}")
+        return identifier
+
+    def headers(self, identifier: str, request: Request, resource_id: str | None = None) -> dict[str, str]:
+        """Return the headers by which clients follow the operation that `request` has begun.
+
+        Args:
+            identifier: Of the operation.
+            request: Its `api-version` is that of the addresses.
+            resource_id: Where Location leads: to the resource or, without one, to the operation's result.
+        """
+        version = api_version(request)
+        query = sign(identifier, version)
+        result = f"{self._root}/mfeOperationResults/{identifier}?{query}"
+        operation = self._table.get(identifier)
         return {
-            "Azure-AsyncOperation": f"{self._base_url}{self._root}/mfeOperationsStatus/{identifier}",
-            "Location": f"{self._base_url}{self._root}/mfeOperationResults/{identifier}",
-            **self._clock.retry_after(change),
+            "Azure-AsyncOperation": f"{self._base_url}{self._root}/mfeOperationsStatus/{identifier}?{query}",
+            "Location": self._base_url + (f"{resource_id}?api-version={version}" if resource_id else result),
+            **self._clock.hurry(operation.change if operation else None),
             "x-ms-async-operation-timeout": TIMEOUT,
         }
+
+    def address(self, identifier: str, version: str) -> str:
+        """Return where its status is, as resources show it: without a signature."""
+        return f"{self._base_url}{self._root}/mfeOperationsStatus/{identifier}?api-version={version}"
 
     def end_interrupted(self) -> None:
         """End what an earlier process left under way and nobody has started again."""
@@ -192,21 +214,36 @@ class Operations:
 
     async def _status(self, request: Request) -> Response:
         identifier, operation = self._operation(request)
-        visible = operation.model_dump(
-            include={"status", "start_time", "end_time", "error"}, by_alias=True, exclude_unset=True
-        )
-        body = {"id": request.url.path, "name": identifier, **visible}
-        return JSONResponse(body, headers=self._clock.retry_after(operation.change))
+        body: Json = {
+            "id": request.url.path,
+            "name": identifier,
+            "startTime": operation.start_time,
+            "endTime": operation.end_time or NOT_ENDED,
+            "percentComplete": 0.0,
+            "status": "Updating" if operation.status == "InProgress" else operation.status,
+        }
+        if operation.error:
+            body["error"] = operation.error.as_json()
+        return JSONResponse(body, headers=self._clock.hurry(operation.change))
 
     async def _result(self, request: Request) -> Response:
         _, operation = self._operation(request)
         match operation.status:
             case "InProgress":
-                headers = {"Location": str(request.url), **self._clock.retry_after(operation.change)}
+                headers = {"Location": str(request.url), **self._clock.hurry(operation.change)}
                 return Response(status_code=202, headers=headers)
             case "Succeeded":
                 return JSONResponse(operation.result) if operation.result else Response()
         return JSONResponse({"error": operation.error.as_json() if operation.error else {}}, 409)
+
+
+def api_version(request: Request) -> str:
+    """Return the request's `api-version`."""
+    return request.query_params.get("api-version", "")
+
+
+def _prefix(resource: str) -> str:
+    return "odidp" if "/deployments/" in resource else "oeidp"
 
 
 def _internal(error: Exception) -> ArmError:

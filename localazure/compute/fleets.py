@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from localazure.arm.errors import InstanceFailed
+from localazure.compute import events
 from localazure.compute.instances import Instance, Setup
 from localazure.core.clock import Clock
 from localazure.gateway import xds
@@ -22,7 +23,7 @@ class Fleet:
 
     `publish` makes the gateway do what the fleets say now and returns when it does; `under_way` counts the requests
     that an instance is answering. An instance gets requests only when it is ready, and is stopped only when the gateway
-    sends it nothing new and it has answered the rest.
+    sends it nothing new and it has answered the rest. `report` hears what happens to which instance.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Fleet:
         publish: Callable[[], Awaitable[None]],
         under_way: Callable[[int], Awaitable[int]],
         clock: Clock,
+        report: Callable[[str, tuple[str, str]], None] = lambda _instance, _what: None,
     ) -> None:
         self.name = name
         self.started = False
@@ -38,6 +40,7 @@ class Fleet:
         self._publish = publish
         self._under_way = under_way
         self._clock = clock
+        self._report = report
         self._instances: list[Instance] = []
         self._guards: dict[Instance, asyncio.Task[None]] = {}
         """One per instance, and one per dead instance that is being replaced."""
@@ -141,7 +144,7 @@ class Fleet:
         started: list[Instance] = []
         try:
             while len(started) < count:
-                started.append(await Instance.start(setup, self._clock))
+                started.append(await self._start(setup))
             await asyncio.gather(*(instance.ready() for instance in started))
         except BaseException:
             await asyncio.gather(*(instance.stop() for instance in started))
@@ -149,6 +152,12 @@ class Fleet:
         for instance in started:
             self._join(instance)
         await self._publish()
+
+    async def _start(self, setup: Setup) -> Instance:
+        instance = await Instance.start(setup, self._clock)
+        self._report(instance.id, events.CREATED)
+        self._report(instance.id, events.STARTED)
+        return instance
 
     def _join(self, instance: Instance) -> None:
         self.started = True
@@ -176,6 +185,8 @@ class Fleet:
                 await self._clock.sleep(DRAIN_POLL_S)
         self._instances = [instance for instance in self._instances if instance not in leaving]
         await self._publish()
+        for instance in leaving:
+            self._report(instance.id, events.STOPPING)
         await asyncio.gather(*(instance.stop() for instance in leaving))
 
     async def _guard(self, instance: Instance) -> None:
@@ -188,9 +199,11 @@ class Fleet:
         self._instances.remove(instance)
         await self._publish_safely()
         for delay_s in itertools.chain(RESTART_DELAYS_S, itertools.repeat(RESTART_DELAYS_S[-1])):
+            if delay_s:
+                self._report(instance.id, events.BACK_OFF)
             await self._clock.sleep(delay_s)
             try:
-                replacement = await Instance.start(instance.setup, self._clock)
+                replacement = await self._start(instance.setup)
             except OSError as error:  # no memory, no files left
                 log.warning("a new instance of %s does not start: %s", self.name, error)
                 continue
@@ -219,6 +232,8 @@ class Fleet:
         try:
             await asyncio.wait({exited, hung}, return_when=asyncio.FIRST_COMPLETED)
             if not exited.done():
+                self._report(instance.id, events.HUNG)
+                self._report(instance.id, events.RESTARTING)
                 instance.log_line("WARNING: the liveness probe failed too often: the container is restarted")
                 instance.kill()
             code = await exited
@@ -233,6 +248,8 @@ class Fleet:
         """Keep the instance out of rotation while its readiness probe fails."""
         async for well in instance.setup.readiness.changes(instance.address.readiness, self._clock):
             instance.well = well
+            if not well:
+                self._report(instance.id, events.NOT_READY)
             instance.log_line(
                 f"WARNING: the readiness probe {'passes again' if well else 'failed too often: no requests'}"
             )

@@ -62,6 +62,8 @@ class Setup:
     log: Path
     liveness: Probe
     readiness: Probe
+    startup: Probe | None = None
+    """Until it passes, the others are not tried."""
 
 
 class Instance:
@@ -91,28 +93,34 @@ class Instance:
         return cls(setup, await setup.program.start(setup.log, clock), log_start, clock)
 
     async def ready(self) -> None:
-        """Wait until the server answers its readiness probe.
+        """Wait until the server answers its startup probe, if it has one, and then its readiness probe.
 
         Raises:
             InstanceFailed: It ended, or does not answer in time.
         """
         exited = asyncio.create_task(self._process.wait())
-        probing = asyncio.create_task(self._probe())
+        try:
+            if self.setup.startup:
+                await self._pass("startup", self.setup.startup, exited)
+            await self._pass("readiness", self.setup.readiness, exited)
+        finally:
+            exited.cancel()
+            await asyncio.gather(exited, return_exceptions=True)
+
+    async def _pass(self, name: str, probe: Probe, exited: asyncio.Task[int]) -> None:
+        probing = asyncio.create_task(self._probe(name, probe))
         try:
             done, _ = await asyncio.wait(
-                {exited, probing}, timeout=self.setup.readiness.patience_s, return_when=asyncio.FIRST_COMPLETED
+                {exited, probing}, timeout=probe.patience_s, return_when=asyncio.FIRST_COMPLETED
             )
             if probing in done:
                 return probing.result()
             if exited in done:
                 raise InstanceFailed(f"the container exited with code {exited.result()}: {self.last_words()}")
-            raise InstanceFailed(
-                f"the readiness probe did not pass within {self.setup.readiness.patience_s:g} s: {self.last_words()}"
-            )
+            raise InstanceFailed(f"the {name} probe did not pass within {probe.patience_s:g} s: {self.last_words()}")
         finally:
-            exited.cancel()
             probing.cancel()
-            await asyncio.gather(exited, probing, return_exceptions=True)
+            await asyncio.gather(probing, return_exceptions=True)
 
     @property
     def address(self) -> Address:
@@ -173,6 +181,7 @@ class Instance:
         written = [line.strip() for line in lines if line.strip()]
         return (telling or written or ["(empty log)"])[-1]
 
-    async def _probe(self) -> None:
+    async def _probe(self, name: str, probe: Probe) -> None:
         address = self._address = await self._locate()
-        await self.setup.readiness.pass_once(address.readiness, self._clock)
+        url = address.readiness if name == "readiness" else address.liveness
+        await probe.pass_once(url, self._clock)

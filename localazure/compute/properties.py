@@ -122,9 +122,12 @@ class DeploymentProperties(Document):
     request_settings: RequestSettings
     liveness_probe: ProbeSettings
     readiness_probe: ProbeSettings
+    startup_probe: ProbeSettings | None = None
     scale_settings: Annotated[DefaultScale | TargetUtilization, Field(discriminator="scale_type")]
     container_resource_requirements: ContainerResources | None = None
     data_collector: DataCollector | None = None
+    private_network_connection: bool | None = None
+    """Shown to clients of old versions only."""
     provisioning_state: State = "Creating"
 
     @property

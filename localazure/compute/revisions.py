@@ -73,6 +73,7 @@ class Revisions:
             log=log,
             liveness=Probe.parse(properties.liveness_probe),
             readiness=Probe.parse(properties.readiness_probe),
+            startup=Probe.parse(properties.startup_probe) if properties.startup_probe else None,
         )
 
     def tidy(self, endpoint: str, deployment: str, keep: Setup) -> None:

@@ -1,10 +1,12 @@
 """What runs: the fleets of all deployments, and the gateway before them."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from localazure.compute.autoscaler import Autoscaler, Scaling
+from localazure.compute.events import Events
 from localazure.compute.fleets import Fleet
 from localazure.compute.instances import Instance, Setup
 from localazure.core.clock import Clock
@@ -60,6 +62,7 @@ class Runtime:
         self._running: dict[tuple[str, str], _Running] = {}
         self._failing: set[str] = set()
         self._endpoints = endpoints
+        self.events = Events()
 
     def address(self, endpoint: str) -> str:
         """Return where the endpoint is: what comes after it goes to its deployments."""
@@ -165,7 +168,8 @@ class Runtime:
         async def under_way(port: int) -> int:
             return await self._gateway.requests_under_way(cluster, port)
 
-        return Fleet(cluster, self.publish, under_way, self._clock)
+        report = functools.partial(self.events.add, endpoint, deployment)
+        return Fleet(cluster, self.publish, under_way, self._clock, report)
 
     def _wanted(self) -> list[xds.Endpoint]:
         targets: Targets = {}

@@ -117,6 +117,7 @@ class Web(uvicorn.Server):
                 ssl_keyfile=tls.key if tls else None,
                 log_config=None,
                 access_log=False,
+                server_header=False,
                 proxy_headers=False,  # a client is where its connection comes from, whatever it says
                 lifespan="off",
                 timeout_keep_alive=75,

@@ -19,7 +19,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from localazure.arm.bodies import json_object
-from localazure.arm.errors import ArmError, BadRequest, Conflict, NotFound
+from localazure.arm.errors import ArmError, BadRequest, Conflict, NotFound, reason_of
 from localazure.arm.faults import Fault, Faults, Spec
 from localazure.arm.identity import Identity
 from localazure.arm.ids import Scope
@@ -218,7 +218,7 @@ class Admin:
         """
         found: dict[str, Any] = (await http.get(self._path(request))).json()
         if "error" in found:
-            raise NotFound(found["error"]["message"])
+            raise NotFound(reason_of(found["error"])["message"])
         return found
 
     def _path(self, request: Request) -> str:
@@ -245,8 +245,8 @@ class Admin:
         if answer.is_error:
             return Response(answer.content, answer.status_code, media_type="application/json")
         url = answer.headers.get("Azure-AsyncOperation") or answer.headers["Location"]
-        url = url.replace("mfeOperationResults", "mfeOperationsStatus")
-        while (found := (await http.get(url)).json())["status"] == "InProgress":
+        url = url.replace("mfeOperationResults", "mfeOperationsStatus")  # keys have Location alone
+        while (found := (await http.get(url)).json())["status"] not in ("Succeeded", "Failed"):
             await self._clock.sleep(_POLL_S)
         if found["status"] == "Failed":
             raise ArmError(409, found["error"]["code"], found["error"]["message"])

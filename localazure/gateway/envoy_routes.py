@@ -23,7 +23,8 @@ MIRRORS = "mirrors"
 listener within Envoy, and of the cluster that leads there."""
 
 DEPLOYMENT_HEADER = "azureml-model-deployment"
-"""Local Azure's own: names the deployment that answered. Azure has no such header; nothing may depend on it."""
+SERVED_BY = (DEPLOYMENT_HEADER, "azureml-model-session")
+"""Headers of answers that name the deployment that answered."""
 
 TOKENS = "envoy.filters.http.jwt_authn"
 """The filter that checks tokens, and under whose name it leaves the claims of a good one …"""
@@ -206,7 +207,7 @@ def _forward(match: Resource, endpoint: Endpoint, name: str, target: Target, **a
     return {
         "match": match,
         "route": route,
-        "response_headers_to_add": [{"header": {"key": DEPLOYMENT_HEADER, "value": name}}],
+        "response_headers_to_add": [_added(header, name) for header in SERVED_BY],
         "metadata": {
             "filter_metadata": {
                 "localazure": {"endpoint": endpoint.name, "deployment": name},
@@ -247,6 +248,10 @@ def _answer(match: Resource, status: int, code: str, message: str) -> Resource:
         "direct_response": {"status": status, "body": {"inline_string": body}},
         "response_headers_to_add": [{"header": {"key": "content-type", "value": "application/json"}}],
     }
+
+
+def _added(name: str, value: str) -> Resource:
+    return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
 
 
 def _header(name: str, match: Resource) -> Resource:

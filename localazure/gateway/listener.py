@@ -128,6 +128,7 @@ def _manager(routes: str, directory: Path, admission: list[Resource], log: Path,
     return {
         "@type": TYPE + "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": routes,
+        "server_name": "azureml-frontdoor",
         "rds": {"route_config_name": routes, "config_source": source(directory, f"{routes}.json")},
         "http_filters": [
             *admission,
@@ -224,8 +225,8 @@ local function give_status(handle)
     return
   end
   headers:remove("x-envoy-upstream-service-time")
-  headers:replace("ms-azureml-model-time", time)
   if status == "200" then return end
+  headers:replace("ms-azureml-model-time", time)
   if managed then
     headers:replace("ms-azureml-model-error-statuscode", status)
     headers:replace("ms-azureml-model-error-reason", "model_error")

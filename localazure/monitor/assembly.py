@@ -45,7 +45,7 @@ class Monitor:
         traffic = Traffic(gateway.access_log, ingestion_delay_s, count=count)
         samples = Samples(gateway, runtime, arm.disk, state, arm.clock)
         metrics = Metrics(traffic, samples, inventory, arm.scope, arm.location)
-        return cls(traffic, samples, metrics, LogAnalytics(traffic, arm.identity, arm.scope))
+        return cls(traffic, samples, metrics, LogAnalytics(traffic, runtime.events, arm.identity, arm.scope))
 
     def works(self, gateway: Gateway, clock: Clock) -> list[Coroutine[Any, Any, None]]:
         """Return what must go on all the time."""

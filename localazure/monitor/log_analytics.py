@@ -1,4 +1,4 @@
-"""Log Analytics: queries of the traffic log."""
+"""Log Analytics: queries of the traffic log and the event log."""
 
 import datetime
 import uuid
@@ -12,11 +12,13 @@ from localazure.arm.bodies import json_object
 from localazure.arm.errors import ArmError, NotFound, UnsupportedQuery
 from localazure.arm.identity import Identity
 from localazure.arm.ids import Scope
+from localazure.compute.events import Event, Events
 from localazure.monitor import kql
 from localazure.monitor.times import span
 from localazure.monitor.traffic import Request, Traffic, utc_now
 
 TABLE = "AmlOnlineEndpointTrafficLog"
+EVENT_TABLE = "AmlOnlineEndpointEventLog"
 MAX_ROWS = 30_000
 """As on Azure: a query that finds more is answered with the first of them and an error beside them."""
 
@@ -40,6 +42,16 @@ COLUMNS = {
     "_ResourceId": "string",
 }
 
+EVENT_COLUMNS = {
+    "TimeGenerated": "datetime",
+    "DeploymentName": "string",
+    "InstanceId": "string",
+    "Name": "string",
+    "Message": "string",
+    "OperationName": "string",
+    "_ResourceId": "string",
+}
+
 
 def workspace_id(scope: Scope) -> str:
     """Return the id of the Log Analytics workspace; the same for as long as the state directory lives."""
@@ -49,8 +61,9 @@ def workspace_id(scope: Scope) -> str:
 class LogAnalytics:
     """Answers queries by workspace id, and by the ARM id of the workspace."""
 
-    def __init__(self, traffic: Traffic, identity: Identity, scope: Scope) -> None:
+    def __init__(self, traffic: Traffic, events: Events, identity: Identity, scope: Scope) -> None:
         self._traffic = traffic
+        self._events = events
         self._identity = identity
         self._scope = scope
 
@@ -75,10 +88,15 @@ class LogAnalytics:
             start, end = span(str(timespan))
         else:
             start, end = datetime.datetime.fromtimestamp(0, datetime.UTC), now
-        await self._traffic.recalled()
-        rows = (self._row(found) for found in self._traffic.requests(start, end))
+        query = str(body.get("query") or "")
         try:
-            columns, found = kql.run(str(body.get("query") or ""), TABLE, COLUMNS, rows, now)
+            if query.partition("|")[0].strip() == EVENT_TABLE:
+                events = (self._event(event) for event in self._events.between(start, min(end, self._traffic.horizon)))
+                columns, found = kql.run(query, EVENT_TABLE, EVENT_COLUMNS, events, now)
+            else:
+                await self._traffic.recalled()
+                rows = (self._row(found) for found in self._traffic.requests(start, end))
+                columns, found = kql.run(query, TABLE, COLUMNS, rows, now)
         except UnsupportedQuery as error:
             raise ArmError(400, "BadArgumentError", f"Local Azure cannot run this query: {error}.") from error
         answer: dict[str, Any] = {
@@ -93,6 +111,17 @@ class LogAnalytics:
         if len(found) > MAX_ROWS:
             answer["error"] = {"code": "PartialError", "message": f"The result has more than {MAX_ROWS} rows."}
         return JSONResponse(answer)
+
+    def _event(self, event: Event) -> kql.Row:
+        return {
+            "TimeGenerated": event.time,
+            "DeploymentName": event.deployment,
+            "InstanceId": event.instance,
+            "Name": event.name,
+            "Message": event.message,
+            "OperationName": "",
+            "_ResourceId": f"{self._scope.id}/onlineEndpoints/{event.endpoint}".lower(),
+        }
 
     def _row(self, request: Request) -> kql.Row:
         return {

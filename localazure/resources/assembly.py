@@ -13,6 +13,7 @@ from localazure.resources.inventory import Inventory
 from localazure.resources.quota import Quota
 from localazure.resources.restarts import Restarts
 from localazure.resources.subscription import Subscription
+from localazure.resources.views import Views
 from localazure.resources.workspace import Workspace
 from localazure.storage.assembly import Storage
 
@@ -29,19 +30,29 @@ class Resources:
     inventory: Inventory
 
     @classmethod
-    def build(cls, arm: Arm, storage: Storage, compute: Compute, quota: Quota) -> Self:
-        """Put it together.
+    def build(cls, arm: Arm, storage: Storage, compute: Compute, quota: Quota, identity_based: bool) -> Self:
+        """Put it together; `identity_based` is whether the datastore is.
 
         Returns:
             All of them.
         """
         restarts = Restarts(arm.operations, arm.clock)
-        workspace = Workspace(arm.base_url, arm.scope, arm.location, arm.identity.tenant_id, storage.blobs)
+        views = Views(arm.operations, compute.runtime, storage.assets)
+        workspace = Workspace(
+            arm.base_url, arm.scope, arm.location, arm.identity.tenant_id, identity_based, storage.blobs
+        )
         return cls(
             subscription=Subscription(arm.scope, arm.identity.tenant_id, arm.location, workspace),
             workspace=workspace,
             endpoints=Endpoints(
-                arm.store, arm.operations, compute.runtime, compute.revisions, arm.identity, arm.scope, arm.location
+                arm.store,
+                arm.operations,
+                compute.runtime,
+                compute.revisions,
+                arm.identity,
+                views,
+                arm.scope,
+                arm.location,
             ),
             deployments=Deployments(
                 arm.store,
@@ -52,6 +63,7 @@ class Resources:
                 compute.programs,
                 compute.revisions,
                 quota,
+                views,
                 arm.scope,
                 arm.location,
             ),

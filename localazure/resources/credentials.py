@@ -10,7 +10,9 @@ AUTH_MODES: dict[str, AuthMode] = {"key": "Key", "amltoken": "AMLToken", "aadtok
 
 AAD_AUDIENCE = "https://ml.azure.com"
 """Whom a token of Microsoft Entra must be for."""
-TOKEN_LIFE_S = 12 * 3600
+TOKEN_LIFE_S = 24 * 3600
+TOKEN_REFRESH_S = 12 * 3600
+"""How long before its end a token should be renewed."""
 
 _KEY_CHARACTERS = set("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789")
 

@@ -56,9 +56,11 @@ class DeploymentPropertiesBody(Body):
     instance_type: Any = None
     app_insights_enabled: Any = None
     egress_public_network_access: Any = None
+    private_network_connection: Any = None
     request_settings: RequestSettingsBody | None = None
     liveness_probe: ProbeBody | None = None
     readiness_probe: ProbeBody | None = None
+    startup_probe: ProbeBody | None = None
     scale_settings: ScaleBody | None = None
     container_resource_requirements: ContainerResources | None = None
     data_collector: DataCollector | None = None
@@ -114,6 +116,8 @@ class DeploymentState(Document):
     resource: Deployment
     registered: Registered | None = None
     """None in states of an older version."""
+    operation: str | None = None
+    """The id of the one that it shows: its last, unless the client sent back an earlier one."""
     serving: Serving | None = None
     was: State | None = None
     """The state before it failed to come back; None otherwise."""

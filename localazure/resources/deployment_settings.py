@@ -28,7 +28,7 @@ from localazure.resources.deployment_documents import (
 from localazure.resources.quota import cores_of
 
 _PROBE = ProbeBody(failureThreshold=30, initialDelay="PT10S", period="PT10S", successThreshold=1, timeout="PT2S")
-_REQUESTS = RequestSettingsBody(maxConcurrentRequestsPerInstance=1, maxQueueWait="PT0.5S", requestTimeout="PT5S")
+_REQUESTS = RequestSettingsBody(maxConcurrentRequestsPerInstance=1, maxQueueWait="PT0S", requestTimeout="PT5S")
 _AMOUNT = re.compile(r"\+?(\d+(\.\d*)?|\.\d+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)?", re.ASCII)
 """Kubernetes' quantities, but for those below zero."""
 _SCALE = ScaleBody(minInstances=1, maxInstances=1, pollingInterval="PT1S", targetUtilizationPercentage=70)
@@ -62,6 +62,7 @@ def complete(given: DeploymentPropertiesBody, compute: Compute) -> DeploymentPro
         "environment_id": given.environment_id,
         "instance_type": given.instance_type,
         "data_collector": _collector(given.data_collector) if given.data_collector else None,
+        "startup_probe": _probe("startupProbe", given.startup_probe) if given.startup_probe else None,
     }
     return DeploymentProperties(
         model=given.model,

@@ -13,17 +13,18 @@ from localazure.arm.durations import duration_s
 from localazure.arm.errors import ArmError, BadRequest, InstanceFailed, NotFound
 from localazure.arm.faults import NO_FAULT, Fate, fate_of, moment_of
 from localazure.arm.ids import Scope, system_data
-from localazure.arm.operations import Operations
+from localazure.arm.operations import Operations, api_version
 from localazure.arm.paging import page
 from localazure.compute.autoscaler import Scaling
 from localazure.compute.instances import Setup
 from localazure.compute.programs import Programs
 from localazure.compute.properties import resolve
-from localazure.compute.revisions import SERVER_LOG, STORAGE_LOG, Revisions
+from localazure.compute.revisions import Revisions
 from localazure.compute.runtime import Limits, Runtime
 from localazure.core.clock import Change
 from localazure.core.store import Store
 from localazure.resources import deployment_settings, endpoints, rules
+from localazure.resources.container_logs import read_log
 from localazure.resources.deployment_documents import (
     Deployment,
     DeploymentBody,
@@ -39,12 +40,10 @@ from localazure.resources.deployment_documents import (
 from localazure.resources.endpoint_documents import EndpointState, endpoints_table
 from localazure.resources.quota import Quota
 from localazure.resources.restarts import NOT_READY, Restarts
+from localazure.resources.views import OPERATION, Views, without_own
 from localazure.storage.assets import Assets
 
 log = logging.getLogger(__name__)
-
-_LOGS = {"inferenceserver": SERVER_LOG, "storageinitializer": STORAGE_LOG}
-_DEFAULT_TAIL = 500
 
 _CHANGES = {
     "Creating": Change.DEPLOYMENT_CREATE,
@@ -66,6 +65,7 @@ class Deployments:
         programs: Programs,
         revisions: Revisions,
         quota: Quota,
+        views: Views,
         scope: Scope,
         location: str,
     ) -> None:
@@ -78,6 +78,7 @@ class Deployments:
         self._programs = programs
         self._revisions = revisions
         self._quota = quota
+        self._views = views
         self._scope = scope
         self._location = location
         self._restarts = restarts
@@ -113,20 +114,21 @@ class Deployments:
         endpoint, moment = request.path_params["endpoint"], moment_of(request)
         self._endpoint(endpoint, moment)
         found = self._states.values(key_of(endpoint, ""), moment)
-        return page(request, [state.resource for state in found], {})
+        return page(request, [self._views.deployment(state, api_version(request)) for state in found], {})
 
     async def _one(self, request: Request) -> Response:
         endpoint, name = request.path_params["endpoint"], request.path_params["deployment"]
         match request.method:
             case "PUT":
-                return await self._put(endpoint, name, await json_object(request), fate_of(request))
+                return await self._put(endpoint, name, await json_object(request), request)
             case "PATCH":
-                return self._patch(endpoint, name, await json_object(request), fate_of(request))
+                return self._patch(endpoint, name, await json_object(request), request)
             case "DELETE":
-                return self._delete(endpoint, name, fate_of(request))
-        return JSONResponse(self._state(endpoint, name, moment_of(request)).resource.as_json())
+                return self._delete(endpoint, name, request)
+        state = self._state(endpoint, name, moment_of(request))
+        return JSONResponse(self._views.deployment(state, api_version(request)).as_json())
 
-    async def _put(self, endpoint: str, name: str, json: Json, fate: Fate) -> Response:
+    async def _put(self, endpoint: str, name: str, json: Json, request: Request) -> Response:
         rules.check_name("deployment", name)
         body = DeploymentBody.parse(json)
         rules.check_identity(body.identity)
@@ -135,8 +137,7 @@ class Deployments:
         properties, registered = resolve(deployment_settings.complete(given, compute), self._assets)
         await self._programs.require(properties)
         # nothing waits from here on: what has been checked stays so
-        parent = self._endpoint(endpoint).resource
-        endpoints.require_settled(parent)
+        endpoints.require_settled(parent := self._endpoint(endpoint).resource)
         old = self._states.get(key_of(endpoint, name))
         if old is None:
             self._quota.check_deployments(sum(1 for _ in self._states.values(key_of(endpoint, ""))))
@@ -145,6 +146,9 @@ class Deployments:
         sku = body.sku or Sku()
         rules.check_tags(body.tags or {})
         display = old.resource.name if old else name
+        shown = [properties, old.resource.properties] if old else [properties]
+        variables = self._views.of_client(properties.environment_variables, *shown)
+        properties = properties.model_copy(update={"environment_variables": variables})
         capacity = deployment_settings.capacity(sku, properties)
         resource = Deployment(
             id=f"{parent.id}/deployments/{display}",
@@ -155,13 +159,13 @@ class Deployments:
             kind=body.kind or parent.kind,
             identity=body.identity,
             properties=properties,
-            sku=sku.model_copy(update={"name": "Default", "capacity": capacity}),
-            system_data=system_data(old.resource.system_data if old else None),
+            sku=sku.model_copy(update={"name": "Default", "tier": "Standard", "capacity": capacity}),
+            system_data=old.resource.system_data if old else system_data(),
         )
         new = DeploymentState(resource=resource, registered=registered)
-        return self._begin(endpoint, name, old, new, 200 if old else 201, fate)
+        return self._begin(endpoint, name, old, new, 201, request)
 
-    def _patch(self, endpoint: str, name: str, json: Json, fate: Fate) -> Response:
+    def _patch(self, endpoint: str, name: str, json: Json, request: Request) -> Response:
         old = self._state(endpoint, name)
         body = DeploymentPatch.parse(json)
         resource = old.resource.model_copy(update={"system_data": system_data(old.resource.system_data)})
@@ -176,7 +180,7 @@ class Deployments:
             capacity = deployment_settings.capacity(sku, resource.properties)
             resource.sku = resource.sku.model_copy(update={"capacity": capacity})
         new = DeploymentState(resource=resource, registered=old.registered)
-        return self._begin(endpoint, name, old, new, 202, fate)
+        return self._begin(endpoint, name, old, new, 202, request)
 
     def _begin(
         self,
@@ -185,9 +189,12 @@ class Deployments:
         old: DeploymentState | None,
         new: DeploymentState,
         status: int,
-        fate: Fate,
+        request: Request,
     ) -> Response:
         resource, key = new.resource, key_of(endpoint, name)
+        sent = resource.properties.properties
+        echoed = str(sent.get(OPERATION, ""))
+        resource.properties = resource.properties.model_copy(update={"properties": without_own(sent)})
         rules.check_instance_count(resource.sku.capacity)
         self._quota.check_instances(resource.size)
         self._quota.check_cores(
@@ -196,14 +203,20 @@ class Deployments:
         stage = new.stage_after(old)
         resource.properties = resource.properties.model_copy(update={"provisioning_state": stage})
         new.serving = old.serving if old else None
+        version = api_version(request)
         with self._store.transaction():
             self._states.put(key, new)
-            headers = self._apply(endpoint, name, _CHANGES[stage], fate)
+            begun = self._apply(endpoint, name, _CHANGES[stage], fate_of(request), version)
+            new.operation = old.operation if old and old.operation and old.operation in echoed else begun
+            self._states.put(key, new)
         if status == 202:
+            headers = self._operations.headers(begun, request)
             headers.pop("Azure-AsyncOperation")
-        return JSONResponse(resource.as_json(), status, headers)
+            return JSONResponse(self._views.deployment(new, version).as_json(), status, headers)
+        headers = self._operations.headers(begun, request, resource.id)
+        return JSONResponse(self._views.begun(new, begun, version, is_new=old is None), status, headers)
 
-    def _apply(self, endpoint: str, name: str, change: Change, fate: Fate = NO_FAULT) -> dict[str, str]:
+    def _apply(self, endpoint: str, name: str, change: Change, fate: Fate = NO_FAULT, version: str = "") -> str:
         async def work() -> None:
             state = self._state(endpoint, name)
             if state.serving and not self._runtime.runs(endpoint, name):  # we were stopped during the change
@@ -221,10 +234,13 @@ class Deployments:
                     parent.score_at(setup.program.scored_at)
                     self._endpoints.put(endpoint.lower(), parent)
 
-        settle, made = functools.partial(self._settle, endpoint, name), (lambda: self._visible(endpoint, name))
+        def made() -> Json:
+            return self._views.deployment(self._state(endpoint, name), version).as_json()
+
+        settle = functools.partial(self._settle, endpoint, name)
         return self._operations.start(_resource(endpoint, name), work, settle, change, made, fate)
 
-    def _delete(self, endpoint: str, name: str, fate: Fate) -> Response:
+    def _delete(self, endpoint: str, name: str, request: Request) -> Response:
         state = self._states.get(key_of(endpoint, name))
         if state is None:
             return Response(status_code=204)
@@ -239,11 +255,11 @@ class Deployments:
         state.resource.properties.provisioning_state = "Deleting"
         with self._store.transaction():
             self._states.put(key_of(endpoint, name), state)
-            headers = self._remove(endpoint, name, fate)
-        headers.pop("Azure-AsyncOperation")
-        return Response(status_code=202, headers=headers)
+            state.operation = self._remove(endpoint, name, fate_of(request))
+            self._states.put(key_of(endpoint, name), state)
+        return JSONResponse(None, 202, self._operations.headers(state.operation, request))
 
-    def _remove(self, endpoint: str, name: str, fate: Fate = NO_FAULT) -> dict[str, str]:
+    def _remove(self, endpoint: str, name: str, fate: Fate = NO_FAULT) -> str:
         async def work() -> None:
             await self._runtime.remove(endpoint, name)
             self._revisions.delete(endpoint, name)
@@ -280,17 +296,7 @@ class Deployments:
         endpoint, name = request.path_params["endpoint"], request.path_params["deployment"]
         state = self._state(endpoint, name).resource.properties.provisioning_state
         body = LogsBody.parse(await json_object(request))
-        container = body.container_type or "InferenceServer"
-        file = _LOGS.get(str(container).lower())
-        if file is None:
-            raise BadRequest(f"containerType must be StorageInitializer or InferenceServer, not {container!r}.")
-        tail = _DEFAULT_TAIL if body.tail is None else body.tail
-        if isinstance(tail, bool) or not isinstance(tail, int) or tail < 1:
-            raise BadRequest(f"tail must be a positive integer, not {tail!r}.")
-        path = self._revisions.folder(endpoint, name) / file
-        lines = path.read_text(errors="replace").splitlines() if path.exists() else []
-        head = [f"Instance status: {state}", "", f"Container logs ({container}):"]
-        return JSONResponse({"content": "\n".join([*head, *lines[-tail:]]) + "\n"})
+        return JSONResponse({"content": read_log(self._revisions.folder(endpoint, name), body, state)})
 
     async def _skus(self, request: Request) -> Response:
         self._state(request.path_params["endpoint"], request.path_params["deployment"], moment_of(request))
@@ -313,9 +319,6 @@ class Deployments:
         if state is None:
             raise NotFound(f"The deployment '{name}' was not found in the online endpoint '{endpoint}'.")
         return state
-
-    def _visible(self, endpoint: str, name: str) -> Json:
-        return self._state(endpoint, name).resource.as_json()
 
     def _settle(self, endpoint: str, name: str, reason: ArmError | None) -> None:
         if reason:

@@ -66,9 +66,9 @@ class EndpointProperties(Document):
     mirror_traffic: dict[str, int]
     compute: str | None
     provisioning_state: State
-    scoring_uri: str = ""
+    scoring_uri: str | None = None
     """This address and the next are not kept: they are where local Azure is reached now."""
-    swagger_uri: str = ""
+    swagger_uri: str | None = None
 
 
 class Endpoint(TrackedResource):
@@ -97,6 +97,8 @@ class EndpointState(Document):
     """The primary and the secondary one."""
     scored_at: str | None = Field(default=None, alias="scored_at")
     """The path that its last deployment is scored at."""
+    operation: str | None = None
+    """The id of the last one; None in states of an older version."""
     previous: Self | None = None
     """What it was before the change that is under way; None where there is none, and while it is created."""
     effective: bool = True

@@ -16,13 +16,12 @@ from localazure.arm.faults import NO_FAULT, Fate, fate_of, moment_of
 from localazure.arm.identity import Identity as Tokens
 from localazure.arm.ids import Scope, system_data
 from localazure.arm.managed_identity import ENDPOINTS
-from localazure.arm.operations import Operations
+from localazure.arm.operations import Operations, api_version
 from localazure.arm.paging import Filter, page, pairs
 from localazure.compute.revisions import Revisions
-from localazure.compute.runtime import Runtime, Targets
+from localazure.compute.runtime import Runtime
 from localazure.core.clock import Change
 from localazure.core.store import Store
-from localazure.gateway import xds
 from localazure.resources import credentials, rules
 from localazure.resources.deployment_documents import deployments_table, key_of
 from localazure.resources.endpoint_documents import (
@@ -35,7 +34,7 @@ from localazure.resources.endpoint_documents import (
     KeyBody,
     endpoints_table,
 )
-from localazure.resources.quota import Quota
+from localazure.resources.views import Views, without_own
 
 
 class Endpoints:
@@ -48,6 +47,7 @@ class Endpoints:
         runtime: Runtime,
         revisions: Revisions,
         tokens: Tokens,
+        views: Views,
         scope: Scope,
         location: str,
     ) -> None:
@@ -58,6 +58,7 @@ class Endpoints:
         self._runtime = runtime
         self._revisions = revisions
         self._tokens = tokens
+        self._views = views
         self._scope = scope
         self._location = location
 
@@ -83,20 +84,21 @@ class Endpoints:
 
     async def _list(self, request: Request) -> Response:
         found = self._states.values(as_of=moment_of(request))
-        return page(request, [self._visible(state) for state in found], _FILTERS, "count")
+        version = api_version(request)
+        return page(request, [self._views.endpoint(state, version) for state in found], _FILTERS, "count")
 
     async def _one(self, request: Request) -> Response:
         name = request.path_params["endpoint"]
         match request.method:
             case "PUT":
-                return self._put(name, await json_object(request), fate_of(request))
+                return self._put(name, await json_object(request), request)
             case "PATCH":
-                return self._patch(name, await json_object(request), fate_of(request))
+                return self._patch(name, await json_object(request), request)
             case "DELETE":
-                return self._delete(name, fate_of(request))
-        return JSONResponse(self._visible(self._state(name, moment_of(request))).as_json())
+                return self._delete(name, request)
+        return JSONResponse(self._views.endpoint(self._state(name, moment_of(request)), api_version(request)).as_json())
 
-    def _put(self, name: str, json: Json, fate: Fate) -> Response:
+    def _put(self, name: str, json: Json, request: Request) -> Response:
         rules.check_name("endpoint", name)
         body = EndpointBody.parse(json)
         old = self._states.get(name.lower())
@@ -125,7 +127,7 @@ class Endpoints:
             properties=EndpointProperties(
                 auth_mode=auth_mode,
                 description=given.description,
-                properties=given.properties or {},
+                properties=without_own(given.properties or {}),
                 public_network_access=access,
                 traffic=traffic,
                 mirror_traffic=mirror,
@@ -136,9 +138,9 @@ class Endpoints:
         )
         keys = old.keys if old else credentials.first_keys(given.keys)
         state = EndpointState(resource=resource, keys=keys, scored_at=old.scored_at if old else None)
-        return self._begin(name, state, 200 if old else 201, fate)
+        return self._begin(name, state, 201, request)
 
-    def _patch(self, name: str, json: Json, fate: Fate) -> Response:
+    def _patch(self, name: str, json: Json, request: Request) -> Response:
         state = self._state(name)
         body = EndpointPatch.parse(json)
         self._operations.require_idle(_resource(name), f"The endpoint '{name}'")
@@ -149,9 +151,9 @@ class Endpoints:
             state.resource.identity = _identity(body.identity)
         state.resource.system_data = system_data(state.resource.system_data)
         state.resource.properties.provisioning_state = "Updating"
-        return self._begin(name, state, 202, fate)
+        return self._begin(name, state, 202, request)
 
-    def _delete(self, name: str, fate: Fate) -> Response:
+    def _delete(self, name: str, request: Request) -> Response:
         state = self._states.get(name.lower())
         if state is None:
             return Response(status_code=204)
@@ -162,11 +164,11 @@ class Endpoints:
         state.resource.properties.provisioning_state = "Deleting"
         with self._store.transaction():
             self._states.put(name.lower(), state)
-            headers = self._remove(name, fate)
-        headers.pop("Azure-AsyncOperation")  # Azure answers DELETE with Location alone
-        return Response(status_code=202, headers=headers)
+            state.operation = self._remove(name, fate_of(request))
+            self._states.put(name.lower(), state)
+        return JSONResponse(None, 202, self._operations.headers(state.operation, request))
 
-    def _remove(self, name: str, fate: Fate = NO_FAULT) -> dict[str, str]:
+    def _remove(self, name: str, fate: Fate = NO_FAULT) -> str:
         async def work() -> None:
             await self._runtime.remove_endpoint(name)
             for deployment in self._deployment_names(name):
@@ -177,26 +179,33 @@ class Endpoints:
                 self._states.delete(name.lower())
             await self._runtime.recover(name)
 
-        return self._operations.start(
-            _resource(name), work, functools.partial(self._settle, name), Change.ENDPOINT_DELETE, fate=fate
-        )
+        alone = not self._deployment_names(name)
+        change = Change.ENDPOINT_DELETE if alone else Change.ENDPOINT_DELETE_WITH_DEPLOYMENTS
+        return self._operations.start(_resource(name), work, functools.partial(self._settle, name), change, fate=fate)
 
-    def _begin(self, name: str, state: EndpointState, status: int, fate: Fate) -> Response:
+    def _begin(self, name: str, state: EndpointState, status: int, request: Request) -> Response:
         state.previous = self._states.get(name.lower())
         state.effective = False
+        change = Change.ENDPOINT_UPDATE if state.previous else Change.ENDPOINT_CREATE
+        version = api_version(request)
         with self._store.transaction():
             self._states.put(name.lower(), state)
-            headers = self._apply(name, Change.ENDPOINT_CREATE if status == 201 else Change.ENDPOINT_UPDATE, fate)
+            state.operation = self._apply(name, change, fate_of(request), version)
+            self._states.put(name.lower(), state)
+        headers = self._operations.headers(state.operation, request, state.resource.id if status == 201 else None)
         if status == 202:
             headers.pop("Azure-AsyncOperation")
-        return JSONResponse(self._visible(state).as_json(), status, headers)
+        return JSONResponse(self._views.endpoint(state, version).as_json(), status, headers)
 
-    def _apply(self, name: str, change: Change, fate: Fate = NO_FAULT) -> dict[str, str]:
+    def _apply(self, name: str, change: Change, fate: Fate = NO_FAULT, version: str = "") -> str:
         async def work() -> None:
             self._states.put(name.lower(), self._state(name).model_copy(update={"effective": True}))
             await self._runtime.publish()
 
-        settle, made = functools.partial(self._settle, name), (lambda: self._visible(self._state(name)).as_json())
+        def made() -> Json:
+            return self._views.endpoint(self._state(name), version).as_json()
+
+        settle = functools.partial(self._settle, name)
         return self._operations.start(_resource(name), work, settle, change, made, fate)
 
     async def _list_keys(self, request: Request) -> Response:
@@ -219,7 +228,7 @@ class Endpoints:
         state.keys[which] = (
             credentials.checked_key(value) if value and value not in state.keys else credentials.new_key()
         )
-        return self._begin(name, state, 202, fate_of(request))
+        return self._begin(name, state, 202, request)
 
     async def _token(self, request: Request) -> Response:
         endpoint = self._state(request.path_params["endpoint"]).resource
@@ -230,7 +239,7 @@ class Endpoints:
                 "accessToken": self._tokens.issue(credentials.audience(endpoint), credentials.TOKEN_LIFE_S),
                 "tokenType": "Bearer",
                 "expiryTimeUtc": moment + credentials.TOKEN_LIFE_S,
-                "refreshAfterTimeUtc": moment + credentials.TOKEN_LIFE_S // 2,
+                "refreshAfterTimeUtc": moment + credentials.TOKEN_LIFE_S - credentials.TOKEN_REFRESH_S,
             }
         )
 
@@ -263,13 +272,6 @@ class Endpoints:
             state.resource.properties.provisioning_state = "Failed" if reason else "Succeeded"
             self._states.put(name.lower(), state)
 
-    def _visible(self, state: EndpointState) -> Endpoint:
-        """Return the resource, with where it is reached."""
-        endpoint = state.resource
-        root = self._runtime.address(endpoint.name)
-        addresses = {"scoring_uri": root + (state.scored_at or "/score"), "swagger_uri": root + "/swagger.json"}
-        return endpoint.model_copy(update={"properties": endpoint.properties.model_copy(update=addresses)})
-
 
 def missing_endpoint(name: str, scope: Scope) -> ArmError:
     """Return the error for an endpoint that is not there."""
@@ -285,27 +287,6 @@ def require_settled(endpoint: Endpoint) -> None:
     state = endpoint.properties.provisioning_state
     if state in ("Creating", "Deleting"):
         raise Conflict(f"The endpoint '{endpoint.name}' is {state}. Wait until it has succeeded.")
-
-
-def wanted_routes(store: Store, quota: Quota, running: Targets) -> list[xds.Endpoint]:
-    """Return what the gateway shall do for all endpoints, given the deployments that run."""
-    states = ((name, state.in_force) for name, state in endpoints_table(store).items())
-    return [_wanted_routes(state, running.get(name, {}), quota) for name, state in states if state]
-
-
-def _wanted_routes(state: EndpointState, targets: dict[str, xds.Target], quota: Quota) -> xds.Endpoint:
-    endpoint = state.resource
-    return xds.Endpoint(
-        name=endpoint.name,
-        keys=tuple(state.keys),
-        audience=None if endpoint.properties.auth_mode == "Key" else credentials.audience(endpoint),
-        traffic=endpoint.properties.traffic,
-        mirror=endpoint.properties.mirror_traffic,
-        deployments=targets,
-        requests_per_second=quota.requests,
-        megabytes_per_second=quota.bandwidth,
-        kubernetes=endpoint.compute == "Kubernetes",
-    )
 
 
 def _identity(given: Identity | None) -> Identity:

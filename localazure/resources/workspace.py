@@ -1,13 +1,14 @@
 """The workspace itself, its datastore, and the metadata of the cloud that it is in."""
 
-from typing import Any
-
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from localazure.arm.errors import NotFound
+from localazure.arm.documents import Json
+from localazure.arm.errors import USER_ERROR, BadRequest, NotFound
 from localazure.arm.ids import Scope, system_data
+from localazure.resources import workspace_documents
+from localazure.resources.workspace_documents import Place
 from localazure.storage import assets
 from localazure.storage.blobs import ENDPOINT_SUFFIX, Blobs
 
@@ -18,13 +19,14 @@ METADATA_PATH = "/metadata/endpoints"
 class Workspace:
     """Read-only: local Azure comes with one workspace, which has one datastore."""
 
-    def __init__(self, base_url: str, scope: Scope, location: str, tenant_id: str, blobs: Blobs) -> None:
+    def __init__(
+        self, base_url: str, scope: Scope, location: str, tenant_id: str, identity_based: bool, blobs: Blobs
+    ) -> None:
         self._base_url = base_url
         self._scope = scope
-        self._location = location
         self._tenant_id = tenant_id
+        self._place = Place(scope, base_url, location, tenant_id, identity_based, system_data())
         self._blobs = blobs
-        self._created = system_data().as_json()
 
     def cloud_routes(self) -> list[Route]:
         """Return what a client asks before it has a token."""
@@ -59,32 +61,9 @@ class Workspace:
     async def _workspace(self, _request: Request) -> Response:
         return JSONResponse(self.resource())
 
-    def resource(self) -> dict[str, Any]:
+    def resource(self) -> Json:
         """Return the workspace."""
-        return {
-            "id": self._scope.id,
-            "name": self._scope.workspace,
-            "type": "Microsoft.MachineLearningServices/workspaces",
-            "location": self._location,
-            "tags": {},
-            "kind": "Default",
-            "sku": {"name": "Basic", "tier": "Basic"},
-            "identity": {"type": "SystemAssigned", "principalId": self._tenant_id, "tenantId": self._tenant_id},
-            "properties": {
-                "friendlyName": self._scope.workspace,
-                "description": "A workspace of local Azure",
-                "provisioningState": "Succeeded",
-                "workspaceId": self._scope.subscription_id,
-                "discoveryUrl": f"{self._base_url}/discovery",
-                "mlFlowTrackingUri": f"azureml://{self._base_url.removeprefix('https://')}/mlflow/v1.0{self._scope.id}",
-                "storageAccount": f"{self._scope.id}/storageAccounts/local",
-                "publicNetworkAccess": "Enabled",
-                "hbiWorkspace": False,
-                "v1LegacyMode": False,
-                "tenantId": self._tenant_id,
-            },
-            "systemData": self._created,
-        }
+        return workspace_documents.workspace(self._place)
 
     async def _datastores(self, _request: Request) -> Response:
         return JSONResponse({"value": [self._resource()]})
@@ -95,28 +74,18 @@ class Workspace:
 
     async def _secrets(self, request: Request) -> Response:
         self._require(request)
-        return JSONResponse({"secretsType": "Sas", "sasToken": self._blobs.sas(assets.CONTAINER)})
+        if self._place.identity_based:
+            raise BadRequest(
+                f"The datastore '{assets.DATASTORE}' is identity-based: it has no secrets. Sign in at the storage"
+                " account.",
+                USER_ERROR,
+            )
+        return JSONResponse({"secretsType": "Sas", "sasToken": f"?{self._blobs.access.sas(assets.CONTAINER)}"})
 
     def _require(self, request: Request) -> None:
         name = request.path_params["datastore"]
         if name != assets.DATASTORE:
             raise NotFound(f"There is no datastore '{name}' in the workspace '{self._scope.workspace}'.")
 
-    def _resource(self) -> dict[str, Any]:
-        return {
-            "id": f"{self._scope.id}/datastores/{assets.DATASTORE}",
-            "name": assets.DATASTORE,
-            "type": "Microsoft.MachineLearningServices/workspaces/datastores",
-            "properties": {
-                "datastoreType": "AzureBlob",
-                "accountName": self._blobs.account,
-                "containerName": assets.CONTAINER,
-                "endpoint": ENDPOINT_SUFFIX,
-                "protocol": "https",
-                "credentials": {"credentialsType": "Sas"},
-                "isDefault": True,
-                "tags": {},
-                "properties": {},
-            },
-            "systemData": self._created,
-        }
+    def _resource(self) -> Json:
+        return workspace_documents.datastore(self._place, self._blobs.account)

@@ -38,7 +38,7 @@ class Storage:
         Returns:
             All of it.
         """
-        blobs = Blobs(state / "blobs", arm.store, authority, bytes.fromhex(key), arm.disk)
+        blobs = Blobs(state / "blobs", arm.store, authority, bytes.fromhex(key), arm.disk, arm.identity)
         assets = Assets(arm.store, blobs, arm.scope)
         registry = Registry(arm.base_url, arm.scope, arm.location, arm.identity)
         return cls(blobs, assets, Downloads(assets, blobs, arm.disk), registry, Collector(blobs, collector_port))

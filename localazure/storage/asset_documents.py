@@ -1,9 +1,16 @@
 """Assets as clients register them and as they are kept: what each kind of asset has."""
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+import yaml
+from pydantic.alias_generators import to_camel
+
 from localazure.arm.documents import Body, Document, ResourceBody, SystemData
+from localazure.arm.errors import BadRequest, NotSupported
+from localazure.arm.paging import Filter, pairs, view
 
 
 class AssetProperties(Body):
@@ -37,6 +44,9 @@ class ModelProperties(AssetProperties):
     model_type: Any = None
     stage: Any = None
     model_uri: str | None = None
+    auto_delete_setting: Any = None
+    job_name: Any = None
+    intellectual_property: Any = None
 
 
 class DataProperties(AssetProperties):
@@ -80,6 +90,8 @@ class EnvironmentProperties(AssetProperties):
     build: Build | None = None
     conda_file: Any = None
     image: str | None = None
+    auto_delete_setting: Any = None
+    intellectual_property: Any = None
     inference_config: InferenceConfig | None = None
 
 
@@ -176,7 +188,7 @@ COMMON: dict[str, Any] = {
 DEFAULTS: dict[str, dict[str, Any]] = {
     "models": {"flavors": {}, "model_type": "custom_model"},
     "data": {"data_type": "uri_file"},
-    "environments": {"os_type": "Linux", "environment_type": "UserCreated"},
+    "environments": {"os_type": "Linux", "environment_type": "UserCreated", "auto_rebuild": "Disabled"},
 }
 """What a kind of asset has unless a client says otherwise."""
 
@@ -192,6 +204,82 @@ def with_addresses(properties: A, change: Callable[[str], str]) -> A:
     return properties.model_copy(update=changed)
 
 
+_NOT_SUPPORTED = ("auto_delete_setting", "job_name", "intellectual_property")
+"""What versions show, always without a value."""
+_LABELS = "azureml.labels"
+
+
+def shown(kind: str, resource: "Version[Any]", latest: bool) -> "Version[Any]":
+    """Return a version as the service shows it; `latest` is whether it is the newest of its name."""
+    given = resource.properties
+    named = not given.is_anonymous
+    stage = given.stage or ("Development" if named else "Logged")
+    update: dict[str, Any] = {}
+    match kind:
+        case "models":
+            update = {**dict.fromkeys(_NOT_SUPPORTED), "stage": stage}
+        case "environments":
+            labels = {_LABELS: "latest" if latest and named else ""}
+            update = {
+                "auto_delete_setting": None,
+                "intellectual_property": None,
+                "stage": stage,
+                "properties": (given.properties or {}) | labels,
+            }
+            if given.conda_file:
+                update["conda_file"] = _as_json(given.conda_file)
+        case "codes":
+            texts = {name: str(value) for name, value in (given.properties or {}).items()}
+            update = {"is_anonymous": False, "properties": texts}  # whatever was sent
+    return resource.model_copy(update={"properties": given.model_copy(update=update)})
+
+
+def _as_json(conda_file: Any) -> Any:
+    """Return a conda file as the service keeps it: as JSON, if it is YAML at all."""
+    try:
+        return json.dumps(yaml.safe_load(conda_file), indent=2) if isinstance(conda_file, str) else conda_file
+    except (yaml.YAMLError, TypeError):
+        return conda_file
+
+
 def is_archived(resource: Version[Any] | Container) -> bool:
     """Return whether a client has put the asset away."""
     return bool(resource.properties.is_archived)
+
+
+def check_supported(kind: str, given: AssetProperties) -> None:
+    """Check that a version asks for nothing that local Azure does not do.
+
+    Raises:
+        NotSupported: It does.
+    """
+    for name in _NOT_SUPPORTED:
+        if getattr(given, name, None) is not None:
+            raise NotSupported(f"the property 'properties.{to_camel(name)}' of {kind}")
+
+
+def check_names(*names: str) -> None:
+    """Check that these could be an asset's name and version; they become names of folders.
+
+    Raises:
+        BadRequest: They could not.
+    """
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,254}", name, re.ASCII):
+            raise BadRequest(
+                f"'{name}' is no name or version of an asset: they begin with a letter or digit and have at most 255"
+                " letters, digits, dots, dashes and underscores."
+            )
+
+
+VERSION_FILTERS: dict[str, Filter[Version[Any]]] = {
+    "hash": lambda resource, wanted: wanted in (resource.properties.properties or {}).values(),
+    "hashVersion": lambda _resource, _wanted: True,
+    "version": lambda resource, wanted: resource.name.lower() == wanted.lower(),
+    "description": lambda resource, wanted: bool(resource.properties.description == wanted),
+    "stage": lambda resource, wanted: bool(resource.properties.stage == wanted),
+    "tags": pairs(lambda resource: resource.properties.tags),
+    "properties": pairs(lambda resource: resource.properties.properties),
+    "listViewType": view(is_archived),
+}
+"""The query parameters that choose among versions."""

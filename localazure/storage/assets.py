@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import secrets
 import urllib.parse
 from typing import Any, Generic, NamedTuple
 
@@ -13,7 +14,8 @@ from localazure.arm.bodies import json_object
 from localazure.arm.documents import Json
 from localazure.arm.errors import BadRequest, NotFound, NotSupported
 from localazure.arm.ids import Scope, system_data
-from localazure.arm.paging import Filter, page, pairs, view
+from localazure.arm.operations import api_version
+from localazure.arm.paging import page, view
 from localazure.core.store import Store
 from localazure.core.tables import Table
 from localazure.storage.asset_documents import (
@@ -21,6 +23,7 @@ from localazure.storage.asset_documents import (
     COMMON,
     DEFAULTS,
     PROPERTIES,
+    VERSION_FILTERS,
     AssetProperties,
     CodeProperties,
     Container,
@@ -33,7 +36,10 @@ from localazure.storage.asset_documents import (
     UploadBody,
     Version,
     WrittenContainer,
+    check_names,
+    check_supported,
     is_archived,
+    shown,
     with_addresses,
 )
 from localazure.storage.blobs import BLOBS_PATH, Blobs
@@ -163,7 +169,7 @@ class Assets:
         body = UploadBody.parse(await json_object(request))
         if body.pending_upload_type not in (None, "None", "TemporaryBlobReference"):
             raise NotSupported(f"uploads of the type {body.pending_upload_type}")
-        _check_name(name, version)
+        check_names(name, version)
         digest = hashlib.sha256(_key(name, version).encode()).hexdigest()[:32]
         container = f"upload-{kind}-{digest}"
         url = f"{self._blobs.url}/{container}"
@@ -172,7 +178,7 @@ class Assets:
                 "blobReferenceForConsumption": {
                     "blobUri": url,
                     "storageAccountArmId": f"{self._scope.id}/storageAccounts/local",
-                    "credential": {"credentialType": "SAS", "sasUri": f"{url}?{self._blobs.sas(container)}"},
+                    "credential": {"credentialType": "SAS", "sasUri": f"{url}?{self._blobs.access.sas(container)}"},
                 },
                 "pendingUploadId": None,
                 "pendingUploadType": "TemporaryBlobReference",
@@ -185,16 +191,18 @@ class Assets:
         resource = self._versions[kind].get(key)
         match request.method:
             case "PUT":
-                _check_name(name, version)
-                return self._put(kind, name, version, resource, await json_object(request))
+                check_names(name, version)
+                return self._put(kind, name, version, resource, await json_object(request), request)
             case "DELETE":
                 self._versions[kind].delete(key)
                 return Response(status_code=200 if resource else 204)
         if resource is None:
             raise _missing(kind, name, version)
-        return JSONResponse(self._visible(resource).as_json())
+        return JSONResponse(self._visible(kind, name, resource).as_json())
 
-    def _put(self, kind: str, name: str, version: str, old: Version[Any] | None, json: Json) -> Response:
+    def _put(
+        self, kind: str, name: str, version: str, old: Version[Any] | None, json: Json, request: Request
+    ) -> Response:
         body = BODIES[kind].parse(json)
         given: AssetProperties = with_addresses(body.properties or PROPERTIES[kind](), self._stored)
         for place in ("code_uri", "model_uri"):
@@ -203,24 +211,36 @@ class Assets:
                 raise BadRequest("Asset paths cannot be updated.", "UserError")  # the words that the SDK looks for
             if uri and not self._blobs.names(*self.location(self._current(uri))):
                 raise BadRequest(f"There are no files at '{uri}'.", "UserError")
+        check_supported(kind, given)
         properties = {**COMMON, **DEFAULTS.get(kind, {}), **given.present()}
+        created = old.system_data if old else None
         resource = Version[Any](
             id=f"{self._scope.id}/{kind}/{name}/versions/{version}",
             name=version,
             type=f"Microsoft.MachineLearningServices/workspaces/{kind}/versions",
             properties=PROPERTIES[kind]().model_copy(update=properties),
-            system_data=system_data(old.system_data if old else None),
+            system_data=created if created and kind == "environments" else system_data(created),
         )
         self._versions[kind].put(_key(name, version), resource)
-        return JSONResponse(self._visible(resource).as_json(), 200 if old else 201)
+        visible = self._visible(kind, name, resource).as_json()
+        if old and kind != "environments":
+            return JSONResponse(visible)
+        here = f"{request.base_url}".rstrip("/") + f"{resource.id}?api-version={api_version(request)}"
+        build = {"Build-ID": secrets.token_hex(8)} if kind == "environments" else {}
+        return JSONResponse(visible, 201, {"Location": here, **build})
 
     async def _all_versions(self, request: Request) -> Response:
         kind, name = _kind(request), request.path_params["name"]
         # A client that asks by hash asks for a name that it has just made up, and reuses what it finds. It alone knows
         # how it hashes, and leaves the hash in the properties of what it uploads.
         by_hash = request.query_params.get("hash")
-        found = [self._visible(resource) for resource in self._versions[kind].values("" if by_hash else _key(name))]
-        return page(request, found, _VERSION_FILTERS)
+        kept = list(self._versions[kind].values("" if by_hash else _key(name)))
+        if kind == "models":
+            if not kept and self._written[kind].get(name.lower()) is None:
+                raise self._missing_container(kind, name)
+            kept = [resource for resource in kept if not resource.properties.is_anonymous]
+        found = [self._visible(kind, name, resource) for resource in kept]
+        return page(request, found, VERSION_FILTERS)
 
     async def _container(self, request: Request) -> Response:
         kind, name = _kind(request), request.path_params["name"]
@@ -295,32 +315,22 @@ class Assets:
         return BLOBS_PATH + asked.path if asked.netloc.lower() == here.netloc.lower() else None
 
     def _stored(self, uri: str) -> str:
-        """Return it as it is kept: without our host, which may be another one the next time."""
-        return self._own_path(uri) or uri
+        """Return it as it is kept: without our host, which may be another one the next time, and in ARM's letters."""
+        return self._own_path(uri) or re.sub(r"^(azureml://[^/]*/[^/]*)/resourcegroups/", r"\1/resourceGroups/", uri)
 
     def _current(self, uri: str) -> str:
         """Return it as it is answered: with the host that we have now."""
         return self._blobs.url + uri.removeprefix(BLOBS_PATH) if uri.startswith(BLOBS_PATH + "/") else uri
 
-    def _visible(self, resource: Version[P]) -> Version[P]:
-        return resource.model_copy(update={"properties": with_addresses(resource.properties, self._current)})
+    def _visible(self, kind: str, name: str, resource: Version[Any]) -> Version[Any]:
+        here = resource.model_copy(update={"properties": with_addresses(resource.properties, self._current)})
+        newest = kind == "environments" and self._render(kind, name)
+        return shown(kind, here, latest=bool(newest and newest.properties.latest_version == resource.name))
 
     def _missing_container(self, kind: str, name: str) -> Exception:
-        return NotFound(f"There is no {kind.removesuffix('s')} '{name}' in the workspace '{self._scope.workspace}'.")
-
-
-def _check_name(*names: str) -> None:
-    """Check that these could be an asset's name and version; they become names of folders.
-
-    Raises:
-        BadRequest: They could not.
-    """
-    for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,254}", name, re.ASCII):
-            raise BadRequest(
-                f"'{name}' is no name or version of an asset: they begin with a letter or digit and have at most 255"
-                " letters, digits, dots, dashes and underscores."
-            )
+        what = kind.removesuffix("s")
+        message = f"There is no {what} '{name}' in the workspace '{self._scope.workspace}'."
+        return NotFound(message, f"{what.capitalize()}NotFound")
 
 
 def _key(name: str, version: str = "") -> str:
@@ -336,15 +346,3 @@ def _kind(request: Request) -> str:
 
 def _missing(kind: str, name: str, version: str) -> Exception:
     return NotFound(f"There is no version '{version}' of the {kind.removesuffix('s')} '{name}' in the workspace.")
-
-
-_VERSION_FILTERS: dict[str, Filter[Version[Any]]] = {
-    "hash": lambda resource, wanted: wanted in (resource.properties.properties or {}).values(),
-    "hashVersion": lambda _resource, _wanted: True,
-    "version": lambda resource, wanted: resource.name.lower() == wanted.lower(),
-    "description": lambda resource, wanted: bool(resource.properties.description == wanted),
-    "stage": lambda resource, wanted: bool(resource.properties.stage == wanted),
-    "tags": pairs(lambda resource: resource.properties.tags),
-    "properties": pairs(lambda resource: resource.properties.properties),
-    "listViewType": view(is_archived),
-}

@@ -4,12 +4,10 @@ import asyncio
 import base64
 import email.utils
 import hashlib
-import hmac
 import os
 import re
 import shutil
 import time
-import urllib.parse
 import uuid
 import xml.etree.ElementTree as ET
 from pathlib import Path, PurePosixPath
@@ -20,15 +18,16 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Route
 
 from localazure.arm.bodies import content
-from localazure.arm.errors import ArmError, BlobError
+from localazure.arm.errors import BLOB_SERVER, BLOB_VERSION, ArmError, BlobError
+from localazure.arm.identity import Identity
 from localazure.core.disk import Disk, is_full
 from localazure.core.store import Store
 from localazure.core.tables import Table
+from localazure.storage.blob_access import BlobAccess
 from localazure.storage.blob_files import MAX_BLOB_BYTES, join, receive
 
 ACCOUNT_PATH = "storage"
 ENDPOINT_SUFFIX = "localazure"
-SAS_LIFE_S = 3600
 
 _MAX_BLOCK_LIST_BYTES = 8 * 1024**2  # 50,000 blocks, as many as Azure takes
 
@@ -59,24 +58,19 @@ class Blobs:
     chooses becomes a path. `write_to` is where names turn into paths again, and checks them.
     """
 
-    def __init__(self, directory: Path, store: Store, authority: str, key: bytes, disk: Disk) -> None:
+    def __init__(
+        self, directory: Path, store: Store, authority: str, key: bytes, disk: Disk, identity: Identity
+    ) -> None:
         self._directory = directory
         self._disk = disk
+        self.access = BlobAccess(key, identity)
         self._table = Table(store, "blob", Blob)
-        self._key = key
         self.account = f"{authority}/{ACCOUNT_PATH}"
         """`accountName` of the datastore. The SDK makes the host of a blob address out of account and suffix,
         `https://{account}.blob.{suffix}`; an account that begins with our address makes it a path on this server, which
         works without name resolution."""
         self.url = f"https://{authority}{BLOBS_PATH}"
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    def sas(self, container: str) -> str:
-        """Return a query string that grants everything on `container` for an hour."""
-        expires = str(int(time.time()) + SAS_LIFE_S)
-        return urllib.parse.urlencode(
-            {"sv": "2025-01-05", "sr": "c", "sp": "racwdl", "se": expires, "sig": self._signature(container, expires)}
-        )
 
     def names(self, container: str, prefix: str) -> list[str]:
         """Return the blobs under `prefix`: the blob of that very name, or all in the folder of that name."""
@@ -137,7 +131,7 @@ class Blobs:
 
     async def _container(self, request: Request) -> Response:
         container = request.path_params["container"]
-        self._authorize(request, container)
+        self.access.require(request, container)
         if request.method == "GET" and request.query_params.get("comp") == "list":
             return self._list(container, request.query_params.get("prefix", ""))
         if request.method in ("GET", "HEAD"):
@@ -146,7 +140,7 @@ class Blobs:
 
     async def _blob(self, request: Request) -> Response:
         container, name = request.path_params["container"], request.path_params["name"]
-        self._authorize(request, container)
+        self.access.require(request, container)
         try:
             return await self._answer(request, container, name)
         except OSError as error:
@@ -218,7 +212,7 @@ class Blobs:
 
     def _put_metadata(self, request: Request, container: str, name: str) -> Response:
         blob = self._blob_named(container, name)
-        blob.metadata, blob.etag, blob.modified = _metadata(request), uuid.uuid4().hex, time.time()
+        blob.metadata, blob.etag, blob.modified = _metadata(request), _new_etag(), time.time()
         self._table.put(f"{container}/{name}", blob)
         return Response(headers=_validators(blob))
 
@@ -232,6 +226,9 @@ class Blobs:
             "x-ms-lease-state": "available",
             "x-ms-lease-status": "unlocked",
             "x-ms-server-encrypted": "true",
+            "x-ms-access-tier": "Hot",
+            "x-ms-access-tier-inferred": "true",
+            "Server": BLOB_SERVER,
             "Accept-Ranges": "bytes",
         }
         path = self._directory / blob.file
@@ -286,7 +283,7 @@ class Blobs:
             md5=md5,
             blocks=blocks,
             type=request.headers.get("x-ms-blob-content-type", "application/octet-stream"),
-            etag=uuid.uuid4().hex,
+            etag=_new_etag(),
             created=old.created if old else moment,
             modified=moment,
         )
@@ -298,17 +295,9 @@ class Blobs:
     def _block_file(self, container: str, name: str, block: str) -> str:
         return "block-" + hashlib.sha256(f"{container}/{name}\0{block}".encode()).hexdigest()
 
-    def _authorize(self, request: Request, container: str) -> None:
-        query = request.query_params
-        expires, signature = query.get("se", ""), query.get("sig", "")
-        expected = self._signature(container, expires)
-        if not (expires.isdigit() and hmac.compare_digest(expected.encode(), signature.encode())):
-            raise BlobError(403, "AuthenticationFailed", "Server failed to authenticate the request.")
-        if int(expires) < time.time():
-            raise BlobError(403, "AuthenticationFailed", "Signature not valid in the specified time frame.")
 
-    def _signature(self, container: str, expires: str) -> str:
-        return base64.b64encode(hmac.digest(self._key, f"{container}\n{expires}".encode(), "sha256")).decode()
+def _new_etag() -> str:
+    return f"0x{uuid.uuid4().hex[:15].upper()}"
 
 
 def _range(wanted: str, size: int) -> tuple[int, int]:
@@ -343,5 +332,5 @@ def _validators(blob: Blob) -> dict[str, str]:
     return {
         "ETag": f'"{blob.etag}"',
         "Last-Modified": email.utils.formatdate(blob.modified, usegmt=True),
-        "x-ms-version": "2025-01-05",
+        "x-ms-version": BLOB_VERSION,
     }

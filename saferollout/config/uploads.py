@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-METADATA = "ARM_CLOUD_METADATA_URL"
+CLOUD = ("ARM_CLOUD_METADATA_URL", "AZUREML_CURRENT_CLOUD")
 IGNORE_FILES = (".amlignore", ".gitignore")
 BOOKKEEPING = frozenset({".git", "__pycache__"})
 """Folders that tools rewrite all the time: the SDK uploads them unless they are ignored; no answer depends on them."""
@@ -22,16 +22,16 @@ BOOKKEEPING = frozenset({".git", "__pycache__"})
 def import_sdk() -> None:
     """Import Azure ML's SDK, which is slow, without a call to Azure.
 
-    It asks the address in ARM_CLOUD_METADATA_URL for defaults that are not used here; its client asks again.
+    It asks the address in ARM_CLOUD_METADATA_URL, about the cloud of AZUREML_CURRENT_CLOUD, for defaults that are not
+    used here; its client asks again.
     """
     if "azure.ai.ml" in sys.modules:
         return
-    address = os.environ.pop(METADATA, None)
+    set_aside = {name: os.environ.pop(name) for name in CLOUD if name in os.environ}
     try:
         importlib.import_module("azure.ai.ml")
     finally:
-        if address is not None:
-            os.environ[METADATA] = address
+        os.environ.update(set_aside)
 
 
 def files(root: Path) -> dict[str, Path]:

@@ -120,7 +120,7 @@ def test_a_temporary_prefect_server_that_is_late_is_told_in_one_line(stack: Stac
     late = {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true", "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"}
     env = {name: value for name, value in stack.env.items() if name != "PREFECT_API_URL"} | late
 
-    output = Stack(stack.directory, env).cli("approve", "00000000-0000-0000-0000-000000000000", code=3)
+    output = Stack(stack.directory, env).cli("retire", code=3)
 
     assert "error: Prefect's server: Timed out" in output
     assert "Traceback" not in output

@@ -69,7 +69,7 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
     artifacts = stack.artifacts(run)
     assert "Ada" in artifacts[f"{endpoint.name}-report"]["data"]
     assert {f"{endpoint.name}-smoke-test", f"{endpoint.name}-judge-10", f"{endpoint.name}-judge-100"} <= set(artifacts)
-    wait_for("both shifts in the logs", lambda: seen_as_set(stack, run) == 2 or None)
+    wait_for("both shifts in the logs", lambda: seen_as_set(stack, run) >= 2 or None)
 
 
 def test_rejection_goes_back_to_the_baseline(stack: Stack, endpoint: Endpoint) -> None:

@@ -85,6 +85,10 @@ def test_person_decides_on_the_evidence_in_the_ui(stack: Stack, endpoint: Endpoi
     expect(evidence).to_contain_text("diabetes:2")
     expect(evidence).to_contain_text("smoke test: passed")
     page.screenshot(path=tmp_path / "approval.png")
+    page.set_viewport_size({"width": 1366, "height": 768})
+    finding = evidence.get_by_text("Reject rolls everything back.")
+    expect(finding).to_contain_text("smoke test: passed")
+    expect(finding).to_be_in_viewport(ratio=1)  # the form says what was found also where the evidence needs scrolling
     answer(page, f"{stack.ui}/runs/flow-run/{run}", "approve", "Ada", "seen in the UI")
 
     stack.until(run, "Completed")

@@ -12,7 +12,7 @@ import pytest
 
 from localazure.gateway.access_log import MAX_BYTES
 from localazure.testing import LocalAzure
-from tests.support.localazure.arm import Arm, wait_for
+from tests.support.localazure.arm import ENDED, Arm, wait_for
 from tests.support.localazure.sdk import register
 
 pytestmark = pytest.mark.xdist_group("restart")  # the fixture takes its time
@@ -110,7 +110,7 @@ def test_a_change_that_was_interrupted_ends(path: str, interrupted: tuple[Interr
     first, arm = interrupted
     before, after = CASES[path]
     assert first.before[path] == before
-    ended = wait_for(lambda: arm.http.get(first.operations[path]).json(), lambda seen: seen["status"] != "InProgress")
+    ended = wait_for(lambda: arm.http.get(first.operations[path]).json(), lambda seen: seen["status"] in ENDED)
     assert ended["status"] == ("Failed" if after == "Failed" else "Succeeded")
     assert state(arm, path) == after
 
@@ -119,7 +119,7 @@ def test_what_was_wanted_is_so_afterwards(interrupted: tuple[Interrupted, Arm]) 
     """The new model, both instances, the new traffic; and what was not being changed serves."""
     first, arm = interrupted
     for url in first.operations.values():
-        wait_for(partial(arm.http.get, url), lambda answer: answer.json()["status"] != "InProgress")
+        wait_for(partial(arm.http.get, url), lambda answer: answer.json()["status"] in ENDED)
     steady = "onlineEndpoints/kept/deployments/steady"
     wait_for(lambda: arm.score("kept", {"x": 1}, "steady").status_code, lambda seen: seen == 200)
     assert state(arm, steady) == "Succeeded"

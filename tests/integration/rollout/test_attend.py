@@ -11,9 +11,9 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 import uvicorn
-from prefect import flow, get_client
+from prefect import get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
 from prefect.input import keyset_from_paused_state
@@ -28,17 +28,14 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from saferollout.domain.errors import Refused
-from saferollout_cli.approvals import Question as Asked
-from saferollout_cli.approvals import Reply, answer, attend, stored, waiting_question
+from saferollout_cli.approvals import Reply, answer, stored, waiting_question
 from saferollout_cli.demo import processes
 from tasks.approval import _form, _pause, _suspend
 from tasks.support.orchestrator import passing
 from tests.support.edge import Edge
 from tests.support.prefect import Proxy, Server
+from tests.support.questions import DIGEST, YES, attended, paused, until_running, waiting, write
 from tests.support.stack import wait_for
-
-DIGEST = "0123456789ab"
-YES = Reply(decision="approve", approver="Ann", comment="fine")
 
 
 @pytest.fixture(scope="module")
@@ -56,67 +53,6 @@ async def client(server: Server) -> AsyncIterator[PrefectClient]:
     with temporary_settings({PREFECT_API_URL: server.url, PREFECT_CLIENT_MAX_RETRIES: 0}):
         async with get_client() as made:
             yield made
-
-
-@flow
-async def waiting() -> None:
-    """What the runs here are runs of."""
-
-
-async def paused(client: PrefectClient, *, written: bool = True) -> FlowRun:
-    """A run that waits for an answer, in the states and with the inputs that Prefect gives it."""
-    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):  # SQLite answers 503 to some writers
-        run = await client.create_flow_run(waiting)
-        await client.set_flow_run_state(run.id, Running())
-        state: State[None] = Paused(timeout_seconds=600, pause_key=f"{DIGEST}-10")
-        state.state_details.run_input_keyset = dict(keyset_from_paused_state(state).items())
-        await client.set_flow_run_state(run.id, state)
-        if written:
-            await write(client, run)
-        return await client.read_flow_run(run.id)
-
-
-async def write(client: PrefectClient, run: FlowRun) -> None:
-    """Write the run's question, as it does a moment after it paused."""
-    keys = keyset_from_paused_state(Paused(pause_key=f"{DIGEST}-10"))
-    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
-        await client.create_flow_run_input(run.id, keys["schema"], json.dumps(_form(DIGEST).model_json_schema()))
-        await client.create_flow_run_input(run.id, keys["description"], json.dumps("# Give green 10%?"))
-
-
-class Asker:
-    """Answers what it is asked, and counts."""
-
-    def __init__(self) -> None:
-        self.asked: list[Asked] = []
-
-    async def __call__(self, question: Asked) -> Reply:
-        """Say yes."""
-        self.asked.append(question)
-        return YES
-
-
-@contextlib.asynccontextmanager
-async def attended(run: FlowRun, reports: list[str]) -> AsyncIterator[tuple[asyncio.Task[FlowRun], Asker]]:
-    """Somebody who attends the run while the block lasts."""
-    asker = Asker()
-    task = asyncio.create_task(attend(run.id, asker, reports.append))
-    try:
-        yield task, asker
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def until_running(server: Server, run: FlowRun) -> None:
-    """Wait until the answer was taken, and end the run."""
-
-    def look() -> bool | None:
-        shown = httpx.get(f"{server.url}/flow_runs/{run.id}", timeout=30).json()
-        return shown["state_type"] == "RUNNING" or None
-
-    await asyncio.to_thread(wait_for, "the answer", look)
-    server.set_state(run.id, "COMPLETED")
 
 
 async def test_a_question_is_read_when_it_is_written(client: PrefectClient) -> None:

@@ -9,7 +9,10 @@ from typing import Any, Self
 
 import httpx
 
+from localazure.arm.errors import reason_of
+
 WAIT_S = 120
+ENDED = ("Succeeded", "Failed", "Canceled")
 API_VERSION = "2025-12-01"
 
 
@@ -78,9 +81,7 @@ class Arm:
             return {"status": "Succeeded"}
         url = answer.headers.get("Azure-AsyncOperation") or answer.headers["Location"]
         url = url.replace("mfeOperationResults", "mfeOperationsStatus")
-        ended: dict[str, Any] = wait_for(
-            lambda: self.http.get(url).json(), lambda found: found["status"] != "InProgress"
-        )
+        ended: dict[str, Any] = wait_for(lambda: self.http.get(url).json(), lambda found: found["status"] in ENDED)
         return ended
 
     def endpoint(self, name: str, **properties: Any) -> str:
@@ -122,6 +123,22 @@ class Arm:
         if deployment:
             headers["azureml-model-deployment"] = deployment
         return self.scoring.post(url, json=body, headers=headers)
+
+
+def reason(answer: httpx.Response) -> str:
+    """The code that says what is wrong: the innermost one."""
+    return str(reason_of(answer.json()["error"])["code"])
+
+
+def message(answer: httpx.Response) -> str:
+    """The message of the same."""
+    return str(reason_of(answer.json()["error"])["message"])
+
+
+def lasting(properties: dict[str, Any]) -> dict[str, Any]:
+    """Properties without the address of the last operation."""
+    own = properties.get("properties") or {}
+    return {**properties, "properties": {name: own[name] for name in own if name != "AzureAsyncOperationUri"}}
 
 
 def _add_version(request: httpx.Request) -> None:

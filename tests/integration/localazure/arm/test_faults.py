@@ -114,7 +114,7 @@ def test_an_operation_that_does_not_end(chaos: Chaos, arm: Arm) -> None:
     with chaos.hang(method="PUT", path=ENDPOINT) as fault:
         answer = arm.call("PUT", ENDPOINT, BODY)
         fault.wait()
-        assert arm.http.get(answer.headers["Azure-AsyncOperation"]).json()["status"] == "InProgress"
+        assert arm.http.get(answer.headers["Azure-AsyncOperation"]).json()["status"] == "Updating"
         assert arm.call("PUT", ENDPOINT, BODY).status_code == 409
         assert state(arm) == "Updating"
     wait_for(lambda: state(arm), lambda seen: seen == "Succeeded")

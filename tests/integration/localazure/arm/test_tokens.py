@@ -44,7 +44,8 @@ def test_an_endpoint_accepts_its_own_tokens_only(
     token = client.online_endpoints.get_keys(own)
     assert score(arm, own, token.access_token).json()["y"] == 2
     assert score(arm, own, token.access_token, **{"azureml-model-deployment": "blue"}).status_code == 200
-    assert time.time() < token.refresh_after_time_utc < token.expiry_time_utc
+    assert 86_340 <= token.expiry_time_utc - time.time() <= 86_400
+    assert token.expiry_time_utc - token.refresh_after_time_utc == 12 * 3600
     other = management.online_endpoints.get_token(**PLACE, endpoint_name=own)
     assert score(arm, own, str(other.access_token)).status_code == 200
     entra = EnvironmentCredential(disable_instance_discovery=True).get_token("https://ml.azure.com/.default").token

@@ -13,7 +13,7 @@ from saferollout.azure.memory import Failure, Memory
 from saferollout.azure.port import Azure, Resource
 from saferollout.config.project import resolve_workspace
 from saferollout.domain.errors import AzureFailed, Busy, GateFailed
-from tests.support.localazure.arm import Arm, Assets
+from tests.support.localazure.arm import Arm, Assets, lasting
 
 NAME = "contract"
 MODEL = "azureml:scale-model@latest"
@@ -194,7 +194,7 @@ def test_an_endpoint_comes_and_goes(port: Azure, project: Path) -> None:
 
 def test_what_is_put_is_read(port: Azure) -> None:
     """Traffic, mirrored traffic and tags, in one change or each alone; all else stays."""
-    before = read(port)["properties"] | {"description": "kept"}
+    before = lasting(read(port)["properties"] | {"description": "kept"})
     change(port, description="kept", traffic={"blue": 90, "green": 10}, tags={"team": "shop"})
     assert (shares(port), read(port)["tags"]) == ({"blue": 90, "green": 10}, {"team": "shop"})
     change(port, traffic={"blue": 100})
@@ -202,7 +202,7 @@ def test_what_is_put_is_read(port: Azure) -> None:
     assert (shares(port), shares(port, "mirrorTraffic")) == ({"blue": 100}, {"green": 50})
     assert read(port)["tags"] == {"team": "shop"}
     change(port, mirrorTraffic={})
-    assert read(port)["properties"] == before
+    assert lasting(read(port)["properties"]) == before
     change(port, traffic={})
     assert shares(port) == {}
 
@@ -250,7 +250,7 @@ def test_a_deployment_is_scaled(port: Azure) -> None:
     port.scale_deployment(NAME, "green", 2)
     after = deployments(port)
     assert after["green"]["sku"]["capacity"] == 2
-    assert after["green"]["properties"] == before["green"]["properties"]
+    assert lasting(after["green"]["properties"]) == lasting(before["green"]["properties"])
     assert after["green"]["tags"] == before["green"]["tags"]
     assert after["blue"] == before["blue"]
     for count in (0, 51):

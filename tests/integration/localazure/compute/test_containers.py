@@ -307,7 +307,7 @@ def test_containers_come_back_with_their_engine(tmp_path: Path, image: str, monk
         hang = killed.chaos.hang(method="PUT")
         changed = arm.get("onlineEndpoints/boxes/deployments/green")
         changed["properties"]["environmentVariables"] = {"NEVER_READY": "1"}
-        assert arm.call("PUT", "onlineEndpoints/boxes/deployments/green", changed).status_code == 200
+        assert arm.call("PUT", "onlineEndpoints/boxes/deployments/green", changed).status_code == 201
         hang.wait()
         os.kill(killed.pid, signal.SIGKILL)
     here = Path(os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://"))

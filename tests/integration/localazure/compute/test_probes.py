@@ -12,6 +12,7 @@ import pytest
 from tests.support.localazure.arm import Arm, Assets, wait_for
 
 READINESS = {"period": "PT0.3S", "timeout": "PT1S", "failureThreshold": 2}
+STARTUP = {"initialDelay": "PT1S", "period": "PT1S", "failureThreshold": 60}
 LIVENESS = {"period": "PT0.5S", "timeout": "PT2S", "failureThreshold": 2}
 
 
@@ -47,16 +48,28 @@ def logs(arm: Arm, deployment: str) -> str:
     return str(arm.call("POST", f"onlineEndpoints/probes/deployments/{deployment}/getLogs", {}).json()["content"])
 
 
+def events(arm: Arm, deployment: str) -> set[str]:
+    """The names of what happened to its containers."""
+    query = f"AmlOnlineEndpointEventLog | where DeploymentName == '{deployment}' | project Name, Message, InstanceId"
+    found = arm.http.post(f"/v1{arm.workspace}/query", json={"query": query}).raise_for_status().json()
+    rows = found["tables"][0]["rows"]
+    assert all(len(row) == 3 and all(row) for row in rows)
+    return {row[0] for row in rows}
+
+
 def test_an_instance_whose_readiness_probe_fails_gets_no_requests_until_it_passes(
     arm: Arm, assets: Assets, endpoint: str
 ) -> None:
     """The others answer meanwhile; it is not restarted for that."""
-    arm.deploy(endpoint, "unready", assets, capacity=2, readinessProbe=READINESS)
+    arm.deploy(endpoint, "unready", assets, capacity=2, readinessProbe=READINESS, startupProbe=STARTUP)
+    shown = arm.get(f"onlineEndpoints/{endpoint}/deployments/unready")["properties"]
+    assert shown["startupProbe"] == {"successThreshold": 1, "timeout": "PT2S", **STARTUP}
     before = wait_for(lambda: processes(arm, "unready"), lambda seen: len(seen) == 2)
     with hanging(min(before)):
         wait_for(lambda: "readiness probe failed" in logs(arm, "unready"))
         wait_for(lambda: processes(arm, "unready"), lambda seen: seen == {max(before)})
     wait_for(lambda: "readiness probe passes again" in logs(arm, "unready"))
+    assert events(arm, "unready") == {"Created", "Started", "ReadinessProbeFailed"}
     wait_for(lambda: processes(arm, "unready"), lambda seen: seen == before)
     arm.run("DELETE", f"onlineEndpoints/{endpoint}/deployments/unready")
 
@@ -70,6 +83,7 @@ def test_an_instance_whose_liveness_probe_fails_is_restarted(arm: Arm, assets: A
     assert after != {before}
     assert not psutil.pid_exists(before)
     assert "liveness probe failed too often" in logs(arm, "hung")
+    assert events(arm, "hung") >= {"Created", "Started", "LivenessProbeFailed", "Killing"}
     arm.run("DELETE", f"onlineEndpoints/{endpoint}/deployments/hung")
 
 

@@ -128,7 +128,7 @@ def test_request_ids_are_as_on_azure(arm: Arm, endpoint: str) -> None:
     answer = arm.score(endpoint, {}, **{"x-request-id": "mine", "x-ms-client-request-id": "my-request_1"})
     assert answer.headers["x-request-id"] != "mine"
     assert answer.headers["x-ms-client-request-id"] == "my-request_1"
-    assert int(answer.headers["ms-azureml-model-time"]) >= 0
+    assert "ms-azureml-model-time" not in answer.headers
     for wrong in ("a b", "a" * 41, "a.b"):
         assert arm.score(endpoint, {}, **{"x-ms-client-request-id": wrong}).status_code == 400
     assert arm.score(endpoint, {}, **{"x-ms-client-request-id": "a" * 40}).status_code == 200

@@ -1,4 +1,4 @@
-"""A local Azure with little quota."""
+"""A local Azure with little quota, few requests to its management plane, and an identity-based datastore."""
 
 import concurrent.futures
 import contextlib
@@ -13,10 +13,12 @@ from typing import Any
 import httpx
 import pytest
 from azure.ai.ml import load_online_deployment, load_online_endpoint
+from azure.ai.ml.entities import Model
 from azure.core.exceptions import HttpResponseError
+from azure.identity import EnvironmentCredential
 
 from localazure.testing import LocalAzure
-from tests.support.localazure.arm import Arm, wait_for
+from tests.support.localazure.arm import Arm, reason, wait_for
 from tests.support.localazure.sdk import sdk_client
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("quota")]  # each test goes on where the last one ended
@@ -24,9 +26,11 @@ pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("quota")]  # eac
 
 @pytest.fixture(scope="module")
 def small() -> Iterator[LocalAzure]:
-    """Quota for two small deployments, and for few requests, bytes and connections."""
+    """Quota for two small deployments, and for few requests, bytes and connections; uploads go by tokens."""
     quota = ("deployments=2", "instances=3", "cores=16", "requests=5", "connections=12", "bandwidth=1")
-    with LocalAzure(None, "--timing", "instant", *(part for name in quota for part in ("--quota", name))) as running:
+    options = [part for name in quota for part in ("--quota", name)]
+    options += ["--rate-limit", "deletes=6/12", "--datastore-auth", "identity"]
+    with LocalAzure(None, "--timing", "instant", *options) as running:
         yield running
 
 
@@ -45,15 +49,16 @@ def test_out_of_quota_is_refused_as_on_azure(small: LocalAzure, project: Path, m
         with pytest.raises(HttpResponseError) as caught:
             client.online_deployments.begin_create_or_update(deployment).result()
         assert caught.value.error is not None
-        assert (caught.value.status_code, caught.value.error.code) == (400, "OutOfQuota")
-        return str(caught.value.error.message)
+        (said,) = caught.value.error.details
+        assert (caught.value.status_code, caught.value.error.code, said.code) == (400, "UserError", "OutOfQuota")
+        return str(said.message)
 
     assert "at most 2 deployments" in refusal("yellow", 1)
     assert "limit of 3" in refusal("blue", 4)
     assert "needs 12 cores" in refusal("blue", 2)
     with Arm(small.environ) as arm:
         patched = arm.call("PATCH", "onlineEndpoints/scale/deployments/blue", {"sku": {"capacity": 2}})
-        assert (patched.status_code, patched.json()["error"]["code"]) == (400, "OutOfQuota")
+        assert (patched.status_code, reason(patched)) == (400, "OutOfQuota")
         assert arm.get("onlineEndpoints/scale/deployments/blue")["sku"]["capacity"] == 1
         skus = arm.get("onlineEndpoints/scale/deployments/blue/skus")["value"]
         assert skus[0]["capacity"]["maximum"] == 3
@@ -66,6 +71,43 @@ def test_out_of_quota_is_refused_as_on_azure(small: LocalAzure, project: Path, m
 
 
 @pytest.mark.usefixtures("environment")
+def test_without_secrets_clients_upload_by_a_token_for_storage(
+    small: LocalAzure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The SDK gets none from the datastore and signs in at the storage account, which refuses tokens for others."""
+    client = sdk_client(small.environ, monkeypatch)
+    file = tmp_path / "weights.bin"
+    file.write_bytes(b"of an identity")
+    registered = client.models.create_or_update(Model(name="by-identity", version="1", path=file))
+    with Arm(small.environ) as arm:
+        refused = arm.call("POST", "datastores/workspaceblobstore/listSecrets", {})
+        assert (refused.status_code, "identity-based" in refused.text) == (400, True)
+        store = arm.get("datastores/workspaceblobstore")["properties"]
+        place = registered.path.partition("/paths/")[2]
+        url = f"https://{store['accountName']}.blob.{store['endpoint']}/{store['containerName']}/{place}"
+        tokens = {}
+        for scope in ("https://storage.azure.com", arm.url):
+            token = EnvironmentCredential(disable_instance_discovery=True).get_token(f"{scope}/.default").token
+            tokens[scope] = arm.scoring.get(url, headers={"Authorization": f"Bearer {token}"})
+        good, other = tokens.values()
+        assert good.content == b"of an identity"
+        assert (other.status_code, other.headers["x-ms-error-code"]) == (401, "InvalidAuthenticationInfo")
+
+
+def test_an_empty_bucket_is_429_until_it_fills_again(small: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the seconds to wait, which the SDK does; other kinds of requests go on."""
+    with Arm(small.environ) as arm:
+
+        def delete() -> httpx.Response:
+            return arm.call("DELETE", "onlineEndpoints/none")
+
+        refused = wait_for(delete, lambda answer: answer.status_code == 429)
+        assert (reason(refused), int(refused.headers["Retry-After"])) == ("SubscriptionRequestsThrottled", 2)
+        assert refused.headers["x-ms-ratelimit-remaining-subscription-deletes"] == "0"
+        assert arm.call("GET", "onlineEndpoints").status_code == 200
+        sdk_client(small.environ, monkeypatch).online_endpoints.begin_delete("none").result()
+
+
 def test_more_requests_a_second_than_the_quota_are_429(small: LocalAzure) -> None:
     """With a code of its own; a second later requests are answered again."""
     with Arm(small.environ) as arm:

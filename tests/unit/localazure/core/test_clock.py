@@ -1,12 +1,13 @@
 """Time, as it is told and spent."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
 
 import localazure
-from localazure.core.clock import AZURE_S, MAX_RETRY_AFTER_S, Change, Clock, Timing
+from localazure.core.clock import AZURE_S, Change, Clock, Timing, now
 
 PACKAGE = Path(localazure.__file__).parent
 
@@ -20,13 +21,19 @@ def test_azure_s_durations_are_divided_by_the_scale(change: Change) -> None:
     assert Clock(Timing.INSTANT).duration_s(change) == 0
 
 
-def test_clients_are_told_to_look_again_as_the_duration_asks_for() -> None:
-    """Whole seconds, at least one and at most half a minute; milliseconds only where time shall not count."""
-    assert Clock(Timing.AZURE).retry_after(Change.ENDPOINT_UPDATE) == {"Retry-After": "6"}
-    assert Clock(Timing.AZURE).retry_after(Change.DEPLOYMENT_CREATE) == {"Retry-After": str(MAX_RETRY_AFTER_S)}
-    assert Clock(Timing.AZURE, 1000).retry_after(Change.DEPLOYMENT_CREATE) == {"Retry-After": "1"}
-    assert Clock(Timing.FAST).retry_after(Change.DEPLOYMENT_CREATE) == {"Retry-After": "1"}
-    assert Clock(Timing.INSTANT).retry_after(None) == {"x-ms-retry-after-ms": "50"}
+def test_clients_are_hurried_but_at_azure_s_own_pace() -> None:
+    """Azure sends nothing; at a scale, clients look as many times as often as they would by themselves."""
+    assert Clock(Timing.AZURE).hurry(Change.ENDPOINT_UPDATE) == {}
+    assert Clock(Timing.AZURE, 20).hurry(Change.ENDPOINT_UPDATE) == {"x-ms-retry-after-ms": "1500"}
+    assert Clock(Timing.AZURE, 20).hurry(Change.DEPLOYMENT_CREATE) == {"x-ms-retry-after-ms": "250"}
+    assert Clock(Timing.AZURE, 1000).hurry(Change.DEPLOYMENT_CREATE) == {"x-ms-retry-after-ms": "50"}
+    assert Clock(Timing.FAST).hurry(Change.DEPLOYMENT_CREATE) == {"Retry-After": "1"}
+    assert Clock(Timing.INSTANT).hurry(None) == {"x-ms-retry-after-ms": "50"}
+
+
+def test_a_moment_is_written_as_the_service_does() -> None:
+    """With no zeros at the end of its fraction, and the offset in full."""
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{0,5}[1-9])?\+00:00", now())
 
 
 def test_nothing_sleeps_by_itself() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from localazure.arm.identity import Identity, new_key
 from localazure.core.disk import Disk
 from localazure.core.store import Store
 from localazure.storage.blobs import Blobs
@@ -26,7 +27,8 @@ class Sender:
 
     def __init__(self, directory: Path, store: Store) -> None:
         self.disk = Disk()
-        self.blobs = Blobs(directory, store, "here:1", b"key", self.disk)
+        identity = Identity("https://local", "tenant", "application", "secret", new_key())
+        self.blobs = Blobs(directory, store, "here:1", b"key", self.disk, identity)
         self.directory = directory
         self.time = MOMENT
         self.collector = Collector(self.blobs, 0, lambda: self.time)

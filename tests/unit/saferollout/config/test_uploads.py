@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -221,3 +223,17 @@ def test_a_large_file_is_not_read_into_memory(tmp_path: Path) -> None:
         tracemalloc.stop()
 
     assert peak < 8 * 2**20
+
+
+def test_the_sdk_is_imported_without_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a shell whose cloud nobody answers for, as the SDK leaves it to what a program starts, files can be read."""
+    monkeypatch.setenv("ARM_CLOUD_METADATA_URL", "https://127.0.0.1:9/metadata")
+    monkeypatch.setenv("AZUREML_CURRENT_CLOUD", "Nowhere")
+    program = (
+        "import os; from saferollout.config.uploads import import_sdk; import_sdk(); "
+        "print(os.environ['AZUREML_CURRENT_CLOUD'])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stdout) == (0, "Nowhere\n"), done.stderr
