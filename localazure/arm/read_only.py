@@ -49,7 +49,7 @@ async def require_read_only_kept(request: Request, handle: Handler) -> Request:
     given = await json_object(_replay(request, "PUT", body))
     try:
         response = await handle(_replay(request, "GET"))
-        held = json.loads(response.body)
+        held = json.loads(bytes(response.body))
     except NotFound:
         held = _new(request.url.path)
     for path in READ_ONLY:
@@ -65,7 +65,7 @@ def _replay(request: Request, method: str, body: bytes = b"") -> Request:
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    return Request(request.scope | {"method": method}, receive)
+    return Request({**request.scope, "method": method}, receive)
 
 
 def _new(path: str) -> Json:

