@@ -95,6 +95,11 @@ DatastoreAuth = Annotated[
     ),
 ]
 
+Strict = Annotated[
+    bool,
+    typer.Option("--strict", help="Refuse read-only properties that differ from what is held, and do not drop them."),
+]
+
 
 @app.command()
 def up(
@@ -109,6 +114,7 @@ def up(
     quota: QuotaOption = None,
     rate_limit: RateLimit = None,
     datastore_auth: DatastoreAuth = "accesskey",
+    strict: Strict = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT; print the variables to export once everything is ready."""
     state = _state(state_dir)
@@ -123,6 +129,7 @@ def up(
             Quota.parse(quota or []),
             Limits.parse(rate_limit or []),
             datastore_auth == "identity",
+            strict,
         )
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error

@@ -64,6 +64,8 @@ class Options:
     """What the buckets of management requests hold."""
     identity_based: bool = False
     """Whether the datastore has no secrets, so that clients sign in at the storage account themselves."""
+    strict: bool = False
+    """Whether a read-only property that differs from what is held is refused; else it is dropped."""
 
 
 async def serve(state: Path, options: Options, ready: Callable[[dict[str, str]], None]) -> None:
@@ -141,9 +143,8 @@ async def _run(
     stack.callback(extras.close)
     open_routes = [*arm.identity.routes(), *arm.managed_identity.routes()]
     open_routes += [*(route for room in rooms for route in room.open_routes()), *extras.routes()]
-    application = build(
-        arm.scope, arm.identity, arm.location, open_routes, guarded_routes, RateLimits(options.limits, clock)
-    )
+    limits = RateLimits(options.limits, clock)
+    application = build(arm.scope, arm.identity, arm.location, open_routes, guarded_routes, limits, options.strict)
     web = Web(extras.wrap(arm.faults.wrap(application)), tls, connections)
     serving = await _start_web(web, web_socket, clock)
     works = [resources.restarts.keep(), *monitor.works(gateway, clock)]
@@ -166,6 +167,7 @@ def _environment(arm: Arm, known: Installation, tls: Certificates) -> dict[str, 
         "REQUESTS_CA_BUNDLE": str(tls.bundle),
         "SSL_CERT_FILE": str(tls.bundle),
         "CURL_CA_BUNDLE": str(tls.bundle),
+        "NODE_EXTRA_CA_CERTS": str(tls.bundle),
         "AZURE_AUTHORITY_HOST": arm.base_url,
         "AZURE_TENANT_ID": known.tenant_id,
         "AZURE_CLIENT_ID": known.client_id,

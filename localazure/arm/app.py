@@ -18,6 +18,7 @@ from localazure.arm import errors, ids, versions
 from localazure.arm.headers import Answered, Asked, Server, answer_headers
 from localazure.arm.identity import Identity
 from localazure.arm.limits import RateLimits
+from localazure.arm.read_only import require_read_only_kept
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +35,12 @@ def build(
     open_routes: list[Route],
     guarded_routes: list[Route],
     limits: RateLimits | None = None,
+    strict: bool = False,
 ) -> Starlette:
     """Return the application.
 
     `guarded_routes` need a token and an `api-version`, count against the rate limits, and their path must name this
-    local Azure's workspace.
+    local Azure's workspace. If `strict`, they refuse read-only properties that differ from what is held.
     """
 
     async def answer_error(request: Request, error: Exception) -> Response:
@@ -66,7 +68,7 @@ def build(
         ).response()
 
     guard = _guard(scope, identity, location)
-    guarded = [_guarded(route, guard, limits) for route in guarded_routes]
+    guarded = [_guarded(route, guard, limits, strict) for route in guarded_routes]
     return Starlette(
         routes=[*open_routes, *guarded],
         middleware=[Middleware(_Answers, _server(scope, identity, location))],
@@ -100,14 +102,17 @@ def _guard(scope: ids.Scope, identity: Identity, location: str) -> Callable[[Req
     return check
 
 
-def _guarded(route: Route, guard: Callable[[Request], None], limits: RateLimits | None) -> Route:
+def _guarded(route: Route, guard: Callable[[Request], None], limits: RateLimits | None, strict: bool) -> Route:
     """Return the route behind the guard. ARM's paths have no case: some clients write `resourcegroups`."""
     endpoint = route.endpoint
+    readable = "GET" in (route.methods or ())
 
     async def handle(request: Request) -> Response:
         guard(request)
         request.state.limits = limits.take(request) if limits else {}
         request.state.by_service = _is_for_service(request.url.path.lower())
+        if strict and readable and request.method in ("PUT", "PATCH"):
+            request = await require_read_only_kept(request, endpoint)
         response: Response = await endpoint(request)
         return response
 

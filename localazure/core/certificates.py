@@ -31,8 +31,8 @@ def ensure(directory: Path, host: str = LOOPBACK) -> Certificates:
     """Make the files in `directory`, or take those that are there, still valid, and for the name or address `host`.
 
     The authority's own private key is used once and never written: nobody can sign more with it. The bundle holds
-    certifi's roots, the roots that this shell already trusts (SSL_CERT_FILE, REQUESTS_CA_BUNDLE), and the authority, so
-    that every other https address goes on working in a shell that exports it.
+    certifi's roots, the roots that this shell already trusts (SSL_CERT_FILE, REQUESTS_CA_BUNDLE, NODE_EXTRA_CA_CERTS),
+    and the authority, so that every other https address goes on working in a shell that exports it.
 
     Returns:
         Where they are.
@@ -64,7 +64,7 @@ def _valid(path: Path, names: set[str]) -> bool:
 
 def _bundle(authority: Path, exclude: Path) -> bytes:
     sources = [Path(certifi.where())]
-    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+    for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"):
         value = os.environ.get(name)
         if value and Path(value).is_file() and Path(value).resolve() != exclude.resolve():
             sources.append(Path(value))

@@ -67,7 +67,7 @@ class Arm:
         return found
 
     def put(self, path: str, resource: Resource) -> LROPoller[None]:
-        """Begin to replace the resource; fields that Azure sets itself may be among the others."""
+        """Begin to replace the resource; only what a client may write belongs into it."""
         return self._begin("PUT", path, resource)
 
     def patch(self, path: str, fields: Resource) -> LROPoller[None]:

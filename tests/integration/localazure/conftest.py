@@ -21,11 +21,11 @@ with warnings.catch_warnings():  # the package has escapes in its docstrings tha
 
 @pytest.fixture(scope="session")
 def azure() -> Iterator[LocalAzure]:
-    """A running local Azure, whose clients look again at once, and which finds no container engine."""
+    """A running local Azure, whose clients look again at once; it is strict, and finds no container engine."""
     with contextlib.ExitStack() as started:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DOCKER_HOST", "unix:///nowhere")
-            running = started.enter_context(LocalAzure(timing="instant"))
+            running = started.enter_context(LocalAzure(None, "--strict", timing="instant"))
         yield running
 
 

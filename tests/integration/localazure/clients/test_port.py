@@ -11,6 +11,7 @@ from localazure.testing import LocalAzure
 from saferollout.azure.client import Client
 from saferollout.azure.memory import Failure, Memory
 from saferollout.azure.port import Azure, Resource
+from saferollout.azure.resources import writable
 from saferollout.config.project import resolve_workspace
 from saferollout.domain.errors import AzureFailed, Busy, GateFailed
 from tests.support.localazure.arm import Arm, Assets, lasting
@@ -45,7 +46,7 @@ class OfLocalAzure:
             self._arm.call("PUT", path, self._arm.get(path))
             hanging.wait()
             yield
-        self._arm.run("PUT", path, self._arm.get(path))
+        self._arm.run("PUT", path, writable(self._arm.get(path)))
 
     def fail(self, failure: Failure) -> AbstractContextManager[object]:
         return self._chaos.fail(after=failure == "after", path="onlineEndpoints/**")

@@ -15,11 +15,14 @@ def test_the_bundle_trusts_what_was_trusted_before(tmp_path: Path, monkeypatch: 
     """certifi's roots, the roots that the shell names, and the stand-in's: nothing else in that shell breaks."""
     corporate = certificates.ensure(tmp_path / "corporate")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "corporate" / "authority.pem"))
+    certificates.ensure(tmp_path / "node")
+    monkeypatch.setenv("NODE_EXTRA_CA_CERTS", str(tmp_path / "node" / "authority.pem"))
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     own = certificates.ensure(tmp_path / "own")
     trusted = roots(own.bundle)
     assert roots(Path(certifi.where())) <= trusted
     assert roots(tmp_path / "corporate" / "authority.pem") <= trusted
+    assert roots(tmp_path / "node" / "authority.pem") <= trusted
     assert roots(tmp_path / "own" / "authority.pem") <= trusted
     assert corporate.key.read_bytes() != own.key.read_bytes()
 
