@@ -82,10 +82,12 @@ def test_rollouts_on_an_azure_that_takes_its_time(stack: Stack, tmp_path: Path) 
         def run(of: str) -> list[str]:
             return slow.command("run", of, "--approve", "auto", "--json")
 
-        is_shift = {"method": "PUT", "path": f"onlineEndpoints/{good.name}", "skip": 1}  # the first is the record
-        with started(run(config_of_bad), slow.env) as harmful, azure.chaos.hang(**is_shift) as shift:
+        with (
+            started(run(config_of_bad), slow.env) as harmful,
+            azure.chaos.hang(method="PUT", path=f"onlineEndpoints/{good.name}", skip=1) as shift,  # after the record
+        ):
             with started(run(config), slow.env):  # and killed
-                shift.wait(timeout_s=80)
+                wait_for("the first shift", lambda: shift.hits or None)
                 killed = record(good)
                 assert killed is not None
                 assert (state(good).provisioning_state, state(good).traffic, killed.share) == ("Updating", OLD, 10)
