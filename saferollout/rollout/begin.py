@@ -141,7 +141,9 @@ def _take_over(workspace: Workspace, endpoint: str, record: Record, owner: Owner
             or (there.rollout, there.phase) != (record.rollout, Phase.ROLLING)
             or there.owner not in (record.owner, owner)
         ):
-            msg = f"rollout {record.rollout} of {endpoint} was rolled back or taken over at this very moment"
+            msg = (
+                f"rollout {record.rollout} of {endpoint} was rolled back or taken over at this very moment; start again"
+            )
             raise Refused(msg)
         taken = there.model_copy(update={"owner": owner})
         return without_record(tags) | taken.to_tags()

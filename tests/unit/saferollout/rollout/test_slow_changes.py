@@ -33,7 +33,7 @@ from tests.support.twin import (
 
 READS = 2
 ANN, BOB = OWNERS["ann"], OWNERS["bob"]
-pytestmark = pytest.mark.parametrize("tags", ["old", "new"])
+either_tags = pytest.mark.parametrize("tags", ["old", "new"])
 
 
 @pytest.fixture
@@ -70,6 +70,7 @@ def killed_in_its_shift(memory: Memory, azure: Workspace, tags: str) -> Rollout:
     return rollout
 
 
+@either_tags
 @pytest.mark.parametrize("owner", [ANN, BOB], ids=["the same run", "another run"])
 def test_a_rollout_is_resumed_during_its_shift(memory: Memory, azure: Workspace, tags: str, owner: object) -> None:
     """Whoever goes on knows the share that is on its way, and does not take it for somebody else's change."""
@@ -84,6 +85,7 @@ def test_a_rollout_is_resumed_during_its_shift(memory: Memory, azure: Workspace,
     assert traffic_of(look(memory)) == {"blue": 50, "green": 50}
 
 
+@either_tags
 def test_a_rollout_is_rolled_back_during_its_shift(memory: Memory, azure: Workspace, tags: str) -> None:
     """The shift is not taken for somebody else's change."""
     killed_in_its_shift(memory, azure, tags)
@@ -94,11 +96,11 @@ def test_a_rollout_is_rolled_back_during_its_shift(memory: Memory, azure: Worksp
     assert Record.from_tags(look(memory).resource["tags"]) is None
 
 
+@either_tags
 def test_a_live_deployment_that_was_scaled_in_gets_its_instances_first(
     memory: Memory, azure: Workspace, tags: str
 ) -> None:
     """A rollback during the last shift sees that the users are leaving a deployment which is too small for them."""
-    edit(memory)
     azure.scale_up(NAME, "blue", 4)
     rollout, before = created(azure), look(memory).resource
     shift_traffic(azure, rollout, 100, None)
@@ -115,6 +117,7 @@ def test_a_live_deployment_that_was_scaled_in_gets_its_instances_first(
     assert traffic_of(look(memory)) == {"blue": 100}
 
 
+@either_tags
 def test_harm_is_stopped_during_a_change(memory: Memory, azure: Workspace, tags: str) -> None:
     """The first part of a rollback alone."""
     rollout = killed_in_its_shift(memory, azure, tags)
@@ -124,6 +127,7 @@ def test_harm_is_stopped_during_a_change(memory: Memory, azure: Workspace, tags:
     assert traffic_of(look(memory)) == {"blue": 100}
 
 
+@either_tags
 def test_a_run_that_is_ended_in_its_first_change_goes_back(memory: Memory, azure: Workspace, tags: str) -> None:
     """Its record is on its way: it does not stay as a lock that nobody holds."""
     before = look(memory).resource
@@ -135,6 +139,7 @@ def test_a_run_that_is_ended_in_its_first_change_goes_back(memory: Memory, azure
     assert Record.from_tags(look(memory).resource["tags"]) is None
 
 
+@either_tags
 def test_nothing_begins_where_somebody_is_moving_the_traffic(memory: Memory, azure: Workspace, tags: str) -> None:
     """The traffic that is on its way is what counts; no record is left."""
     deploy(memory, "red", 7)
@@ -148,6 +153,7 @@ def test_nothing_begins_where_somebody_is_moving_the_traffic(memory: Memory, azu
     assert Record.from_tags(look(memory).resource["tags"]) is None
 
 
+@either_tags
 def test_a_rollback_that_is_on_its_way_is_not_overwritten(memory: Memory, azure: Workspace, tags: str) -> None:
     """Somebody resumes a rollout while it is being rolled back: that is finished, and nothing goes forward."""
     rollout, before = created(azure), look(memory).resource
@@ -160,6 +166,7 @@ def test_a_rollback_that_is_on_its_way_is_not_overwritten(memory: Memory, azure:
     assert Record.from_tags(look(memory).resource["tags"]) is None
 
 
+@either_tags
 def test_mirroring_begins_after_the_change(memory: Memory, azure: Workspace, tags: str) -> None:
     """A share that is on its way is not somebody else's change."""
     rollout = killed_in_its_shift(memory, azure, tags)
@@ -169,6 +176,7 @@ def test_mirroring_begins_after_the_change(memory: Memory, azure: Workspace, tag
     assert traffic_of(look(memory)) == {"blue": 90, "green": 10}
 
 
+@either_tags
 def test_a_deployment_to_which_users_are_going_is_not_retired(memory: Memory, azure: Workspace, tags: str) -> None:
     """Somebody gives the users back to the old deployment: its record stays as it is."""
     rollout = created(azure)
@@ -186,19 +194,44 @@ def test_a_deployment_to_which_users_are_going_is_not_retired(memory: Memory, az
     assert record.phase is Phase.KEEPING
 
 
-def test_a_late_read_keeps_nobody_from_rolling_back(memory: Memory, azure: Workspace, tags: str) -> None:
+def test_a_late_read_keeps_nobody_from_rolling_back(memory: Memory, azure: Workspace) -> None:
     """Tags and traffic of before the shift are shown once more, as if nothing were under way."""
-    if tags == "old":
-        rollout = created(azure)
-        memory.late_reads = 2  # of the endpoint, and of its deployments
-        edit(memory, traffic={"blue": 90, "green": 10}, tags=rollout.advanced(look(memory).resource["tags"], share=10))
+    rollout = created(azure)
+    memory.late_reads = 2  # of the endpoint, and of its deployments
+    edit(memory, traffic={"blue": 90, "green": 10}, tags=rollout.advanced(look(memory).resource["tags"], share=10))
 
-        roll_back(azure, NAME)
+    roll_back(azure, NAME)
 
-        assert traffic_of(look(memory)) == {"blue": 100}
-        assert Record.from_tags(look(memory).resource["tags"]) is None
+    assert traffic_of(look(memory)) == {"blue": 100}
+    assert Record.from_tags(look(memory).resource["tags"]) is None
 
 
+def test_who_resumes_overwrites_nothing_that_was_read_late(memory: Memory, azure: Workspace) -> None:
+    """The record that is taken over is the one at that moment, with the share that its run had reached."""
+    rollout = created(azure)
+    memory.late_reads = 2
+    edit(memory, traffic={"blue": 90, "green": 10}, tags=rollout.advanced(look(memory).resource["tags"], share=10))
+
+    resumed = begin(azure, make_project(), BOB, gone=ANN, begun_before=False)
+
+    assert resumed is not None
+    assert resumed.share == 10
+    verify_traffic(azure, resumed)
+
+
+def test_no_record_is_left_where_the_traffic_was_read_late(memory: Memory, azure: Workspace) -> None:
+    """A rollout that began with the traffic of before could neither go on nor back."""
+    deploy(memory, "red", 7)
+    memory.late_reads = 2
+    edit(memory, traffic={"blue": 50, "red": 50})
+
+    with pytest.raises(Drifted):
+        begin(azure, make_project(), ANN, gone=None, begun_before=False)
+
+    assert Record.from_tags(look(memory).resource["tags"]) is None
+
+
+@either_tags
 def test_somebody_elses_traffic_is_still_seen(memory: Memory, azure: Workspace, tags: str) -> None:
     """It was on its way when the rollback began."""
     rollout, before = created(azure), look(memory).resource
