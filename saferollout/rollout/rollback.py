@@ -78,7 +78,7 @@ def roll_back(
             if not _is_overtaken(workspace, endpoint, record):
                 raise
             rolling_back = record
-            msg = f"another rollback of {endpoint} is under way, or its record was read too early"
+            msg = f"another rollback of {endpoint} is under way, or the record was read late"
             raise AzureFailed(msg, retryable=True) from None
         rolling_back = record
         wait(workspace, record)
