@@ -22,7 +22,7 @@ NAME = "baseline"
 async def take_baseline(project: Project) -> Rollout | None:
     """Begin the rollout, or resume what this one left; None if it is live already, Refused if the endpoint is taken."""
     workspace = project.config.workspace
-    state = await in_workspace(workspace, lambda azure: azure.get_endpoint(project.endpoint))
+    state = await in_workspace(workspace, lambda azure: azure.settled(project.endpoint))
     record = Record.from_tags(state.tags)
     owner = Owner.here(str(run_id()), in_process=not runtime.deployment.id)
     gone = record.owner if record and await _is_gone(record.owner, owner) else None

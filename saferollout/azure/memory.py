@@ -70,7 +70,7 @@ class Memory:
         self._read = read
         self._quota = quota
         self._endpoints: dict[str, Endpoint] = {}
-        self._held: dict[tuple[str, str], int] = {}
+        self._held: dict[tuple[str, str], tuple[int, Resource | None]] = {}
         self._before: dict[str, tuple[int, Endpoint | None]] = {}
         self._key = 1
         self.late_reads = 0
@@ -82,9 +82,12 @@ class Memory:
         self.changed: Callable[[], None] = lambda: None
         """Called after every change, by whomever."""
 
-    def hold(self, endpoint: str, deployment: str = "", *, reads: int) -> None:
-        """Let an operation of somebody else go on until the endpoint, or its deployment, has been read so often."""
-        self._held[endpoint.lower(), deployment.lower()] = reads
+    def hold(self, endpoint: str, deployment: str = "", *, reads: int, shown: Resource | None = None) -> None:
+        """Let an operation go on until the endpoint, or its deployment, has been read so often.
+
+        Till then it is `shown` so: Azure shows the traffic of before until an operation ends.
+        """
+        self._held[endpoint.lower(), deployment.lower()] = reads, shown
 
     def look(self, endpoint: str) -> Endpoint | None:
         """The endpoint as it is, however late or busy it is shown."""
@@ -116,11 +119,13 @@ class Memory:
         return before
 
     def _as_shown(self, resource: Resource, endpoint: str, deployment: str) -> Resource:
-        shown = copy.deepcopy(resource)
         key = (endpoint.lower(), deployment)
-        if reads := self._held.pop(key, 0):
-            shown["properties"]["provisioningState"] = "Updating"
-            self._held |= {key: reads - 1} if reads > 1 else {}
+        if key not in self._held:
+            return copy.deepcopy(resource)
+        reads, meanwhile = self._held.pop(key)
+        shown = copy.deepcopy(meanwhile or resource)
+        shown["properties"]["provisioningState"] = "Updating"
+        self._held |= {key: (reads - 1, meanwhile)} if reads > 1 else {}
         return shown
 
     # endpoints

@@ -260,11 +260,17 @@ class Workspace:
         return f" | log: {last}" if last else ""
 
     def settled(self, endpoint: str, *deployments: str) -> EndpointState:
-        """The endpoint, once each of the deployments is in a final state or gone."""
+        """The endpoint, once it and each of the deployments that is not gone are in a final state.
+
+        Before that Azure shows the old traffic, and nobody knows which tags.
+        """
         return self._read_back(
             endpoint,
-            lambda state: all(name not in state.deployments or _is_final(state, name) for name in deployments),
-            f"a final state of {' and '.join(deployments)}",
+            lambda state: (
+                state.provisioning_state in FINAL
+                and all(name not in state.deployments or _is_final(state, name) for name in deployments)
+            ),
+            f"a final state of {' and '.join((f'endpoint {endpoint}', *deployments))}",
         )
 
     def _read_back(self, endpoint: str, shows: Callable[[EndpointState], bool], wanted: str) -> EndpointState:

@@ -30,7 +30,7 @@ def begin(
         Refused: The endpoint is not in a state for a rollout, or somebody else's rollout is unfinished.
         AzureFailed: The endpoint's key cannot be had, which a later step needs.
     """
-    state = workspace.get_endpoint(project.endpoint)
+    state = workspace.settled(project.endpoint)
     record = Record.from_tags(state.tags)
     if begun_before and not (record and record.phase is Phase.ROLLING and record.owner.flow_run == owner.flow_run):
         msg = f"this rollout of {project.endpoint} was rolled back or replaced while it waited; start a new one"
@@ -40,7 +40,7 @@ def begin(
         return _resume(workspace, project, record, owner)
     if record and record.phase is Phase.RETIRING:
         retire.retire_due(workspace, project.endpoint)
-        state = workspace.get_endpoint(project.endpoint)
+        state = workspace.settled(project.endpoint)
     baseline = _baseline(state)
     if state.deployments[baseline.live].tags.get(TAG_REVISION) == project.revision:
         return None
@@ -69,7 +69,7 @@ def begin(
     there = state.deployments.get(candidate)
     if there and TAG_ROLLOUT not in there.tags:  # kept; once its record is gone, it would be like anybody's
         retire.retire_due(workspace, project.endpoint, at_once=True)
-    _claim(workspace, project.endpoint, record, instead_of=None)
+    _claim(workspace, project.endpoint, record)
     return Rollout.of(project, record)
 
 
@@ -125,24 +125,47 @@ def _resume(workspace: Workspace, project: Project, record: Record, owner: Owner
         msg = f"rollout {record.rollout} of {project.endpoint} {why}; it is rolled back, and a new one may begin"
         raise Refused(msg)
     if record.owner != owner:
-        record, before = record.model_copy(update={"owner": owner}), record
-        _claim(workspace, project.endpoint, record, instead_of=before)
+        record = _take_over(workspace, project.endpoint, record, owner)
     return Rollout.of(project, record)
 
 
-def _claim(workspace: Workspace, endpoint: str, record: Record, *, instead_of: Record | None) -> None:
-    """Write the record; Refused if another one came first."""
+def _take_over(workspace: Workspace, endpoint: str, record: Record, owner: Owner) -> Record:
+    """Give the record another owner, all else as it is by then; Refused if it is no longer the one to take over."""
+    taken = record
+
+    def write(tags: dict[str, str]) -> dict[str, str]:
+        nonlocal taken
+        there = Record.from_tags(tags)
+        if (
+            there is None
+            or (there.rollout, there.phase) != (record.rollout, Phase.ROLLING)
+            or there.owner not in (record.owner, owner)
+        ):
+            msg = (
+                f"rollout {record.rollout} of {endpoint} was rolled back or taken over at this very moment; start again"
+            )
+            raise Refused(msg)
+        taken = there.model_copy(update={"owner": owner})
+        return without_record(tags) | taken.to_tags()
+
+    workspace.update_endpoint(endpoint, tags=write)
+    return taken
+
+
+def _claim(workspace: Workspace, endpoint: str, record: Record) -> None:
+    """Write the record; Refused if another one came first, Drifted if the baseline has other traffic by now."""
 
     def write(tags: dict[str, str]) -> dict[str, str]:
         there = Record.from_tags(tags)
-        if there and there.unfinished and there.owner not in (record.owner, instead_of and instead_of.owner):
+        if there and there.unfinished and there.owner != record.owner:
             msg = (
                 f"rollout {there.rollout} of {endpoint} was begun by {there.owner.name} at this very moment; let it end"
             )
             raise Refused(msg)
         return without_record(tags) | record.to_tags()
 
-    workspace.update_endpoint(endpoint, tags=write)
+    traffic = record.traffic()
+    workspace.update_endpoint(endpoint, traffic=traffic, expected_traffic=traffic, tags=write)
 
 
 def _baseline(state: EndpointState) -> Baseline:

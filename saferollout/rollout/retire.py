@@ -46,7 +46,7 @@ def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False) ->
     Raises:
         Refused: It is to go `at_once` and must not, or somebody else changed the record meanwhile.
     """
-    state = workspace.get_endpoint(endpoint)
+    state = workspace.settled(endpoint)
     record = Record.from_tags(state.tags)
     if record is None:
         return f"{endpoint} keeps nothing"

@@ -55,7 +55,7 @@ def roll_back(
     @insist
     def attempt() -> Record:
         nonlocal rolling_back
-        state = workspace.get_endpoint(endpoint)
+        state = workspace.settled(endpoint)
         there = Record.from_tags(state.tags)
         if rolling_back and (there is None or there.rollout != rolling_back.rollout):
             return rolling_back  # an earlier attempt got to the end without hearing of it
@@ -71,14 +71,14 @@ def roll_back(
             if state.traffic == record.traffic() and _is_short(state, record):
                 _set_share(workspace, state, record, to_roll_back, record.share)  # nothing goes forward meanwhile
                 _give_instances(workspace, endpoint, record.baseline)
-                state = workspace.get_endpoint(endpoint)
+                state = workspace.settled(endpoint)
                 record = to_roll_back(state.tags)
             _set_share(workspace, state, record, to_roll_back, 0, force=force)
         except Drifted:
             if not _is_overtaken(workspace, endpoint, record):
                 raise
             rolling_back = record
-            msg = f"another rollback of {endpoint} is under way"
+            msg = f"another rollback of {endpoint} is under way, or the record was read late"
             raise AzureFailed(msg, retryable=True) from None
         rolling_back = record
         wait(workspace, record)
@@ -100,7 +100,7 @@ def put_traffic_back(workspace: Workspace, rollout: Rollout) -> bool:
     instances can carry, and `roll_back` gives it the rest. Returns whether it has all traffic. Raises Lost if the
     rollout is not this run's any longer.
     """
-    state = workspace.get_endpoint(rollout.endpoint)
+    state = workspace.settled(rollout.endpoint)
     record = rollout.own_record(state.tags)
     live = state.deployments.get(rollout.live)
     share = carried_share(live.instance_count if live else 0, record.baseline.instance_count, 100 - record.share)
@@ -157,18 +157,19 @@ def _set_share(
 
 
 def _is_overtaken(workspace: Workspace, endpoint: str, record: Record) -> bool:
-    """Whether what seemed somebody else's change is another rollback of the same rollout."""
-    state = workspace.get_endpoint(endpoint)
+    """Whether what seemed somebody else's change is the same rollout's, or another rollback of it."""
+    state = workspace.settled(endpoint)
     there = Record.from_tags(state.tags)
-    same = there is None or (there.rollout == record.rollout and there.phase is Phase.ROLLING_BACK)
-    return same and state.traffic == record.baseline.traffic
+    if there is None:
+        return state.traffic == record.baseline.traffic
+    return there.rollout == record.rollout and there != record and state.traffic == there.traffic()
 
 
 def roll_back_own(
     workspace: Workspace, endpoint: str, is_own: Callable[[Owner], bool], wait: Wait = at_once
 ) -> Record | None:
     """`roll_back` the endpoint's unfinished rollout if its owner is this one; None, and nothing done, otherwise."""
-    record = Record.from_tags(insist(workspace.get_endpoint)(endpoint).tags)
+    record = Record.from_tags(insist(workspace.settled)(endpoint).tags)
     if record is None or not record.unfinished or not is_own(record.owner):
         return None
     return roll_back(workspace, endpoint, rollout=record.rollout, wait=wait)

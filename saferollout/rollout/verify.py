@@ -14,7 +14,7 @@ def verify_traffic(azure: Workspace, rollout: Rollout) -> None:
         GateFailed: The candidate is gone, broken or another deployment.
         Lost: The rollout is somebody else's by now.
     """
-    state = azure.get_endpoint(rollout.endpoint)
+    state = azure.settled(rollout.endpoint)
     rollout.own_candidate(state)
     if state.traffic != rollout.traffic(rollout.share):
         raise Drifted(drift(rollout.endpoint, state.traffic, rollout.traffic(rollout.share)))

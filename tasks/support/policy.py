@@ -14,7 +14,7 @@ from saferollout.domain.errors import AzureFailed
 def worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     """Whether the same call may succeed later: throttled, a server's error, no connection; never a refusal.
 
-    A `Retry-After` is waited for inside Azure's client, before a step fails at all.
+    A `Retry-After`, where Azure sends one, is waited for inside Azure's client, before a step fails at all.
     """
     return isinstance(state.data, AzureFailed) and state.data.retryable
 
