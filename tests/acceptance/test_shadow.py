@@ -39,7 +39,7 @@ def test_healthy_candidate_is_offered_with_its_evidence(stack: Stack, endpoint: 
     assert (set(counts["by_deployment"]), counts["failed"]) == ({"blue"}, 0)
     question = stack.question(run)
     assert question.splitlines()[2].startswith(
-        "- **smoke test: undecided** — numbers at '*' are orders of magnitude off"
+        "- **smoke test: undecided** — numbers at '\\*' are orders of magnitude off"
     )
     assert "shadow at 20%: healthy** — no sign of harm in " in question
     assert "one distinct request says little about others" in question
