@@ -103,7 +103,7 @@ def test_answer_must_be_to_what_is_asked(stack: Stack, endpoint: Endpoint) -> No
 
 
 @pytest.mark.parametrize("command", ["approve", "reject"])
-def test_no_prefect_server_is_told_in_one_line(stack: Stack, command: str) -> None:
+def test_no_prefect_server_is_reported_in_one_line(stack: Stack, command: str) -> None:
     """A server that is not there is the network's failure: exit code 3, no traceback."""
     with httpx.Client() as client, pytest.raises(httpx.ConnectError):
         client.get("http://127.0.0.1:9/")
@@ -115,7 +115,7 @@ def test_no_prefect_server_is_told_in_one_line(stack: Stack, command: str) -> No
     assert len(output.splitlines()) == 1
 
 
-def test_a_temporary_prefect_server_that_is_late_is_told_in_one_line(stack: Stack) -> None:
+def test_a_temporary_prefect_server_that_is_late_is_reported_in_one_line(stack: Stack) -> None:
     """Where no server is configured, Prefect starts one and waits so long; the failure has no traceback."""
     late = {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true", "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"}
     env = {name: value for name, value in stack.env.items() if name != "PREFECT_API_URL"} | late

@@ -102,14 +102,14 @@ def test_a_second_local_azure_on_the_same_state_is_refused(azure: LocalAzure) ->
     assert "another local Azure runs" in result.stderr
 
 
-def test_a_port_that_is_taken_is_told(azure: LocalAzure, tmp_path: Path) -> None:
+def test_a_port_that_is_taken_is_reported(azure: LocalAzure, tmp_path: Path) -> None:
     """With the port, and what to do; the context manager passes on the reason."""
     port = azure.environ["AZURE_AUTHORITY_HOST"].rpartition(":")[2]
     with pytest.raises(NotReady, match=f"port {port} cannot be used"), LocalAzure(tmp_path, "--port", port):
         pass
 
 
-def test_an_address_of_another_machine_is_told(tmp_path: Path) -> None:
+def test_an_address_of_another_machine_is_reported(tmp_path: Path) -> None:
     """Nothing can listen there."""
     with (
         pytest.raises(NotReady, match=r"198\.51\.100\.1 is no address of this machine"),

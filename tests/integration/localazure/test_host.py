@@ -23,7 +23,7 @@ _OF_THE_MACHINE = [
 
 
 @pytest.mark.parametrize("host", [OTHER_LOOPBACK, *_OF_THE_MACHINE[:1]])
-def test_it_is_where_it_is_told_to_be(host: str, tmp_path: Path) -> None:
+def test_it_is_where_it_should_be(host: str, tmp_path: Path) -> None:
     """By every address that it gives out, and by its certificate; when it is started again elsewhere, all is there."""
     with LocalAzure(tmp_path, "--host", host, timing="instant") as azure, Arm(azure.environ) as arm:
         uri = arm.endpoint("hosted")

@@ -178,7 +178,7 @@ async def test_attending_outlives_throttling_and_a_lost_reply(
     assert len(asker.asked) == 1
 
 
-async def test_an_answer_whose_reply_was_lost_is_told_as_taken(
+async def test_an_answer_whose_reply_was_lost_is_reported_as_taken(
     server: Server, client: PrefectClient, proxy: Proxy
 ) -> None:
     """Prefect's client sends it again by itself, and the server refuses the second one: it is the same answer."""

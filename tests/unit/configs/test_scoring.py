@@ -65,7 +65,7 @@ def test_one_number_for_each_row(score: Callable[[str], ModuleType], requests: l
         ('{"data": [[1, 2, 3, 4, 5, 6, 7, 8, 9, NaN]]}', "missing or infinite"),
     ],
 )
-def test_a_bad_request_is_told_what_is_wrong(score: Callable[[str], ModuleType], body: str, says: str) -> None:
+def test_a_bad_request_is_reported_what_is_wrong(score: Callable[[str], ModuleType], body: str, says: str) -> None:
     """What is not rows of ten finite numbers is refused with what was expected instead, not scored."""
     with pytest.raises(ValueError, match=says):
         score("v1").run(body)

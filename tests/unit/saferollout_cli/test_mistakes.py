@@ -101,7 +101,7 @@ def test_a_mistake_exits_2_and_calls_nothing(
         ),
     ],
 )
-def test_a_mistake_is_told_before_prefect_is_started(
+def test_a_mistake_is_reported_before_prefect_is_started(
     saferollout: Saferollout,
     calls: tuple[str, list[str]],
     arguments: tuple[str, ...],

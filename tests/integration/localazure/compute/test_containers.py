@@ -96,7 +96,7 @@ def test_other_paths_raw_bodies_and_statuses_reach_the_container(arm: Arm, endpo
     assert (answer.status_code, answer.headers["ms-azureml-model-error-statuscode"]) == (424, "418")
 
 
-def test_environment_variables_arrive_and_are_told_to_no_other_user(arm: Arm, endpoint: str) -> None:
+def test_environment_variables_arrive_and_are_shown_to_no_other_user(arm: Arm, endpoint: str) -> None:
     """Neither in the arguments of a process, which all users see, nor those of this shell in the container."""
     environment = arm.score(endpoint, {"x": 1}).json()["environment"]
     assert environment["API_KEY"] == "se cr\net"

@@ -65,7 +65,7 @@ async def test_a_model_s_own_wheel_is_installed(tmp_path: Path) -> None:
     assert found == ["first with joblib 1.4.2\n", "second with joblib 1.4.2\n"]
 
 
-async def test_what_uv_does_not_understand_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_uv_does_not_understand_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """A refusal of its own is no answer that there is no such Python."""
     monkeypatch.setenv("UV_PYTHON_PREFERENCE", "whichever")
     with pytest.raises(BuildFailed, match=r"uv does not list the interpreters: .*whichever"):

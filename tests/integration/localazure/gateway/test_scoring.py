@@ -150,7 +150,7 @@ def test_every_request_is_in_the_traffic_log(azure: LocalAzure, arm: Arm, endpoi
     assert found[bad]["model_status_code"] == "500"
 
 
-def test_traffic_is_shared_as_told(arm: Arm, assets: Assets) -> None:
+def test_traffic_is_shared_as_set(arm: Arm, assets: Assets) -> None:
     """90/10 within what chance allows (three deployments, so that the running sums count)."""
     uri = arm.endpoint("shares")
     for name, model in (("one", 1), ("two", 2), ("three", 2)):

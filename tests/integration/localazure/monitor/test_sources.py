@@ -45,7 +45,7 @@ def later(start: datetime) -> Callable[[], datetime]:
     return lambda: next(times, start + timedelta(hours=1))
 
 
-async def until_told(source: Callable[[], Source], told: Callable[[Batch], float], expected: float) -> list[Batch]:
+async def until_reported(source: Callable[[], Source], told: Callable[[Batch], float], expected: float) -> list[Batch]:
     """Read two windows anew until they tell as much as expected: what is logged takes a moment to be seen."""
     deadline = time.monotonic() + 20
     while True:
@@ -86,8 +86,8 @@ async def test_users_are_counted_without_the_recorded_requests(deployed: str) ->
     def requests(batch: Batch) -> float:
         return batch.candidate_requests + batch.live_requests
 
-    counted = await until_told(metrics, requests, 12)
-    logged = await until_told(log, requests, 12)
+    counted = await until_reported(metrics, requests, 12)
+    logged = await until_reported(log, requests, 12)
 
     for batches in (counted, logged):
         assert sum(batch.candidate_errors + batch.live_errors for batch in batches) == 0
@@ -106,7 +106,7 @@ async def test_copies_are_compared_with_what_they_are_copies_of(deployed: str, a
         workspace_id = os.environ["AZURE_LOG_ANALYTICS_WORKSPACE_ID"]
         return TrafficLog(deployed, workspace_id, windows, candidate="green", live="blue", mirrored=True)
 
-    found = await until_told(log, lambda batch: batch.live_requests - batch.candidate_requests, 0)
+    found = await until_reported(log, lambda batch: batch.live_requests - batch.candidate_requests, 0)
 
     assert 0 < sum(batch.candidate_requests for batch in found) < 30
 

@@ -7,7 +7,7 @@ import pytest
 from localazure.compute.engine import Engine
 
 
-async def test_what_the_command_does_not_understand_is_told(
+async def test_what_the_command_does_not_understand_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is not taken for an engine that is not there."""
@@ -21,7 +21,7 @@ async def test_what_the_command_does_not_understand_is_told(
     assert "docker does not understand 'ps --all" in caplog.text
 
 
-async def test_a_command_that_is_not_there_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_command_that_is_not_there_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As the reason why there are no containers."""
     monkeypatch.setenv("PATH", str(tmp_path))
     engine = Engine(tmp_path)

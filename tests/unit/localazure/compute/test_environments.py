@@ -67,7 +67,7 @@ def test_python_versions(entry: str, version: str | None) -> None:
 
 
 @pytest.mark.parametrize("text", ["[", "- a\n- b", "just text", "dependencies: [python=new]"])
-def test_what_is_no_conda_file_is_told(text: str) -> None:
+def test_what_is_no_conda_file_is_reported(text: str) -> None:
     """As a failed build, which is what it becomes."""
     with pytest.raises(BuildFailed):
         parse(text)

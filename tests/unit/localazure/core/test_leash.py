@@ -125,7 +125,7 @@ def test_what_the_command_leaves_behind_is_killed() -> None:
     assert not psutil.pid_exists(left) or psutil.Process(left).status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_command_that_cannot_be_started_is_told() -> None:
+def test_a_command_that_cannot_be_started_is_reported() -> None:
     """127, as in a shell."""
     result = subprocess.run(
         leash.command("no-such-command"), input="", capture_output=True, text=True, timeout=10, check=False

@@ -65,7 +65,7 @@ def test_an_event_needs_to_say_nothing() -> None:
         ('{"model": {"name": "m", "version": "1", "more": 1}}', "model.more"),
     ],
 )
-def test_what_does_not_fit_is_told(payload: str, key: str) -> None:
+def test_what_does_not_fit_is_reported(payload: str, key: str) -> None:
     """One problem with its key, whatever is sent."""
     with pytest.raises(ConfigError) as caught:
         read_event(payload)

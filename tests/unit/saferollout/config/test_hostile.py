@@ -103,7 +103,7 @@ def test_reading_stops_at_the_bounds(tmp_path: Path, content: str) -> None:
     assert problem.problem in (bounded_yaml.TOO_DEEP, bounded_yaml.TOO_LARGE)
 
 
-def test_everything_is_told_in_one_pass(project_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_everything_is_reported_in_one_pass(project_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable that is not set hides neither the config's other mistakes, nor those of any file, nor missing ones."""
     monkeypatch.setenv("TWO", "2")
     monkeypatch.delenv("AZUREML_WORKSPACE_NAME")

@@ -21,7 +21,7 @@ def test_a_name_by_the_rules_is_returned(name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["", "ab", "a" * 33, "1abc", "-abc", "abc-", "a--b", "a_b", "a b", "a.b", "größe", "abc\n", "\nabc"]
 )
-def test_a_name_against_the_rules_is_told_with_the_rule(name: str) -> None:
+def test_a_name_against_the_rules_is_reported_with_the_rule(name: str) -> None:
     """The message has the name, what it was to be, and the rule."""
     with pytest.raises(ValueError, match=r"is not a valid deployment name; use 3 to 32 letters") as caught:
         check_deployment_name(name)

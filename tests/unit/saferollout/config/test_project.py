@@ -12,7 +12,7 @@ from saferollout.domain.errors import ConfigError, Problem
 from tests.support.project import PINNED, edit, problems
 
 
-def test_each_mistake_is_told_with_file_key_problem_and_remedy(mistake: Any) -> None:
+def test_each_mistake_is_reported_with_file_key_problem_and_remedy(mistake: Any) -> None:
     """A mistake gives exactly one problem, and its fields say where, what and what would be right."""
     expected = [Problem(mistake.file, mistake.key, mistake.problem, mistake.remedy, *mistake.at)]
 
@@ -62,7 +62,7 @@ def test_paths_start_at_the_config(project_files: Path, monkeypatch: pytest.Monk
     )
 
 
-def test_all_mistakes_are_told_at_once(project_files: Path) -> None:
+def test_all_mistakes_are_reported_at_once(project_files: Path) -> None:
     """Who made three mistakes need not run three times."""
     edit(project_files / "endpoint.yml", "diabetes", "d")
     edit(project_files / "green.yml", "model.bin", "gone.bin")
@@ -113,7 +113,7 @@ def test_a_model_that_is_asked_for_replaces_the_file(project_files: Path) -> Non
 
 
 @pytest.mark.parametrize("written", ["", " 7", " [a]"])
-def test_a_model_that_is_none_is_told(project_files: Path, written: str) -> None:
+def test_a_model_that_is_none_is_reported(project_files: Path, written: str) -> None:
     """Nothing after the colon, or no model at all: a mistake like any other."""
     edit(project_files / "green.yml", "model:\n  path: model.bin", f"model:{written}")
 
@@ -129,7 +129,7 @@ def test_a_model_that_is_none_is_told(project_files: Path, written: str) -> None
         ("conda_file: conda.yml", "", "environment", "Field may not be null", (8, 1)),
     ],
 )
-def test_what_the_sdk_refuses_is_told_by_its_key(
+def test_what_the_sdk_refuses_is_reported_by_its_key(
     project_files: Path, old: str, new: str, key: str, problem: str, at: tuple[int, int]
 ) -> None:
     """The SDK writes pages about a mistake in the YAML; what counts is where it is and what is wrong."""
@@ -192,7 +192,7 @@ def test_the_workspace_of_a_bare_machine_is_the_environments() -> None:
 
 
 @pytest.mark.usefixtures("project_files")
-def test_a_missing_workspace_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_workspace_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a config, the variables to export are named."""
     monkeypatch.delenv("AZURE_RESOURCE_GROUP")
 

@@ -55,7 +55,7 @@ def test_a_line_may_hold_any_character(file: Path) -> None:
     assert read_requests(file) == [RecordedRequest(id="x", request="a\u2028b\u0085c")]
 
 
-def test_each_bad_line_is_told_with_its_number(file: Path) -> None:
+def test_each_bad_line_is_reported_with_its_number(file: Path) -> None:
     """Good lines do not hide bad ones, and blank lines count."""
     file.write_text('{"request": 1}\n\n{"id": 7, "request": 1}\nnothing\n[1]\n', encoding="utf-8")
 
@@ -78,7 +78,7 @@ def test_many_bad_lines_are_ten_and_a_count(file: Path) -> None:
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
-def test_numbers_that_json_has_not_are_told(file: Path, number: str) -> None:
+def test_numbers_that_json_has_not_are_reported(file: Path, number: str) -> None:
     """They could not be sent: better said now than when the smoke test runs."""
     file.write_text('{"request": {"data": [[%s]]}}\n' % number, encoding="utf-8")  # noqa: UP031 -- braces
 
@@ -86,7 +86,7 @@ def test_numbers_that_json_has_not_are_told(file: Path, number: str) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "\n \n"])
-def test_a_file_without_requests_is_told(file: Path, content: str) -> None:
+def test_a_file_without_requests_is_reported(file: Path, content: str) -> None:
     """A gate that checks nothing would pass everything."""
     file.write_text(content, encoding="utf-8")
 
@@ -143,7 +143,7 @@ def test_a_folder_of_json_files_is_several_requests(file: Path) -> None:
     ],
     ids=["cut off", "lines", "NaN", "infinity", "brackets", "deep", "half a character", "blank"],
 )
-def test_a_json_file_that_is_no_request_is_told(file: Path, content: str, problem: str, line: int) -> None:
+def test_a_json_file_that_is_no_request_is_reported(file: Path, content: str, problem: str, line: int) -> None:
     """With its line where there is one, and what the other form of recorded requests is."""
     body = file.with_name("sample-request.json")
     body.write_text(content, encoding="utf-8")
@@ -154,7 +154,7 @@ def test_a_json_file_that_is_no_request_is_told(file: Path, content: str, proble
     assert found.remedy.endswith('lines like {"request": {"data": [[1, 2]]}} go into a .jsonl file')
 
 
-def test_all_mistakes_of_a_folder_are_told(file: Path) -> None:
+def test_all_mistakes_of_a_folder_are_reported(file: Path) -> None:
     """Each file's, and what is in it that cannot be read; a folder without requests is a mistake, too."""
     folder = file.with_name("samples")
     folder.mkdir()
@@ -174,7 +174,7 @@ def test_all_mistakes_of_a_folder_are_told(file: Path) -> None:
     ]
 
 
-def test_a_file_that_is_no_text_is_told(file: Path) -> None:
+def test_a_file_that_is_no_text_is_reported(file: Path) -> None:
     """A compressed file, say."""
     file.write_bytes(b"\x1f\x8b\x08\xff")
 

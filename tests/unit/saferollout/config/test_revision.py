@@ -153,7 +153,7 @@ def test_what_is_not_uploaded_is_no_part_of_the_candidate(project_files: Path) -
     assert project.load("rollout.yaml").revision != found.revision
 
 
-def test_a_scoring_script_that_is_not_uploaded_is_told(project_files: Path) -> None:
+def test_a_scoring_script_that_is_not_uploaded_is_reported(project_files: Path) -> None:
     """The deployment would never come up."""
     (project_files / "src" / ".gitignore").write_text("*.py\n", encoding="utf-8")
     (project_files / "src" / "more").touch()
@@ -170,7 +170,7 @@ def test_a_scoring_script_that_is_not_uploaded_is_told(project_files: Path) -> N
     ]
 
 
-def test_a_model_of_which_changes_would_not_arrive_is_told(project_files: Path) -> None:
+def test_a_model_of_which_changes_would_not_arrive_is_reported(project_files: Path) -> None:
     """The SDK would go on with the weights that it uploaded before; code it knows by its content."""
     for name in ("model", "src"):
         (project_files / name / "deep").mkdir(parents=True)

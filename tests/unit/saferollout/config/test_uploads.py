@@ -94,7 +94,7 @@ def test_bookkeeping_makes_no_other_digest(root: Path, tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize("target", ["..", ".", "../sub"])
-def test_a_link_that_leads_in_a_circle_is_told(root: Path, target: str) -> None:
+def test_a_link_that_leads_in_a_circle_is_reported(root: Path, target: str) -> None:
     """The SDK would follow it until the system refuses, or for ever where there are two."""
     for name in ("one", "two"):
         (root / "sub" / name).symlink_to(target)
@@ -103,7 +103,7 @@ def test_a_link_that_leads_in_a_circle_is_told(root: Path, target: str) -> None:
     assert refusal(root).endswith(" leads back to a folder that it is in; remove it")
 
 
-def test_a_circle_of_two_links_is_told(root: Path, tmp_path: Path) -> None:
+def test_a_circle_of_two_links_is_reported(root: Path, tmp_path: Path) -> None:
     """Neither leads to a folder that it lies in."""
     (tmp_path / "store" / "back").symlink_to(root / "sub")
     (root / "sub" / "store").symlink_to(tmp_path / "store")
@@ -118,7 +118,7 @@ def test_two_links_to_one_folder_are_no_circle(root: Path) -> None:
     assert {"twice/deep/data.csv", "sub/deep/data.csv"} <= uploads.files(root).keys()
 
 
-def test_what_is_no_file_is_told(root: Path) -> None:
+def test_what_is_no_file_is_reported(root: Path) -> None:
     """A named pipe would stop the upload for ever, a socket and a link to nowhere would end it."""
     what = root / "sub" / "odd"
     os.mkfifo(what)
@@ -135,7 +135,7 @@ def test_what_is_no_file_is_told(root: Path) -> None:
         what.unlink()
 
 
-def test_what_cannot_be_read_is_told(root: Path) -> None:
+def test_what_cannot_be_read_is_reported(root: Path) -> None:
     """A file that opens and does not read, as on a broken disk: the memory of this process, from its start."""
     (root / "broken").symlink_to("/proc/self/mem")
 
@@ -154,7 +154,7 @@ def test_what_is_excluded_may_be_odd(root: Path) -> None:
 
 
 @pytest.mark.parametrize("rules", ["*\n!deep/\n!deep/**\n", "*\n!*.bin\n", "deep\n!deep/weights.bin\n"])
-def test_weights_whose_change_the_sdk_would_not_notice_are_told(tmp_path: Path, rules: str) -> None:
+def test_weights_whose_change_the_sdk_would_not_notice_are_reported(tmp_path: Path, rules: str) -> None:
     """A model is known by a hash without excluded folders: what is uploaded of them all the same would stay the old."""
     weights = tmp_path / "deep" / "weights.bin"
     weights.parent.mkdir()
@@ -193,7 +193,7 @@ def test_rules_that_exclude_whole_folders_are_no_matter(root: Path) -> None:
 
 
 @pytest.mark.parametrize("rules", [None, "*\n"])
-def test_a_folder_of_nothing_is_told(tmp_path: Path, rules: str | None) -> None:
+def test_a_folder_of_nothing_is_reported(tmp_path: Path, rules: str | None) -> None:
     """The SDK refuses it, but only when the deployment is created."""
     if rules:
         (tmp_path / ".amlignore").write_text(rules, encoding="utf-8")
@@ -203,7 +203,7 @@ def test_a_folder_of_nothing_is_told(tmp_path: Path, rules: str | None) -> None:
     )
 
 
-def test_an_ignore_file_that_is_none_is_told(root: Path) -> None:
+def test_an_ignore_file_that_is_none_is_reported(root: Path) -> None:
     """It would be the SDK's traceback otherwise."""
     (root / ".amlignore").write_bytes(b"\xff\xfe")
 

@@ -60,7 +60,7 @@ def test_words_are_text_and_settings_take_them_all_the_same(file: Path) -> None:
         (b"just text\n", (0, 0), "holds no mapping of keys to values"),
     ],
 )
-def test_what_cannot_be_read_is_told(file: Path, content: bytes, place: tuple[int, int], problem: str) -> None:
+def test_what_cannot_be_read_is_reported(file: Path, content: bytes, place: tuple[int, int], problem: str) -> None:
     """Whatever stands in the file, there is one problem with the file's name, the place and a remedy."""
     file.write_bytes(content)
 
@@ -85,7 +85,7 @@ ALIASES = "".join(f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 9)}]
     ],
     ids=["aliases of aliases", "merges of merges", "alias of itself", "merge of itself", "deep", "very deep"],
 )
-def test_what_grows_without_bounds_is_told(file: Path, content: str, problem: str) -> None:
+def test_what_grows_without_bounds_is_reported(file: Path, content: str, problem: str) -> None:
     """A few lines can stand for billions of values: they are a mistake like any other, told at once."""
     file.write_text(content, encoding="utf-8")
 
@@ -130,7 +130,7 @@ def test_a_folder_cannot_be_read(file: Path) -> None:
     assert problem_of(file.parent) == Problem(".", "", "cannot be read: Is a directory", "give a readable UTF-8 file")
 
 
-def test_a_missing_file_is_told(file: Path) -> None:
+def test_a_missing_file_is_reported(file: Path) -> None:
     """The path is reported as the user would type it."""
     assert problem_of(file) == Problem("some.yaml", "", "no such file", "check the path")
 
@@ -152,7 +152,7 @@ def test_variables_are_filled_in_wherever_they_stand(file: Path, monkeypatch: py
     assert yaml_file.fill_in(file, content) == (filled, [])
 
 
-def test_every_unset_variable_is_told_with_its_key(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_unset_variable_is_reported_with_its_key(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty variable is as good as none; whatever has one stays as written, and all else is filled in."""
     monkeypatch.delenv("GONE", raising=False)
     monkeypatch.setenv("EMPTY", "")

@@ -143,7 +143,7 @@ async def test_no_prometheus_is_no_evidence(unused_tcp_port: int) -> None:
     assert caught.value.retryable
 
 
-async def test_another_kind_of_answer_is_told(server: Server) -> None:
+async def test_another_kind_of_answer_is_reported(server: Server) -> None:
     """A query that gives no vector cannot be read, and trying again does not help."""
     server.answers = {("all", at(2)): {"status": "success", "data": {"resultType": "scalar", "result": [0, "1"]}}}
 

@@ -39,7 +39,7 @@ def test_mirrored_requests_are_compared_with_themselves() -> None:
     assert (without_ids.candidate_requests, without_ids.live_requests) == (2, 4)
 
 
-def test_one_source_tells_latencies() -> None:
+def test_one_source_reports_latencies() -> None:
     """Where probes do, the log does not: two clocks do not compare."""
     batch = log(with_latencies=False).counted(ROWS)
 

@@ -144,7 +144,7 @@ def test_the_finding_in_words() -> None:
     assert plain.words == "after 100 values the mean is 0 (0–0.0492), the limit is 0.05 (α = 0.05): healthy"
 
 
-def test_the_forecast_tells_the_direction() -> None:
+def test_the_forecast_gives_the_direction() -> None:
     """Disagreement above the tolerance points to harm, below it to health."""
     worse, better = PredictionDrift(tolerance=0.1), PredictionDrift(tolerance=0.1)
     worse.update([1, 0, 0, 0, 0, 0] * 8)

@@ -119,7 +119,7 @@ def test_it_goes_on_after_a_restart() -> None:
     assert copy.to_dict() == test.to_dict()
 
 
-def test_the_forecast_tells_the_direction() -> None:
+def test_the_forecast_gives_the_direction() -> None:
     """Before data there is none; slower points to harm only."""
     test = LatencyShift()
     assert test.exposure_until() == (None, None)

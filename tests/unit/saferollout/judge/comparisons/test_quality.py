@@ -122,7 +122,7 @@ def test_impossible_losses_are_refused() -> None:
     assert test.difference == 0.0
 
 
-def test_the_forecast_tells_the_direction() -> None:
+def test_the_forecast_gives_the_direction() -> None:
     """More pairs worse than better point to harm."""
     test = Quality()
     test.update([1] * 5 + [0] * 95, [0] * 98 + [1] * 2)
