@@ -6,6 +6,7 @@ from prefect import task
 from prefect.logging import get_run_logger
 
 from saferollout.config.rollout import StageConfig
+from saferollout.config.sources import SourceKind
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import GateFailed
 from saferollout.gates.served import Sight, look_who_serves
@@ -38,4 +39,10 @@ async def shift_traffic(rollout: Rollout, stage: StageConfig, decision: Decision
         )
     if served.sight is Sight.NOT_YET:
         raise GateFailed(served.words)
-    get_run_logger().info(served.words)
+    counting = [source.kind for source in stage.judge.sources if source.kind is not SourceKind.PROBES]
+    also = (
+        f"; the judge says what {' and '.join(counting)} counted"
+        if counting and served.sight is Sight.NOT_NAMED
+        else ""
+    )
+    get_run_logger().info(served.words + also)
