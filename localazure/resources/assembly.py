@@ -13,6 +13,7 @@ from localazure.resources.inventory import Inventory
 from localazure.resources.quota import Quota
 from localazure.resources.restarts import Restarts
 from localazure.resources.subscription import Subscription
+from localazure.resources.usages import Usages
 from localazure.resources.views import Views
 from localazure.resources.workspace import Workspace
 from localazure.storage.assembly import Storage
@@ -23,6 +24,7 @@ class Resources:
     """The workspace with its endpoints and their deployments."""
 
     subscription: Subscription
+    usages: Usages
     workspace: Workspace
     endpoints: Endpoints
     deployments: Deployments
@@ -43,6 +45,7 @@ class Resources:
         )
         return cls(
             subscription=Subscription(arm.scope, arm.identity.tenant_id, arm.location, workspace),
+            usages=Usages(arm.store, quota, arm.scope, arm.location),
             workspace=workspace,
             endpoints=Endpoints(
                 arm.store,
@@ -83,4 +86,4 @@ class Resources:
     def routes(self, root: str) -> list[Route]:
         """Return those under the workspace's path, and what is above it."""
         below = [*self.workspace.routes(root), *self.endpoints.routes(root), *self.deployments.routes(root)]
-        return [*self.subscription.routes(), *below]
+        return [*self.subscription.routes(), *self.usages.routes(), *below]

@@ -12,6 +12,16 @@ from localazure.arm.errors import BadRequest
 UPGRADE_RESERVE = 1.2
 """A managed deployment holds cores for a fifth of its instances in reserve, for upgrades."""
 
+_WITHOUT_RESERVE = {
+    "standard_nc24ads_a100_v4",
+    "standard_nc48ads_a100_v4",
+    "standard_nc96ads_a100_v4",
+    "standard_nd96asr_v4",
+    "standard_nd96amsr_a100_v4",
+    "standard_nd40rs_v2",
+}
+"""VM sizes of which it does not."""
+
 _EXCEEDED = "OutOfQuota"
 
 _CORES_OF_OLD_SIZES = {"ds1": 1, "ds2": 2, "ds3": 4, "ds4": 8, "ds5": 16, "d1": 1, "d2": 2, "d3": 4, "d4": 8, "d5": 16}
@@ -107,8 +117,8 @@ def cores(deployment: Size) -> int:
     """
     if deployment.compute != "Managed":
         return 0
-    instances = math.ceil(round(UPGRADE_RESERVE * deployment.instances, 6))
-    return instances * cores_of(deployment.instance_type)
+    reserve = 1 if deployment.instance_type.lower() in _WITHOUT_RESERVE else UPGRADE_RESERVE
+    return math.ceil(round(reserve * deployment.instances, 6)) * cores_of(deployment.instance_type)
 
 
 def cores_of(instance_type: str) -> int:

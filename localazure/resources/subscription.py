@@ -99,7 +99,13 @@ class Subscription:
         return _list({key: whole[key] for key in ("id", "name", "type", "location", "kind", "sku", "tags", "identity")})
 
     async def _provider(self, _request: Request) -> Response:
-        names = ("workspaces", "workspaces/onlineEndpoints", "workspaces/onlineEndpoints/deployments")
+        names = (
+            "workspaces",
+            "workspaces/onlineEndpoints",
+            "workspaces/onlineEndpoints/deployments",
+            "locations/usages",
+            "locations/vmSizes",
+        )
         types = [
             {"resourceType": name, "locations": [self._location], "apiVersions": MACHINE_LEARNING} for name in names
         ]

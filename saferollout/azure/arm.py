@@ -30,6 +30,7 @@ POLL_S = 5
 CONNECT_S, READ_S = 20, 120
 """How long a connection and an answer may take: azure-core would wait five minutes, four times over, for each."""
 
+Resources = list[Resource]
 Response = PipelineResponse[HttpRequest, HttpResponse]
 
 
@@ -41,10 +42,9 @@ class Arm:
         subscription, group, name = (
             quote(part, safe="") for part in (workspace.subscription_id, workspace.resource_group, workspace.name)
         )
-        self._workspace = (
-            f"{base}/subscriptions/{subscription}/resourceGroups/{group}"
-            f"/providers/Microsoft.MachineLearningServices/workspaces/{name}"
-        )
+        provider = "providers/Microsoft.MachineLearningServices"
+        self._provider = f"{base}/subscriptions/{subscription}/{provider}"
+        self._workspace = f"{base}/subscriptions/{subscription}/resourceGroups/{group}/{provider}/workspaces/{name}"
         sign_in = ARMChallengeAuthenticationPolicy(identity, f"{base}/.default")
         policies: list[Any] = [RequestIdPolicy(), UserAgentPolicy("saferollout"), RetryPolicy(), sign_in]
         self._pipeline: Pipeline[HttpRequest, HttpResponse] = Pipeline(
@@ -56,10 +56,18 @@ class Arm:
         """The resource; by default the workspace itself."""
         return self._read(self._url(path))
 
-    def list(self, path: str) -> list[Resource]:
+    def list(self, path: str) -> Resources:
         """All resources of a collection."""
-        found: list[Resource] = []
-        url: str | None = self._url(path)
+        return self._list(self._url(path))
+
+    def list_of_location(self, location: str, path: str) -> Resources:
+        """All that Azure Machine Learning lists of a region, such as `usages`, for the whole subscription."""
+        region = quote(location.replace(" ", ""), safe="")
+        return self._list(f"{self._provider}/locations/{region}/{path}?api-version={API_VERSION}")
+
+    def _list(self, start: str) -> Resources:
+        found: Resources = []
+        url: str | None = start
         while url:
             page = self._read(url)
             found += page["value"]

@@ -17,9 +17,11 @@ from saferollout.azure import yaml_files
 from saferollout.azure.access import credential, translated
 from saferollout.azure.arm import Arm
 from saferollout.azure.port import LOOK_THERE, Resource
+from saferollout.azure.resources import vm_sizes
 from saferollout.config.assets import label_of, with_version
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import AzureFailed
+from saferollout.domain.vm_size import VmSize
 
 if TYPE_CHECKING:
     from azure.ai.ml import MLClient
@@ -185,6 +187,11 @@ class Client:
                     return str(self._arm.post(f"{_path(endpoint)}/token")["accessToken"])
                 case _:
                     return str(self._arm.post(f"{_path(endpoint)}/listKeys")["primaryKey"])
+
+    def read_vm_sizes(self, location: str) -> dict[str, VmSize]:
+        """See `Azure`."""
+        with self._translated(f"read the quota of {location}"):
+            return vm_sizes(*(self._arm.list_of_location(location, path) for path in ("vmSizes", "usages")))
 
     def resolve(self, kind: str, asset: str) -> str:
         """See `Azure`."""

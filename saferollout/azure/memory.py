@@ -5,6 +5,7 @@ else's is under way, that reads come late.
 """
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from saferollout.azure.rules import refuse
 from saferollout.config import yaml_file
 from saferollout.config.assets import label_of, with_version
 from saferollout.domain.errors import AzureFailed, Busy
+from saferollout.domain.vm_size import VmSize
 
 Failure = Literal["before", "after"]
 """An operation that fails, before or after it has taken effect."""
@@ -34,6 +36,7 @@ class _NewDeployment:
     name: str
     endpoint: str
     instance_count: int | None
+    instance_type: str | None
     tags: dict[str, str] | None
     model: str
     environment: str
@@ -79,6 +82,8 @@ class Memory:
         """How the next operation fails."""
         self.versions: dict[str, str] = {}
         """The version that each label of a registered asset is on, by the asset with its label."""
+        self.vm_sizes: list[VmSize] = []
+        """Those of the region; what they say to be used is used by others."""
         self.changed: Callable[[], None] = lambda: None
         """Called after every change, by whomever."""
 
@@ -187,6 +192,7 @@ class Memory:
             name,
             endpoint,
             instance_count=given.get("instance_count"),
+            instance_type=given.get("instance_type"),
             tags=dict(given.get("tags", {})),
             model=assets.get("model", str(given.get("model", ""))),
             environment=assets.get("environment", str(given.get("environment", ""))),
@@ -197,7 +203,11 @@ class Memory:
         resource = {
             "tags": wanted.tags or {},
             "sku": {"name": "Default", "capacity": wanted.instance_count or 1},
-            "properties": {"model": wanted.model, "environmentId": wanted.environment},
+            "properties": {
+                "model": wanted.model,
+                "environmentId": wanted.environment,
+                "instanceType": wanted.instance_type,
+            },
         }
         failure = self._put_deployment(f"create deployment {wanted.name}", wanted.endpoint, wanted.name, resource)
         uploaded()
@@ -263,6 +273,15 @@ class Memory:
         self._parent(f"get a key of endpoint {endpoint}", endpoint)
         self._key += is_refused
         return f"key {self._key} of {endpoint}"
+
+    def read_vm_sizes(self, location: str) -> dict[str, VmSize]:  # noqa: ARG002  # there is one region
+        """See `Azure`."""
+        sizes = {size.name.lower(): size for size in self.vm_sizes}
+        used: Counter[str] = Counter()
+        for there in (one.resource for found in self._endpoints.values() for one in found.deployments.values()):
+            if size := sizes.get(str(there["properties"].get("instanceType")).lower()):
+                used[size.family] += size.cores_of(there["sku"]["capacity"])
+        return {name: size.model_copy(update={"used": size.used + used[size.family]}) for name, size in sizes.items()}
 
     def resolve(self, kind: str, asset: str) -> str:
         """See `Azure`."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from saferollout.domain.vm_size import VmSize
+
 Resource = dict[str, Any]
 """A resource as Azure Resource Manager writes it in JSON."""
 
@@ -22,6 +24,7 @@ class NewDeployment(Protocol):
     """A deployment as its Azure ML YAML describes it, to be created by the port that read it."""
 
     instance_count: int | None
+    instance_type: str | None
     tags: dict[str, str] | None
 
 
@@ -97,6 +100,10 @@ class Azure(Protocol):
 
     def secret(self, endpoint: str, *, is_refused: bool = False) -> str:
         """What the endpoint's `Authorization: Bearer` header takes; a new one if the last one `is_refused`."""
+        ...
+
+    def read_vm_sizes(self, location: str) -> dict[str, VmSize]:
+        """The VM sizes of a region whose quota Azure shows, by their names in small letters."""
         ...
 
     def resolve(self, kind: str, asset: str) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from saferollout.azure.port import Resource
 from saferollout.domain.endpoint import DeploymentState, EndpointState
+from saferollout.domain.vm_size import VmSize
 
 
 def endpoint_state(shown: Resource, deployments: Iterable[Resource] = ()) -> EndpointState:
@@ -45,17 +46,43 @@ def writable(endpoint: Resource) -> Resource:
     return written | {"properties": properties}
 
 
+def vm_sizes(sizes: Iterable[Resource], usages: Iterable[Resource]) -> dict[str, VmSize]:
+    """The VM sizes of a region, by their names in small letters; without those of whose quota nothing is shown.
+
+    Azure lists low-priority machines and single workspaces under the same names: their quota does not count here.
+    """
+    quotas = {
+        str((usage.get("name") or {}).get("value")).lower(): usage
+        for usage in usages
+        if "lowpriority" not in str(usage.get("type")).lower() and "/workspaces/" not in str(usage.get("id")).lower()
+    }
+    found = {}
+    for size in sizes:
+        name, family = str(size.get("name")), str(size.get("family"))
+        quota = quotas.get(family.lower(), {})
+        cores, used, limit = size.get("vCPUs"), quota.get("currentValue"), quota.get("limit")
+        if isinstance(cores, int) and isinstance(used, int) and isinstance(limit, int):
+            allowed = limit if limit >= 0 else None
+            found[name.lower()] = VmSize(name=name, family=family, cores=cores, used=used, limit=allowed)
+    return found
+
+
 def _deployment(shown: Resource) -> DeploymentState:
     properties = shown["properties"]
     return DeploymentState(
         name=shown["name"],
         instance_count=int((shown.get("sku") or {}).get("capacity") or 1),
         provisioning_state=properties.get("provisioningState") or "",
+        instance_type=(properties.get("instanceType") or "") if _is_managed(properties) else "",
         model=_short(properties.get("model")),
         code=_short((properties.get("codeConfiguration") or {}).get("codeId")),
         environment=_short(properties.get("environmentId")),
         tags=shown.get("tags") or {},
     )
+
+
+def _is_managed(deployment: dict[str, Any]) -> bool:
+    return str(deployment.get("endpointComputeType") or "Managed").lower() == "managed"
 
 
 def _short(resource: object) -> str:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from saferollout.azure.port import LOOK_THERE, Azure, Resource
+from saferollout.azure.port import LOOK_THERE, Azure, NewDeployment, Resource
 from saferollout.azure.resources import endpoint_state, writable
 from saferollout.azure.retries import poll, sign_in_anew, wait_for_others
 from saferollout.domain.endpoint import EndpointState, describe, drift
 from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Missing, Refused
+from saferollout.domain.vm_size import VmSize
 from saferollout.domain.words import plural
 
 T = TypeVar("T")
@@ -62,6 +63,15 @@ class Workspace:
     def resolve(self, assets: Mapping[str, str]) -> dict[str, str]:
         """The registered `model` and `environment` with the version that each label is on now."""
         return {kind: self._azure.resolve(kind, asset) for kind, asset in assets.items()}
+
+    @sign_in_anew
+    def vm_sizes(self, location: str) -> dict[str, VmSize]:
+        """The VM sizes of a region whose quota Azure shows, by their names in small letters."""
+        return self._azure.read_vm_sizes(location)
+
+    def load_deployment(self, path: Path, endpoint: str, name: str, *, assets: Mapping[str, str]) -> NewDeployment:
+        """A deployment as `create_deployment` would read it, without calling Azure."""
+        return self._azure.load_deployment(path, name=name, endpoint=endpoint, assets=assets)
 
     @wait_for_others
     @sign_in_anew
@@ -172,7 +182,7 @@ class Workspace:
         there = self.get_endpoint(endpoint).deployments.get(name)
         if there is None or not there.has(tags):
             check()
-        wanted = self._azure.load_deployment(path, name=name, endpoint=endpoint, assets=assets)
+        wanted = self.load_deployment(path, endpoint, name, assets=assets)
         wanted.instance_count = max(int(wanted.instance_count or 1), min_instance_count)
         wanted.tags = dict(wanted.tags or {}) | tags
         if there and not there.has(tags):

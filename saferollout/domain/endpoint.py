@@ -18,6 +18,8 @@ class DeploymentState(Value):
     name: str
     instance_count: int
     provisioning_state: str
+    instance_type: str = ""
+    """The VM size of a managed deployment."""
     model: str = ""
     code: str = ""
     environment: str = ""

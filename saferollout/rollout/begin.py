@@ -8,6 +8,7 @@ from saferollout.config.project import Project
 from saferollout.domain.endpoint import Baseline, EndpointState, describe
 from saferollout.domain.errors import AzureFailed, Lost, Refused
 from saferollout.rollout import retire
+from saferollout.rollout.quota import check_quota
 from saferollout.rollout.record import MAX_TAGS, Owner, Phase, Record, now, without_record
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Rollout
@@ -59,6 +60,7 @@ def begin(
         raised_to=wanted if wanted > baseline.instance_count else 0,
     )
     _check_azure(workspace, project, state, candidate)
+    check_quota(workspace, Rollout.of(project, record), state)
     others = without_record(state.tags)
     if len(others) + RECORD_TAGS + len(project.config.stages) > MAX_TAGS:
         msg = (

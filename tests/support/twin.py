@@ -8,11 +8,13 @@ from saferollout.azure.port import Resource
 from saferollout.config.project import Project
 from saferollout.config.recorded_requests import Recording
 from saferollout.config.rollout import RolloutConfig
+from saferollout.domain.vm_size import VmSize
 from saferollout.rollout.record import Owner
 
 NAME = "shop"
 SLOTS = ("blue", "green")
 SHARES = (10, 50, 100)
+SIZE = VmSize(name="Standard_DS3_v2", family="standardDSv2Family", cores=4, used=0, limit=None)
 OWNERS = {name: Owner(name=f"{name}@laptop", flow_run=f"run-of-{name}") for name in ("ann", "bob")}
 
 
@@ -45,8 +47,10 @@ def make_project(version: int = 2, **settings: Any) -> Project:
 
 def make_endpoint(live: str = "blue", count: int = 1, *, quota: int | None = None) -> Memory:
     """A workspace with an endpoint that has one deployment, which no rollout made, with all traffic."""
-    memory = Memory(read=lambda _: {"instance_count": 1}, quota=quota)
-    memory.put_endpoint(NAME, {"tags": {"team": "shop"}, "properties": {"traffic": {}, "mirrorTraffic": {}}})
+    memory = Memory(read=lambda _: {"instance_count": 1, "instance_type": SIZE.name}, quota=quota)
+    memory.vm_sizes = [SIZE]
+    properties: Resource = {"traffic": {}, "mirrorTraffic": {}}
+    memory.put_endpoint(NAME, {"location": "memory", "tags": {"team": "shop"}, "properties": properties})
     deploy(memory, live, 1, count)
     edit(memory, traffic={live: 100})
     return memory
@@ -68,7 +72,11 @@ def edit(memory: Memory, *, tags: dict[str, str] | None = None, **properties: An
 
 def deploy(memory: Memory, name: str, version: int, count: int = 1, tags: dict[str, str] | None = None) -> None:
     """Create or replace a deployment behind the rollout's back."""
-    properties = {"model": f"/subscriptions/s/…/models/model/versions/{version}", "environmentId": ""}
+    properties = {
+        "model": f"/subscriptions/s/…/models/model/versions/{version}",
+        "environmentId": "",
+        "instanceType": SIZE.name,
+    }
     resource = {"tags": tags or {}, "sku": {"capacity": count}, "properties": properties}
     memory.put_deployment(NAME, name, resource)
 

@@ -15,6 +15,7 @@ from saferollout.azure.resources import writable
 from saferollout.config.project import resolve_workspace
 from saferollout.domain.errors import AzureFailed, Busy, GateFailed
 from tests.support.localazure.arm import Arm, Assets, lasting
+from tests.support.twin import SIZE
 
 NAME = "contract"
 MODEL = "azureml:scale-model@latest"
@@ -93,6 +94,7 @@ def both(request: pytest.FixtureRequest, azure: LocalAzure, arm: Arm, project: P
         return client, OfLocalAzure(azure, arm)
     memory = Memory()
     memory.versions[MODEL] = "2"
+    memory.vm_sizes = [SIZE]
     wanted = memory.load_endpoint(project / "endpoint.yml")
     wanted.name, wanted.traffic = NAME, {}
     memory.create_endpoint(wanted)
@@ -343,6 +345,20 @@ def test_what_never_came_up_gets_no_traffic(port: Azure, trouble: Trouble, proje
     assert caught.value.status == 400
     port.delete_deployment(NAME, "red")
     assert "red" not in deployments(port)
+
+
+def test_the_quota_of_vm_sizes_counts_what_deployments_take(port: Azure) -> None:
+    """A size has a family and cores; each instance uses some of the family's, and some more are in reserve."""
+    location = read(port)["location"]
+    before = port.read_vm_sizes(location)["standard_ds3_v2"]
+    port.scale_deployment(NAME, "green", 2)
+    after = port.read_vm_sizes(location)["standard_ds3_v2"]
+
+    assert (before.name, before.family, before.cores, before.limit) == (
+        "Standard_DS3_v2", "standardDSv2Family", 4, None
+    )  # fmt: skip
+    assert after.used - before.used == before.cores_of(2) - before.cores_of(1) == 4
+    assert "standard_none" not in port.read_vm_sizes(location)
 
 
 def test_a_label_becomes_a_version(port: Azure) -> None:

@@ -18,7 +18,9 @@ from azure.core.exceptions import HttpResponseError
 from azure.identity import EnvironmentCredential
 
 from localazure.testing import LocalAzure
-from tests.support.localazure.arm import Arm, reason, wait_for
+from saferollout.azure.client import Client
+from saferollout.config.project import resolve_workspace
+from tests.support.localazure.arm import API_VERSION, Arm, reason, wait_for
 from tests.support.localazure.sdk import sdk_client
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("quota")]  # each test goes on where the last one ended
@@ -68,6 +70,30 @@ def test_out_of_quota_is_refused_as_on_azure(small: LocalAzure, project: Path, m
         assert arm.run("PUT", path, smaller)["status"] == "Succeeded"
         smaller["sku"]["capacity"] = 3
         assert arm.run("PUT", path, smaller)["status"] == "Succeeded"
+
+
+def test_clients_see_what_is_used_and_how_much_there_may_be(
+    small: LocalAzure, azure: LocalAzure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By families: blue has 8 cores and green 8 by now, all of one family; without a limit the quota is -1."""
+    client = sdk_client(small.environ, monkeypatch)
+    sizes = {size.name: size for size in client.compute.list_sizes(compute_type="AmlCompute")}
+    assert (sizes["Standard_DS3_v2"].family, sizes["Standard_DS3_v2"].vCPUs) == ("standardDSv2Family", 4)
+    usages = {usage.name["value"]: usage for usage in client.compute.list_usage()}
+    assert set(usages) == {size.family for size in sizes.values()}
+    shown = {
+        name: (usages[name].currentValue, usages[name].limit) for name in ("standardDSv2Family", "standardFSv2Family")
+    }
+    assert shown == {"standardDSv2Family": (16, 16), "standardFSv2Family": (0, 0)}
+    seen = Client(resolve_workspace(None)).read_vm_sizes("local")["standard_ds3_v2"]
+    assert (seen.used, seen.limit, seen.cores_of(1)) == (16, 16, 8)
+    with Arm(azure.environ) as arm:
+        places = arm.workspace.split("/resourceGroups/")[0] + "/providers/Microsoft.MachineLearningServices/locations"
+        version = {"api-version": API_VERSION}
+        unlimited = arm.http.get(f"{places}/local/usages", params=version).raise_for_status().json()
+        assert {usage["limit"] for usage in unlimited["value"]} == {-1}
+        refused = arm.http.get(f"{places}/eastus/usages", params=version)
+        assert (refused.status_code, reason(refused)) == (400, "NoRegisteredProviderFound")
 
 
 @pytest.mark.usefixtures("environment")

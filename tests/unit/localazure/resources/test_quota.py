@@ -48,6 +48,12 @@ def test_a_fifth_more_instances_than_asked_for_count(count: int, expected: int) 
     assert cores(deployment(count)) == expected
 
 
+def test_of_some_sizes_nothing_is_held_in_reserve() -> None:
+    """Those that Azure exempts."""
+    assert cores(deployment(5, "Standard_NC24ads_A100_v4")) == 5 * 24
+    assert cores(deployment(5, "Standard_NC24s_v3")) == 6 * 24
+
+
 def test_cores_of_all_managed_deployments_count() -> None:
     """The candidate's come on top of the live one's; Kubernetes' count nothing."""
     quota = Quota(cores=24)

@@ -1,6 +1,9 @@
 """What is written back of a resource that was read."""
 
-from saferollout.azure.resources import writable
+from typing import Any
+
+from saferollout.azure.resources import vm_sizes, writable
+from saferollout.domain.vm_size import VmSize
 
 SHOWN = {
     "id": "/subscriptions/s/resourceGroups/g/providers/…/onlineEndpoints/e",
@@ -57,3 +60,39 @@ def test_only_what_a_client_may_write_is_written() -> None:
         },
     }
     assert SHOWN["properties"]["provisioningState"] == "Succeeded"  # type: ignore[index]  # what was read is untouched
+
+
+def test_the_quota_of_a_size_is_that_of_its_family() -> None:
+    """Not that of low-priority machines, nor of a workspace; what Azure shows only in part is not known."""
+    provider = "/subscriptions/s/providers/Microsoft.MachineLearningServices/locations/eastus"
+
+    def usage(family: str, limit: int | None, where: str = provider, kind: str = "usages") -> dict[str, Any]:
+        return {"id": f"{where}/usages/x", "type": kind, "currentValue": 9, "limit": limit, "name": {"value": family}}
+
+    usages: list[dict[str, Any]] = [
+        usage("standardDSv2Family", 40),
+        usage("standardDSv2Family", 1, kind="lowPriorityCores/usages"),
+        usage("standardDSv2Family", 2, where="/subscriptions/s/resourceGroups/g/providers/…/workspaces/w"),
+        usage("STANDARDFSv2Family", -1),
+        usage("standardESv3Family", None),
+        {"currentValue": 3, "limit": 200},
+    ]
+    sizes: list[dict[str, Any]] = [
+        {"name": "Standard_DS3_v2", "family": "StandardDSv2Family", "vCPUs": 4},
+        {"name": "Standard_F4s_v2", "family": "standardFSv2Family", "vCPUs": 4},
+        {"name": "Standard_E4s_v3", "family": "standardESv3Family", "vCPUs": 4},
+        {"name": "Standard_DS4_v2", "family": "standardDSv2Family"},
+        {"name": "Standard_NC6", "family": "standardNCFamily", "vCPUs": 6},
+    ]
+
+    assert vm_sizes(sizes, usages) == {
+        "standard_ds3_v2": VmSize(name="Standard_DS3_v2", family="StandardDSv2Family", cores=4, used=9, limit=40),
+        "standard_f4s_v2": VmSize(name="Standard_F4s_v2", family="standardFSv2Family", cores=4, used=9, limit=None),
+    }
+
+
+def test_for_some_sizes_nothing_is_held_in_reserve() -> None:
+    """Those that Azure exempts; of all others a fifth, rounded up."""
+    size = VmSize(name="Standard_NC24ads_A100_v4", family="f", cores=24, used=0, limit=None)
+    assert size.cores_of(5) == 5 * 24
+    assert [size.model_copy(update={"name": "Standard_X"}).cores_of(count) for count in (1, 5, 10)] == [48, 144, 288]
