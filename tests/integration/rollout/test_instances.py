@@ -6,6 +6,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from prefect.logging import disable_run_logger
 
 from localazure.chaos import Chaos
 from saferollout.azure.client import Client
@@ -87,7 +88,8 @@ def test_a_live_deployment_that_was_scaled_in_gets_its_instances_before_its_traf
     """All users on half the instances would be an outage; while Azure scales, nothing goes forward either."""
     endpoint.scale("blue", 2)
     rollout = begin(endpoint, live={})
-    asyncio.run(shift_traffic.fn(rollout, rollout.project.config.stages[0], None))
+    with disable_run_logger():
+        asyncio.run(shift_traffic.fn(rollout, rollout.project.config.stages[0], None))
     endpoint.scale("blue", 1)
     path = f"onlineEndpoints/{endpoint.name}/deployments/blue"
 
@@ -111,7 +113,8 @@ def test_harm_ends_at_once_as_far_as_live_can_carry(endpoint: Endpoint, stack: S
     """Half of its instances carry half of the users; where Azure has no more of them, users get live all the same."""
     endpoint.scale("blue", 2)
     rollout = begin(endpoint, live={})
-    asyncio.run(shift_traffic.fn(rollout, rollout.project.config.stages[1], None))
+    with disable_run_logger():
+        asyncio.run(shift_traffic.fn(rollout, rollout.project.config.stages[1], None))
     endpoint.scale("blue", 1)
 
     assert put_traffic_back(endpoint.workspace(), rollout) is False
