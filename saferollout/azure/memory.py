@@ -200,14 +200,11 @@ class Memory:
 
     def create_deployment(self, wanted: Any, uploaded: Callable[[], None]) -> None:
         """See `Azure`."""
+        properties = {"model": wanted.model, "environmentId": wanted.environment, "instanceType": wanted.instance_type}
         resource = {
             "tags": wanted.tags or {},
             "sku": {"name": "Default", "capacity": wanted.instance_count or 1},
-            "properties": {
-                "model": wanted.model,
-                "environmentId": wanted.environment,
-                "instanceType": wanted.instance_type,
-            },
+            "properties": properties,
         }
         failure = self._put_deployment(f"create deployment {wanted.name}", wanted.endpoint, wanted.name, resource)
         uploaded()

@@ -1,9 +1,8 @@
 """The port's contract: Azure's client, over a real socket to local Azure, and its twin in memory do the same."""
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
@@ -11,67 +10,13 @@ from localazure.testing import LocalAzure
 from saferollout.azure.client import Client
 from saferollout.azure.memory import Failure, Memory
 from saferollout.azure.port import Azure, Resource
-from saferollout.azure.resources import writable
 from saferollout.config.project import resolve_workspace
 from saferollout.domain.errors import AzureFailed, Busy, GateFailed
 from tests.support.localazure.arm import Arm, Assets, lasting
+from tests.support.localazure.trouble import NAME, OfLocalAzure, OfMemory, Trouble
 from tests.support.twin import SIZE
 
-NAME = "contract"
 MODEL = "azureml:scale-model@latest"
-
-
-class Trouble(Protocol):
-    """What can be done to a workspace from outside."""
-
-    def hold(self, deployment: str) -> AbstractContextManager[object]:
-        """Let an operation of somebody else on the endpoint, or its deployment, be under way."""
-        ...
-
-    def fail(self, failure: Failure) -> AbstractContextManager[object]:
-        """Let the next operation fail."""
-        ...
-
-
-class OfLocalAzure:
-    """Trouble on local Azure."""
-
-    def __init__(self, azure: LocalAzure, arm: Arm) -> None:
-        self._chaos = azure.chaos
-        self._arm = arm
-
-    @contextmanager
-    def hold(self, deployment: str) -> Iterator[None]:
-        path = f"onlineEndpoints/{NAME}" + (f"/deployments/{deployment}" if deployment else "")
-        with self._chaos.hang(method="PUT", path=path) as hanging:
-            self._arm.call("PUT", path, self._arm.get(path))
-            hanging.wait()
-            yield
-        self._arm.run("PUT", path, writable(self._arm.get(path)))
-
-    def fail(self, failure: Failure) -> AbstractContextManager[object]:
-        return self._chaos.fail(after=failure == "after", path="onlineEndpoints/**")
-
-
-class OfMemory:
-    """Trouble in memory."""
-
-    def __init__(self, memory: Memory) -> None:
-        self._memory = memory
-
-    @contextmanager
-    def hold(self, deployment: str) -> Iterator[None]:
-        self._memory.hold(NAME, deployment, reads=2)
-        yield
-        for _ in range(2):
-            self._memory.read_endpoint(NAME)
-            self._memory.list_deployments(NAME)
-
-    @contextmanager
-    def fail(self, failure: Failure) -> Iterator[None]:
-        self._memory.fails_next = failure
-        yield
-        assert self._memory.fails_next is None
 
 
 @pytest.fixture(scope="module")
