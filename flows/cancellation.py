@@ -1,11 +1,16 @@
 """Cancellation: somebody stopped the run in Prefect, so the endpoint goes back to its baseline."""
 
+import asyncio
+import os
+import signal
+import threading
 from typing import Any
 from uuid import UUID
 
 from prefect import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
+from prefect.exceptions import TerminationSignal
 
 from saferollout.config.rollout import WorkspaceConfig
 from tasks.rollback import roll_back_own
@@ -13,6 +18,26 @@ from tasks.support.this_run import marks
 
 TOLD_TO_END = "Execution was "
 """How Prefect's engine begins the message of a crash that the process itself reports: a signal, or its loop's end."""
+
+AGAIN_S = 0.2
+
+
+def heed_sigterm() -> None:
+    """Let SIGTERM end the run wherever it arrives.
+
+    Prefect's handler raises in whatever runs at that moment. asyncio takes what is raised in a callback, such as one
+    that writes to a socket, for that callback's failure, reports it to this handler, and goes on.
+    """
+    asyncio.get_running_loop().set_exception_handler(_send_again)
+
+
+def _send_again(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    if not isinstance(context.get("exception"), TerminationSignal):
+        loop.default_exception_handler(context)
+        return
+    again = threading.Timer(AGAIN_S, os.kill, (os.getpid(), signal.SIGTERM))
+    again.daemon = True
+    again.start()
 
 
 async def roll_back_terminated(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:

@@ -7,7 +7,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Failed
 
-from flows.cancellation import roll_back_cancelled, roll_back_terminated, roll_back_this_run
+from flows.cancellation import heed_sigterm, roll_back_cancelled, roll_back_terminated, roll_back_this_run
 from flows.naming import name_run
 from saferollout.config.project import Project
 from saferollout.config.rollout import ModelVersion, StageConfig
@@ -61,6 +61,7 @@ async def rollout(
         model: A registered model to roll out instead of the one in the deployment's YAML.
         event: The payload of the event that started the run, as JSON; it takes the place of both. Else leave it empty.
     """
+    heed_sigterm()
     await recall_steps()
     try:
         project = await preflight(config, model, event=event)
