@@ -185,8 +185,12 @@ def test_what_is_not_http_is_refused(alone: tuple[LocalAzure, Arm], request_text
     port = int(azure.environ["AZURE_AUTHORITY_HOST"].rpartition(":")[2])
     plain = socket.create_connection(("127.0.0.1", port), timeout=20)
     with arm.tls.wrap_socket(plain, server_hostname="127.0.0.1") as secure:
-        secure.sendall(request_text.encode() + b"\r\n\r\n")
-        assert secure.recv(100)[:12] in (b"HTTP/1.1 400", b"HTTP/1.1 501", b"")
+        try:
+            secure.sendall(request_text.encode() + b"\r\n\r\n")
+            answer = secure.recv(100)[:12]
+        except OSError:  # closed while the request was on its way
+            answer = b""
+        assert answer in (b"HTTP/1.1 400", b"HTTP/1.1 501", b"")
     assert arm.http.get("/").status_code == 200
 
 
