@@ -129,10 +129,7 @@ class Programs:
         report: Callable[[str], None],
         collection: DataCollection | None,
     ) -> Program:
-        app_root, script = (
-            files.code,
-            PurePosixPath(properties.scoring_script),
-        )
+        app_root, script = files.code, PurePosixPath(properties.scoring_script)
         if app_root is None:
             app_root, script = files.folder / "mlflow", PurePosixPath(_MLFLOW_SCRIPT.name)
             app_root.mkdir(exist_ok=True)

@@ -156,15 +156,12 @@ class Client:
         """See `Azure`."""
         sku = {"sku": {"name": "Default", "capacity": instance_count}}
         with self._translated(f"scale deployment {name}"):
-            self._follow(
-                self._arm.patch(_path(endpoint, name), sku),
-                f"scaling of deployment {name}",
-            )
+            self._follow(self._arm.patch(_path(endpoint, name), sku), f"scaling of deployment {name}")
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """See `Azure`."""
         with self._translated(f"delete deployment {name}"):
-            self._follow(self._arm.delete(f"{_path(endpoint)}/deployments/{name}"), f"deletion of deployment {name}")
+            self._follow(self._arm.delete(_path(endpoint, name)), f"deletion of deployment {name}")
 
     def last_words(self, endpoint: str, name: str) -> str:
         """See `Azure`."""
