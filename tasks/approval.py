@@ -26,13 +26,14 @@ from saferollout.domain.errors import Rejected
 from saferollout.domain.evidence import Evidence, headlines, markdown_table
 from saferollout.domain.text import one_line
 from saferollout.report.outcome import seconds
-from saferollout.rollout.record import fitted, now
+from saferollout.rollout.question import note_question
+from saferollout.rollout.record import Question, fitted, now
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.artifacts import publish
 from tasks.support.names import named
 from tasks.support.orchestrator import passing
-from tasks.support.policy import GATE
+from tasks.support.policy import GATE, STEP
 from tasks.support.this_run import ThisRun, run_id
 
 FINDING_LENGTH = 200
@@ -40,6 +41,7 @@ POLL_S = 2
 ANSWER = ("decision", "approver", "comment", "evidence")
 UNKNOWN = "The tag saferollout.approval-{} claims an approval that Prefect does not know; asked again."
 ANONYMOUS = re.compile(r"(?:CliV2AnonymousEnvironment:)?([0-9a-f]{8})[0-9a-f-]{24,}(?::1)?")
+NEVER_S = 10 * 365 * 86400
 GRACE_S = 86400
 """The server's own end of a pause comes that much later: it would fail the run before this one could roll back."""
 
@@ -91,7 +93,8 @@ async def ask(
     form = _form(digest, *(f"{found.gate}: {found.verdict} — {found.summary}" for found in reversed(evidence)))
     form = form.with_initial_data(description=shown)
     key = f"{name}-{stage.traffic}-{digest}"
-    timeout_s = int(stage.approval_timeout_s)
+    asked = await note(rollout, stage)
+    timeout_s = max(1, int((asked.until - now()).total_seconds())) if asked.until else NEVER_S
     if runtime.deployment.id:
         answer = await _suspend(form, timeout_s, key, rollout.project.config.orchestrator_grace_s)
     else:
@@ -101,7 +104,7 @@ async def ask(
                 answer = await ThisRun(rollout.project.config.orchestrator_grace_s).unless_stopped(pause)
         except TimeoutError:
             await _close_question()
-            msg = f"nobody approved {stage.traffic}% within {seconds(timeout_s)}"
+            msg = f"nobody approved {stage.traffic}% within {seconds(stage.approval_timeout_s)}"
             raise Rejected(msg) from None
     decision = Decision(
         stage=stage.traffic,
@@ -117,6 +120,12 @@ async def ask(
         msg = f"{decision.approver} rejected {stage.traffic}%" + (f": {decision.comment}" if decision.comment else "")
         raise Rejected(one_line(msg), decision)
     return decision
+
+
+@task(task_run_name=named("ask for {stage.traffic}%"), **STEP)
+async def note(rollout: Rollout, stage: StageConfig) -> Question:
+    """Put the question on the endpoint's record; see `saferollout.rollout.question.note_question`."""
+    return await in_workspace(rollout, lambda azure: note_question(azure, rollout, stage))
 
 
 async def _recorded(rollout: Rollout, stage: StageConfig, claim: Decision, key: str) -> Decision | None:

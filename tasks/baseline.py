@@ -29,7 +29,10 @@ async def take_baseline(project: Project) -> Rollout | None:
     before = await _begun_before()
     await mark(project)
     return await in_workspace(
-        workspace, lambda azure: begin.begin(azure, project, owner, gone=gone, begun_before=before)
+        workspace,
+        lambda azure: begin.begin(
+            azure, project, owner, gone=gone, begun_before=before, deployment=str(runtime.deployment.id or "")
+        ),
     )
 
 

@@ -139,6 +139,9 @@ def _sources(value: tuple[SourceConfig, ...]) -> tuple[SourceConfig, ...]:
     return value
 
 
+MAX_EXTENSIONS = 10
+"""How often a judge's time may be given again where undecided means that it goes on."""
+
 ComparisonName = Literal["error_rate_slo", "latency", "latency_shift", "prediction_drift", "output_drift", "quality"]
 
 
@@ -222,6 +225,11 @@ class JudgeConfig(ComparisonsConfig):
             "fail."
         ),
     )
+
+    @property
+    def limit_s(self) -> float:
+        """How long the judge may watch, in seconds, its extensions included."""
+        return self.max_duration_s * (MAX_EXTENSIONS if self.when_undecided is WhenUndecided.EXTEND else 1)
 
     def recheck(self, duration_s: float, *, has_users: bool) -> Self:
         """This judge for a last look at a candidate, where only harm counts.

@@ -115,6 +115,13 @@ class SmokeTestConfig(Section):
     )
 
 
+class OnTimeout(StrEnum):
+    """What follows a question that nobody has answered in time."""
+
+    ROLLBACK = "rollback"
+    KEEP = "keep"
+
+
 class StageConfig(Section):
     """A traffic share for the candidate with what guards it."""
 
@@ -124,6 +131,12 @@ class StageConfig(Section):
         86400,
         ge=1,
         description="How long the question stays open, in seconds; no answer by then counts as a rejection.",
+    )
+    on_timeout: OnTimeout = Field(
+        OnTimeout.ROLLBACK,
+        description=(
+            "What follows where nobody answers in time: roll back, or keep the traffic as it is and the question open."
+        ),
     )
     recheck_s: float = Field(
         10,

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from saferollout.config.judge import JudgeConfig, WhenUndecided
+from saferollout.config.judge import JudgeConfig
 from saferollout.domain.evidence import Check, Evidence, Finding
 from saferollout.domain.words import plural
 from saferollout.gates.answer_comparison import Answers
@@ -15,7 +15,6 @@ from saferollout.gates.splits import with_splits
 from saferollout.judge import Judge, Settings, Verdict
 from saferollout.report.sentence import sentence_of
 
-MAX_EXTENSIONS = 10
 TICK_S = 1.0
 
 
@@ -59,7 +58,7 @@ async def run_judge(
     example, lacking = "", Answers(config).lacking
     begun = last_at = time.monotonic()
     watched_s = 0.0
-    limit_s = config.max_duration_s * (MAX_EXTENSIONS if config.when_undecided is WhenUndecided.EXTEND else 1)
+    limit_s = config.limit_s
     async with Following(sources, retry_delays_s) as following:
         while not following.over:
             seen = await following.next(TICK_S)

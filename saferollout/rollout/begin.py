@@ -8,23 +8,30 @@ from saferollout.config.project import Project
 from saferollout.domain.endpoint import Baseline, EndpointState, describe
 from saferollout.domain.errors import AzureFailed, Lost, Refused
 from saferollout.rollout import retire
+from saferollout.rollout.due import due_after
 from saferollout.rollout.quota import check_quota
 from saferollout.rollout.record import MAX_TAGS, Owner, Phase, Record, now, without_record
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Rollout
 
-RECORD_TAGS = 16  # what a record takes of Azure's 50 tags, at most, with the approvals of a few stages
+RECORD_TAGS = 21  # what a record takes of Azure's 50 tags, at most, with the approvals of a few stages
 
 
 def begin(
-    workspace: Workspace, project: Project, owner: Owner, *, gone: Owner | None, begun_before: bool
+    workspace: Workspace,
+    project: Project,
+    owner: Owner,
+    *,
+    gone: Owner | None,
+    begun_before: bool,
+    deployment: str = "",
 ) -> Rollout | None:
     """Write the record of a new rollout, or take over what this very rollout left unfinished.
 
     Returns None when the live deployment is this very revision already: then there is nothing to do.
 
     `gone` is an owner who is surely no longer at work; `begun_before` says that this run wrote a record before
-    it was suspended, so that an answer cannot start anything new.
+    it was suspended, so that an answer cannot start anything new; `deployment` is the run's in Prefect.
 
     Raises:
         Lost: This run's rollout was rolled back or replaced while it waited, or another one has begun meanwhile.
@@ -58,6 +65,8 @@ def begin(
         baseline=baseline,
         left_candidate=project.config.rollback.candidate,
         raised_to=wanted if wanted > baseline.instance_count else 0,
+        due=due_after(project.config, 0),
+        deployment=deployment,
     )
     _check_azure(workspace, project, state, candidate)
     check_quota(workspace, Rollout.of(project, record), state)

@@ -80,6 +80,31 @@ class Owner(Value):
         return pid, start, place
 
 
+class Question(Value):
+    """What a rollout waits for a person to answer."""
+
+    share: int
+    """The traffic that was asked for, in percent."""
+    since: datetime
+    until: datetime | None = None
+    """When nobody's answer counts as a rejection; None where the question stays open."""
+
+    def to_tag(self) -> str:
+        """The question as a tag holds it."""
+        times = [moment.isoformat(timespec="seconds") for moment in (self.since, self.until) if moment]
+        return " ".join([str(self.share), *times])
+
+    @classmethod
+    def from_tag(cls, text: str) -> Self:
+        """Read what `to_tag` wrote.
+
+        Raises:
+            ValueError: It is damaged.
+        """
+        share, since, *until = text.split()
+        return cls(share=int(share), since=_moment(since), until=_moment(until[0]) if until else None)
+
+
 class Record(Value):
     """A rollout as the endpoint's tags record it."""
 
@@ -103,6 +128,16 @@ class Record(Value):
     raised_to: int = 0
     """How many instances the rollout gives the live deployment, if that is more than it had; else 0."""
     keep_until: datetime | None = None
+    asks: Question | None = None
+    """What it waits for; None while it works."""
+    resumes: int = 0
+    """How often the guard has had its run begin again. A process that began before that is out of the game."""
+    due: datetime | None = None
+    """When its next change of this record is overdue, whoever is at work; None if it never is."""
+    deployment: str = ""
+    """The deployment of its flow run in Prefect; empty for a run that lives in one process."""
+    guarded: datetime | None = None
+    """When the guard last wrote that it had looked."""
 
     @property
     def unfinished(self) -> bool:
@@ -137,6 +172,11 @@ class Record(Value):
             "stage": str(self.share),
             "keep-until": self.keep_until.isoformat(timespec="seconds") if self.keep_until else "",
             "on-rollback": self.left_candidate.value,
+            "asks": self.asks.to_tag() if self.asks else "",
+            "resumes": str(self.resumes or ""),
+            "due": self.due.isoformat(timespec="seconds") if self.due else "",
+            "deployment": self.deployment,
+            "guarded": self.guarded.isoformat(timespec="seconds") if self.guarded else "",
         } | {f"approval-{stage}": fitted(decision).model_dump_json() for stage, decision in self.approvals.items()}
         tags = {PREFIX + name: value for name, value in fields.items() if value}
         if too_long := [name for name, value in tags.items() if len(value) > MAX_TAG_LENGTH]:
@@ -160,12 +200,11 @@ class Record(Value):
         if not own:
             return None
         try:
-            keep_until = own.get("keep-until")
             return cls(
                 rollout=own["rollout"],
                 phase=Phase(own["phase"]),
                 owner=Owner(name=own["by"], flow_run=own["flow-run"], process=own.get("process", "")),
-                since=datetime.fromisoformat(own["since"]),
+                since=_moment(own["since"]),
                 candidate=own["candidate"],
                 revision=own["revision"],
                 model=own.get("model", ""),
@@ -179,7 +218,12 @@ class Record(Value):
                 },
                 left_candidate=LeftCandidate(own["on-rollback"]),
                 raised_to=int(own.get("raised-to", 0)),
-                keep_until=datetime.fromisoformat(keep_until) if keep_until else None,
+                keep_until=_moment_or_none(own.get("keep-until")),
+                asks=Question.from_tag(own["asks"]) if "asks" in own else None,
+                resumes=int(own.get("resumes", 0)),
+                due=_moment_or_none(own.get("due")),
+                deployment=own.get("deployment", ""),
+                guarded=_moment_or_none(own.get("guarded")),
             )
         except (KeyError, ValueError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
@@ -212,6 +256,16 @@ def user_name() -> str:
 def now() -> datetime:
     """The present, with its time zone."""
     return datetime.now(UTC)
+
+
+def _moment(text: str) -> datetime:
+    """A moment as a tag holds it; one without a time zone, which somebody may have written, is in UTC."""
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _moment_or_none(text: str | None) -> datetime | None:
+    return _moment(text) if text else None
 
 
 def _process() -> str:

@@ -33,7 +33,7 @@ def _put_on_record(workspace: Workspace, rollout: Rollout, until: datetime) -> N
         there = Record.from_tags(tags)
         if there and there.rollout == rollout.id and there.phase is Phase.KEEPING:
             return tags  # an earlier try got that far without hearing of it
-        return rollout.advanced(tags, phase=Phase.KEEPING, keep_until=until)
+        return rollout.advanced(tags, phase=Phase.KEEPING, keep_until=until, asks=None, due=None)
 
     workspace.update_endpoint(rollout.endpoint, tags=ended)
 

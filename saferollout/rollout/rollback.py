@@ -147,7 +147,7 @@ def _set_share(
     force: bool = False,
 ) -> None:
     """Leave the candidate this share, and mark the rollout as being rolled back."""
-    left = {"phase": Phase.ROLLING_BACK, "share": share}
+    left = {"phase": Phase.ROLLING_BACK, "share": share, "asks": None, "due": None}
     workspace.update_endpoint(
         state.name,
         traffic=record.model_copy(update=left).traffic(),

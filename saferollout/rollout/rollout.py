@@ -26,6 +26,8 @@ class Rollout(Value):
     """The candidate's traffic when this process began: above 0 when it resumes what was left."""
     approvals: dict[int, Decision]
     """The decisions taken so far, by stage; nobody is asked twice."""
+    resumes: int = 0
+    """How often the guard had had the run begin again when this process began."""
 
     @classmethod
     def of(cls, project: Project, record: Record) -> "Rollout":
@@ -38,6 +40,7 @@ class Rollout(Value):
             baseline=record.baseline,
             share=record.share,
             approvals=record.approvals,
+            resumes=record.resumes,
         )
 
     @property
@@ -122,13 +125,14 @@ class Rollout(Value):
         """Return this rollout's record.
 
         Raises:
-            Lost: The tags hold no record or another rollout's, or another run took this one over.
+            Lost: The tags hold no record or another rollout's, or another run took this one over, or the guard took
+                this process for dead and had the run begin again.
         """
         record = Record.from_tags(tags)
         if (
             record is None
             or record.phase is not Phase.ROLLING
-            or (record.rollout, record.owner.flow_run) != (self.id, self.flow_run)
+            or (record.rollout, record.owner.flow_run, record.resumes) != (self.id, self.flow_run, self.resumes)
         ):
             msg = f"rollout {self.id} of {self.endpoint} was rolled back or replaced meanwhile"
             raise Lost(msg)

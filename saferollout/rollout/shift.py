@@ -3,6 +3,7 @@
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Drifted
+from saferollout.rollout.due import due_after
 from saferollout.rollout.record import fitted
 from saferollout.rollout.rollout import Rollout
 
@@ -26,10 +27,13 @@ def shift_traffic(azure: Workspace, rollout: Rollout, share: int, decision: Deci
     rollout.own_candidate(state)
     reached = max(record.share, share)
     approvals = record.approvals | ({share: fitted(decision)} if decision else {})
+    changes: dict[str, object] = {"share": reached, "approvals": approvals}
+    if reached > record.share:
+        changes |= {"asks": None, "due": due_after(rollout.project.config, reached)}
     azure.update_endpoint(
         rollout.endpoint,
         traffic=rollout.traffic(reached),
         expected_traffic=record.traffic(),
         mirror=state.mirror_without(rollout.candidate),
-        tags=lambda tags: rollout.advanced(tags, share=reached, approvals=approvals),
+        tags=lambda tags: rollout.advanced(tags, **changes),
     )
