@@ -19,6 +19,7 @@ from saferollout.rollout.record import user_name
 from saferollout_cli import running
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
+from saferollout_cli.guard import guard
 from saferollout_cli.terminal import err, print_json, print_result, show
 
 app = typer.Typer(
@@ -244,6 +245,9 @@ def teardown(
 
         done = running.flow_here(flow, endpoint=endpoint, workspace=workspace, confirm=confirm)
     print_result({"outcome": "deleted", "done": done}, done, as_json=as_json)
+
+
+app.command()(guard)
 
 
 @app.command()

@@ -37,19 +37,19 @@ def flow_here(flow: Any, **parameters: Any) -> Any:
     An interrupt (Ctrl-C) ends it at once: each of these flows does what is left when it is run again.
     """
     check_prefect_home()
-    _watch(flow.name)
-    with _repeatable(flow.name):
+    watch_steps(flow.name)
+    with repeatable(flow.name):
         return _result(asyncio.run(_state_of(flow, parameters)))
 
 
-def _watch(command: str) -> None:
+def watch_steps(command: str) -> None:
     """Say how steps end, and what is tried again; all else that libraries say goes to a log."""
     if divert(command):
         steps.report()
 
 
 @contextlib.contextmanager
-def _repeatable(name: str) -> Iterator[None]:
+def repeatable(name: str) -> Iterator[None]:
     """Say of an interrupted command that it can be repeated."""
     try:
         yield
@@ -60,7 +60,7 @@ def _repeatable(name: str) -> Iterator[None]:
 
 def workspace_of(config: WorkspaceConfig, command: str) -> Any:
     """A connection to the workspace for a command, without Prefect."""
-    _watch(command)
+    watch_steps(command)
     from saferollout.azure.client import Client
     from saferollout.azure.workspace import Workspace
 
@@ -71,7 +71,7 @@ def roll_back(config: WorkspaceConfig, endpoint: str, *, force: bool) -> Record:
     """Roll an endpoint's rollout back, without Prefect: the way back must not wait for a server."""
     from saferollout.rollout.rollback import roll_back as way_back
 
-    with _repeatable("rollback"):
+    with repeatable("rollback"):
         return way_back(workspace_of(config, "rollback"), endpoint, force=force)
 
 
@@ -83,7 +83,7 @@ def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outc
     """
     found = check(config, model)  # before Prefect is even started: mistakes are reported at once
     check_prefect_home()
-    _watch("run")
+    watch_steps("run")
     attended = _Attended(config, model, how)
     with interrupts():
         try:

@@ -1,10 +1,12 @@
 """Judging: what the judge's steps have in common, from the sources to the artifacts."""
 
 import asyncio
+from collections.abc import Callable
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 
 from saferollout.config.judge import JudgeConfig, WhenUndecided
+from saferollout.domain.endpoint import EndpointState
 from saferollout.domain.errors import GateFailed
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates.judging import run_judge
@@ -43,6 +45,33 @@ async def judge_gate(
     state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
     rollout.own_candidate(state)
     rollout.live_in(state)
+    async with Progress(f"{rollout.endpoint}-{gate}") as progress:
+        watching = watch(rollout, state, config, gate, earlier, mirrored=mirrored, report=progress.report)
+        evidence = await ThisRun(rollout.project.config.orchestrator_grace_s).unless_stopped(watching)
+    undecided_fails = config.when_undecided is not WhenUndecided.ASK
+    failed = evidence.verdict == Finding.HARMFUL or (evidence.verdict == Finding.UNDECIDED and undecided_fails)
+    if failed and not await put_users_back(rollout):
+        raise GateFailed(evidence.summary, evidence)  # the rollback insists, and nothing is to keep it
+    if harm_only and not failed:
+        return evidence
+    await publish(progress.show(1.0, evidence.summary))
+    evidence = await publish_evidence(evidence, f"{rollout.endpoint.lower()}-{key}")
+    if failed:
+        raise GateFailed(evidence.summary, evidence)
+    return evidence
+
+
+async def watch(
+    rollout: Rollout,
+    state: EndpointState,
+    config: JudgeConfig,
+    gate: str,
+    earlier: Evidence | None,
+    *,
+    mirrored: bool = False,
+    report: Callable[[float, str], None] = lambda _share, _text: None,
+) -> Evidence:
+    """Judge the candidate on the config's sources; see `saferollout.gates.judging.run_judge`."""
     requests = await asyncio.to_thread(rollout.project.requests)
     sources = make_sources(
         config,
@@ -54,24 +83,16 @@ async def judge_gate(
         mirrored=mirrored,
         answer_schema=rollout.project.answer_schema,
     )
-    async with Progress(f"{rollout.endpoint}-{gate}") as progress:
-        shares = {} if mirrored else state.traffic
-        watching = run_judge(sources, config, gate, earlier=earlier, shares=shares, report=progress.report)
-        evidence = await ThisRun(rollout.project.config.orchestrator_grace_s).unless_stopped(watching)
-    undecided_fails = config.when_undecided is not WhenUndecided.ASK
-    failed = evidence.verdict == Finding.HARMFUL or (evidence.verdict == Finding.UNDECIDED and undecided_fails)
-    if failed and not await put_users_back(rollout):
-        raise GateFailed(evidence.summary, evidence)  # the rollback insists, and nothing is to keep it
-    if harm_only and not failed:
-        return evidence
+    shares = {} if mirrored else state.traffic
+    return await run_judge(sources, config, gate, earlier=earlier, shares=shares, report=report)
+
+
+async def publish_evidence(evidence: Evidence, key: str) -> Evidence:
+    """Publish the evidence as a table and its plots under this key, and return it with the plots."""
     (drawn,) = await publish(asyncio.to_thread(with_plots, evidence), limit_s=DRAW_S)
     evidence = drawn or evidence
-    key = f"{rollout.endpoint.lower()}-{key}"
     await publish(
-        progress.show(1.0, evidence.summary),
         acreate_table_artifact(table=evidence.table(), key=key, description=evidence.summary),
         acreate_markdown_artifact(markdown=markdown(evidence), key=f"{key}-plots", description=evidence.summary),
     )
-    if failed:
-        raise GateFailed(evidence.summary, evidence)
     return evidence

@@ -16,7 +16,7 @@ from localazure.testing import LocalAzure
 from saferollout.config.handover import CONFIGS
 from saferollout_cli.demo import processes
 from tests.support.commands import command_server
-from tests.support.stack import REPOSITORY, Endpoint, Stack
+from tests.support.stack import REPOSITORY, Endpoint, Stack, pause_guard
 
 
 def pytest_configure() -> None:
@@ -72,6 +72,7 @@ def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[st
     azure = started.enter_context(LocalAzure(None, "--strict")).environ
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
     started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
+    pause_guard(env["PREFECT_API_URL"])
     server, port = command_server(directory, env | azure, REPOSITORY)
     started.enter_context(server)
     return env, azure, port

@@ -106,10 +106,10 @@ class Client:
                 self._arm.get()  # a mistyped workspace is no missing endpoint
                 return None
 
-    def list_endpoints(self) -> list[str]:
+    def list_endpoints(self) -> list[Resource]:
         """See `Azure`."""
         with self._translated("list the endpoints"):
-            return sorted(endpoint["name"] for endpoint in self._arm.list("onlineEndpoints"))
+            return sorted(self._arm.list("onlineEndpoints"), key=lambda endpoint: str(endpoint["name"]))
 
     def read_endpoint(self, endpoint: str) -> Resource | None:
         """See `Azure`."""

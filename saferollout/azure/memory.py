@@ -100,9 +100,10 @@ class Memory:
 
     # what exists
 
-    def list_endpoints(self) -> list[str]:
+    def list_endpoints(self) -> list[Resource]:
         """See `Azure`."""
-        return sorted(str(found.resource["name"]) for found in self._endpoints.values())
+        found = (self.read_endpoint(name) for name in sorted(self._endpoints))
+        return [resource for resource in found if resource is not None]
 
     def read_endpoint(self, endpoint: str) -> Resource | None:
         """See `Azure`."""

@@ -47,8 +47,8 @@ class Azure(Protocol):
         """How long one operation may take."""
         ...
 
-    def list_endpoints(self) -> list[str]:
-        """The names of all endpoints in the workspace, sorted."""
+    def list_endpoints(self) -> list[Resource]:
+        """All endpoints in the workspace, sorted by name."""
         ...
 
     def read_endpoint(self, endpoint: str) -> Resource | None:

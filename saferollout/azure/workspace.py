@@ -43,9 +43,10 @@ class Workspace:
         return None if deployments is None else endpoint_state(shown, deployments)
 
     @sign_in_anew
-    def endpoints(self) -> list[str]:
-        """The names of all endpoints in the workspace."""
-        return self._azure.list_endpoints()
+    def endpoints(self, *, with_tag: str = "") -> list[str]:
+        """The names of all endpoints in the workspace, or of those that have a tag; with one call."""
+        shown = self._azure.list_endpoints()
+        return [str(endpoint["name"]) for endpoint in shown if not with_tag or with_tag in (endpoint.get("tags") or {})]
 
     def get_endpoint(self, endpoint: str) -> EndpointState:
         """`observe`; Missing if there is no such endpoint."""

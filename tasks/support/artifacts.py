@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 from typing import Any
 
-from prefect.logging import get_run_logger
+from tasks.support.logs import run_logger
 
 LIMIT_S = 10.0
 """How long showing may keep a step: without a server the client would try for more than a minute."""
@@ -20,5 +20,5 @@ async def _show(artifact: Awaitable[Any], limit_s: float) -> Any:
         async with asyncio.timeout(limit_s):
             return await artifact
     except Exception as error:  # noqa: BLE001  # whatever it is, users' traffic matters more than a picture
-        get_run_logger().warning("not shown: %s", error or f"Prefect took longer than {limit_s:.0f} s")
+        run_logger().warning("not shown: %s", error or f"Prefect took longer than {limit_s:.0f} s")
         return None

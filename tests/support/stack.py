@@ -279,6 +279,14 @@ class Endpoint:
         self.workspace().delete_endpoint(self.name)
 
 
+def pause_guard(api_url: str) -> None:
+    """Let the guard come when it is called or a run has ended, not every minute: a look costs CPU seconds."""
+    found = httpx.get(f"{api_url}/deployments/name/guard/guard", timeout=30).json()
+    schedule = found["schedules"][0]["id"]
+    path = f"{api_url}/deployments/{found['id']}/schedules/{schedule}"
+    httpx.patch(path, json={"active": False}, timeout=30).raise_for_status()
+
+
 def counts_of(process: Process) -> dict[str, Any]:
     """Stop the users and return what they got."""
     process.stop()

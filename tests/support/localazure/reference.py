@@ -72,7 +72,7 @@ class Reference:
                 "state": found.resource["properties"]["provisioningState"],
                 "deployments": {key: _deployment(there) for key, there in found.deployments.items()},
             }
-            for name in self.azure.list_endpoints()
+            for name in (str(endpoint["name"]) for endpoint in self.azure.list_endpoints())
             if (found := self.azure.look(name))
         }
 

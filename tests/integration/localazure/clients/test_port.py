@@ -120,24 +120,31 @@ def test_what_is_not_there_is_none(port: Azure) -> None:
         assert caught.value.status == 404
 
 
+def listed(port: Azure) -> dict[str, dict[str, str]]:
+    """The tags of all endpoints, which one call shows, in the order of their names."""
+    found = {str(endpoint["name"]): endpoint.get("tags") or {} for endpoint in port.list_endpoints()}
+    assert list(found) == sorted(found)
+    return found
+
+
 def test_an_endpoint_comes_and_goes(port: Azure, project: Path) -> None:
     """As its YAML says, but for the traffic; deleted with all that it has."""
     file = project / "endpoint.yml"
     file.write_text("name: comes-and-goes\nauth_mode: key\ntags: {team: shop}\n")
     wanted = port.load_endpoint(file)
     wanted.traffic = {}
-    before = port.list_endpoints()  # other tests may have left theirs
+    before = listed(port)  # other tests may have left theirs
 
     port.create_endpoint(wanted)
 
-    assert sorted(port.list_endpoints()) == sorted([*before, "comes-and-goes"])
+    assert listed(port) == {**before, "comes-and-goes": {"team": "shop"}}
     found = port.read_endpoint("comes-and-goes")
     assert found is not None
     assert (state(found), found["tags"], found["properties"]["traffic"]) == ("Succeeded", {"team": "shop"}, {})
     assert port.list_deployments("comes-and-goes") == []
     assert port.secret("comes-and-goes")
     port.delete_endpoint("comes-and-goes")
-    assert port.list_endpoints() == before
+    assert listed(port) == before
 
 
 def test_what_is_put_is_read(port: Azure) -> None:

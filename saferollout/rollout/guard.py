@@ -1,0 +1,161 @@
+"""The guard's decision: what an endpoint needs whose rollout may have nobody at work any longer."""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from saferollout.domain.endpoint import EndpointState, Value
+from saferollout.rollout.record import Phase, Record
+
+MAX_RESUMES = 2
+STUCK_S = 120.0
+"""How long a run may be *Pending*, *Submitting* or *Cancelling* while somebody is at it, in seconds."""
+ORPHAN_S = 300.0
+"""How long the same command may take up what a process left that nobody can start again, in seconds."""
+SETTLING_S = 15.0
+"""A worker reports a crash a second time some seconds later, which undoes what was done about the first."""
+LATE_S = 60.0
+"""How much later than the end of a question its rollout is rolled back; Prefect ends it by itself before that."""
+
+
+class Sign(StrEnum):
+    """What Prefect shows of a rollout's run."""
+
+    WORKING = "working"
+    """*Running*, and its heartbeat comes."""
+    SILENT = "silent"
+    """*Running*, but its heartbeat stopped, or its process is gone."""
+    ASKING = "asking"
+    """*Suspended* or *Paused*: it waits for a person."""
+    STARTING = "starting"
+    """*Pending* or *Submitting*: a worker has taken it."""
+    SCHEDULED = "scheduled"
+    """*Scheduled*, *Resuming* or *AwaitingRetry*: no worker has taken it yet."""
+    CANCELLING = "cancelling"
+    CRASHED = "crashed"
+    ENDED = "ended"
+    """Completed, failed, cancelled or out of time."""
+    DELETED = "deleted"
+
+
+class Run(Value):
+    """A rollout's flow run, as Prefect shows it."""
+
+    sign: Sign
+    state: str
+    """Prefect's name of the state."""
+    since: datetime
+    """When it came into the state, or when its heartbeat was last heard."""
+    deployed: bool
+    """Whether a worker can take it up again; else it lives and dies with its process."""
+    orphaned: bool = False
+    """Whether its process is surely gone, as seen from here."""
+
+
+class Act(StrEnum):
+    """What the guard does."""
+
+    LEAVE = "leave"
+    WAIT = "wait"
+    """Look again in a moment."""
+    JUDGE = "judge"
+    RESUME = "resume"
+    ROLL_BACK = "roll back"
+    RETIRE = "retire"
+
+
+class Action(Value):
+    """What is to be done about an endpoint, and why, in words."""
+
+    act: Act
+    reason: str
+    wait_s: float = 0.0
+
+
+def decide(
+    state: EndpointState, record: Record, run: Run | None, now: datetime, *, max_resumes: int = MAX_RESUMES
+) -> Action:
+    """What the endpoint with this `record` needs; pure, so that it can be decided again at any moment.
+
+    Without a `run`, as where Prefect is away or does not know it, nothing ever goes forward: a candidate that has users
+    is judged, and a rollout that is overdue is rolled back.
+    """
+    match record.phase:
+        case Phase.KEEPING if record.keep_until and now < record.keep_until:
+            return Action(act=Act.LEAVE, reason=f"{record.baseline.live} is kept until {_clock(record.keep_until)}")
+        case Phase.KEEPING | Phase.RETIRING:
+            return Action(act=Act.RETIRE, reason=f"the time of {record.baseline.live} is over")
+        case Phase.ROLLING_BACK:
+            return _rolling_back(run)
+        case Phase.ROLLING:
+            action = _overdue(record, run, now) or (_of_run(record, run, now, max_resumes) if run else _leave(record))
+    if action.act is Act.LEAVE and state.traffic.get(record.candidate) and not (run and run.sign is Sign.WORKING):
+        return Action(act=Act.JUDGE, reason=action.reason)
+    return action
+
+
+def _rolling_back(run: Run | None) -> Action:
+    if run and run.sign is Sign.WORKING:
+        return Action(act=Act.LEAVE, reason="its run rolls it back")
+    return Action(act=Act.ROLL_BACK, reason="its rollback was cut short")
+
+
+def _overdue(record: Record, run: Run | None, now: datetime) -> Action | None:
+    """The rollback of what has waited or worked for too long; None if it has not."""
+    at_work = run is not None and run.sign is Sign.WORKING
+    asks = record.asks
+    if run and run.sign is Sign.ASKING and asks and asks.until and now > asks.until + timedelta(seconds=LATE_S):
+        return Action(act=Act.ROLL_BACK, reason=f"nobody approved {asks.share}% by {_clock(asks.until)}")
+    paused = run is not None and run.sign is Sign.ASKING and not (asks and asks.until)
+    if record.due and now > record.due and not at_work and not paused:
+        return Action(act=Act.ROLL_BACK, reason=f"nothing has happened since it was due at {_clock(record.due)}")
+    return None
+
+
+def _of_run(record: Record, run: Run, now: datetime, max_resumes: int) -> Action:
+    """What the state of the run asks for."""
+    age_s = (now - run.since).total_seconds()
+    match run.sign:
+        case Sign.DELETED | Sign.ENDED:
+            return Action(act=Act.ROLL_BACK, reason=f"its flow run is {run.state}")
+        case Sign.CRASHED if age_s < SETTLING_S:
+            return Action(act=Act.WAIT, reason="its flow run has just crashed", wait_s=SETTLING_S - age_s)
+        case Sign.CRASHED:
+            return _again(record, run, "its flow run crashed", max_resumes)
+        case Sign.SILENT:
+            return _silent(record, run, age_s, max_resumes)
+        case Sign.STARTING if age_s > STUCK_S:
+            return _again(record, run, f"its flow run has been {run.state} for {age_s:.0f} s", max_resumes)
+        case Sign.CANCELLING if age_s > STUCK_S:
+            return Action(act=Act.ROLL_BACK, reason=f"its flow run has been {run.state} for {age_s:.0f} s")
+        case Sign.ASKING:
+            return _leave(record)
+        case _:
+            return Action(act=Act.LEAVE, reason=f"its flow run is {run.state}")
+
+
+def _silent(record: Record, run: Run, age_s: float, max_resumes: int) -> Action:
+    if run.deployed:
+        return _again(record, run, f"its flow run has not been heard for {age_s:.0f} s", max_resumes)
+    if age_s < ORPHAN_S:
+        return Action(act=Act.LEAVE, reason="its process is gone; the same command can still finish it")
+    return Action(act=Act.ROLL_BACK, reason=f"its process has been gone for {age_s:.0f} s")
+
+
+def _again(record: Record, run: Run, why: str, max_resumes: int) -> Action:
+    """Resume, where a worker can and it has not been tried too often."""
+    if not run.deployed:
+        return Action(act=Act.ROLL_BACK, reason=f"{why}, and no worker can take it up again")
+    if record.resumes >= max_resumes:
+        return Action(act=Act.ROLL_BACK, reason=f"{why}, after {record.resumes} times that it began again")
+    return Action(act=Act.RESUME, reason=why)
+
+
+def _leave(record: Record) -> Action:
+    if asks := record.asks:
+        until = f" until {_clock(asks.until)}" if asks.until else ""
+        return Action(act=Act.LEAVE, reason=f"waits for a person to approve {asks.share}%{until}")
+    return Action(act=Act.LEAVE, reason=f"under way, with the candidate at {record.share}%")
+
+
+def _clock(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"

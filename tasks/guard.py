@@ -1,0 +1,224 @@
+"""Guard: look after the rollouts that nobody may be at work on, with Prefect and without."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from uuid import UUID
+
+import httpx
+from prefect import get_client, task
+from prefect.client.orchestration import PrefectClient
+from prefect.exceptions import ObjectNotFound
+
+from saferollout.config.judge import JudgeConfig
+from saferollout.config.project import Project
+from saferollout.config.rollout import WorkspaceConfig
+from saferollout.config.sources import WINDOW_S, SourceConfig, SourceKind
+from saferollout.domain.endpoint import EndpointState
+from saferollout.domain.errors import Drifted, GateFailed
+from saferollout.domain.evidence import Evidence, Finding
+from saferollout.gates.judging import run_judge
+from saferollout.gates.sources.catalogue import make_sources
+from saferollout.rollout import lookout, rollback
+from saferollout.rollout.guard import MAX_RESUMES, Act, Action, Run, decide
+from saferollout.rollout.record import Record, now
+from saferollout.rollout.retire import retire_due
+from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
+from tasks.judging import publish_evidence, watch
+from tasks.support import runs
+from tasks.support.access import in_workspace, scorer_of
+from tasks.support.artifacts import publish
+from tasks.support.kept import Kept, Looks, kept_by, looks_in
+from tasks.support.policy import STEP, WAY_BACK
+from tasks.support.served import Drain
+
+LOOK_S = 20.0
+"""How long the judge watches at one look, in seconds."""
+AT_ONCE = 4
+"""How many endpoints are looked after at the same time."""
+AWAY_S = 10.0
+"""How long Prefect's server may take to answer: its client's own retries would go on for more than a minute."""
+log = logging.getLogger(__name__)
+
+
+class Guard:
+    """Looks after the endpoints of a workspace.
+
+    Without a Prefect `client` nothing goes forward: a candidate that has users is judged, by the config in `projects`
+    or else by what Azure Monitor counts, and harm and what is overdue is rolled back, from the endpoint's tags alone.
+    """
+
+    def __init__(
+        self,
+        workspace: WorkspaceConfig,
+        looks: Looks,
+        *,
+        client: PrefectClient | None = None,
+        projects: dict[str, Project] | None = None,
+        max_resumes: int = MAX_RESUMES,
+    ) -> None:
+        self._workspace = workspace
+        self._looks = looks
+        self._client = client
+        self._projects = projects or {}
+        self._max_resumes = max_resumes
+
+    async def look_after(self, endpoint: str) -> str:
+        """Do what the endpoint needs, and return in a line what that was.
+
+        Raises:
+            SaferolloutError: It could not be done.
+        """
+        while True:
+            state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(endpoint))
+            if (record := Record.from_tags(state.tags)) is None:
+                return "no rollout"
+            run = await self._look_up(record)
+            action = decide(state, record, run, now(), max_resumes=self._max_resumes)
+            if action.act is not Act.WAIT:
+                return await self._do(action, state, record)
+            await asyncio.sleep(action.wait_s)
+
+    async def _look_up(self, record: Record) -> Run | None:
+        """The record's run; None where Prefect is away."""
+        if self._client is None:
+            return None
+        try:
+            async with asyncio.timeout(AWAY_S):
+                return await runs.look_up(self._client, record)
+        except (httpx.HTTPError, TimeoutError, ValueError, ObjectNotFound) as error:
+            log.warning("Prefect cannot be asked (%s): nothing goes forward", error or type(error).__name__)
+            return None
+
+    async def _do(self, action: Action, state: EndpointState, record: Record) -> str:
+        match action.act:
+            case Act.RETIRE:
+                return await in_workspace(self._workspace, lambda azure: retire_due(azure, state.name))
+            case Act.ROLL_BACK:
+                return await self._roll_back(state, record, action.reason, await self._project(record, state.name))
+            case Act.RESUME if self._client:
+                await in_workspace(self._workspace, lambda azure: lookout.note_resume(azure, state.name, record))
+                await runs.begin_again(self._client, record)
+                return f"{action.reason}: it begins again ({record.resumes + 1} of {self._max_resumes})"
+            case Act.JUDGE:
+                return await self._judge(state, record, action.reason)
+            case _:
+                return action.reason
+
+    async def _judge(self, state: EndpointState, record: Record, reason: str) -> str:
+        """Judge the candidate for a while, from the evidence so far, and roll back for harm."""
+        kept = await self._kept(record, state.name)
+        project = kept.project if kept else None
+        earlier = await self._looks.read(record.rollout) or (kept.evidence[-1] if kept and kept.evidence else None)
+        gate = f"guard at {record.share}%"
+        try:
+            if kept is None:
+                evidence = await self._watch_counts(state, record, gate, earlier)
+            else:
+                rollout = Rollout.of(kept.project, record)
+                rollout.own_candidate(state)
+                rollout.live_in(state)
+                judge = next(stage.judge for stage in kept.project.config.stages if stage.traffic >= record.share)
+                evidence = await watch(rollout, state, judge.recheck(LOOK_S, has_users=True), gate, earlier)
+        except GateFailed as failure:
+            return await self._roll_back(state, record, str(failure), project)
+        await self._looks.write(record.rollout, evidence)
+        if evidence.verdict is Finding.HARMFUL:
+            reason = f"{record.candidate} went bad at {record.share}% ({reason}): {evidence.summary}"
+            return await self._roll_back(state, record, reason, project, evidence)
+        await in_workspace(self._workspace, lambda azure: lookout.note_look(azure, state.name, record))
+        if self._client:
+            await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
+        return f"{reason}; {evidence.verdict}: {evidence.summary}"
+
+    async def _watch_counts(
+        self, state: EndpointState, record: Record, gate: str, earlier: Evidence | None
+    ) -> Evidence:
+        """Judge by what Azure Monitor counts: without the rollout's config there are no requests to send."""
+        source = SourceConfig(kind=SourceKind.AZURE_METRICS)
+        look_s = source.delay_s + 2 * WINDOW_S[source.kind]
+        judge = JudgeConfig(sources=(source,), min_duration_s=look_s, max_duration_s=look_s)
+        live = record.baseline.live
+        connect = lambda: scorer_of(self._workspace, state.name)  # noqa: E731
+        sources = make_sources(judge, state, (), connect, candidate=record.candidate, live=live)
+        return await run_judge(sources, judge, gate, earlier=earlier, report=lambda _share, _text: None)
+
+    async def _roll_back(
+        self,
+        state: EndpointState,
+        record: Record,
+        reason: str,
+        project: Project | None,
+        evidence: Evidence | None = None,
+    ) -> str:
+        """Roll the rollout back, then close its run; in this order, for users come first."""
+        wait = Drain(project) if project else rollback.at_once
+        try:
+            await in_workspace(
+                self._workspace,
+                lambda azure: rollback.roll_back(azure, state.name, rollout=record.rollout, wait=wait),
+            )
+        except Drifted as drifted:
+            return f"NOT rolled back: {drifted} (after: {reason}); `saferollout rollback --force {state.name}` does it"
+        if self._client:
+            if evidence:
+                await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
+            await publish(runs.close(self._client, record, reason))
+        return f"rolled back: {reason}"
+
+    async def _project(self, record: Record, endpoint: str) -> Project | None:
+        kept = await self._kept(record, endpoint)
+        return kept.project if kept else None
+
+    async def _kept(self, record: Record, endpoint: str) -> Kept | None:
+        """What the rollout works with; None where neither Prefect nor a config on this machine says it."""
+        if self._client:
+            found: list[Kept | None] = await publish(kept_by(UUID(record.owner.flow_run)))
+            if found[0]:
+                return found[0]
+        project = self._projects.get(endpoint)
+        return Kept(project, []) if project and project.revision == record.revision else None
+
+
+async def look_after_all(names: Iterable[str], look: Callable[[str], Awaitable[str]]) -> dict[str, str]:
+    """Look after some endpoints at a time; one in trouble does not keep the others from their turn.
+
+    Raises:
+        SaferolloutError: The first failure, when all had their turn.
+    """
+    turns = asyncio.Semaphore(AT_ONCE)
+    done: dict[str, str] = {}
+
+    async def one(name: str) -> None:
+        async with turns:
+            done[name] = await look(name)
+
+    for failure in await asyncio.gather(*map(one, names), return_exceptions=True):
+        if failure is not None:
+            raise failure
+    return dict(sorted(done.items()))
+
+
+async def look_without_prefect(
+    workspace: WorkspaceConfig, endpoints: Sequence[str] | None, projects: dict[str, Project], folder: str
+) -> dict[str, str]:
+    """Look after the endpoints, all that carry a record by default; what the judge knows is kept in the `folder`."""
+    guarding = Guard(workspace, looks_in(folder), projects=projects)
+    return await look_after_all(endpoints or await _rollouts_in(workspace), guarding.look_after)
+
+
+@task(task_run_name="look after {endpoint}", **WAY_BACK)
+async def look_after(workspace: WorkspaceConfig, endpoint: str, max_resumes: int = MAX_RESUMES) -> str:
+    """Look after one endpoint from a flow; see `Guard.look_after`."""
+    async with get_client() as client:
+        return await Guard(workspace, Looks(), client=client, max_resumes=max_resumes).look_after(endpoint)
+
+
+@task(task_run_name="list the rollouts", **STEP)
+async def rollouts_in(workspace: WorkspaceConfig) -> list[str]:
+    """The workspace's endpoints that carry a rollout's record."""
+    return await _rollouts_in(workspace)
+
+
+async def _rollouts_in(workspace: WorkspaceConfig) -> list[str]:
+    return await in_workspace(workspace, lambda azure: azure.endpoints(with_tag=TAG_ROLLOUT))

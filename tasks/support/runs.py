@@ -1,0 +1,98 @@
+"""The flow runs of rollouts, as Prefect shows them to whoever looks after what they left; and what is done to them."""
+
+import itertools
+from datetime import timedelta
+from uuid import UUID
+
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun, State, StateType
+from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
+from prefect.exceptions import ObjectNotFound
+from prefect.settings import get_current_settings
+from prefect.states import AwaitingRetry, Failed
+
+from saferollout.rollout.guard import Run, Sign
+from saferollout.rollout.record import Record, now
+from tasks.support.orchestrator import is_unknown
+
+HEARTBEAT = "prefect.flow-run.heartbeat"
+MISSED = 3
+"""How many heartbeats a run may miss before it is taken for dead."""
+SLACK_S = 5.0
+
+_SIGNS = {
+    StateType.RUNNING: Sign.WORKING,
+    StateType.PAUSED: Sign.ASKING,
+    StateType.PENDING: Sign.STARTING,
+    StateType.SCHEDULED: Sign.SCHEDULED,
+    StateType.CANCELLING: Sign.CANCELLING,
+    StateType.CRASHED: Sign.CRASHED,
+}
+
+
+async def look_up(client: PrefectClient, record: Record) -> Run | None:
+    """The run that the record names; None if this server does not know it, nor its deployment.
+
+    Raises:
+        HTTPError: Prefect's server fails.
+        ObjectNotFound: What answers is not Prefect's server.
+    """
+    try:
+        found = await client.read_flow_run(UUID(record.owner.flow_run))
+    except ValueError:
+        return None
+    except ObjectNotFound as error:
+        if not is_unknown(error):
+            raise
+        deleted = await _knows(client, record.deployment)
+        return Run(sign=Sign.DELETED, state="deleted", since=record.since, deployed=True) if deleted else None
+    state = found.state
+    if state is None:
+        return None
+    run = Run(
+        sign=_SIGNS.get(state.type, Sign.ENDED),
+        state=state.name or state.type.value,
+        since=state.timestamp,
+        deployed=found.deployment_id is not None,
+        orphaned=record.owner.is_gone(),
+    )
+    return await _heard(client, found, run) if run.sign is Sign.WORKING else run
+
+
+async def _heard(client: PrefectClient, found: FlowRun, run: Run) -> Run:
+    """The running run, silent where its process is gone, or its heartbeat came once and comes no longer."""
+    if run.orphaned:
+        return run.model_copy(update={"sign": Sign.SILENT})
+    wanted = EventFilter(
+        event=EventNameFilter(name=[HEARTBEAT]), resource=EventResourceFilter(id=[f"prefect.flow-run.{found.id}"])
+    )
+    beats = [event.occurred for event in (await client.read_events(wanted, limit=2)).events]
+    if not beats:
+        return run
+    heard = max(beats[0], run.since)
+    every_s = float(get_current_settings().flows.heartbeat_frequency or 0)  # of this process, whose pool is the run's
+    every_s = max(every_s, *((one - other).total_seconds() for one, other in itertools.pairwise(beats)), 0)
+    silent = now() - heard > timedelta(seconds=MISSED * every_s + SLACK_S)
+    return run.model_copy(update={"sign": Sign.SILENT if silent else Sign.WORKING, "since": heard})
+
+
+async def _knows(client: PrefectClient, deployment: str) -> bool:
+    """Whether this is the server that ran the deployment, and so would know the run if it were there."""
+    try:
+        await client.read_deployment(UUID(deployment))
+    except (ValueError, ObjectNotFound):
+        return False
+    return True
+
+
+async def begin_again(client: PrefectClient, record: Record) -> None:
+    """Have a worker take the run up again, whatever state it is in."""
+    await client.set_flow_run_state(UUID(record.owner.flow_run), AwaitingRetry(), force=True)
+
+
+async def close(client: PrefectClient, record: Record, reason: str) -> None:
+    """End the run for a reason, unless it has ended: its question takes no answer any longer."""
+    run = await client.read_flow_run(UUID(record.owner.flow_run))
+    if run.state is None or not run.state.is_final():
+        state: State[None] = Failed(message=f"rolled back: {reason}")
+        await client.set_flow_run_state(run.id, state, force=True)
