@@ -20,6 +20,7 @@ from saferollout_cli import running
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.guard import guard
+from saferollout_cli.status import status
 from saferollout_cli.terminal import err, print_json, print_result, show
 
 app = typer.Typer(
@@ -248,6 +249,7 @@ def teardown(
 
 
 app.command()(guard)
+app.command()(status)
 
 
 @app.command()

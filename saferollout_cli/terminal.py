@@ -103,3 +103,8 @@ def _give_up_stdout() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, out().fileno())
     os.close(nowhere)
+
+
+def clear() -> None:
+    """Clear the terminal, where there is one, before the same is printed anew."""
+    Console(file=out()).clear()

@@ -1,11 +1,17 @@
-"""Numbers as people say them."""
+"""Numbers and moments as people say them."""
 
 import math
+from datetime import datetime
 
 
 def plural(number: float, noun: str) -> str:
     """A number of things: `1 answer`, `1,095 answers`."""
     return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
+
+
+def clock(moment: datetime) -> str:
+    """A moment to the second, with its time zone."""
+    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"
 
 
 def percent(share: float) -> str:

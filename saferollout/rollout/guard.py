@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from saferollout.domain.endpoint import EndpointState, Value
+from saferollout.domain.words import clock
 from saferollout.rollout.record import Phase, Record
 
 MAX_RESUMES = 2
@@ -81,7 +82,7 @@ def decide(
     """
     match record.phase:
         case Phase.KEEPING if record.keep_until and now < record.keep_until:
-            return Action(act=Act.LEAVE, reason=f"{record.baseline.live} is kept until {_clock(record.keep_until)}")
+            return Action(act=Act.LEAVE, reason=f"{record.baseline.live} is kept until {clock(record.keep_until)}")
         case Phase.KEEPING | Phase.RETIRING:
             return Action(act=Act.RETIRE, reason=f"the time of {record.baseline.live} is over")
         case Phase.ROLLING_BACK:
@@ -104,10 +105,10 @@ def _overdue(record: Record, run: Run | None, now: datetime) -> Action | None:
     at_work = run is not None and run.sign is Sign.WORKING
     asks = record.asks
     if run and run.sign is Sign.ASKING and asks and asks.until and now > asks.until + timedelta(seconds=LATE_S):
-        return Action(act=Act.ROLL_BACK, reason=f"nobody approved {asks.share}% by {_clock(asks.until)}")
+        return Action(act=Act.ROLL_BACK, reason=f"nobody approved {asks.share}% by {clock(asks.until)}")
     paused = run is not None and run.sign is Sign.ASKING and not (asks and asks.until)
     if record.due and now > record.due and not at_work and not paused:
-        return Action(act=Act.ROLL_BACK, reason=f"nothing has happened since it was due at {_clock(record.due)}")
+        return Action(act=Act.ROLL_BACK, reason=f"nothing has happened since it was due at {clock(record.due)}")
     return None
 
 
@@ -152,10 +153,6 @@ def _again(record: Record, run: Run, why: str, max_resumes: int) -> Action:
 
 def _leave(record: Record) -> Action:
     if asks := record.asks:
-        until = f" until {_clock(asks.until)}" if asks.until else ""
+        until = f" until {clock(asks.until)}" if asks.until else ""
         return Action(act=Act.LEAVE, reason=f"waits for a person to approve {asks.share}%{until}")
     return Action(act=Act.LEAVE, reason=f"under way, with the candidate at {record.share}%")
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S %Z}"

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from saferollout.config.project import Project
 from saferollout.domain.evidence import Evidence
+from saferollout.rollout.record import Record
 from tasks.support.names import steps_of
 
 FOLDER = "saferollout-guard"
@@ -44,6 +45,14 @@ async def kept_by(run: UUID) -> Kept | None:
     if project is None:
         return None
     return Kept(project.with_assets(assets) if assets else project, evidence)
+
+
+async def last_evidence(record: Record) -> Evidence | None:
+    """What was last found of a rollout's candidate, by the guard or by a gate; None if nothing can be read here."""
+    if looked := await Looks().read(record.rollout):
+        return looked
+    kept = await kept_by(UUID(record.owner.flow_run))
+    return kept.evidence[-1] if kept and kept.evidence else None
 
 
 async def _result(step: TaskRun) -> object:
