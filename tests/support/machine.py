@@ -38,6 +38,10 @@ T = TypeVar("T")
 AT = datetime(2025, 1, 2, tzinfo=UTC)
 
 
+LOST = "a lost process"
+"""Whose work somebody else was given, though it may be alive."""
+
+
 names = st.sampled_from([*SLOTS, "red"])
 
 
@@ -147,7 +151,9 @@ class Steps(RuleBasedStateMachine):
             return True
 
         self.at_work = run
-        return bool(self.call(done))
+        was_done = bool(self.call(done))
+        assert owner != LOST or not was_done or self.is_tampered, "a process that was given up has gone on"
+        return was_done
 
     def check(self) -> None:
         """The invariants."""

@@ -6,6 +6,7 @@ SAFEROLLOUT_SEQUENCES says how many new ones to try; the same 2,000 by default.
 import contextlib
 import os
 import time
+from datetime import timedelta
 
 import hypothesis
 import pytest
@@ -15,9 +16,12 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import LeftCandidate
 from saferollout.domain.errors import AzureFailed
-from saferollout.rollout import retire, rollback
-from saferollout.rollout.record import PREFIX, Record, without_record
-from tests.support.machine import Steps, counts, names, owners
+from saferollout.rollout import lookout, retire, rollback
+from saferollout.rollout.guard import Act, Sign, decide
+from saferollout.rollout.guard import Run as GuardedRun
+from saferollout.rollout.question import note_question
+from saferollout.rollout.record import PREFIX, Record, now, without_record
+from tests.support.machine import LOST, Run, Steps, counts, names, owners
 from tests.support.twin import (
     NAME,
     OWNERS,
@@ -119,6 +123,47 @@ class Machine(Steps):
         )
         expected = before.deployments.keys() - ({rolled_back.candidate} if gone else set())
         assert self.shown.deployments.keys() == expected
+
+    @precondition(Steps.has_run)
+    @rule(data=st.data())
+    def ask(self, data: st.DataObject) -> None:
+        """A person is asked; a second time nothing is written."""
+
+        def ask(azure: Workspace, run: Run) -> None:
+            stage = next(found for found in run.rollout.project.config.stages if found.traffic == run.next_share)
+            note_question(azure, run.rollout, stage)
+
+        self.step(self.of_a_run(data), ask)
+
+    @rule(
+        sign=st.none() | st.sampled_from(Sign), age_s=st.sampled_from([1, 60, 600]), days=st.sampled_from([0, 0, 0, 9])
+    )
+    def guard(self, sign: Sign | None, age_s: float, days: int) -> None:
+        """Whatever Prefect shows of the run, and however late: what the guard does keeps the invariants."""
+        record = self.record
+        if record is None:
+            return
+        at = now() + timedelta(days=days)
+        run = sign and GuardedRun(sign=sign, state=sign.value, since=at - timedelta(seconds=age_s), deployed=True)
+        action = decide(self.azure.get_endpoint(NAME), record, run, at)
+        hypothesis.event(f"guard: {action.act}")
+        match action.act:
+            case Act.ROLL_BACK:
+                self.roll_back(None, force=False)
+            case Act.RETIRE:
+                self.retire(at_once=False)
+            case Act.RESUME:
+                self.resume(record)
+
+    def resume(self, record: Record) -> None:
+        """The guard takes the process for dead, rightly or not: if it is alive it changes nothing any longer."""
+        self.at_work = None
+        if self.call(lambda azure: lookout.note_resume(azure, NAME, record)) is None:
+            return
+        owner = next(name for name, found in OWNERS.items() if found == record.owner)
+        if owner in self.runs:
+            self.runs[LOST] = self.runs.pop(owner)
+        self.begin(owner, 2, takes_over=False, begun_before=0)
 
     @precondition(Steps.has_run)
     @rule(data=st.data(), keep_s=st.sampled_from([0, 3600]))
