@@ -7,7 +7,6 @@ from prefect import flow, get_client
 from saferollout.config.names import check_endpoint
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
-from saferollout.rollout.guard import MAX_RESUMES
 from tasks.guard import look_after, look_after_all, rollouts_in
 from tasks.support.this_run import marks
 
@@ -17,7 +16,6 @@ async def guard(
     flow_run: UUID | None = None,
     endpoints: list[str] | None = None,
     workspace: WorkspaceConfig | None = None,
-    max_resumes: int = MAX_RESUMES,
 ) -> dict[str, str]:
     """Look after every endpoint that carries a rollout's record, and say in a line for each what was done.
 
@@ -27,7 +25,6 @@ async def guard(
         flow_run: The id of a rollout's run that has ended: only its endpoint is looked after.
         endpoints: The endpoints' names; by default all that carry a record.
         workspace: Where the endpoints are; by default what the environment names.
-        max_resumes: How often a lost run may begin again before its rollout is rolled back.
     """
     for name in endpoints or ():
         check_endpoint("guard", name)
@@ -40,4 +37,4 @@ async def guard(
     else:
         found = resolve_workspace(workspace)
     names = endpoints or await rollouts_in(found)
-    return await look_after_all(names, lambda name: look_after(found, name, max_resumes))
+    return await look_after_all(names, lambda name: look_after(found, name))

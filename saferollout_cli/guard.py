@@ -15,7 +15,6 @@ from saferollout.config.names import check_endpoint
 from saferollout.config.project import Project
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import SaferolloutError
-from saferollout.rollout.guard import MAX_RESUMES
 from saferollout_cli.environment import server_url
 from saferollout_cli.running import flow_here, repeatable, watch_steps
 from saferollout_cli.terminal import print_result, say
@@ -34,9 +33,6 @@ def guard(
         list[Path] | None,
         typer.Option(help="A rollout's config, to judge its candidate by where Prefect is away; may be repeated."),
     ] = None,
-    max_resumes: Annotated[
-        int, typer.Option(min=0, help="How often a lost run may begin again before its rollout is rolled back.")
-    ] = MAX_RESUMES,
     as_json: Annotated[bool, typer.Option("--json", help="Print each look as one JSON object on stdout.")] = False,
 ) -> None:
     """Look after rollouts that nobody is at work on: judge, resume or roll back. Works without Prefect, too."""
@@ -49,7 +45,7 @@ def guard(
         while True:
             began = time.monotonic()
             try:
-                done = _look(workspace, endpoints, projects, max_resumes)
+                done = _look(workspace, endpoints, projects)
             except SaferolloutError as error:
                 if every is None:
                     raise
@@ -63,9 +59,7 @@ def guard(
             time.sleep(max(0.0, every - (time.monotonic() - began)))
 
 
-def _look(
-    workspace: WorkspaceConfig, endpoints: list[str] | None, projects: dict[str, Project], max_resumes: int
-) -> dict[str, str]:
+def _look(workspace: WorkspaceConfig, endpoints: list[str] | None, projects: dict[str, Project]) -> dict[str, str]:
     """Look after each endpoint once, as a flow where Prefect's server answers; return what was done about each."""
     if server_url():
         if asyncio.run(_answers()):
@@ -73,7 +67,7 @@ def _look(
 
             return cast(
                 "dict[str, str]",
-                flow_here(flow, endpoints=endpoints, workspace=workspace, max_resumes=max_resumes),
+                flow_here(flow, endpoints=endpoints, workspace=workspace),
             )
         say("Prefect does not answer: nothing goes forward, and what is harmful or overdue is rolled back")
     from tasks.guard import look_without_prefect

@@ -20,7 +20,7 @@ from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
 from saferollout.rollout import lookout, rollback
-from saferollout.rollout.guard import MAX_RESUMES, Act, Action, Run, decide
+from saferollout.rollout.guard import Act, Action, Run, decide
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.retire import retire_due
 from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
@@ -55,13 +55,11 @@ class Guard:
         *,
         client: PrefectClient | None = None,
         projects: dict[str, Project] | None = None,
-        max_resumes: int = MAX_RESUMES,
     ) -> None:
         self._workspace = workspace
         self._looks = looks
         self._client = client
         self._projects = projects or {}
-        self._max_resumes = max_resumes
 
     async def look_after(self, endpoint: str) -> str:
         """Do what the endpoint needs, and return in a line what that was.
@@ -74,7 +72,7 @@ class Guard:
             if (record := Record.from_tags(state.tags)) is None:
                 return "no rollout"
             run = await self._look_up(record)
-            action = decide(state, record, run, now(), max_resumes=self._max_resumes)
+            action = decide(state, record, run, now())
             if action.act is not Act.WAIT:
                 return await self._do(action, state, record)
             await asyncio.sleep(action.wait_s)
@@ -99,7 +97,7 @@ class Guard:
             case Act.RESUME if self._client:
                 await in_workspace(self._workspace, lambda azure: lookout.note_resume(azure, state.name, record))
                 await runs.begin_again(self._client, record)
-                return f"{action.reason}: it begins again ({record.resumes + 1} of {self._max_resumes})"
+                return f"{action.reason}: it begins again ({record.resumes + 1} of {record.max_resumes})"
             case Act.JUDGE:
                 return await self._judge(state, record, action.reason)
             case _:
@@ -208,10 +206,10 @@ async def look_without_prefect(
 
 
 @task(task_run_name="look after {endpoint}", **WAY_BACK)
-async def look_after(workspace: WorkspaceConfig, endpoint: str, max_resumes: int = MAX_RESUMES) -> str:
+async def look_after(workspace: WorkspaceConfig, endpoint: str) -> str:
     """Look after one endpoint from a flow; see `Guard.look_after`."""
     async with get_client() as client:
-        return await Guard(workspace, Looks(), client=client, max_resumes=max_resumes).look_after(endpoint)
+        return await Guard(workspace, Looks(), client=client).look_after(endpoint)
 
 
 @task(task_run_name="list the rollouts", **STEP)

@@ -161,6 +161,20 @@ class RollbackConfig(Section):
     )
 
 
+MAX_RESUMES = 2
+
+
+class GuardConfig(Section):
+    """What the guard does about a rollout that nobody is at work on any longer."""
+
+    max_resumes: int = Field(
+        MAX_RESUMES,
+        ge=0,
+        le=100,
+        description="How often a run whose process was lost begins again before its rollout is rolled back.",
+    )
+
+
 class RetireConfig(Section):
     """What becomes of the old deployment after the last stage."""
 
@@ -227,6 +241,7 @@ class RolloutConfig(Section):
         ge=0,
         description="How long, in seconds, Prefect's server may be out of reach before the rollout is rolled back.",
     )
+    guard: GuardConfig = GuardConfig()
     rollback: RollbackConfig = RollbackConfig()
     retire: RetireConfig = RetireConfig()
 

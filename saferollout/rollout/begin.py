@@ -67,6 +67,7 @@ def begin(
         raised_to=wanted if wanted > baseline.instance_count else 0,
         due=due_after(project.config, 0),
         deployment=deployment,
+        max_resumes=project.config.guard.max_resumes,
     )
     _check_azure(workspace, project, state, candidate)
     check_quota(workspace, Rollout.of(project, record), state)

@@ -7,7 +7,6 @@ from saferollout.domain.endpoint import EndpointState, Value
 from saferollout.domain.words import clock
 from saferollout.rollout.record import Phase, Record
 
-MAX_RESUMES = 2
 STUCK_S = 120.0
 """How long a run may be *Pending*, *Submitting* or *Cancelling* while somebody is at it, in seconds."""
 ORPHAN_S = 300.0
@@ -72,9 +71,7 @@ class Action(Value):
     wait_s: float = 0.0
 
 
-def decide(
-    state: EndpointState, record: Record, run: Run | None, now: datetime, *, max_resumes: int = MAX_RESUMES
-) -> Action:
+def decide(state: EndpointState, record: Record, run: Run | None, now: datetime) -> Action:
     """What the endpoint with this `record` needs; pure, so that it can be decided again at any moment.
 
     Without a `run`, as where Prefect is away or does not know it, nothing ever goes forward: a candidate that has users
@@ -88,7 +85,7 @@ def decide(
         case Phase.ROLLING_BACK:
             return _rolling_back(run)
         case Phase.ROLLING:
-            action = _overdue(record, run, now) or (_of_run(record, run, now, max_resumes) if run else _leave(record))
+            action = _overdue(record, run, now) or (_of_run(record, run, now) if run else _leave(record))
     if action.act is Act.LEAVE and state.traffic.get(record.candidate) and not (run and run.sign is Sign.WORKING):
         return Action(act=Act.JUDGE, reason=action.reason)
     return action
@@ -112,7 +109,7 @@ def _overdue(record: Record, run: Run | None, now: datetime) -> Action | None:
     return None
 
 
-def _of_run(record: Record, run: Run, now: datetime, max_resumes: int) -> Action:
+def _of_run(record: Record, run: Run, now: datetime) -> Action:
     """What the state of the run asks for."""
     age_s = (now - run.since).total_seconds()
     match run.sign:
@@ -121,11 +118,11 @@ def _of_run(record: Record, run: Run, now: datetime, max_resumes: int) -> Action
         case Sign.CRASHED if age_s < SETTLING_S:
             return Action(act=Act.WAIT, reason="its flow run has just crashed", wait_s=SETTLING_S - age_s)
         case Sign.CRASHED:
-            return _again(record, run, "its flow run crashed", max_resumes)
+            return _again(record, run, "its flow run crashed")
         case Sign.SILENT:
-            return _silent(record, run, age_s, max_resumes)
+            return _silent(record, run, age_s)
         case Sign.STARTING if age_s > STUCK_S:
-            return _again(record, run, f"its flow run has been {run.state} for {age_s:.0f} s", max_resumes)
+            return _again(record, run, f"its flow run has been {run.state} for {age_s:.0f} s")
         case Sign.CANCELLING if age_s > STUCK_S:
             return Action(act=Act.ROLL_BACK, reason=f"its flow run has been {run.state} for {age_s:.0f} s")
         case Sign.ASKING:
@@ -134,19 +131,19 @@ def _of_run(record: Record, run: Run, now: datetime, max_resumes: int) -> Action
             return Action(act=Act.LEAVE, reason=f"its flow run is {run.state}")
 
 
-def _silent(record: Record, run: Run, age_s: float, max_resumes: int) -> Action:
+def _silent(record: Record, run: Run, age_s: float) -> Action:
     if run.deployed:
-        return _again(record, run, f"its flow run has not been heard for {age_s:.0f} s", max_resumes)
+        return _again(record, run, f"its flow run has not been heard for {age_s:.0f} s")
     if age_s < ORPHAN_S:
         return Action(act=Act.LEAVE, reason="its process is gone; the same command can still finish it")
     return Action(act=Act.ROLL_BACK, reason=f"its process has been gone for {age_s:.0f} s")
 
 
-def _again(record: Record, run: Run, why: str, max_resumes: int) -> Action:
+def _again(record: Record, run: Run, why: str) -> Action:
     """Resume, where a worker can and it has not been tried too often."""
     if not run.deployed:
         return Action(act=Act.ROLL_BACK, reason=f"{why}, and no worker can take it up again")
-    if record.resumes >= max_resumes:
+    if record.resumes >= record.max_resumes:
         return Action(act=Act.ROLL_BACK, reason=f"{why}, after {record.resumes} times that it began again")
     return Action(act=Act.RESUME, reason=why)
 

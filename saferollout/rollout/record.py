@@ -16,7 +16,7 @@ from typing import Self
 import psutil
 from pydantic import Field
 
-from saferollout.config.rollout import LeftCandidate
+from saferollout.config.rollout import MAX_RESUMES, LeftCandidate
 from saferollout.domain.endpoint import Baseline, Decision, Value
 from saferollout.domain.errors import Refused
 
@@ -132,6 +132,8 @@ class Record(Value):
     """What it waits for; None while it works."""
     resumes: int = 0
     """How often the guard has had its run begin again. A process that began before that is out of the game."""
+    max_resumes: int = MAX_RESUMES
+    """How often that may be before the rollout is rolled back."""
     due: datetime | None = None
     """When its next change of this record is overdue, whoever is at work; None if it never is."""
     deployment: str = ""
@@ -173,7 +175,7 @@ class Record(Value):
             "keep-until": self.keep_until.isoformat(timespec="seconds") if self.keep_until else "",
             "on-rollback": self.left_candidate.value,
             "asks": self.asks.to_tag() if self.asks else "",
-            "resumes": str(self.resumes or ""),
+            "resumes": f"{self.resumes}/{self.max_resumes}",
             "due": self.due.isoformat(timespec="seconds") if self.due else "",
             "deployment": self.deployment,
             "guarded": self.guarded.isoformat(timespec="seconds") if self.guarded else "",
@@ -200,6 +202,7 @@ class Record(Value):
         if not own:
             return None
         try:
+            resumes, _, max_resumes = own.get("resumes", "0").partition("/")
             return cls(
                 rollout=own["rollout"],
                 phase=Phase(own["phase"]),
@@ -220,7 +223,8 @@ class Record(Value):
                 raised_to=int(own.get("raised-to", 0)),
                 keep_until=_moment_or_none(own.get("keep-until")),
                 asks=Question.from_tag(own["asks"]) if "asks" in own else None,
-                resumes=int(own.get("resumes", 0)),
+                resumes=int(resumes),
+                max_resumes=int(max_resumes or MAX_RESUMES),
                 due=_moment_or_none(own.get("due")),
                 deployment=own.get("deployment", ""),
                 guarded=_moment_or_none(own.get("guarded")),

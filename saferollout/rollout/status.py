@@ -84,9 +84,7 @@ class Status(Value):
         width = max((len(found.name) for found in self.deployments), default=0)
         rows = [
             f"{found.name:{width}} {'█' * round(found.traffic * BAR / 100):░<{BAR}} {found.traffic:3}%  "
-            + "  ".join(
-                filter(None, (plural(found.instance_count, "instance"), found.model, found.role, found.trouble))
-            )
+            + "  ".join(filter(None, (plural(found.instance_count, "instance"), *found.facts)))
             for found in self.deployments
         ]
         return "\n".join(["```", *rows, "```"])

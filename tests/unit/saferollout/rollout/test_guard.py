@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from saferollout.config.rollout import MAX_RESUMES
 from saferollout.domain.endpoint import Baseline, EndpointState
-from saferollout.rollout.guard import MAX_RESUMES, ORPHAN_S, STUCK_S, Act, Run, Sign, decide
+from saferollout.rollout.guard import ORPHAN_S, STUCK_S, Act, Run, Sign, decide
 from saferollout.rollout.record import Owner, Phase, Question, Record
 
 NOW = datetime(2025, 1, 2, 12, tzinfo=UTC)

@@ -144,7 +144,8 @@ class Machine(Steps):
         if record is None:
             return
         at = now() + timedelta(days=days)
-        run = sign and GuardedRun(sign=sign, state=sign.value, since=at - timedelta(seconds=age_s), deployed=True)
+        since = at - timedelta(seconds=age_s)
+        run = GuardedRun(sign=sign, state=sign.value, since=since, deployed=True) if sign else None
         action = decide(self.azure.get_endpoint(NAME), record, run, at)
         hypothesis.event(f"guard: {action.act}")
         match action.act:
