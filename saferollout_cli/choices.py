@@ -20,3 +20,4 @@ class Candidate(StrEnum):
     WRONG = "wrong"
     BROKEN = "broken"
     CRASH = "crash"
+    LATE = "late"

@@ -90,7 +90,7 @@ async def ask(
     if claim:
         shown = shown.replace("\n\n", f"\n\n**⚠️ {UNKNOWN.format(stage.traffic)}**\n\n", 1)
         get_run_logger().warning(UNKNOWN.format(stage.traffic))
-    form = _form(digest, *(f"{found.gate}: {found.verdict} — {found.summary}" for found in reversed(evidence)))
+    form = make_form(digest, *(f"{found.gate}: {found.verdict} — {found.summary}" for found in reversed(evidence)))
     form = form.with_initial_data(description=shown)
     key = f"{name}-{stage.traffic}-{digest}"
     asked = await note(rollout, stage)
@@ -153,7 +153,7 @@ async def _recorded(rollout: Rollout, stage: StageConfig, claim: Decision, key: 
     return None
 
 
-def _form(evidence: str, *findings: str) -> Any:
+def make_form(evidence: str, *findings: str) -> Any:
     """The form for an answer to this evidence: the server takes no other one.
 
     On a small screen the evidence above the fields needs scrolling; what it found stands with the decision, too.

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import httpx
 from prefect import get_client, task
+from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import PrefectClient
 from prefect.exceptions import ObjectNotFound
 
@@ -19,6 +20,7 @@ from saferollout.domain.errors import Drifted, GateFailed
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
+from saferollout.report.outcome import Outcome
 from saferollout.rollout import lookout, rollback
 from saferollout.rollout.guard import Act, Action, Run, decide
 from saferollout.rollout.record import Record, now
@@ -160,9 +162,35 @@ class Guard:
             return f"NOT rolled back: {drifted} (after: {reason}); `saferollout rollback --force {state.name}` does it"
         if self._client:
             if evidence:
-                await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
-            await publish(runs.close(self._client, record, reason))
+                evidence = await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
+            outcome = await self._outcome(state.name, record, reason, evidence)
+            report = acreate_markdown_artifact(
+                markdown=outcome.report, key=f"{state.name.lower()}-report", description=reason
+            )
+            await publish(runs.close(self._client, record, outcome), report)
         return f"rolled back: {reason}"
+
+    async def _outcome(self, endpoint: str, record: Record, reason: str, evidence: Evidence | None) -> Outcome:
+        """What became of the rollout, from what Azure shows and its run has kept."""
+        state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(endpoint))
+        kept = await self._kept(record, endpoint)
+        found = [*(kept.evidence if kept else []), *([evidence] if evidence else [])]
+        return Outcome(
+            outcome="rolled_back",
+            reason=reason,
+            endpoint=endpoint,
+            rollout=record.rollout,
+            live=record.baseline.live,
+            candidate=record.candidate,
+            model=record.model,
+            environment=record.environment,
+            inputs=kept.project.inputs if kept else {},
+            traffic=state.traffic,
+            instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
+            decisions=list(record.approvals.values()),
+            evidence=[item.for_programs() for item in found],
+            duration_s=(now() - record.since).total_seconds(),
+        )
 
     async def _project(self, record: Record, endpoint: str) -> Project | None:
         kept = await self._kept(record, endpoint)

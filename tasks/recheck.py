@@ -13,6 +13,7 @@ from saferollout.rollout.rollout import Rollout
 from tasks.judging import judge_gate
 from tasks.smoke_test import passed, run_smoke_test
 from tasks.support.access import in_workspace
+from tasks.support.kept import Looks
 from tasks.support.names import named
 from tasks.support.policy import STEP
 
@@ -21,7 +22,7 @@ from tasks.support.policy import STEP
 async def recheck(
     rollout: Rollout, stage: StageConfig, judge: JudgeConfig, evidence: Sequence[Evidence], decision: Decision | None
 ) -> None:
-    """Check that the candidate has not gone bad since the `evidence`, from whose last its `judge` goes on.
+    """Check that the candidate has not gone bad since the `evidence`, from whose last, or the guard's, its `judge` goes on.
 
     It must still be up and this rollout's own, answer the recorded requests (only if the smoke test, the first
     evidence, was undecided may it be so again), and not be harmful during `recheck_s`.
@@ -56,4 +57,5 @@ async def _recheck(rollout: Rollout, stage: StageConfig, judge: JudgeConfig, evi
     if stage.recheck_s:
         config = judge.recheck(stage.recheck_s, has_users=rollout.candidate in state.traffic)
         gate, key = f"recheck for {stage.traffic}%", f"recheck-{stage.traffic}"
-        await judge_gate(rollout, config, gate, key, evidence[-1], harm_only=True)
+        seen = await Looks().read(rollout.id)  # by the guard, while the question was open
+        await judge_gate(rollout, config, gate, key, seen or evidence[-1], harm_only=True)

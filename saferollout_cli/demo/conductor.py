@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import json
 import os
 import shutil
@@ -193,10 +194,12 @@ class _Demo:
 
     def _asking(self, ask: Any) -> Any:
         """Ask with the live display out of the way."""
+        asked = itertools.count(1)
 
         async def quietly(question: Any) -> Any:
             if self._options.approve is Approve.AUTO:
-                return await ask(question)
+                late = self._options.candidate is Candidate.LATE and next(asked) > 1
+                return None if late else await ask(question)  # the candidate goes bad while the question is open
             self._screen.pause()
             answer = await ask(question)
             self._screen.resume()

@@ -1,10 +1,6 @@
 """Failures on purpose are logged in one line in Prefect's logs; their traceback is for DEBUG."""
 
 import logging
-from typing import Any
-
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_run_logger
 
 from saferollout.domain.errors import SaferolloutError
 
@@ -15,14 +11,6 @@ def drop_traceback(record: logging.LogRecord) -> bool:
     if isinstance(error, SaferolloutError) and not logging.getLogger(record.name).isEnabledFor(logging.DEBUG):
         record.exc_info = None
     return True
-
-
-def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
-    """The run's logger; outside of a run, as where the guard does without Prefect, a plain one."""
-    try:
-        return get_run_logger()
-    except MissingContextError:
-        return logging.getLogger(__name__)
 
 
 for _name in ("prefect.flow_runs", "prefect.task_runs"):

@@ -2,15 +2,19 @@
 
 import itertools
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.events.filters import EventFilter, EventNameFilter, EventResourceFilter
 from prefect.exceptions import ObjectNotFound
+from prefect.results import ResultStore, aget_default_result_storage
+from prefect.serializers import JSONSerializer
 from prefect.settings import get_current_settings
 from prefect.states import AwaitingRetry, Failed
 
+from saferollout.report.outcome import Outcome
 from saferollout.rollout.guard import Run, Sign
 from saferollout.rollout.record import Record, now
 from tasks.support.orchestrator import is_unknown
@@ -90,9 +94,13 @@ async def begin_again(client: PrefectClient, record: Record) -> None:
     await client.set_flow_run_state(UUID(record.owner.flow_run), AwaitingRetry(), force=True)
 
 
-async def close(client: PrefectClient, record: Record, reason: str) -> None:
-    """End the run for a reason, unless it has ended: its question takes no answer any longer."""
+async def close(client: PrefectClient, record: Record, outcome: Outcome) -> None:
+    """End the run with this outcome, unless it has ended: its question takes no answer any longer."""
     run = await client.read_flow_run(UUID(record.owner.flow_run))
-    if run.state is None or not run.state.is_final():
-        state: State[None] = Failed(message=f"rolled back: {reason}")
-        await client.set_flow_run_state(run.id, state, force=True)
+    if run.state is not None and run.state.is_final():
+        return
+    store = ResultStore(result_storage=await aget_default_result_storage(), serializer=JSONSerializer())
+    result = store.create_result_record(outcome)
+    await store.apersist_result_record(result)
+    state: State[Any] = Failed(message=f"rolled back: {outcome.reason}", data=result.metadata)
+    await client.set_flow_run_state(run.id, state, force=True)

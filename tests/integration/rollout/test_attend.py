@@ -30,7 +30,7 @@ from starlette.routing import Route
 from saferollout.domain.errors import Refused
 from saferollout_cli.approvals import Reply, answer, stored, waiting_question
 from saferollout_cli.demo import processes
-from tasks.approval import _form, _pause, _suspend
+from tasks.approval import _pause, _suspend, make_form
 from tasks.support.orchestrator import passing
 from tests.support.edge import Edge
 from tests.support.prefect import Proxy, Server
@@ -223,7 +223,7 @@ async def test_a_question_stays_open_while_prefect_fails(
 ) -> None:
     """One answer of 500 in a day's wait ends no rollout; a question that could not be written is written later."""
     keys = keyset_from_paused_state(Paused(pause_key=f"{DIGEST}-10"))
-    form = _form(DIGEST).with_initial_data(description="# Give green 10%?")
+    form = make_form(DIGEST).with_initial_data(description="# Give green 10%?")
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
         run = await client.create_flow_run(waiting)
         await client.set_flow_run_state(run.id, Running())
@@ -262,7 +262,7 @@ async def test_a_suspension_outlives_a_failing_server(
 ) -> None:
     """One answer of 500 ends no deployed rollout: it is suspended, with its whole question, when that is taken."""
     keys = keyset_from_paused_state(Suspended(pause_key=f"{DIGEST}-10"))
-    form = _form(DIGEST).with_initial_data(description="# Give green 10%?")
+    form = make_form(DIGEST).with_initial_data(description="# Give green 10%?")
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
         deployment = await client.create_deployment(await client.create_flow(waiting), name=uuid4().hex)
         run = await client.create_flow_run_from_deployment(deployment)

@@ -14,7 +14,7 @@ import sklearn
 import yaml
 
 DEPLOYMENTS = ["blue-deployment.yml", "green-deployment.yml"]
-CANDIDATES = ["errors", "slow", "wrong", "broken", "crash"]
+CANDIDATES = ["errors", "slow", "wrong", "broken", "crash", "late"]
 
 # azure-ai-ml calls marshmallow in ways that marshmallow is going to change
 azure_ml = pytest.mark.filterwarnings("ignore::marshmallow.warnings.Marshmallow4Warning")

@@ -11,8 +11,11 @@ FAULT = os.environ["FAULT"]
 
 SLOW_SECONDS = 0.4
 REQUESTS_BEFORE_CRASH = 60  # more than a smoke test sends
+REQUESTS_BEFORE_USERS = 60  # a smoke test, and another one before the first share
+LATE_SECONDS = 120
 
 requests = itertools.count(1)
+users_since: float | None = None
 
 
 def init() -> None:
@@ -54,4 +57,14 @@ def crash(raw_data: str) -> list[float]:
     return score.run(raw_data)
 
 
-FAULTS = {"errors": errors, "slow": slow, "wrong": wrong, "crash": crash}
+def late(raw_data: str) -> list[float]:
+    """Fail for the same patients, but not before two minutes have passed since users came."""
+    global users_since
+    if users_since is None and next(requests) > REQUESTS_BEFORE_USERS:
+        users_since = time.monotonic()
+    if users_since is not None and time.monotonic() - users_since > LATE_SECONDS:
+        return errors(raw_data)
+    return score.run(raw_data)
+
+
+FAULTS = {"errors": errors, "slow": slow, "wrong": wrong, "crash": crash, "late": late}
