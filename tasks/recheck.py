@@ -22,10 +22,11 @@ from tasks.support.policy import STEP
 async def recheck(
     rollout: Rollout, stage: StageConfig, judge: JudgeConfig, evidence: Sequence[Evidence], decision: Decision | None
 ) -> None:
-    """Check that the candidate has not gone bad since the `evidence`, from whose last, or the guard's, its `judge` goes on.
+    """Check that the candidate has not gone bad since the `evidence`.
 
-    It must still be up and this rollout's own, answer the recorded requests (only if the smoke test, the first
-    evidence, was undecided may it be so again), and not be harmful during `recheck_s`.
+    Its `judge` goes on from the last of it, or from what the guard has seen. The candidate must still be up and this
+    rollout's own, answer the recorded requests (only if the smoke test, the first evidence, was undecided may it be so
+    again), and not be harmful during `recheck_s`.
 
     Raises:
         GateFailed: It has gone bad.
