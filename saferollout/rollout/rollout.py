@@ -26,6 +26,8 @@ class Rollout(Value):
     """The candidate's traffic when this process began: above 0 when it resumes what was left."""
     approvals: dict[int, Decision]
     """The decisions taken so far, by stage; nobody is asked twice."""
+    hold: str = ""
+    """What the report says of a hold on the revision that somebody ended or overrode; empty without one."""
 
     @classmethod
     def of(cls, project: Project, record: Record) -> "Rollout":
