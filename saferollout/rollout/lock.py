@@ -67,6 +67,9 @@ def take_over(workspace: Workspace, endpoint: str, record: Record, owner: Owner)
         Taken: It is no longer the one to take over.
     """
     mine = record
+    lost = Taken(
+        f"rollout {record.rollout} of {endpoint} was rolled back or taken over at this very moment; start again"
+    )
 
     def write(tags: dict[str, str]) -> dict[str, str]:
         nonlocal mine
@@ -76,15 +79,15 @@ def take_over(workspace: Workspace, endpoint: str, record: Record, owner: Owner)
             or (there.rollout, there.phase) != (record.rollout, Phase.ROLLING)
             or there.owner not in (record.owner, owner)
         ):
-            msg = (
-                f"rollout {record.rollout} of {endpoint} was rolled back or taken over at this very moment; start again"
-            )
-            raise Taken(msg)
+            raise lost
         mine = there.model_copy(update={"owner": owner})
         return without_record(tags) | mine.to_tags()
 
     began = time.monotonic()
-    workspace.update_endpoint(endpoint, tags=write)
+    try:
+        workspace.update_endpoint(endpoint, tags=write)
+    except Drifted:
+        raise lost from None  # it was read back with the other's owner
     _check_settled(workspace, endpoint, mine, began)
     return mine
 
