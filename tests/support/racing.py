@@ -99,11 +99,13 @@ class Overtaken:
         if not self._is_first:
             return self._memory.put_endpoint(endpoint, resource)
         self._is_first = False
-        arrived: list[None] = []
+        is_here = False
 
         def arrive() -> None:
-            if not arrived:
-                arrived.append(self._memory.put_endpoint(endpoint, resource))
+            nonlocal is_here
+            if not is_here:
+                is_here = True
+                self._memory.put_endpoint(endpoint, resource)
 
         self._meanwhile(workspace(_Arriving(self._memory, arrive)))
         arrive()

@@ -123,7 +123,7 @@ def test_what_a_living_run_has_is_left_alone() -> None:
     memory = left_at_10()
     before = look(memory)
 
-    with pytest.raises(Taken, match="unfinished: begun by eve@laptop at 20.*candidate green at 10%"):
+    with pytest.raises(Taken, match=r"unfinished: begun by eve@laptop at 20.*candidate green at 10%"):
         begin(Workspace(memory), make_project(3), ANN, gone=None, begun_before=False)
 
     assert look(memory) == before
