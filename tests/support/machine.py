@@ -42,7 +42,7 @@ AT = datetime(2025, 1, 2, tzinfo=UTC)
 names = st.sampled_from([*SLOTS, "red"])
 
 
-owners = st.sampled_from(list(OWNERS))
+owners = st.sampled_from(["ann", "bob"])
 
 
 counts = st.integers(1, 4)
