@@ -76,8 +76,8 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
 def test_rejection_goes_back_to_the_baseline(stack: Stack, endpoint: Endpoint) -> None:
     """Rejected before 10%, the run fails with who and why, and the endpoint is as before, the candidate kept at 0%.
 
-    While it waits for the answer, a second rollout is refused with who began the first one and which run it is, or waits.
-    The revision that was rejected is held then, from whoever waited and from any other run, until a person releases it.
+    While it waits for the answer, a second rollout is refused with who began the first one and which run that is, or
+    waits. The revision that was rejected is held then, from whoever waited and from any other run, until a person releases it.
     """
     config = endpoint.config()
     run = endpoint.submit(config)
