@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from localazure.chaos import Chaos
-from saferollout.rollout.record import PREFIX, TAG_HELD, now
+from saferollout.rollout.record import PREFIX, TAG_HELD, now, user_name
 from tests.support.documents import commands
 from tests.support.stack import Endpoint, Stack, counts_of, started, wait_for
 
@@ -77,7 +77,8 @@ def test_rejection_goes_back_to_the_baseline(stack: Stack, endpoint: Endpoint) -
     """Rejected before 10%, the run fails with who and why, and the endpoint is as before, the candidate kept at 0%.
 
     While it waits for the answer, a second rollout is refused with who began the first one and which run that is, or
-    waits. The revision that was rejected is held then, from whoever waited and from any other run, until a person releases it.
+    waits. The revision that was rejected is held then, from whoever waited and from any other run, unless a person says
+    to roll it out again; the report says who.
     """
     config = endpoint.config()
     run = endpoint.submit(config)
@@ -105,7 +106,12 @@ def test_rejection_goes_back_to_the_baseline(stack: Stack, endpoint: Endpoint) -
     assert state.deployments["blue"].instance_count == 1
     assert set(state.deployments) == {"blue", "green"}
     assert [tag for tag in state.tags if tag.startswith(PREFIX)] == [TAG_HELD]
-    assert "Bo rejected 10%" in stack.cli("release", endpoint.name, "--comment", "on a Monday")
+
+    again = json.loads(stack.cli("run", str(config), "--approve", "auto", "--again", "--json"))
+
+    assert again["outcome"] == "promoted"
+    assert f"{user_name()} started it again, although" in again["hold"]
+    assert not [tag for tag in endpoint.state().tags if tag.startswith(PREFIX)]
     assert "holds no revision" in stack.cli("release", endpoint.name, "--comment", "on a Monday", code=1)
 
 
@@ -135,6 +141,8 @@ def test_bad_candidate_is_rolled_back(stack: Stack, endpoint: Endpoint, candidat
     assert state.deployments["blue"].instance_count == 1
     held = [] if candidate == "broken" else [TAG_HELD]  # what Azure could not bring up may be tried again
     assert [tag for tag in state.tags if tag.startswith(PREFIX)] == held
+    if held:
+        assert reason in stack.cli("release", endpoint.name, "--comment", "mended elsewhere")
 
 
 def test_rollback_needs_nothing_but_the_tags(
