@@ -25,6 +25,7 @@ from saferollout.domain.errors import (
 )
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.report.outcome import Outcome
+from saferollout.rollout.hold import hold_for
 from saferollout.rollout.rollout import Rollout
 from tasks.approval import ask
 from tasks.baseline import take_baseline
@@ -52,7 +53,12 @@ from tasks.verify import verify_traffic
     on_crashed=[roll_back_terminated],
 )
 async def rollout(
-    config: str = "configs/rollout.yaml", model: ModelVersion | None = None, event: str = ""
+    config: str = "configs/rollout.yaml",
+    model: ModelVersion | None = None,
+    event: str = "",
+    wait: bool = False,
+    again: bool = False,
+    by: str = "",
 ) -> Outcome | State[Any]:
     """Put a new version of a model into production gate by gate, and go back on any doubt.
 
@@ -60,6 +66,9 @@ async def rollout(
         config: Path of the rollout's config.
         model: A registered model to roll out instead of the one in the deployment's YAML.
         event: The payload of the event that started the run, as JSON; it takes the place of both. Else leave it empty.
+        wait: Where another rollout of the endpoint is under way, wait for its end, for a day at most.
+        again: Roll the revision out although it is held: it was rolled back for harm, or rejected. For people only.
+        by: Who says so, for the report.
     """
     heed_sigterm()
     await recall_steps()
@@ -73,7 +82,7 @@ async def rollout(
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:
-        rollout = await take_baseline(project)
+        rollout = await take_baseline(project, wait, (by or "somebody who named nobody") if again else "")
         if rollout is None:
             return await already_live(project)
         run = ThisRun(project.config.orchestrator_grace_s)
@@ -150,8 +159,9 @@ async def _back(
     if rollout is None and not may_have_begun():
         raise _not_begun(failure)
     reason = str(failure) or type(failure).__name__
+    hold = hold_for(failure, project.revision, project.label)
     try:
-        rolled_back = await roll_back_own(project.config.workspace, project.endpoint, str(run_id()), project)
+        rolled_back = await roll_back_own(project.config.workspace, project.endpoint, str(run_id()), project, hold)
     except SaferolloutError as error:
         if isinstance(error, Missing) and isinstance(failure, Missing):
             raise failure from None  # with the endpoint, all that was begun is gone
@@ -162,7 +172,8 @@ async def _back(
         raise kind(msg) from failure
     if rolled_back is None:
         raise failure  # nothing was begun, or somebody has rolled it back already
-    outcome = await report(rollout or Rollout.of(project, rolled_back), "rolled_back", reason, decisions, evidence)
+    rollout = rollout or Rollout.of(project, rolled_back)
+    outcome = await report(rollout, "rolled_back", reason, decisions, evidence, hold)
     message = f"rolled back: {reason}"
     if isinstance(failure, Stopped) and failure.cancelled:
         return Cancelled(message=message, data=outcome)

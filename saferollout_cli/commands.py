@@ -36,6 +36,12 @@ Endpoint = Annotated[str, typer.Argument(help="The endpoint's name.", show_defau
 Model = Annotated[
     str | None, typer.Option(help="Roll out this registered model: azureml:<name>:<version>, or …@latest.")
 ]
+Wait = Annotated[
+    bool, typer.Option("--wait", help="While another rollout has the endpoint, wait for its end; else it is refused.")
+]
+Again = Annotated[
+    bool, typer.Option("--again", help="Roll out a revision that is held: it did harm before, or was rejected.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
 Target = Annotated[str, typer.Argument(help="The endpoint's name, or the flow run's id.", show_default=False)]
 By = Annotated[str, typer.Option(help="Who decides.", default_factory=user_name, show_default="you")]
@@ -94,13 +100,15 @@ def run(
     approve: Annotated[
         Approve | None, typer.Option(help="Who answers the approvals; default: ask in a terminal, else ui.")
     ] = None,
+    wait: Wait = False,
+    again: Again = False,
     as_json: Json = False,
 ) -> None:
     """Run a rollout in this process; the endpoint's tags let the same command finish what a crash left."""
     if approve is Approve.UI:
         check_server()
     how = approve or (Approve.ASK if sys.stdin.isatty() else Approve.UI)
-    outcome = running.rollout_here(config, _model(model), how)
+    outcome = running.rollout_here(config, _model(model), how, wait=wait, again=again, by=user_name())
     print_result(outcome.model_dump(mode="json") | {"report": outcome.report}, outcome.report, as_json=as_json)
     sys.exit(1 if outcome.outcome == "rolled_back" else 0)
 
@@ -115,9 +123,11 @@ def validate(config: Config, model: Model = None, as_json: Json = False) -> None
 
 
 @app.command()
-def submit(config: Config, model: Model = None, as_json: Json = False) -> None:
+def submit(
+    config: Config, model: Model = None, wait: Wait = False, again: Again = False, as_json: Json = False
+) -> None:
     """Start the deployed rollout flow (after `prefect deploy --all`) and return at once."""
-    result = running.submit(config, _model(model))
+    result = running.submit(config, _model(model), wait=wait, again=again, by=user_name())
     text = (
         f"Flow run **{result['name']}** `{result['flow_run']}`\n\n{result['link']}\n\n"
         f"When it asks for an approval: `saferollout approve {result['endpoint']}`, or Resume in the UI."
@@ -197,6 +207,21 @@ def rollback(
     text = f"Rollout {record.rollout} of **{endpoint}** rolled back: {record.baseline.live} has all traffic."
     text += " Not verified where users are: without recorded requests nobody can ask who serves them."
     print_result({"outcome": "rolled_back"} | record.model_dump(mode="json"), text, as_json=as_json)
+
+
+@app.command()
+def release(
+    endpoint: Endpoint,
+    comment: Annotated[str, typer.Option(help="Why the revision may be rolled out again.")],
+    by: By,
+    as_json: Json = False,
+) -> None:
+    """End the hold on a revision that did harm or was rejected: schedules and events may start it again."""
+    check_endpoint("release", endpoint)
+    if not comment.strip():
+        raise ConfigError(Problem("command line", "--comment", "is empty", "say why the revision may be tried again"))
+    found = running.release(project.resolve_workspace(None), endpoint, by=by, comment=comment)
+    print_result({"outcome": "released", "hold": found}, f"Released by {by}: {found}", as_json=as_json)
 
 
 @app.command()

@@ -75,8 +75,16 @@ def roll_back(config: WorkspaceConfig, endpoint: str, *, force: bool) -> Record:
         return way_back(workspace_of(config, "rollback"), endpoint, force=force)
 
 
-def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outcome:
-    """Run a rollout in this process, with its approvals answered as the user chose.
+def release(config: WorkspaceConfig, endpoint: str, *, by: str, comment: str) -> str:
+    """End the hold on an endpoint's revision, and return what it was."""
+    from saferollout.rollout.hold import release as end_hold
+
+    with repeatable("release"):
+        return end_hold(workspace_of(config, "release"), endpoint, by=by, comment=comment)
+
+
+def rollout_here(config: Path, model: ModelVersion | None, how: Approve, **options: Any) -> Outcome:
+    """Run a rollout in this process, with its approvals answered as the user chose; `options` are the flow's.
 
     An interrupt (Ctrl-C), SIGTERM or SIGHUP rolls back before the command ends, a second one ends it at once. The
     outcome is returned although Prefect's server does not hear of it.
@@ -84,7 +92,7 @@ def rollout_here(config: Path, model: ModelVersion | None, how: Approve) -> Outc
     found = check(config, model)  # before Prefect is even started: mistakes are reported at once
     check_prefect_home()
     watch_steps("run")
-    attended = _Attended(config, model, how)
+    attended = _Attended(config, model, how, **options)
     with interrupts():
         try:
             outcome = _result(attended.result())
@@ -136,13 +144,14 @@ def _rolled_back(found: Project, attended: "_Attended") -> Refused:
 def _roll_back_own(found: Project) -> bool:
     """Roll back the rollout that this process began; return whether there was one."""
     from saferollout.rollout.rollback import roll_back_own
+    from tasks.support.served import Drain
 
     here = Owner.here("", in_process=True)
 
     def is_own(owner: Owner) -> bool:
         return owner.model_copy(update={"flow_run": ""}) == here
 
-    return roll_back_own(workspace_of(found.config.workspace, "run"), found.endpoint, is_own) is not None
+    return roll_back_own(workspace_of(found.config.workspace, "run"), found.endpoint, is_own, Drain(found)) is not None
 
 
 def check(config: Path, model: ModelVersion | None) -> Project:
@@ -150,11 +159,12 @@ def check(config: Path, model: ModelVersion | None) -> Project:
     return project.load(config, model, sdk=yaml_files)
 
 
-def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:
-    """Start the deployed rollout; Refused if it is not deployed."""
+def submit(config: Path, model: ModelVersion | None, **options: Any) -> dict[str, str]:
+    """Start the deployed rollout, whose further `options` are the flow's; Refused if it is not deployed."""
     found = check(config, model)
     check_server()
-    result = asyncio.run(_submit({"config": str(config.absolute()), "model": model.model_dump() if model else None}))
+    given = {"config": str(config.absolute()), "model": model.model_dump() if model else None} | options
+    result = asyncio.run(_submit(given))
     return result | {"endpoint": found.endpoint}
 
 
@@ -199,8 +209,8 @@ class _Attended:
     Not in the main thread: there Prefect would put its own handlers of signals in the place of the command's.
     """
 
-    def __init__(self, config: Path, model: ModelVersion | None, how: Approve) -> None:
-        self._parameters = {"config": str(config), "model": model}
+    def __init__(self, config: Path, model: ModelVersion | None, how: Approve, **options: Any) -> None:
+        self._parameters = {"config": str(config), "model": model} | options
         self._how = how
         self._ended: Future[Any] = Future()
         self._loop: asyncio.AbstractEventLoop

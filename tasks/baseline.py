@@ -1,11 +1,16 @@
 """Baseline: look at the endpoint as it is, put the record there, and say what is going to happen."""
 
+import asyncio
+import math
+import time
 from uuid import UUID
 
 from prefect import get_client, runtime, task
 from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
 
 from saferollout.config.project import Project
+from saferollout.domain.errors import AzureFailed, Taken
 from saferollout.report.outcome import DONE_BEFORE
 from saferollout.rollout import begin
 from saferollout.rollout.record import Owner, Record
@@ -13,14 +18,45 @@ from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.names import named, steps_of
 from tasks.support.policy import STEP
-from tasks.support.this_run import mark, run_id
+from tasks.support.served import Drain
+from tasks.support.this_run import ThisRun, mark, run_id
 
 NAME = "baseline"
+LOOK_S = 10.0
+WAIT_S = 24 * 3600.0
+"""How long a deployed run waits for another rollout's end: its worker keeps a process for it all that time."""
 
 
 @task(task_run_name=named(NAME), **STEP)
-async def take_baseline(project: Project) -> Rollout | None:
-    """Begin the rollout, or resume what this one left; None if it is live already, Refused if the endpoint is taken."""
+async def take_baseline(project: Project, wait: bool = False, again: str = "") -> Rollout | None:
+    """Begin the rollout, or resume what this one left; None if it is live already.
+
+    `wait` waits for the end of another rollout that has the endpoint, a deployed run for a day at most; `again` is who
+    rolls the revision out although it is held.
+
+    Raises:
+        Taken: Another rollout has the endpoint.
+        Refused: The endpoint is not in a state for a rollout, or the revision is held.
+        AzureFailed: Azure or the network failed; not where that passes while it waits.
+    """
+    until = time.monotonic() + (WAIT_S if runtime.deployment.id else math.inf)
+    said = ""
+    while True:
+        try:
+            return await _begin(project, again)
+        except Taken as taken:
+            if not wait or time.monotonic() >= until:
+                raise
+            if said != str(taken):
+                said = str(taken)
+                get_run_logger().warning("waiting: %s", said)
+        except AzureFailed as error:
+            if not (said and error.retryable):
+                raise
+        await ThisRun(project.config.orchestrator_grace_s).unless_stopped(asyncio.sleep(LOOK_S))
+
+
+async def _begin(project: Project, again: str) -> Rollout | None:
     workspace = project.config.workspace
     state = await in_workspace(workspace, lambda azure: azure.settled(project.endpoint))
     record = Record.from_tags(state.tags)
@@ -28,10 +64,18 @@ async def take_baseline(project: Project) -> Rollout | None:
     gone = record.owner if record and await _is_gone(record.owner, owner) else None
     before = await _begun_before()
     await mark(project)
+    drain = Drain(project)
     return await in_workspace(
         workspace,
         lambda azure: begin.begin(
-            azure, project, owner, gone=gone, begun_before=before, deployment=str(runtime.deployment.id or "")
+            azure,
+            project,
+            owner,
+            gone=gone,
+            begun_before=before,
+            deployment=str(runtime.deployment.id or ""),
+            again=again,
+            drain=drain,
         ),
     )
 

@@ -22,7 +22,9 @@ from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
 from saferollout.report.outcome import Outcome
 from saferollout.rollout import lookout, rollback
+from saferollout.rollout.drain import BY_TIME
 from saferollout.rollout.guard import Act, Action, Run, decide
+from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.retire import retire_due
 from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
@@ -152,11 +154,12 @@ class Guard:
         evidence: Evidence | None = None,
     ) -> str:
         """Roll the rollout back, then close its run; in this order, for users come first."""
-        wait = Drain(project) if project else rollback.at_once
+        wait = Drain(project) if project else BY_TIME
+        hold = Hold.of(record.revision, project.label if project else record.model, reason) if evidence else None
         try:
             await in_workspace(
                 self._workspace,
-                lambda azure: rollback.roll_back(azure, state.name, rollout=record.rollout, wait=wait),
+                lambda azure: rollback.roll_back(azure, state.name, rollout=record.rollout, wait=wait, hold=hold),
             )
         except Drifted as drifted:
             return f"NOT rolled back: {drifted} (after: {reason}); `saferollout rollback --force {state.name}` does it"

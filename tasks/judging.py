@@ -50,14 +50,15 @@ async def judge_gate(
         evidence = await ThisRun(rollout.project.config.orchestrator_grace_s).unless_stopped(watching)
     undecided_fails = config.when_undecided is not WhenUndecided.ASK
     failed = evidence.verdict == Finding.HARMFUL or (evidence.verdict == Finding.UNDECIDED and undecided_fails)
-    if failed and not await put_users_back(rollout):
-        raise GateFailed(evidence.summary, evidence)  # the rollback insists, and nothing is to keep it
+    failure = GateFailed(evidence.summary, evidence)
+    if failed and not await put_users_back(rollout, failure):
+        raise failure  # the rollback insists, and nothing is to keep it
     if harm_only and not failed:
         return evidence
     await publish(progress.show(1.0, evidence.summary))
     evidence = await publish_evidence(evidence, f"{rollout.endpoint.lower()}-{key}")
     if failed:
-        raise GateFailed(evidence.summary, evidence)
+        raise failure
     return evidence
 
 

@@ -20,6 +20,7 @@ from saferollout.domain.evidence import Evidence
 from saferollout.report.outcome import Outcome, StepRun, once
 from saferollout.report.pictures import gallery
 from saferollout.rollout import retire
+from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
@@ -36,6 +37,7 @@ async def report(
     reason: str,
     decisions: Sequence[Decision],
     evidence: Sequence[Evidence],
+    hold: Hold | None = None,
 ) -> Outcome:
     """Read the endpoint and the steps back, write the report and return it.
 
@@ -58,6 +60,7 @@ async def report(
         model=candidate.model if candidate else rollout.project.model,
         environment=candidate.environment if candidate else rollout.project.assets.get("environment", ""),
         inputs=rollout.project.inputs,
+        hold=f"{rollout.hold} {hold.follows(rollout.endpoint) if hold else ''}".strip(),
         traffic=traffic,
         instance_counts={name: deployment.instance_count for name, deployment in deployments.items()},
         decisions=list(decisions),

@@ -8,13 +8,16 @@ from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.names import named
 from tasks.support.policy import STEP
+from tasks.support.served import Drain
 
 
 @task(task_run_name=named("retire {rollout.live}"), **STEP)
 async def retire_old(rollout: Rollout) -> None:
     """End the rollout: the old deployment goes now, or stays at 0% for its keep window."""
     keep_s = rollout.project.config.retire.keep_s
-    await in_workspace(rollout, lambda azure: retire.end(azure, rollout, keep_s))
+    drain = Drain(rollout.project)
+    await in_workspace(rollout, lambda azure: retire.end(azure, rollout, keep_s, drain.old))
+    drain.log()
 
 
 @task(task_run_name="list the endpoints", **STEP)

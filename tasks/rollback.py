@@ -7,6 +7,8 @@ from saferollout.config.project import Project
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import Lost, SaferolloutError
 from saferollout.rollout import rollback
+from saferollout.rollout.drain import BY_TIME
+from saferollout.rollout.hold import Hold, hold_for
 from saferollout.rollout.record import Record
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
@@ -21,33 +23,38 @@ async def roll_back(workspace: WorkspaceConfig, endpoint: str, force: bool = Fal
 
 
 async def roll_back_own(
-    workspace: WorkspaceConfig, endpoint: str, flow_run: str, project: Project | None = None
+    workspace: WorkspaceConfig,
+    endpoint: str,
+    flow_run: str,
+    project: Project | None = None,
+    hold: Hold | None = None,
 ) -> Record | None:
     """Roll back what a flow run began on the endpoint; None if there is nothing of it, or nothing left.
 
-    With the `project` and its requests, the candidate stays until users are seen to be off it. No task: the way back
-    must not depend on Prefect.
+    With the `project` and its requests, the candidate stays until users are seen to be off it. `hold` is put on the
+    endpoint. No task: the way back must not depend on Prefect.
     """
-    drain = Drain(project) if project else None
+    drain = Drain(project) if project else BY_TIME
     rolled_back = await in_workspace(
         workspace,
-        lambda azure: rollback.roll_back_own(
-            azure, endpoint, lambda owner: owner.flow_run == flow_run, drain or rollback.at_once
-        ),
+        lambda azure: rollback.roll_back_own(azure, endpoint, lambda owner: owner.flow_run == flow_run, drain, hold),
     )
-    if drain:
+    if isinstance(drain, Drain):
         drain.log()
     return rolled_back
 
 
-async def put_users_back(rollout: Rollout) -> bool:
+async def put_users_back(rollout: Rollout, failure: Exception) -> bool:
     """Give the users the live deployment back at once, and return whether that worked; the rollback does the rest.
+
+    The revision is held from then on, if the `failure` is harm.
 
     Raises:
         Lost: The rollout is somebody else's by now.
     """
+    hold = hold_for(failure, rollout.revision, rollout.project.label)
     try:
-        is_back = await in_workspace(rollout, lambda azure: rollback.put_traffic_back(azure, rollout))
+        is_back = await in_workspace(rollout, lambda azure: rollback.put_traffic_back(azure, rollout, hold))
     except Lost:
         raise
     except SaferolloutError as error:

@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from localazure.testing import LocalAzure
+from saferollout.azure.client import DRAIN
 from saferollout.config.handover import CONFIGS
 from saferollout_cli.demo import processes
 from tests.support.commands import command_server
@@ -69,7 +70,7 @@ def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[st
     # the tests' own configs lie beside the stack
     env |= {CONFIGS: os.pathsep.join([str(REPOSITORY / "configs"), str(directory.parent)])}
     server = started.enter_context(processes.prefect_server(directory, env, REPOSITORY))
-    azure = started.enter_context(LocalAzure(None, "--strict")).environ
+    azure = started.enter_context(LocalAzure(None, "--strict")).environ | {DRAIN: "2"}
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
     started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
     pause_guard(env["PREFECT_API_URL"])

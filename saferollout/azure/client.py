@@ -4,6 +4,9 @@ The only module that calls Azure ML.
 """
 
 import logging
+import math
+import os
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +23,7 @@ from saferollout.azure.port import LOOK_THERE, Resource
 from saferollout.azure.resources import vm_sizes
 from saferollout.config.assets import label_of, with_version
 from saferollout.config.rollout import WorkspaceConfig
-from saferollout.domain.errors import AzureFailed
+from saferollout.domain.errors import AzureFailed, ConfigError, Problem
 from saferollout.domain.vm_size import VmSize
 
 if TYPE_CHECKING:
@@ -30,6 +33,15 @@ T = TypeVar("T")
 
 DATA_PLANE = "https://ml.azure.com/.default"
 
+DRAIN = "SAFEROLLOUT_DRAIN_S"
+DRAIN_S = 60.0
+"""Gateways mostly follow a change of traffic well within that; Azure ends a request after 5 seconds by default."""
+SETTLE_S = (1.0, 10.0)
+"""The least and the most that a change may be on its way, after it was decided on what Azure showed.
+
+In between: as long as one's own took, whose sender had the same Azure before it, and read it back.
+"""
+
 logging.getLogger("azure").setLevel(logging.ERROR)
 
 
@@ -38,12 +50,19 @@ class Client:
 
     def __init__(self, config: WorkspaceConfig) -> None:
         self._config = config
+        self.drain_s = _drain_s()
+        """See `Azure`."""
         self._connect()
 
     @property
     def operation_timeout_s(self) -> float:
         """How long one operation may take."""
         return self._config.operation_timeout_s
+
+    def settle(self, took_s: float) -> None:
+        """See `Azure`."""
+        least, most = SETTLE_S
+        time.sleep(min(max(least, took_s), most))
 
     def _connect(self) -> None:
         """Sign in, with nothing kept of earlier tokens."""
@@ -201,6 +220,22 @@ class Client:
                 client = type(client)(self._credential, registry_name=label.registry, enable_telemetry=False)
             operations = client.models if kind == "model" else client.environments
             return with_version(asset, str(operations.get(label.name, label=label.label).version))
+
+
+def _drain_s() -> float:
+    """Return what the environment says, or the default.
+
+    Raises:
+        ConfigError: It is not a number of seconds.
+    """
+    text = os.environ.get(DRAIN) or str(DRAIN_S)
+    try:
+        given = float(text)
+    except ValueError:
+        given = math.nan
+    if not 0 <= given < math.inf:
+        raise ConfigError(Problem("environment", DRAIN, f"{text[:40]!r} is not a number of seconds", "e.g. 60"))
+    return given
 
 
 def _path(endpoint: str, deployment: str = "") -> str:

@@ -66,7 +66,7 @@ class Endpoint:
 class Memory:
     """The port `Azure` in memory."""
 
-    operation_timeout_s = 60.0
+    operation_timeout_s, drain_s = 60.0, 0.0
 
     def __init__(self, read: Callable[[Path], dict[str, Any]] = yaml_file.read, *, quota: int | None = None) -> None:
         """Take YAML as `read` reads it; all managed deployments together have at most `quota` instances."""
@@ -97,6 +97,9 @@ class Memory:
     def look(self, endpoint: str) -> Endpoint | None:
         """The endpoint as it is, however late or busy it is shown."""
         return self._endpoints.get(endpoint.lower())
+
+    def settle(self, took_s: float) -> None:
+        """See `Azure`; here nothing is on its way."""
 
     # what exists
 
@@ -237,8 +240,7 @@ class Memory:
         self._check_idle(action, endpoint, name)
         failure = self._failure()
         others = {key: there for key, there in parent.deployments.items() if key != name.lower()}
-        if failure == "before":
-            others[name.lower()] = replace(old, resource=_settled(old.resource, "Failed"))
+        others |= {name.lower(): replace(old, resource=_settled(old.resource, "Failed"))} if failure == "before" else {}
         self._set(endpoint, replace(parent, deployments=others))
         _raise_if(failure, action)
 

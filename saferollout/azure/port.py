@@ -47,6 +47,15 @@ class Azure(Protocol):
         """How long one operation may take."""
         ...
 
+    @property
+    def drain_s(self) -> float:
+        """How long gateways and requests under way may take to leave a deployment that gets no traffic any longer."""
+        ...
+
+    def settle(self, took_s: float) -> None:
+        """Wait until every change that somebody sent before has arrived; one that has been read back took `took_s`."""
+        ...
+
     def list_endpoints(self) -> list[Resource]:
         """All endpoints in the workspace, sorted by name."""
         ...

@@ -34,6 +34,15 @@ class Workspace:
         """How long one operation may take, and the wait for another one."""
         return self._azure.operation_timeout_s
 
+    @property
+    def drain_s(self) -> float:
+        """How long gateways and requests under way may take to leave a deployment that gets no traffic any longer."""
+        return self._azure.drain_s
+
+    def settle(self, took_s: float) -> None:
+        """Wait until every change that somebody sent before has arrived; one that has been read back took `took_s`."""
+        self._azure.settle(took_s)
+
     @sign_in_anew
     def observe(self, endpoint: str) -> EndpointState | None:
         """The endpoint with its deployments, or None if there is no such endpoint."""

@@ -4,6 +4,7 @@ SaferolloutError
 ├── ConfigError        2  the input is wrong; nothing was called
 ├── Refused            1  the endpoint is not ours to change now; nothing was changed
 │   ├── Missing           there is no such endpoint
+│   ├── Taken             another rollout of the endpoint is under way
 │   └── Lost              the rollout was rolled back or replaced meanwhile
 ├── GateFailed         1  a gate said no; the rollout goes back to the baseline
 │   ├── Rejected          a person said no, or nobody answered in time
@@ -73,6 +74,10 @@ class Refused(SaferolloutError):
 
 class Missing(Refused):
     """There is no such endpoint."""
+
+
+class Taken(Refused):
+    """Another rollout of the endpoint is under way; the text says whose, and since when."""
 
 
 class Lost(Refused):

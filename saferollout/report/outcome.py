@@ -54,6 +54,8 @@ class Outcome(Value):
     """The environment that it runs in, with its version."""
     inputs: dict[str, str] = Field(default={})
     """What every gate worked with: recorded requests, answer schema and config, with their digests."""
+    hold: str = ""
+    """That the revision is held from now on, and who rolled it out although it was held before."""
     traffic: dict[str, int]
     instance_counts: dict[str, int]
     decisions: list[Decision] = Field(default=[])
@@ -74,6 +76,7 @@ class Outcome(Value):
             f"**{as_markdown(self.reason)}**",
             *([headlines(self.evidence)] if self.evidence else []),
             f"Traffic now: **{as_markdown(describe(self.traffic))}**{rollout}",
+            *([as_markdown(self.hold)] if self.hold else []),
             *self._next(),
             *self._deployed(),
             *([self._took()] if self.rollout else []),

@@ -6,15 +6,18 @@ from saferollout.azure.rules import MAX_DEPLOYMENTS
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import Project
 from saferollout.domain.endpoint import Baseline, EndpointState, describe
-from saferollout.domain.errors import AzureFailed, Lost, Refused
+from saferollout.domain.errors import AzureFailed, Lost, Refused, Taken
 from saferollout.rollout import retire
+from saferollout.rollout.drain import BY_TIME, ByTime
 from saferollout.rollout.due import due_after
+from saferollout.rollout.hold import check_hold
+from saferollout.rollout.lock import claim, take_over, who_has_it
 from saferollout.rollout.quota import check_quota
 from saferollout.rollout.record import MAX_TAGS, Owner, Phase, Record, now, without_record
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Rollout
 
-RECORD_TAGS = 21  # what a record takes of Azure's 50 tags, at most, with the approvals of a few stages
+RECORD_TAGS = 23  # what a record and a hold take of Azure's 50 tags, at most, without the approvals of stages
 
 
 def begin(
@@ -25,17 +28,22 @@ def begin(
     gone: Owner | None,
     begun_before: bool,
     deployment: str = "",
+    again: str = "",
+    drain: ByTime = BY_TIME,
 ) -> Rollout | None:
     """Write the record of a new rollout, or take over what this very rollout left unfinished.
 
     Returns None when the live deployment is this very revision already: then there is nothing to do.
 
-    `gone` is an owner who is surely no longer at work; `begun_before` says that this run wrote a record before
-    it was suspended, so that an answer cannot start anything new; `deployment` is the run's in Prefect.
+    `gone` is an owner who is surely no longer at work: what is unfinished of this revision is taken over, and what
+    is of another one is rolled back first. `begun_before` says that this run wrote a record before it was suspended,
+    so that an answer cannot start anything new; `deployment` is the run's in Prefect. `again` is who rolls the revision
+    out although it is held; `drain` waits until users are off what a rollback, or an earlier rollout's end, takes away.
 
     Raises:
         Lost: This run's rollout was rolled back or replaced while it waited, or another one has begun meanwhile.
-        Refused: The endpoint is not in a state for a rollout, or somebody else's rollout is unfinished.
+        Taken: Somebody else's rollout is unfinished.
+        Refused: The endpoint is not in a state for a rollout, or the revision is held.
         AzureFailed: The endpoint's key cannot be had, which a later step needs.
     """
     state = workspace.settled(project.endpoint)
@@ -43,10 +51,19 @@ def begin(
     if begun_before and not (record and record.phase is Phase.ROLLING and record.owner.flow_run == owner.flow_run):
         msg = f"this rollout of {project.endpoint} was rolled back or replaced while it waited; start a new one"
         raise Lost(msg)
-    if record and record.unfinished:
-        _check_ours(record, project, owner, gone)
-        return _resume(workspace, project, record, owner)
-    if record and record.phase is Phase.RETIRING:
+    left = record if record and record.unfinished else None
+    is_own = left is not None and left.owner.flow_run == owner.flow_run
+    if left and not is_own and left.owner != gone:
+        raise Taken(who_has_it(project.endpoint, left))
+    if left and (is_own or left.revision == project.revision):
+        is_new = not is_own and left.phase is Phase.ROLLING
+        hold = check_hold(state.tags, project.endpoint, project.revision, again or ("" if is_new else owner.name))
+        return _resume(workspace, project, left, owner, drain).model_copy(update={"hold": hold})
+    hold = "" if _is_live(state, project) else check_hold(state.tags, project.endpoint, project.revision, again)
+    if left:
+        roll_back(workspace, project.endpoint, rollout=left.rollout, wait=drain)
+        state = workspace.settled(project.endpoint)
+    elif record and record.phase is Phase.RETIRING:
         retire.retire_due(workspace, project.endpoint)
         state = workspace.settled(project.endpoint)
     baseline = _baseline(state)
@@ -80,9 +97,15 @@ def begin(
         raise Refused(msg)
     there = state.deployments.get(candidate)
     if there and TAG_ROLLOUT not in there.tags:  # kept; once its record is gone, it would be like anybody's
-        retire.retire_due(workspace, project.endpoint, at_once=True)
-    _claim(workspace, project.endpoint, record)
-    return Rollout.of(project, record)
+        retire.retire_due(workspace, project.endpoint, at_once=True, wait=drain.old)
+    claim(workspace, project.endpoint, record)
+    return Rollout.of(project, record).model_copy(update={"hold": hold})
+
+
+def _is_live(state: EndpointState, project: Project) -> bool:
+    """Whether this very revision has users."""
+    serving = (state.deployments[name] for name in state.traffic if name in state.deployments)
+    return any(deployment.tags.get(TAG_REVISION) == project.revision for deployment in serving)
 
 
 def _check_azure(workspace: Workspace, project: Project, state: EndpointState, candidate: str) -> None:
@@ -113,71 +136,21 @@ def _check_azure(workspace: Workspace, project: Project, state: EndpointState, c
         raise AzureFailed(msg, status=error.status) from error
 
 
-def _check_ours(record: Record, project: Project, owner: Owner, gone: Owner | None) -> None:
-    if record.owner.flow_run == owner.flow_run or (record.owner == gone and record.revision == project.revision):
-        return
-    msg = (
-        f"rollout {record.rollout} of {project.endpoint} is unfinished: begun by {record.owner.name} "
-        f"at {record.since:%Y-%m-%d %H:%M:%S %Z}, candidate {record.candidate} at {record.share}% "
-        f"(flow run {record.owner.flow_run}); let it end, or roll it back with "
-        f"`saferollout rollback {project.endpoint}`"
-    )
-    raise Refused(msg)
-
-
-def _resume(workspace: Workspace, project: Project, record: Record, owner: Owner) -> Rollout:
+def _resume(workspace: Workspace, project: Project, record: Record, owner: Owner, drain: ByTime) -> Rollout:
     """Take a rollout over.
 
     Raises:
+        Taken: Somebody else takes it over at the same time.
         Refused: It was being rolled back, or is of other files by now; it has been rolled back.
     """
     if record.phase is Phase.ROLLING_BACK or record.revision != project.revision:
-        roll_back(workspace, project.endpoint)
+        roll_back(workspace, project.endpoint, wait=drain)
         why = "was being rolled back" if record.phase is Phase.ROLLING_BACK else "was of other files than there are now"
         msg = f"rollout {record.rollout} of {project.endpoint} {why}; it is rolled back, and a new one may begin"
         raise Refused(msg)
     if record.owner != owner:
-        record = _take_over(workspace, project.endpoint, record, owner)
+        record = take_over(workspace, project.endpoint, record, owner)
     return Rollout.of(project, record)
-
-
-def _take_over(workspace: Workspace, endpoint: str, record: Record, owner: Owner) -> Record:
-    """Give the record another owner, all else as it is by then; Refused if it is no longer the one to take over."""
-    taken = record
-
-    def write(tags: dict[str, str]) -> dict[str, str]:
-        nonlocal taken
-        there = Record.from_tags(tags)
-        if (
-            there is None
-            or (there.rollout, there.phase) != (record.rollout, Phase.ROLLING)
-            or there.owner not in (record.owner, owner)
-        ):
-            msg = (
-                f"rollout {record.rollout} of {endpoint} was rolled back or taken over at this very moment; start again"
-            )
-            raise Refused(msg)
-        taken = there.model_copy(update={"owner": owner})
-        return without_record(tags) | taken.to_tags()
-
-    workspace.update_endpoint(endpoint, tags=write)
-    return taken
-
-
-def _claim(workspace: Workspace, endpoint: str, record: Record) -> None:
-    """Write the record; Refused if another one came first, Drifted if the baseline has other traffic by now."""
-
-    def write(tags: dict[str, str]) -> dict[str, str]:
-        there = Record.from_tags(tags)
-        if there and there.unfinished and there.owner != record.owner:
-            msg = (
-                f"rollout {there.rollout} of {endpoint} was begun by {there.owner.name} at this very moment; let it end"
-            )
-            raise Refused(msg)
-        return without_record(tags) | record.to_tags()
-
-    traffic = record.traffic()
-    workspace.update_endpoint(endpoint, traffic=traffic, expected_traffic=traffic, tags=write)
 
 
 def _baseline(state: EndpointState) -> Baseline:

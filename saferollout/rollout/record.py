@@ -11,7 +11,7 @@ import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeVar
 
 import psutil
 from pydantic import Field
@@ -21,8 +21,11 @@ from saferollout.domain.endpoint import Baseline, Decision, Value
 from saferollout.domain.errors import Refused
 
 PREFIX = "saferollout."
+TAG_HELD = PREFIX + "held"
+"""Of the endpoint: the hold on a revision. It belongs to no record, and stays when a record goes."""
 MAX_TAGS = 50
 MAX_TAG_LENGTH = 256
+V = TypeVar("V", bound=Value)
 
 
 class Phase(StrEnum):
@@ -198,7 +201,7 @@ class Record(Value):
         Raises:
             Refused: It is damaged.
         """
-        own = {name.removeprefix(PREFIX): value for name, value in tags.items() if name.startswith(PREFIX)}
+        own = {name.removeprefix(PREFIX): value for name, value in tags.items() if is_of_record(name)}
         if not own:
             return None
         try:
@@ -237,16 +240,26 @@ class Record(Value):
 
 def without_record(tags: dict[str, str]) -> dict[str, str]:
     """The other tags."""
-    return {name: value for name, value in tags.items() if not name.startswith(PREFIX)}
+    return {name: value for name, value in tags.items() if not is_of_record(name)}
+
+
+def is_of_record(tag: str) -> bool:
+    """Whether a tag of this name belongs to a record."""
+    return tag.startswith(PREFIX) and tag != TAG_HELD
 
 
 def fitted(decision: Decision) -> Decision:
     """The decision as a tag holds it: its comment and, if need be, its approver cut."""
-    for field in ("comment", "approver"):
-        if (excess := len(decision.model_dump_json()) - MAX_TAG_LENGTH) > 0:
-            text = getattr(decision, field)
-            decision = decision.model_copy(update={field: text[: max(0, len(text) - excess - 1)] + "…"})
-    return decision
+    return cut(decision, "comment", "approver")
+
+
+def cut(value: V, *fields: str) -> V:
+    """The value with as much of these fields, one after the other, as its JSON has room for in a tag."""
+    for field in fields:
+        if (excess := len(value.model_dump_json()) - MAX_TAG_LENGTH) > 0:
+            text = getattr(value, field)
+            value = value.model_copy(update={field: text[: max(0, len(text) - excess - 1)] + "…"})
+    return value
 
 
 def user_name() -> str:

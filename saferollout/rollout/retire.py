@@ -5,12 +5,16 @@ from datetime import datetime, timedelta
 from saferollout.azure.retries import insist
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import Refused
+from saferollout.rollout.drain import BY_TIME, Wait
+from saferollout.rollout.hold import without_hold
 from saferollout.rollout.record import Phase, Record, now, without_record
 from saferollout.rollout.rollout import Rollout
 
 
-def end(workspace: Workspace, rollout: Rollout, keep_s: float) -> None:
+def end(workspace: Workspace, rollout: Rollout, keep_s: float, wait: Wait = BY_TIME.old) -> None:
     """Put the end of the rollout on record, and delete the old deployment if it is not to be kept.
+
+    A hold on this revision ends with it. `wait` is as for `retire_due`.
 
     The record comes first, and is tried again and again: whoever is killed in between has not left a rollout that can
     neither be finished nor rolled back.
@@ -25,7 +29,7 @@ def end(workspace: Workspace, rollout: Rollout, keep_s: float) -> None:
     until = now() + timedelta(seconds=keep_s)
     if record is None or record.rollout != rollout.id or record.unfinished:
         insist(_put_on_record)(workspace, rollout, until)
-    retire_due(workspace, rollout.endpoint)
+    retire_due(workspace, rollout.endpoint, wait=wait)
 
 
 def _put_on_record(workspace: Workspace, rollout: Rollout, until: datetime) -> None:
@@ -33,15 +37,17 @@ def _put_on_record(workspace: Workspace, rollout: Rollout, until: datetime) -> N
         there = Record.from_tags(tags)
         if there and there.rollout == rollout.id and there.phase is Phase.KEEPING:
             return tags  # an earlier try got that far without hearing of it
-        return rollout.advanced(tags, phase=Phase.KEEPING, keep_until=until, asks=None, due=None)
+        changes = {"phase": Phase.KEEPING, "keep_until": until, "asks": None, "due": None}
+        return without_hold(rollout.advanced(tags, **changes), rollout.revision)
 
     workspace.update_endpoint(rollout.endpoint, tags=ended)
 
 
-def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False) -> str:
+def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False, wait: Wait = BY_TIME.old) -> str:
     """Delete the old deployment if its keep window is over, and say what was done.
 
-    The record says so before: until it is gone nobody begins a rollout whose candidate would take its name.
+    `wait` is called before, until users are off it. The record says then that it goes: until it is gone nobody begins
+    a rollout whose candidate would take its name.
 
     Raises:
         Refused: It is to go `at_once` and must not, or somebody else changed the record meanwhile.
@@ -61,6 +67,8 @@ def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False) ->
         return refusal
     if record.phase is Phase.KEEPING and record.keep_until > now() and not at_once:
         return f"{endpoint} keeps {record.baseline.live} until {record.keep_until:%Y-%m-%d %H:%M:%S %Z}"
+    if record.phase is Phase.KEEPING:
+        wait(workspace, record)
     retiring = record.model_copy(update={"phase": Phase.RETIRING})
 
     def claim(tags: dict[str, str]) -> dict[str, str]:

@@ -8,23 +8,23 @@ from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import LeftCandidate
 from saferollout.domain.endpoint import Baseline, EndpointState
 from saferollout.domain.errors import AzureFailed, Drifted, Refused, SaferolloutError
-from saferollout.rollout.record import PREFIX, Owner, Phase, Record, without_record
+from saferollout.rollout.drain import BY_TIME, Wait
+from saferollout.rollout.hold import Hold
+from saferollout.rollout.record import MAX_TAGS, PREFIX, TAG_HELD, Owner, Phase, Record, without_record
 from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
 
 WAY_ON = "roll an earlier model out, or give the traffic by hand to a deployment that is there"
 log = logging.getLogger(__name__)
 
-Wait = Callable[[Workspace, Record], None]
-"""What waits until users are off the candidate; it gets the record as it was before the rollback."""
-
-
-def at_once(_workspace: Workspace, _record: Record) -> None:
-    """Wait for nobody: there are no recorded requests to ask with."""
-    log.info("not verified where users are: without recorded requests nobody can ask who serves them")
-
 
 def roll_back(
-    workspace: Workspace, endpoint: str, *, rollout: str | None = None, force: bool = False, wait: Wait = at_once
+    workspace: Workspace,
+    endpoint: str,
+    *,
+    rollout: str | None = None,
+    force: bool = False,
+    wait: Wait = BY_TIME,
+    hold: Hold | None = None,
 ) -> Record:
     """Roll back the rollout that the endpoint's tags record: traffic first, then instances, then the candidate.
 
@@ -35,6 +35,7 @@ def roll_back(
     Every step is skipped where Azure already shows it, so it can be repeated; while Azure fails it is, for three
     quarters of an hour. `rollout` rolls back only the one with this id; `force` also where somebody else changed the
     traffic; `wait` is called when the traffic is back, before instances are taken away: gateways follow a while later.
+    `hold` is put on the endpoint with the rollback's first change, whatever becomes of the rest.
 
     Raises:
         Refused: There is no rollout to roll back.
@@ -69,12 +70,13 @@ def roll_back(
             )
             raise Refused(msg)
         try:
-            if state.traffic == record.traffic() and _is_short(state, record):
-                _set_share(workspace, state, record, to_roll_back, record.share)  # nothing goes forward meanwhile
+            if _is_short(state, record) and (force or state.traffic == record.traffic()):
+                # nothing goes forward meanwhile
+                _set_share(workspace, state, record, to_roll_back, record.share, hold, force=force)
                 _give_instances(workspace, endpoint, record.baseline)
                 state = workspace.settled(endpoint)
                 record = to_roll_back(state.tags)
-            _set_share(workspace, state, record, to_roll_back, 0, force=force)
+            _set_share(workspace, state, record, to_roll_back, 0, hold, force=force)
         except Drifted:
             if not _is_overtaken(workspace, endpoint, record):
                 raise
@@ -94,18 +96,18 @@ def roll_back(
     return attempt()
 
 
-def put_traffic_back(workspace: Workspace, rollout: Rollout) -> bool:
+def put_traffic_back(workspace: Workspace, rollout: Rollout, hold: Hold | None = None) -> bool:
     """The first part of `roll_back` alone, for the rollout at work: the users are back, all else is left to do.
 
     To scale takes Azure minutes, and harm must end now: a live deployment that was scaled in gets at once what its
-    instances can carry, and `roll_back` gives it the rest. Returns whether it has all traffic. Raises Lost if the
-    rollout is not this run's any longer.
+    instances can carry, and `roll_back` gives it the rest. `hold` is put on the endpoint in the same change. Returns
+    whether live has all traffic. Raises Lost if the rollout is not this run's any longer.
     """
     state = workspace.settled(rollout.endpoint)
     record = rollout.own_record(state.tags)
     live = state.deployments.get(rollout.live)
     share = carried_share(live.instance_count if live else 0, record.baseline.instance_count, 100 - record.share)
-    _set_share(workspace, state, record, rollout.own_record, 100 - share)
+    _set_share(workspace, state, record, rollout.own_record, 100 - share, hold)
     return share == 100
 
 
@@ -143,17 +145,29 @@ def _set_share(
     record: Record,
     own: Callable[[dict[str, str]], Record],
     share: int,
+    hold: Hold | None,
     *,
     force: bool = False,
 ) -> None:
-    """Leave the candidate this share, and mark the rollout as being rolled back."""
+    """Leave the candidate this share, and mark the rollout as being rolled back, and its revision as held.
+
+    With `force` the traffic may be somebody else's; that stays until live gets all of it.
+    """
     left = {"phase": Phase.ROLLING_BACK, "share": share, "asks": None, "due": None}
+
+    def marked(tags: dict[str, str]) -> dict[str, str]:
+        new = without_record(tags) | own(tags).model_copy(update=left).to_tags() | (hold.to_tags() if hold else {})
+        if len(new) > MAX_TAGS:  # somebody else's tags take its place: the way back comes first
+            log.warning("%s has no room for the tag that holds the revision", state.name)
+            new = {name: value for name, value in new.items() if name != TAG_HELD}
+        return new
+
     workspace.update_endpoint(
         state.name,
-        traffic=record.model_copy(update=left).traffic(),
+        traffic=None if force and share else record.model_copy(update=left).traffic(),
         expected_traffic=None if force else record.traffic(),
         mirror=state.mirror_without(record.candidate, record.baseline.live),  # who has traffic cannot get copies, too
-        tags=lambda tags: without_record(tags) | own(tags).model_copy(update=left).to_tags(),
+        tags=marked,
     )
 
 
@@ -167,10 +181,14 @@ def _is_overtaken(workspace: Workspace, endpoint: str, record: Record) -> bool:
 
 
 def roll_back_own(
-    workspace: Workspace, endpoint: str, is_own: Callable[[Owner], bool], wait: Wait = at_once
+    workspace: Workspace,
+    endpoint: str,
+    is_own: Callable[[Owner], bool],
+    wait: Wait = BY_TIME,
+    hold: Hold | None = None,
 ) -> Record | None:
     """`roll_back` the endpoint's unfinished rollout if its owner is this one; None, and nothing done, otherwise."""
     record = Record.from_tags(insist(workspace.settled)(endpoint).tags)
     if record is None or not record.unfinished or not is_own(record.owner):
         return None
-    return roll_back(workspace, endpoint, rollout=record.rollout, wait=wait)
+    return roll_back(workspace, endpoint, rollout=record.rollout, wait=wait, hold=hold)

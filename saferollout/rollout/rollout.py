@@ -28,6 +28,8 @@ class Rollout(Value):
     """The decisions taken so far, by stage; nobody is asked twice."""
     resumes: int = 0
     """How often the guard had had the run begin again when this process began."""
+    hold: str = ""
+    """What the report says of a hold on the revision that somebody ended or overrode; empty without one."""
 
     @classmethod
     def of(cls, project: Project, record: Record) -> "Rollout":

@@ -8,8 +8,9 @@ from contextlib import closing
 import pytest
 
 from localazure.chaos import Chaos
+from saferollout.rollout.record import PREFIX, TAG_HELD, now, user_name
 from tests.support.documents import commands
-from tests.support.stack import Endpoint, Stack, counts_of, wait_for
+from tests.support.stack import Endpoint, Stack, counts_of, started, wait_for
 
 SUBMITTED = re.compile("saferollout (submit|approve) ")
 
@@ -75,7 +76,9 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
 def test_rejection_goes_back_to_the_baseline(stack: Stack, endpoint: Endpoint) -> None:
     """Rejected before 10%, the run fails with who and why, and the endpoint is as before, the candidate kept at 0%.
 
-    While it waits for the answer, a second rollout is refused with who began the first one and which run it is.
+    While it waits for the answer, a second rollout is refused with who began the first one and which run that is, or
+    waits. The revision that was rejected is held then, from whoever waited and from any other run, unless a person says
+    to roll it out again; the report says who.
     """
     config = endpoint.config()
     run = endpoint.submit(config)
@@ -83,16 +86,33 @@ def test_rejection_goes_back_to_the_baseline(stack: Stack, endpoint: Endpoint) -
     refusal = stack.cli("run", str(config), "--approve", "auto", code=1)
     assert "is unfinished: begun by" in refusal
     assert run in refusal
-    stack.cli("reject", run, "--by", "Bo", "--comment", "not on a Friday")
+    with started(stack.command("run", str(config), "--approve", "auto", "--wait"), stack.env) as waiting:
+        said = next(line for line in waiting.stderr or [] if "waiting: " in line)
+        stack.cli("reject", run, "--by", "Bo", "--comment", "not on a Friday")
+        shown = stack.until(run, "Failed")
+        _, errors = waiting.communicate(timeout=120)
 
-    shown = stack.until(run, "Failed")
-
+    assert f"(flow run {run})" in said
+    assert waiting.returncode == 1
+    assert f"is held since {now():%Y}" in errors
+    assert errors.rstrip().endswith(
+        f"Bo rejected 10%: not on a Friday; `saferollout release {endpoint.name} --comment WHY` ends that, "
+        "and `--again` rolls it out all the same"
+    )
+    assert "no schedule or event rolls it out again" in stack.artifacts(run)[f"{endpoint.name}-report"]["data"]
     assert shown["state"]["message"] == "rolled back: Bo rejected 10%: not on a Friday"
     state = endpoint.state()
     assert state.traffic == {"blue": 100}
     assert state.deployments["blue"].instance_count == 1
     assert set(state.deployments) == {"blue", "green"}
-    assert not [tag for tag in state.tags if tag.startswith("saferollout.")]
+    assert [tag for tag in state.tags if tag.startswith(PREFIX)] == [TAG_HELD]
+
+    again = json.loads(stack.cli("run", str(config), "--approve", "auto", "--again", "--json"))
+
+    assert again["outcome"] == "promoted"
+    assert f"{user_name()} started it again, although" in again["hold"]
+    assert not [tag for tag in endpoint.state().tags if tag.startswith(PREFIX)]
+    assert "holds no revision" in stack.cli("release", endpoint.name, "--comment", "on a Monday", code=1)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +139,10 @@ def test_bad_candidate_is_rolled_back(stack: Stack, endpoint: Endpoint, candidat
     state = endpoint.state()
     assert state.traffic == {"blue": 100}
     assert state.deployments["blue"].instance_count == 1
-    assert not [tag for tag in state.tags if tag.startswith("saferollout.")]
+    held = [] if candidate == "broken" else [TAG_HELD]  # what Azure could not bring up may be tried again
+    assert [tag for tag in state.tags if tag.startswith(PREFIX)] == held
+    if held:
+        assert reason in stack.cli("release", endpoint.name, "--comment", "mended elsewhere")
 
 
 def test_rollback_needs_nothing_but_the_tags(

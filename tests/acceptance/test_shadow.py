@@ -65,4 +65,4 @@ def test_slow_candidate_is_rolled_back_before_any_user_is_on_it(stack: Stack, en
     state = endpoint.state()
     assert (state.traffic, state.mirror_traffic) == ({"blue": 100}, {})
     assert f"{endpoint.name}-shadow-plots" in stack.artifacts(run)
-    assert not [tag for tag in state.tags if tag.startswith("saferollout.")]
+    assert [tag for tag in state.tags if tag.startswith("saferollout.")] == ["saferollout.held"]

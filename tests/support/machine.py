@@ -18,8 +18,9 @@ from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import AzureFailed, Refused, SaferolloutError
 from saferollout.rollout import create, mirror, retire, scale, shift, verify
 from saferollout.rollout.begin import begin
-from saferollout.rollout.record import PREFIX, Record, without_record
-from saferollout.rollout.rollout import Rollout
+from saferollout.rollout.hold import Hold
+from saferollout.rollout.record import PREFIX, TAG_HELD, Phase, Record, without_record
+from saferollout.rollout.rollout import TAG_REVISION, Rollout
 from tests.support.twin import (
     NAME,
     OWNERS,
@@ -45,7 +46,7 @@ LOST = "a lost process"
 names = st.sampled_from([*SLOTS, "red"])
 
 
-owners = st.sampled_from(list(OWNERS))
+owners = st.sampled_from(["ann", "bob"])
 
 
 counts = st.integers(1, 4)
@@ -77,13 +78,15 @@ class Steps(RuleBasedStateMachine):
         self.runs: dict[str, Run] = {}
         self.settings: dict[str, Any] = {}
         self.at_work: Run | None = None
-        self.is_working = self.is_forced = False
+        self.is_working = self.is_forced = self.is_held_anew = False
         self.changes = 0
         self.is_tampered = False
         """Whether somebody else has changed the record."""
         self.candidate = ""
         self.kept = ""
         """The old deployment that may be deleted now."""
+        self.held = ""
+        """The revision that is held."""
 
     @initialize(
         live=st.sampled_from(SLOTS),
@@ -165,6 +168,7 @@ class Steps(RuleBasedStateMachine):
         self.check_traffic(old, new)
         self.check_deployments(old, new)
         assert others(old) == others(new), "the rollout changed the tags of others"
+        assert held_in(new) == self.held or self.is_held_anew, "a hold was lost, or nobody asked for it"
         record = record_of(new)
         if old.resource != new.resource and record and record.unfinished:
             if record.traffic() == traffic_of(new):  # also where somebody else had set just what was wanted
@@ -200,25 +204,55 @@ class Steps(RuleBasedStateMachine):
             elif capacity(now.resource) < capacity(there.resource):
                 assert (name, capacity(now.resource)) == (self.live, self.count), f"{name} lost instances"
 
-    @rule(owner=owners, version=st.sampled_from([2, 2, 3]), takes_over=st.booleans(), begun_before=st.integers(0, 9))
-    def begin(self, owner: str, version: int, takes_over: bool, begun_before: int) -> None:
-        """A new rollout, or a resumption by the same owner or another one."""
-        record, before = self.record, self.shown
+    @rule(
+        owner=owners,
+        version=st.sampled_from([2, 2, 3]),
+        takes_over=st.booleans(),
+        begun_before=st.integers(0, 9),
+        again=st.sampled_from(["", "", "eve"]),
+    )
+    def begin(self, owner: str, version: int, takes_over: bool, begun_before: int, again: str = "") -> None:
+        """A new rollout, or a resumption by the same owner or another one; a person may insist on a held revision."""
+        record, changes = self.record, self.changes
         gone = record.owner if record and takes_over else None
         project = make_project(version, **self.settings)
+        rollout = self.call_begin(
+            lambda azure: begin(azure, project, OWNERS[owner], gone=gone, begun_before=begun_before == 9, again=again)
+        )
+        is_new = record is None or record.owner != OWNERS[owner]
+        if self.held == project.revision and is_new and not again and (record is None or record.phase is Phase.ROLLING):
+            assert rollout is None
+            assert self.changes == changes or self.revision_of_live() == project.revision, "a held revision began"
+        if rollout:
+            self.began(owner, rollout, record)
+
+    def call_begin(self, start: Callable[[Workspace], Rollout | None]) -> Rollout | None:
+        record = self.record
         self.at_work = None
         self.kept = record.baseline.live if record and not record.unfinished else ""
-        rollout = self.call(
-            lambda azure: begin(azure, project, OWNERS[owner], gone=gone, begun_before=begun_before == 9)
-        )
-        if rollout is None:
-            return
-        if record is None or rollout.id != record.rollout:
+        return self.call(start)
+
+    def began(self, owner: str, rollout: Rollout, before: Record | None) -> None:
+        """A rollout that `owner` has from now on, where the record `before` was."""
+        record = self.record
+        assert record is not None
+        assert record.owner == OWNERS[owner]
+        if before is None or rollout.id != before.rollout:
             (self.live,) = self.traffic
-            self.count = capacity(before.deployments[self.live].resource)
+            self.count = capacity(self.shown.deployments[self.live].resource)
+            assert record.baseline.instance_count == self.count
             self.candidate, self.left, self.is_tampered = rollout.candidate, self.traffic, False
             assert self.candidate != self.live
         self.runs[owner] = Run(rollout, reached=rollout.share, decisions=dict(rollout.approvals))
+
+    def revision_of_live(self) -> str:
+        """The revision that has all users; empty where several have, or no rollout made it."""
+        found = [there.resource["tags"] for name, there in self.shown.deployments.items() if name in self.traffic]
+        return str(found[0].get(TAG_REVISION, "")) if len(found) == 1 else ""
+
+    def note_hold(self) -> None:
+        """What is held from now on, after a step that was to hold a revision, or to end that."""
+        self.held, self.is_held_anew = held_in(self.shown), False
 
     def has_run(self) -> bool:
         """Whether any run has begun."""
@@ -280,8 +314,12 @@ class Steps(RuleBasedStateMachine):
         if self.runs[owner].reached != SHARES[-1]:
             return False
         self.kept, before = self.live, self.record
+        if self.held == self.runs[owner].rollout.revision:
+            self.is_held_anew = True
         done = self.step(owner, lambda azure, run: retire.end(azure, run.rollout, keep_s))
         rollout = self.runs[owner].rollout
+        self.note_hold()
+        assert not done or self.held != rollout.revision, "what has all users is held"
         if done and not keep_s and before and before.unfinished:  # else it had been ended before, and may be kept
             assert rollout.live not in self.shown.deployments or rollout.live in self.traffic
         return done
@@ -300,6 +338,12 @@ def record_of(endpoint: Endpoint) -> Record | None:
         return None
 
 
+def held_in(endpoint: Endpoint) -> str:
+    """The revision that its tags hold, if any."""
+    hold = Hold.from_tags(endpoint.resource["tags"])
+    return hold.revision if hold and hold.holds(hold.revision) else ""
+
+
 def others(endpoint: Endpoint) -> dict[str, str]:
     """The tags that are not the rollout's."""
-    return without_record(endpoint.resource["tags"])
+    return {name: value for name, value in without_record(endpoint.resource["tags"]).items() if name != TAG_HELD}

@@ -15,7 +15,7 @@ NAME = "shop"
 SLOTS = ("blue", "green")
 SHARES = (10, 50, 100)
 SIZE = VmSize(name="Standard_DS3_v2", family="standardDSv2Family", cores=4, used=0, limit=None)
-OWNERS = {name: Owner(name=f"{name}@laptop", flow_run=f"run-of-{name}") for name in ("ann", "bob")}
+OWNERS = {name: Owner(name=f"{name}@laptop", flow_run=f"run-of-{name}") for name in ("ann", "bob", "eve")}
 
 
 class FakeProject(Project):

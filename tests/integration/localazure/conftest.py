@@ -11,6 +11,7 @@ from azure.ai.ml import MLClient
 from azure.identity import EnvironmentCredential
 
 from localazure.testing import LocalAzure
+from saferollout.azure.client import DRAIN
 from tests.support.localazure.arm import Arm, Assets
 from tests.support.localazure.sdk import PROJECT, export, register, sdk_client
 
@@ -33,6 +34,7 @@ def azure() -> Iterator[LocalAzure]:
 def environment(azure: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test here sees local Azure as a shell does that has exported its variables."""
     export(azure.environ, monkeypatch)
+    monkeypatch.setenv(DRAIN, "0")
 
 
 @pytest.fixture

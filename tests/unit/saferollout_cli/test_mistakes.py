@@ -163,7 +163,18 @@ def test_help_lists_the_commands(saferollout: Saferollout, calls: tuple[str, lis
     done = saferollout("--help")
 
     assert (done.returncode, done.stderr, calls[1]) == (0, "", [])
-    for command in ("demo", "run", "submit", "approve", "reject", "rollback", "retire", "teardown", "schema"):
+    for command in (
+        "demo",
+        "run",
+        "submit",
+        "approve",
+        "reject",
+        "rollback",
+        "release",
+        "retire",
+        "teardown",
+        "schema",
+    ):
         assert f" {command} " in done.stdout
 
 
@@ -177,8 +188,9 @@ def test_help_lists_the_commands(saferollout: Saferollout, calls: tuple[str, lis
         (("approve", "diabetes"), "invalid", 2),
         (("teardown", "diabetes"), "invalid", 2),
         (("rollback", "diabetes"), "invalid", 2),
+        (("release", "diabetes", "--comment", " "), "invalid", 2),
     ],
-    ids=["valid", "mistake", "submit", "ui", "approve", "unconfirmed", "no sign-in"],
+    ids=["valid", "mistake", "submit", "ui", "approve", "unconfirmed", "no sign-in", "no reason"],
 )
 def test_json_is_one_object_whatever_comes_of_it(
     saferollout: Saferollout,

@@ -15,13 +15,17 @@ from hypothesis.stateful import precondition, rule, run_state_machine_as_test
 
 from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import LeftCandidate
-from saferollout.domain.errors import AzureFailed
+from saferollout.domain.errors import AzureFailed, Drifted, Refused
 from saferollout.rollout import lookout, retire, rollback
+from saferollout.rollout.begin import begin
 from saferollout.rollout.guard import Act, Sign, decide
 from saferollout.rollout.guard import Run as GuardedRun
+from saferollout.rollout.hold import Hold, release
 from saferollout.rollout.question import note_question
-from saferollout.rollout.record import PREFIX, Record, now, without_record
+from saferollout.rollout.record import PREFIX, Record, is_of_record, now, without_record
+from saferollout.rollout.rollout import Rollout
 from tests.support.machine import LOST, Run, Steps, counts, names, owners
+from tests.support.racing import Overtaken, workspace
 from tests.support.twin import (
     NAME,
     OWNERS,
@@ -29,6 +33,7 @@ from tests.support.twin import (
     capacity,
     deploy,
     edit,
+    make_project,
 )
 
 SEQUENCES = int(os.environ.get("SAFEROLLOUT_SEQUENCES", "2000"))
@@ -80,28 +85,68 @@ class Machine(Steps):
     def mirror(self, data: st.DataObject, share: int) -> None:
         self.do_mirror(self.of_a_run(data), share=share)
 
+    @rule(order=st.permutations(list(OWNERS)), versions=st.tuples(st.sampled_from([2, 3]), st.sampled_from([2, 3])))
+    def two_start(self, order: list[str], versions: tuple[int, int]) -> None:
+        """One has decided to write, and another one is quicker: one goes on at most, and that one is on record.
+
+        They begin, or take over what somebody left who is gone.
+        """
+        record = self.record
+        left = record if record and record.unfinished else None
+        first, second = [name for name in order if not left or OWNERS[name] != left.owner][:2]
+        if left:
+            versions = (2, 2) if left.revision == make_project(2, **self.settings).revision else (3, 3)
+        ends: dict[str, Rollout] = {}
+
+        def start(azure: Workspace, owner: str, version: int) -> None:
+            project, gone = make_project(version, **self.settings), left.owner if left else None
+            with contextlib.suppress(Refused, Drifted):
+                rollout = begin(azure, project, OWNERS[owner], gone=gone, begun_before=False, again="eve")
+                if rollout:
+                    ends[owner] = rollout
+
+        def both(_: Workspace) -> None:
+            overtaken = Overtaken(self.memory, lambda azure: start(azure, second, versions[1]))
+            start(workspace(overtaken), first, versions[0])
+
+        self.kept = record.baseline.live if record and not record.unfinished else ""
+        self.at_work = None
+        self.call(both)
+        assert len(ends) <= 1, "two have begun"
+        hypothesis.event(f"of two that start at once, {len(ends)} goes on")
+        for owner, rollout in ends.items():
+            self.began(owner, rollout, record)
+
     @precondition(Steps.has_run)
-    @rule(data=st.data())
-    def put_traffic_back(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), harm=st.booleans())
+    def put_traffic_back(self, data: st.DataObject, harm: bool) -> None:
         self.at_work = self.runs[self.of_a_run(data)]
         rollout = self.at_work.rollout
-        is_back = self.call(lambda azure: rollback.put_traffic_back(azure, rollout))
+        hold = Hold.of(rollout.revision, "", "harm") if harm else None
+        self.is_held_anew = harm
+        is_back = self.call(lambda azure: rollback.put_traffic_back(azure, rollout, hold))
+        self.note_hold()
         assert not is_back or self.traffic == {rollout.live: 100}
+        assert not (is_back and harm) or self.held == rollout.revision
 
-    @rule(owner=st.none() | owners, force=st.sampled_from([False, False, False, True]))
-    def roll_back(self, owner: str | None, force: bool) -> None:
+    @rule(owner=st.none() | owners, force=st.sampled_from([False, False, False, True]), harm=st.booleans())
+    def roll_back(self, owner: str | None, force: bool, harm: bool = False) -> None:
         """By its owner, or by whoever looks after the endpoint."""
         record, before = self.record, self.shown
         self.at_work = None
+        hold = Hold.of(record.revision, "", "harm") if record and harm else None
+        self.is_held_anew = hold is not None
 
         def back(azure: Workspace) -> Record | None:
             if owner:
-                return rollback.roll_back_own(azure, NAME, lambda found: found == OWNERS[owner])
-            return rollback.roll_back(azure, NAME, force=force)
+                return rollback.roll_back_own(azure, NAME, lambda found: found == OWNERS[owner], hold=hold)
+            return rollback.roll_back(azure, NAME, force=force, hold=hold)
 
         rolled_back = self.call(back, forced=force)
+        self.note_hold()
         if rolled_back is None:
             return
+        assert not hold or self.held == hold.revision, "harm is not held"
         hypothesis.event("rolled back")
         assert record is not None
         assert (rolled_back.rollout, rolled_back.baseline) == (record.rollout, record.baseline)
@@ -123,6 +168,16 @@ class Machine(Steps):
         )
         expected = before.deployments.keys() - ({rolled_back.candidate} if gone else set())
         assert self.shown.deployments.keys() == expected
+
+    @rule()
+    def release(self) -> None:
+        """A person ends the hold; its tag stays, and says so."""
+        self.at_work = None
+        self.is_held_anew = True
+        released = self.call(lambda azure: release(azure, NAME, by="eve", comment="seen"))
+        assert (released is None) == (not self.held)
+        self.note_hold()
+        assert not self.held
 
     @precondition(Steps.has_run)
     @rule(data=st.data())
@@ -200,7 +255,7 @@ class Machine(Steps):
 
     def change_record(self, data: st.DataObject) -> None:
         tags = dict(self.shown.resource["tags"])
-        own = sorted(name for name in tags if name.startswith(PREFIX))
+        own = sorted(name for name in tags if is_of_record(name))
         match data.draw(st.sampled_from(["stage", "remove", "damage", "clear"])) if own else "":
             case "stage":
                 tags[PREFIX + "stage"] = data.draw(st.sampled_from(["0", "10", "100"]))
