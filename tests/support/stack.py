@@ -23,7 +23,6 @@ from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.endpoint import EndpointState
 from saferollout.rollout.record import Phase, Record
 from saferollout_cli.demo.processes import Process, users
-from tests.support.commands import run_command
 from tests.support.localazure.arm import Arm
 from tests.support.models import write_model
 
@@ -77,13 +76,16 @@ class Stack:
 
     directory: Path
     env: dict[str, str]
-    commands: str = ""
-    """Where its command server listens; without one each command is a program of its own."""
 
     @property
     def ui(self) -> str:
         """The address of Prefect's UI."""
         return self.env["PREFECT_API_URL"].removesuffix("/api")
+
+    @property
+    def env_of_its_own(self) -> dict[str, str]:
+        """The environment of a command whose very process matters: it is not forked by a server."""
+        return {name: value for name, value in self.env.items() if name != "FORKS"}
 
     def command(self, *arguments: str) -> list[str]:
         """The command line's own entry point."""
@@ -91,13 +93,10 @@ class Stack:
 
     def cli(self, *arguments: str, code: int | None = 0) -> str:
         """Run a command, check its exit code (None: whichever) and return its standard output."""
-        if self.commands:
-            returned, output, errors = run_command(arguments, self.commands)
-        else:
-            done = subprocess.run(
-                self.command(*arguments), env=self.env, cwd=REPOSITORY, capture_output=True, text=True, check=False
-            )
-            returned, output, errors = done.returncode, done.stdout, done.stderr
+        done = subprocess.run(
+            self.command(*arguments), env=self.env, cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
+        returned, output, errors = done.returncode, done.stdout, done.stderr
         assert code in (None, returned), f"{arguments} exited {returned}:\n{output}\n{errors}"
         return output if code == 0 else output + errors
 
