@@ -9,6 +9,7 @@ import gc
 import importlib
 import json
 import os
+import re
 import runpy
 import select
 import signal
@@ -96,15 +97,26 @@ def _attend(connection: socket.socket) -> dict[str, Any]:
     os._exit(0)
 
 
+def _has_other_settings(env: dict[str, str]) -> bool:
+    """Whether Prefect is set otherwise than in the server; a worker writes the same values in Prefect's own manner."""
+    from prefect.settings import get_current_settings
+
+    written = get_current_settings().to_environment_variables(exclude_unset=True)
+    names = {name for name in [*env, *os.environ] if re.match("PREFECT_(?!_)", name)}
+    return any(env.get(name) not in (os.environ.get(name), written.get(name)) for name in names)
+
+
 def _become(program: dict[str, Any]) -> None:
     """Run the program as Python runs it: a module after `-m`, or a script."""
+    renew = _has_other_settings(program["env"])
     os.environ.clear()
     os.environ.update(program["env"])
     os.chdir(program["directory"])
     gc.freeze()
-    from prefect.context import refresh_global_settings_context
+    if renew:
+        from prefect.context import refresh_global_settings_context
 
-    refresh_global_settings_context()
+        refresh_global_settings_context()
     module = program["arguments"][0] == "-m"
     name, *sys.argv[1:] = program["arguments"][module:]
     first = program["directory"] if module else str(Path(name).parent)

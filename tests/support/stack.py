@@ -50,6 +50,12 @@ def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240) ->
     return found
 
 
+@functools.cache
+def client() -> httpx.Client:
+    """One for all requests, for to make one takes longer than a hundred requests; it keeps no connection."""
+    return httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
+
+
 @contextmanager
 def started(command: list[str], env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
     """A command in the background, its output in pipes; whatever happens, it does not outlive the block."""
@@ -104,7 +110,7 @@ class Stack:
         """Call Prefect's REST API; SQLite's passing 503 is asked again."""
 
         def call() -> httpx.Response | None:
-            response = httpx.request(method, f"{self.env['PREFECT_API_URL']}{path}", timeout=30, **options)
+            response = client().request(method, f"{self.env['PREFECT_API_URL']}{path}", **options)
             return None if response.status_code == 503 else response
 
         response = wait_for(f"{method} {path}", call)
@@ -113,7 +119,7 @@ class Stack:
 
     def post_events(self, events: list[dict[str, Any]]) -> int:
         """Emit events as any program can; return the status."""
-        return httpx.post(f"{self.env['PREFECT_API_URL']}/events", json=events, timeout=30).status_code
+        return client().post(f"{self.env['PREFECT_API_URL']}/events", json=events).status_code
 
     def run(self, flow_run: str) -> dict[str, Any]:
         """A flow run as the API shows it."""
