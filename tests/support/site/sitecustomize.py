@@ -20,9 +20,9 @@ def fork_elsewhere(address: str) -> None:
     import socket
 
     signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     server = socket.socket(socket.AF_UNIX)
     server.connect(address)
+    signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     socket.send_fds(server, [b"\n"], [0, 1, 2])
     directory = os.getcwd()  # noqa: PTH109  # to import pathlib takes as long as all else here
     program = {"arguments": sys.orig_argv[1:], "env": dict(os.environ), "directory": directory}
