@@ -16,7 +16,7 @@ from localazure.testing import LocalAzure
 from saferollout.azure.client import DRAIN
 from saferollout.config.handover import CONFIGS
 from saferollout_cli.demo import processes
-from tests.support.commands import command_server
+from tests.support.forks import fork_server, forked
 from tests.support.stack import REPOSITORY, Endpoint, Stack, pause_guard
 
 
@@ -55,28 +55,27 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
                 known.write_text(json.dumps(_start(directory, started)))
                 started.callback(fcntl.flock, users, fcntl.LOCK_EX)  # waits for whoever else uses it
             fcntl.flock(users, fcntl.LOCK_SH)
-        env, azure, commands = json.loads(known.read_text())
+        env, azure = json.loads(known.read_text())
         # this process looks at Azure too
         before = dict(os.environ)
         os.environ.update(azure)
         started.callback(os.environ.update, before)
         started.callback(os.environ.clear)  # first: the last callback is called first
-        yield Stack(directory, env | azure, commands)
+        yield Stack(directory, env | azure)
 
 
-def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[str, str], str]:
-    """Start all of it; return the environments for Prefect and for local Azure, and the port of the commands."""
-    env = processes.prefect_env(directory) | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
+def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[str, str]]:
+    """Start all of it; return the environments for Prefect and for local Azure."""
+    env = forked(processes.prefect_env(directory), directory) | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
     # the tests' own configs lie beside the stack
     env |= {CONFIGS: os.pathsep.join([str(REPOSITORY / "configs"), str(directory.parent)])}
     server = started.enter_context(processes.prefect_server(directory, env, REPOSITORY))
     azure = started.enter_context(LocalAzure(None, "--strict")).environ | {DRAIN: "2"}
+    started.enter_context(fork_server(directory, env | azure, REPOSITORY))
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
     started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
     pause_guard(env["PREFECT_API_URL"])
-    server, port = command_server(directory, env | azure, REPOSITORY)
-    started.enter_context(server)
-    return env, azure, port
+    return env, azure
 
 
 @pytest.fixture

@@ -162,10 +162,11 @@ def prefect_worker(state_dir: Path, env: dict[str, str], cwd: Path) -> Process:
 
 def healthy(api_url: str) -> Callable[[], bool]:
     """Whether a Prefect server answers."""
+    client = httpx.Client(timeout=2, limits=httpx.Limits(max_keepalive_connections=0))  # one, for to make it takes long
 
     def check() -> bool:
         try:
-            return httpx.get(f"{api_url}/health", timeout=2).status_code == 200
+            return client.get(f"{api_url}/health").status_code == 200
         except httpx.HTTPError:
             return False
 

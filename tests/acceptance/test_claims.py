@@ -79,7 +79,7 @@ def test_a_second_container_of_one_host_name_is_refused(stack: Stack, endpoint: 
         stack.until(run, "Paused")
         second = subprocess.run(
             ["unshare", "--pid", "--fork", "--mount-proc", *stack.command("run", config, "--approve", "auto")],
-            env=stack.env,
+            env=stack.env_of_its_own,
             capture_output=True,
             text=True,
             check=False,

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from saferollout_cli.demo import processes
-from tests.support.stack import REPOSITORY
+from tests.support.stack import REPOSITORY, client
 
 
 class Server:
@@ -35,7 +35,7 @@ class Server:
     def set_state(self, run: UUID, kind: str) -> None:
         """Set the run's state as any program can."""
         body = {"state": {"type": kind}, "force": True}
-        httpx.post(f"{self.url}/flow_runs/{run}/set_state", json=body, timeout=30).raise_for_status()
+        client().post(f"{self.url}/flow_runs/{run}/set_state", json=body).raise_for_status()
 
 
 class Proxy:

@@ -5,7 +5,6 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 
-import httpx
 from prefect import flow
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State
@@ -20,7 +19,7 @@ from saferollout_cli.approvals import Question as Asked
 from saferollout_cli.approvals import Reply, attend
 from tasks.approval import make_form
 from tests.support.prefect import Server
-from tests.support.stack import wait_for
+from tests.support.stack import client, wait_for
 
 DIGEST = "0123456789ab"
 YES = Reply(decision="approve", approver="Ann", comment="fine")
@@ -80,7 +79,7 @@ async def until_running(server: Server, run: FlowRun) -> None:
     """Wait until the answer was taken, and end the run."""
 
     def look() -> bool | None:
-        shown = httpx.get(f"{server.url}/flow_runs/{run.id}", timeout=30).json()
+        shown = client().get(f"{server.url}/flow_runs/{run.id}").json()
         return shown["state_type"] == "RUNNING" or None
 
     await asyncio.to_thread(wait_for, "the answer", look)

@@ -23,7 +23,6 @@ from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.endpoint import EndpointState
 from saferollout.rollout.record import Phase, Record
 from saferollout_cli.demo.processes import Process, users
-from tests.support.commands import run_command
 from tests.support.localazure.arm import Arm
 from tests.support.models import write_model
 
@@ -49,6 +48,12 @@ def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240) ->
         assert time.monotonic() < deadline, f"never came: {what}"
         time.sleep(POLL_S)
     return found
+
+
+@functools.cache
+def client() -> httpx.Client:
+    """One for all requests, for to make one takes longer than a hundred requests; it keeps no connection."""
+    return httpx.Client(timeout=30, limits=httpx.Limits(max_keepalive_connections=0))
 
 
 @contextmanager
@@ -77,13 +82,16 @@ class Stack:
 
     directory: Path
     env: dict[str, str]
-    commands: str = ""
-    """Where its command server listens; without one each command is a program of its own."""
 
     @property
     def ui(self) -> str:
         """The address of Prefect's UI."""
         return self.env["PREFECT_API_URL"].removesuffix("/api")
+
+    @property
+    def env_of_its_own(self) -> dict[str, str]:
+        """The environment of a command whose very process matters: it is not forked by a server."""
+        return {name: value for name, value in self.env.items() if name != "FORKS"}
 
     def command(self, *arguments: str) -> list[str]:
         """The command line's own entry point."""
@@ -91,13 +99,10 @@ class Stack:
 
     def cli(self, *arguments: str, code: int | None = 0) -> str:
         """Run a command, check its exit code (None: whichever) and return its standard output."""
-        if self.commands:
-            returned, output, errors = run_command(arguments, self.commands)
-        else:
-            done = subprocess.run(
-                self.command(*arguments), env=self.env, cwd=REPOSITORY, capture_output=True, text=True, check=False
-            )
-            returned, output, errors = done.returncode, done.stdout, done.stderr
+        done = subprocess.run(
+            self.command(*arguments), env=self.env, cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
+        returned, output, errors = done.returncode, done.stdout, done.stderr
         assert code in (None, returned), f"{arguments} exited {returned}:\n{output}\n{errors}"
         return output if code == 0 else output + errors
 
@@ -105,7 +110,7 @@ class Stack:
         """Call Prefect's REST API; SQLite's passing 503 is asked again."""
 
         def call() -> httpx.Response | None:
-            response = httpx.request(method, f"{self.env['PREFECT_API_URL']}{path}", timeout=30, **options)
+            response = client().request(method, f"{self.env['PREFECT_API_URL']}{path}", **options)
             return None if response.status_code == 503 else response
 
         response = wait_for(f"{method} {path}", call)
@@ -114,7 +119,7 @@ class Stack:
 
     def post_events(self, events: list[dict[str, Any]]) -> int:
         """Emit events as any program can; return the status."""
-        return httpx.post(f"{self.env['PREFECT_API_URL']}/events", json=events, timeout=30).status_code
+        return client().post(f"{self.env['PREFECT_API_URL']}/events", json=events).status_code
 
     def run(self, flow_run: str) -> dict[str, Any]:
         """A flow run as the API shows it."""

@@ -68,7 +68,8 @@ def full(stack: Stack, directory: Path) -> Iterator[tuple[dict[str, str], Strike
     def strike(process: subprocess.Popen[str]) -> None:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
-    yield stack.env | {"PREFECT_LOCAL_STORAGE_PATH": str(directory / "results")}, strike
+    env = stack.env_of_its_own | {"PREFECT_LOCAL_STORAGE_PATH": str(directory / "results")}
+    yield env, strike
 
 
 def late_candidate(endpoint: Endpoint, **changes: Any) -> tuple[Path, Path]:

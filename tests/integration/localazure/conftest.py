@@ -20,6 +20,13 @@ with warnings.catch_warnings():  # the package has escapes in its docstrings tha
     from azure.mgmt.machinelearningservices import MachineLearningServicesMgmtClient
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What the tests of a file share is started once: one process runs them all, where the file says nothing else."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 @pytest.fixture(scope="session")
 def azure() -> Iterator[LocalAzure]:
     """A running local Azure, whose clients look again at once; it is strict, and finds no container engine."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Literal
 from uuid import UUID, uuid4
 
@@ -37,14 +37,7 @@ from tests.support.prefect import Proxy, Server
 from tests.support.questions import DIGEST, YES, attended, paused, until_running, waiting, write
 from tests.support.stack import wait_for
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of this module's own."""
-    made = Server(tmp_path_factory.mktemp("server"))
-    made.start()
-    yield made
-    made.stop()
+pytestmark = pytest.mark.xdist_group("server")
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 from prefect import flow, get_client
@@ -15,16 +14,7 @@ from tasks.support.this_run import ThisRun
 from tests.support.prefect import Server
 from tests.support.stack import REPOSITORY
 
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A new server."""
-    made = Server(tmp_path_factory.mktemp("server"))
-    try:
-        made.start()
-        yield made
-    finally:
-        made.stop()
+pytestmark = pytest.mark.xdist_group("server")
 
 
 @flow

@@ -10,18 +10,6 @@ from saferollout.domain.errors import AzureFailed, DeploymentFailed, Drifted
 from tests.support.twin import NAME, capacity, edit, look, make_endpoint, traffic_of
 
 
-@pytest.fixture
-def memory() -> Memory:
-    """An endpoint with blue at 100%."""
-    return make_endpoint()
-
-
-@pytest.fixture
-def azure(memory: Memory) -> Workspace:
-    """The workspace that it is in."""
-    return Workspace(memory)
-
-
 def create(azure: Workspace) -> None:
     """Create green."""
     azure.create_deployment(Path("green.yml"), NAME, "green", assets={}, tags={"by": "test"})

@@ -12,13 +12,7 @@ from saferollout.domain.errors import AzureFailed, Refused
 from saferollout.rollout.begin import begin
 from saferollout.rollout.record import Record
 from saferollout.rollout.rollback import roll_back
-from tests.support.twin import NAME, OWNERS, SIZE, deploy, edit, look, make_endpoint, make_project
-
-
-@pytest.fixture
-def memory() -> Memory:
-    """An endpoint with blue at 100%."""
-    return make_endpoint()
+from tests.support.twin import NAME, OWNERS, SIZE, deploy, edit, look, make_project
 
 
 def refusal(memory: Memory, **settings: Any) -> str:

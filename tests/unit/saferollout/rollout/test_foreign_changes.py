@@ -13,19 +13,7 @@ from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.scale import scale_candidate
 from saferollout.rollout.shift import shift_traffic
-from tests.support.twin import OWNERS, deploy, edit, look, make_endpoint, make_project, traffic_of
-
-
-@pytest.fixture
-def memory() -> Memory:
-    """An endpoint with blue at 100%."""
-    return make_endpoint()
-
-
-@pytest.fixture
-def azure(memory: Memory) -> Workspace:
-    """The workspace that it is in."""
-    return Workspace(memory)
+from tests.support.twin import OWNERS, deploy, edit, look, make_project, traffic_of
 
 
 def begun(azure: Workspace, left: str = "keep") -> Rollout:

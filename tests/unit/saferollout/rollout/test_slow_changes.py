@@ -26,7 +26,6 @@ from tests.support.twin import (
     deploy,
     edit,
     look,
-    make_endpoint,
     make_project,
     traffic_of,
 )
@@ -34,18 +33,6 @@ from tests.support.twin import (
 READS = 2
 ANN, BOB = OWNERS["ann"], OWNERS["bob"]
 either_tags = pytest.mark.parametrize("tags", ["old", "new"])
-
-
-@pytest.fixture
-def memory() -> Memory:
-    """An endpoint with blue at 100%."""
-    return make_endpoint()
-
-
-@pytest.fixture
-def azure(memory: Memory) -> Workspace:
-    """The workspace that it is in."""
-    return Workspace(memory)
 
 
 def created(azure: Workspace) -> Rollout:

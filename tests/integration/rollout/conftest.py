@@ -1,0 +1,18 @@
+"""A Prefect server that tests may stop, start and lock."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.prefect import Server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server without our deployments; those who use it are one group, so that only one is started."""
+    made = Server(tmp_path_factory.mktemp("server"))
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
