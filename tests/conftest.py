@@ -71,9 +71,10 @@ def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[st
     server = started.enter_context(processes.prefect_server(directory, env, REPOSITORY))
     azure = started.enter_context(LocalAzure(None, "--strict")).environ
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
-    started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
     server, port = command_server(directory, env | azure, REPOSITORY)
     started.enter_context(server)
+    Stack(directory, env | azure, port).cli("setup", "--with-teardown")
+    started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
     return env, azure, port
 
 
