@@ -150,14 +150,17 @@ def differences(wanted: Deployment, there: DeploymentResponse) -> list[str]:
 
 
 async def missing_automations(client: PrefectClient, wanted: Deployment, there: DeploymentResponse) -> dict[str, bool]:
-    """The names of the automations of its triggers that are not on the server as they must be; whether one is there."""
+    """The names of the automations of its triggers that are not on the server once and as they must be.
+
+    And whether there is one of that name.
+    """
     related = await client.read_resource_related_automations(f"prefect.deployment.{there.id}")
     shown = [_plain(automation) for automation in related]
     names = {automation.name for automation in related}
     return {
         automation.name: automation.name in names
         for automation in wanted.automations(there)
-        if _plain(automation) not in shown
+        if shown.count(_plain(automation)) != 1
     }
 
 

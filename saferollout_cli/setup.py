@@ -74,8 +74,8 @@ def set_up(*, check: bool = False, with_teardown: bool = False) -> list[Differen
     from saferollout_cli.deployments import read
 
     path = Path(os.environ.get("SAFEROLLOUT_HOME") or HOME) / "prefect.yaml"
-    asyncio.run(_reach())
     wanted = [deployment for deployment in read(path) if with_teardown or deployment.name != ON_REQUEST]
+    asyncio.run(_reach())
     found = asyncio.run(_compare(wanted))
     if found and not check:
         asyncio.run(_mend_pool())
@@ -152,7 +152,7 @@ async def _compare_pool(client: "PrefectClient") -> list[Difference]:
         raise Refused(msg)
     found = []
     if pool.base_job_template != _template(pool.base_job_template):
-        problem = "lets runs choose their command or environment, or does not set what they need"
+        problem = "lets runs choose their command or environment, or does not set all of it"
         found.append(Difference(f"work pool {POOL}", f"has another job template: it {problem}"))
     if pool.is_paused:
         found.append(Difference(f"work pool {POOL}", "is paused"))

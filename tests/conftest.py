@@ -73,7 +73,7 @@ def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[st
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
     server, port = command_server(directory, env | azure, REPOSITORY)
     started.enter_context(server)
-    Stack(directory, env | azure, port).cli("setup", "--with-teardown")
+    Stack(directory, env | azure, port).cli("setup")
     started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
     return env, azure, port
 
