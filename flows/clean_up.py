@@ -12,10 +12,10 @@ async def clean_up(flow_run: UUID) -> None:
     """Roll back what a rollout's run began and left: cancelled, failed or out of time while it was suspended.
 
     Args:
-        flow_run: The id of the run; one that is still alive, or has rolled back itself, is left as it is. So is one
-            whose process was lost: a retry finishes it.
+        flow_run: The id of the run; one that is still alive, has ended well, or has rolled back itself, is left as it
+            is. So is one whose process was lost: a retry finishes it.
     """
     async with get_client() as client:
         state = (await client.read_flow_run(flow_run)).state
-    if state and state.is_final() and not state.is_crashed():
+    if state and (state.is_failed() or state.is_cancelled()):
         await roll_back_run(flow_run)

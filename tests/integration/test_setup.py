@@ -37,7 +37,7 @@ from prefect import flow
 async def rollout(s):
     await asyncio.sleep(s)
 
-asyncio.run(rollout(0))
+asyncio.run(rollout(2))
 asyncio.run(rollout(600))
 """
 
