@@ -23,6 +23,7 @@ from tasks.support.orchestrator import is_unknown
 
 TAG = "saferollout"
 """What each of the project's deployments is tagged with."""
+_LIMIT = ("limit", "collision_strategy", "grace_period_seconds")
 _TIMING = ("cron", "interval", "rrule", "timezone", "anchor_date", "day_or")
 
 
@@ -68,7 +69,7 @@ def read(path: Path) -> list[Deployment]:
         except (AttributeError, KeyError, TypeError, ValueError, ImportError, OSError, PrefectException) as error:
             problem = f"is not a deployment: {type(error).__name__}: {error}".splitlines()[0]
             raise ConfigError(
-                *yaml_file.with_lines([Problem(str(path), f"deployments.{number}", problem, "correct it")])
+                *yaml_file.with_lines([Problem(str(path), f"deployments[{number}]", problem, "correct it")])
             ) from None
     if not found:
         raise ConfigError(Problem(str(path), "deployments", "has none", "list the deployments of the flows"))
@@ -93,7 +94,8 @@ def _read(given: dict[str, Any], pull: list[Any]) -> Deployment:
             "pull": filled["pull"],
             "work_pool": {name: pool.get(name) for name in ("name", "work_queue_name")},
             "job_variables": pool.get("job_variables", {}),
-            "concurrency_limit": {name: limit.get(name) for name in ("limit", "collision_strategy")},
+            "concurrency_limit": {name: limit.get(name) for name in _LIMIT},
+            "enforce_parameter_schema": filled.get("enforce_parameter_schema", True),
             "paused": bool(filled.get("paused")),
         },
         schedules=[_schedule(schedule) for schedule in filled.get("schedules", [])],
@@ -105,6 +107,9 @@ def _read(given: dict[str, Any], pull: list[Any]) -> Deployment:
 
 
 def _schedule(given: dict[str, Any]) -> dict[str, Any]:
+    if not {"cron", "interval", "rrule"} & given.keys():
+        msg = f"a schedule has neither cron nor interval nor rrule: {given}"
+        raise ValueError(msg)
     timing = _SCHEDULE.validate_python({name: given[name] for name in _TIMING if name in given})
     plain: dict[str, Any] = timing.model_dump(mode="json", exclude_unset=True)
     return plain | {"active": given.get("active", True), "parameters": given.get("parameters", {})}
@@ -135,7 +140,9 @@ def differences(wanted: Deployment, there: DeploymentResponse) -> list[str]:
         "concurrency_limit": {
             "limit": limit.limit if limit and limit.active else None,
             "collision_strategy": options.collision_strategy.value if options else None,
+            "grace_period_seconds": options.grace_period_seconds if options else None,
         },
+        "enforce_parameter_schema": there.enforce_parameter_schema,
         "paused": there.paused,
     }
     found = [name for name, value in wanted.settings.items() if shown[name] != value]

@@ -112,7 +112,7 @@ async def _reach() -> None:
     if isinstance(error, httpx.TransportError):
         why = str(error) or type(error).__name__
         msg = f"Prefect's server does not answer at {client.api_url}: {why}; start it, or correct PREFECT_API_URL"
-        raise SetupFailed(msg) from None
+        raise SetupFailed(msg)
 
 
 async def _compare(wanted: "Sequence[Deployment]") -> list[Difference]:
