@@ -230,16 +230,22 @@ def _deploy(path: Path, names: Sequence[str]) -> None:
 
 
 async def _finish(wanted: "Sequence[Deployment]") -> None:
-    """Do what `prefect deploy` does not: let what is paused go on, delete what is not wanted with its automations."""
+    """Do what `prefect deploy` does not: set back what prefect.yaml leaves out, delete what is not wanted."""
     from prefect import get_client
+    from prefect.client.schemas.actions import DeploymentUpdate
 
-    from saferollout_cli.deployments import look_up
+    from saferollout_cli.deployments import differences, look_up
 
     async with get_client() as client:
         for deployment in wanted:
             there = await look_up(client, deployment)
-            if there and there.paused and not deployment.settings["paused"]:
-                await client.resume_deployment(there.id)
+            left = differences(deployment, there) if there else []
+            if there and (names := {"paused", "enforce_parameter_schema"}.intersection(left)):
+                usual = DeploymentUpdate.model_validate({name: deployment.settings[name] for name in names})
+                await client.update_deployment(there.id, usual)
+            if there and "schedules" in left and not deployment.schedules:
+                for schedule in there.schedules:
+                    await client.delete_deployment_schedule(there.id, schedule.id)
         for deployment_id in (await _superfluous(client, wanted)).values():
             await client.delete_resource_owned_automations(f"prefect.deployment.{deployment_id}")
             await client.delete_deployment(deployment_id)

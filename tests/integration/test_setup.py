@@ -152,6 +152,8 @@ def test_whatever_is_missing_or_different_is_listed_and_mended(stack: Stack) -> 
             f"/deployments/{ids['rollback']}",
             {"paused": True, "concurrency_limit": 1, "enforce_parameter_schema": False},
         ),
+        ("POST", f"/deployments/{ids['rollback']}/schedules", [{"schedule": {"interval": 3600}, "active": True}]),
+        ("PATCH", f"/deployments/{ids['rollback']}", {"job_variables": {"env": {"PYTHONPATH": "mine"}}}),
         ("PATCH", f"/deployments/{ids['clean-up']}", {"entrypoint": "mine.clean_up", "description": "mine"}),
         ("PATCH", f"/deployments/{ids['retire']}/schedules/{timer['id']}", {"active": False}),
         ("DELETE", f"/automations/{requested['id']}", None),
@@ -175,6 +177,7 @@ def test_whatever_is_missing_or_different_is_listed_and_mended(stack: Stack) -> 
     listed = found(setup(stack, "--check", code=1))
 
     says = "is not as prefect.yaml says"
+    many = ["job_variables", "concurrency_limit", "enforce_parameter_schema", "paused", "schedules"]
     template_says = (
         "has another job template: it lets runs choose their command or environment, or does not set all of it"
     )
@@ -184,7 +187,7 @@ def test_whatever_is_missing_or_different_is_listed_and_mended(stack: Stack) -> 
         f"deployment rollout/rollout {says}: tags, parameters",
         "automation 'rollout requested' of deployment rollout/rollout is missing",
         "deployment bootstrap/bootstrap is missing",
-        f"deployment rollback/rollback {says}: concurrency_limit, enforce_parameter_schema, paused",
+        f"deployment rollback/rollback {says}: {', '.join(many)}",
         f"deployment clean-up/clean-up {says}: entrypoint, description",
         f"automation 'rollout ended' of deployment clean-up/clean-up {says}",
         f"automation 'rollout silent' of deployment clean-up/clean-up {says}",
