@@ -7,11 +7,11 @@ from prefect import flow, get_client
 from saferollout.config.names import check_endpoint
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
-from tasks.guard import look_after, look_after_all, rollouts_in
+from tasks.guard import is_crowded, look_after, look_after_all, rollouts_in
 from tasks.support.this_run import marks
 
 
-@flow(flow_run_name="guard", persist_result=True, result_serializer="json")
+@flow(flow_run_name="guard", persist_result=True, result_serializer="json", timeout_seconds=3600)
 async def guard(
     flow_run: UUID | None = None,
     endpoints: list[str] | None = None,
@@ -19,7 +19,8 @@ async def guard(
 ) -> dict[str, str]:
     """Look after every endpoint that carries a rollout's record, and say in a line for each what was done.
 
-    One endpoint in trouble does not keep the others from their turn; the first failure is raised at the end.
+    One endpoint in trouble does not keep the others from their turn; the first failure is raised at the end. Nothing is
+    done while several other guards, which wait for Azure, have just begun.
 
     Args:
         flow_run: The id of a rollout's run that has ended: only its endpoint is looked after.
@@ -28,6 +29,8 @@ async def guard(
     """
     for name in endpoints or ():
         check_endpoint("guard", name)
+    if await is_crowded():
+        return {}
     if flow_run is not None:
         async with get_client() as client:
             labels = marks(await client.read_flow_run(flow_run))

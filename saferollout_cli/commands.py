@@ -126,7 +126,7 @@ def validate(config: Config, model: Model = None, as_json: Json = False) -> None
 def submit(
     config: Config, model: Model = None, wait: Wait = False, again: Again = False, as_json: Json = False
 ) -> None:
-    """Start the deployed rollout flow (after `prefect deploy --all`) and return at once."""
+    """Start the deployed rollout flow (after `saferollout setup`) and return at once."""
     result = running.submit(config, _model(model), wait=wait, again=again, by=user_name())
     text = (
         f"Flow run **{result['name']}** `{result['flow_run']}`\n\n{result['link']}\n\n"
@@ -281,3 +281,24 @@ app.command()(status)
 def schema() -> None:
     """Print the JSON schema of the rollout's config, for editors."""
     print_json(RolloutConfig.model_json_schema())
+
+
+@app.command()
+def setup(
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Change nothing: list what is missing or different, and exit 1 if anything is."),
+    ] = False,
+    with_teardown: Annotated[
+        bool, typer.Option("--with-teardown", help="Deploy teardown, too, which deletes endpoints.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Put on the Prefect server what the project needs: work pool, deployments, automations, limits."""
+    check_server()
+    from saferollout_cli.setup import report, set_up
+
+    found = set_up(check=check, with_teardown=with_teardown)
+    result, text = report(found, check=check)
+    print_result(result, text, as_json=as_json)
+    sys.exit(1 if check and found else 0)

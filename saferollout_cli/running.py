@@ -179,7 +179,7 @@ async def _submit(parameters: dict[str, Any]) -> dict[str, str]:
     except ObjectNotFound as error:
         if not is_unknown(error):
             raise
-        msg = f"deployment {DEPLOYMENT} is not on this Prefect server; run `prefect deploy --all` first"
+        msg = f"deployment {DEPLOYMENT} is not on this Prefect server; run `saferollout setup` first"
         raise Refused(msg) from None
     return {"flow_run": str(run.id), "name": run.name, "link": await link_to(run.id)}
 

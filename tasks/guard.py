@@ -3,12 +3,22 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from datetime import timedelta
 from uuid import UUID
 
 import httpx
 from prefect import get_client, task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+)
+from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 
 from saferollout.config.judge import JudgeConfig
@@ -40,6 +50,9 @@ LOOK_S = 20.0
 """How long the judge watches at one look, in seconds."""
 AT_ONCE = 4
 """How many endpoints are looked after at the same time."""
+CROWD = 3
+CROWD_S = 240.0
+"""So many guards at most begin within so many seconds and are at work."""
 AWAY_S = 10.0
 """How long Prefect's server may take to answer: its client's own retries would go on for more than a minute."""
 log = logging.getLogger(__name__)
@@ -234,6 +247,23 @@ async def look_without_prefect(
     """Look after the endpoints, all that carry a record by default; what the judge knows is kept in the `folder`."""
     guarding = Guard(workspace, looks_in(folder), projects=projects)
     return await look_after_all(endpoints or await _rollouts_in(workspace), guarding.look_after)
+
+
+async def is_crowded() -> bool:
+    """Whether this flow run is one too many: a rollback may wait for Azure for long, and guards come every minute.
+
+    One that was lost counts for a while only.
+    """
+    since = now() - timedelta(seconds=CROWD_S)
+    wanted = FlowRunFilter(
+        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
+        start_time=FlowRunFilterStartTime(after_=since),
+    )
+    async with get_client() as client:
+        (found,) = await publish(
+            client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["guard"])), flow_run_filter=wanted)
+        )
+    return len(found or ()) > CROWD
 
 
 @task(task_run_name="look after {endpoint}", **WAY_BACK)

@@ -73,8 +73,9 @@ def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[st
     azure = started.enter_context(LocalAzure(None, "--strict")).environ | {DRAIN: "2"}
     started.enter_context(fork_server(directory, env | azure, REPOSITORY))
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
-    started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
+    Stack(directory, env | azure).cli("setup")
     pause_guard(env["PREFECT_API_URL"])
+    started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
     return env, azure
 
 

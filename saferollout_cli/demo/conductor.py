@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import sys
-import sysconfig
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -27,13 +26,10 @@ from saferollout.report.outcome import Outcome, StepRun, once
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.demo import processes
 from saferollout_cli.demo.screen import Screen, Shown
+from saferollout_cli.setup import HOME, set_up
 from saferollout_cli.terminal import print_result
 from tasks.support.race import first_of
 
-CLONE = Path(__file__).parents[2]
-INSTALLED = Path(sysconfig.get_path("data")) / "share" / "saferollout"
-HOME = CLONE if (CLONE / "prefect.yaml").exists() else INSTALLED
-"""Where `prefect.yaml` and `configs/` are: in a clone, or where the wheel has put them."""
 FIRST = "configs/diabetes/blue-deployment.yml"
 START_TIMEOUT_S = 120.0
 
@@ -93,10 +89,11 @@ class _Demo:
             env |= exports | {"SAFEROLLOUT_HOME": str(HOME), CONFIGS: configs}
             server.wait_until(processes.healthy(env["PREFECT_API_URL"]), START_TIMEOUT_S)
             self._screen.status("putting the flows on the server")
-            worker = stack.enter_context(processes.prefect_worker(self._directory, env, HOME))
             for name in [name for name in os.environ if name.startswith("PREFECT_")]:
                 del os.environ[name]
             os.environ.update(env)  # before Prefect and Azure's client are imported here
+            set_up()
+            worker = stack.enter_context(processes.prefect_worker(self._directory, env, HOME))
             config = self._config()
             outcome = asyncio.run(self._roll_out(stack, config, env, [server, azure, worker]))
         self._shown.status = ""

@@ -18,6 +18,7 @@ import tenacity
 
 from localazure.core import leash
 from saferollout.domain.errors import SaferolloutError
+from saferollout_cli.setup import POOL
 
 POLL_S = 0.2
 _SITE = Path(__file__).with_name("site")
@@ -145,18 +146,8 @@ def prefect_server(state_dir: Path, env: dict[str, str], cwd: Path) -> Process:
 
 
 def prefect_worker(state_dir: Path, env: dict[str, str], cwd: Path) -> Process:
-    """Put the flows on the server and start a worker."""
-    for arguments in (
-        ["work-pool", "create", "rollouts", "--type", "process", "--overwrite"],
-        ["--no-prompt", "deploy", "--all"],
-    ):
-        done = subprocess.run(  # noqa: S603  # the demo's own commands
-            [sys.executable, "-m", "prefect", *arguments], env=env, cwd=cwd, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            msg = f"prefect {' '.join(arguments)} failed: {done.stderr.strip() or done.stdout.strip()}"
-            raise DemoFailed(msg)
-    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "rollouts"]
+    """Start a worker for the flows that `saferollout setup` has put on the server."""
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", POOL]
     return Process("prefect-worker", command, env, state_dir, cwd)
 
 

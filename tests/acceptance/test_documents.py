@@ -60,7 +60,7 @@ def test_the_first_ten_minutes(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_the_commands_with_prefect(tmp_path: Path) -> None:
-    """A fresh shell starts a server, deploys the flows and a worker; the event of the README's block starts a run.
+    """A fresh shell starts a server, sets up the flows and a worker; the event of the README's block starts a run.
 
     No workspace is there: that is what the run says. Submission and approval as written are in test_rollout.py.
     """
@@ -69,7 +69,7 @@ def test_the_commands_with_prefect(tmp_path: Path) -> None:
     with_prefect = [
         found
         for found in commands("README.md", "Point it at a real workspace")
-        if found.text.startswith(("prefect", "until", "export SAFEROLLOUT", "export PREFECT"))
+        if found.text.startswith(("prefect", "until", "export SAFEROLLOUT", "export PREFECT", "saferollout setup"))
     ]
     activate = commands("README.md", "Safe Rollout")[1]
     look = [
@@ -85,7 +85,7 @@ def test_the_commands_with_prefect(tmp_path: Path) -> None:
         env=env | {"DO_NOT_TRACK": "1"},
     )
 
-    assert "6 deployments" in output
+    assert "5 deployments" in output
     assert "AZURE_SUBSCRIPTION_ID" in output.split("the run: ")[1]
 
 

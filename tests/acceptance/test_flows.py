@@ -104,13 +104,13 @@ def test_bootstrap_and_teardown(stack: Stack, endpoint: Endpoint) -> None:
 
 
 def test_every_flow_is_deployed_and_the_schedule_waits(stack: Stack) -> None:
-    """All six flows are on the server; the rollout's schedule is paused, the retirement's is not.
+    """All flows but teardown are on the server; the rollout's schedule is paused, the retirement's is not.
 
     No limit queues one endpoint's rollout behind another's: the record in its tags is the lock.
     """
     deployed = {found["name"]: found for found in stack.api("POST", "/deployments/filter", json={})}
 
-    assert set(deployed) == {"rollout", "bootstrap", "rollback", "guard", "retire", "teardown"}
+    assert set(deployed) == {"rollout", "bootstrap", "rollback", "guard", "retire"}
     assert [schedule["active"] for schedule in deployed["rollout"]["schedules"]] == [False]
     assert [schedule["active"] for schedule in deployed["retire"]["schedules"]] == [True]
     assert deployed["rollout"]["global_concurrency_limit"] is None

@@ -30,7 +30,7 @@ def test_a_rollout_that_is_not_deployed_cannot_be_submitted(server: Server) -> N
         [sys.executable, "-c", program], env=server.env, cwd=REPOSITORY, capture_output=True, text=True, check=False
     )
 
-    refusal = "Refused: deployment rollout/rollout is not on this Prefect server; run `prefect deploy --all` first"
+    refusal = "Refused: deployment rollout/rollout is not on this Prefect server; run `saferollout setup` first"
     assert done.stderr.splitlines()[-1].endswith(refusal)
 
 

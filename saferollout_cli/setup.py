@@ -1,0 +1,251 @@
+"""What the project needs on a Prefect server: compare it with `prefect.yaml`, and put it there."""
+
+import asyncio
+import contextlib
+import io
+import os
+import sys
+import sysconfig
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from saferollout.domain.errors import Refused, SaferolloutError
+
+if TYPE_CHECKING:  # Prefect takes a second to import, and the demo needs only to know where the files are
+    from prefect.client.orchestration import PrefectClient
+
+    from saferollout_cli.deployments import Deployment
+
+CLONE = Path(__file__).parents[1]
+INSTALLED = Path(sysconfig.get_path("data")) / "share" / "saferollout"
+HOME = CLONE if (CLONE / "prefect.yaml").exists() else INSTALLED
+"""Where `prefect.yaml` and `configs/` are: in a clone, or where the wheel has put them."""
+
+POOL = "rollouts"
+ON_REQUEST = "teardown"
+"""The deployment that is there only where it is asked for: whoever reaches it deletes endpoints."""
+ENV = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+"""What every run gets: in seconds, how often it shows that it lives. Prefect knows none below 30."""
+JOB_TEMPLATE: dict[str, Any] = {
+    "job_configuration": {"env": ENV},
+    "variables": {"type": "object", "properties": {}, "additionalProperties": False},
+}
+"""No run chooses its command, environment or folder: there is no job variable, and the server refuses all others."""
+POOL_DESCRIPTION = "Runs Safe Rollout's flows. Its job template lets no run choose a command or an environment."
+
+
+class SetupFailed(SaferolloutError):
+    """Prefect's server does not answer, or did not take what it was given."""
+
+    exit_code = 3
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something on the server that is missing or not as it must be, and what mends it."""
+
+    what: str
+    problem: str
+    remedy: str = "`saferollout setup`"
+    deployment: str = ""
+    """The name of the one that must be deployed again for it."""
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.problem}; {self.remedy} mends it"
+
+
+def set_up(*, check: bool = False, with_teardown: bool = False) -> list[Difference]:
+    """Put the work pool, the deployments and their automations and limits on the server that Prefect's settings name.
+
+    Args:
+        check: Change nothing.
+        with_teardown: Deploy `teardown`, too.
+
+    Returns:
+        What was, or with `check` is, missing or different.
+
+    Raises:
+        ConfigError: `prefect.yaml` is missing, or not what Prefect can deploy.
+        Refused: The work pool is of another type.
+        SetupFailed: The server does not answer, or what was put there is not as it must be.
+    """
+    from saferollout_cli.deployments import read
+
+    path = Path(os.environ.get("SAFEROLLOUT_HOME") or HOME) / "prefect.yaml"
+    wanted = [deployment for deployment in read(path) if with_teardown or deployment.name != ON_REQUEST]
+    asyncio.run(_reach())
+    found = asyncio.run(_compare(wanted))
+    if found and not check:
+        asyncio.run(_mend_pool())
+        if names := list(dict.fromkeys(filter(None, (difference.deployment for difference in found)))):
+            _deploy(path, names)
+        asyncio.run(_finish(wanted))
+        if left := asyncio.run(_compare(wanted)):
+            raise SetupFailed("still not as it must be: " + "; ".join(map(str, left)))
+    return found
+
+
+def report(found: Sequence[Difference], *, check: bool) -> tuple[dict[str, Any], str]:
+    """What a setup says at its end: as JSON, and as markdown."""
+    outcome = "complete" if not found else "incomplete" if check else "changed"
+    head = {
+        "complete": "All is there: nothing to change.",
+        "incomplete": "Missing or different; nothing was changed:",
+        "changed": "All is there now; this was not:",
+    }[outcome]
+    lines = [str(difference) if check else f"{difference.what} {difference.problem}" for difference in found]
+    differences = [{"what": one.what, "problem": one.problem, "remedy": one.remedy} for one in found]
+    return {"outcome": outcome, "differences": differences}, "\n".join([head, "", *(f"- {line}" for line in lines)])
+
+
+async def _reach() -> None:
+    """Look whether anything answers, once: Prefect's client itself would go on trying for a minute."""
+    import httpx
+    from prefect import get_client
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        async with get_client() as client:
+            error = await client.api_healthcheck()
+    if isinstance(error, httpx.TransportError):
+        why = str(error) or type(error).__name__
+        msg = f"Prefect's server does not answer at {client.api_url}: {why}; start it, or correct PREFECT_API_URL"
+        raise SetupFailed(msg)
+
+
+async def _compare(wanted: "Sequence[Deployment]") -> list[Difference]:
+    from prefect import get_client
+
+    from saferollout_cli import deployments
+
+    async with get_client() as client:
+        found = await _compare_pool(client)
+        for deployment in wanted:
+            name = f"deployment {deployment.full_name}"
+            if (there := await deployments.look_up(client, deployment)) is None:
+                found.append(Difference(name, "is missing", deployment=deployment.name))
+                continue
+            if differing := deployments.differences(deployment, there):
+                problem = f"is not as prefect.yaml says: {', '.join(differing)}"
+                found.append(Difference(name, problem, deployment=deployment.name))
+            automations = await deployments.missing_automations(client, deployment, there)
+            for automation, exists in automations.items():
+                problem = "is not as prefect.yaml says" if exists else "is missing"
+                found.append(Difference(f"automation {automation!r} of {name}", problem, deployment=deployment.name))
+        for name in await _superfluous(client, wanted):
+            asked = " and was not asked for (--with-teardown)" if name == ON_REQUEST else ", but not in prefect.yaml"
+            found.append(Difference(f"deployment {name}", f"is on the server{asked}"))
+    return found
+
+
+async def _compare_pool(client: "PrefectClient") -> list[Difference]:
+    pool = await _pool(client)
+    if pool is None:
+        return [Difference(f"work pool {POOL}", "is missing")]
+    if pool.type != "process":
+        msg = (
+            f"work pool {POOL} is of type {pool.type} and must be of type process: "
+            f"`prefect work-pool delete {POOL}`, then `saferollout setup`"
+        )
+        raise Refused(msg)
+    found = []
+    if pool.base_job_template != _template(pool.base_job_template):
+        problem = "lets runs choose their command or environment, or does not set all of it"
+        found.append(Difference(f"work pool {POOL}", f"has another job template: it {problem}"))
+    if pool.is_paused:
+        found.append(Difference(f"work pool {POOL}", "is paused"))
+    return found
+
+
+async def _pool(client: "PrefectClient") -> Any:
+    from prefect.exceptions import ObjectNotFound
+
+    from tasks.support.orchestrator import is_unknown
+
+    try:
+        return await client.read_work_pool(POOL)
+    except ObjectNotFound as error:
+        if not is_unknown(error):
+            raise
+        return None
+
+
+def _template(there: dict[str, Any]) -> dict[str, Any]:
+    """The job template as it must be; what somebody has added to its environment stays."""
+    env = there.get("job_configuration", {}).get("env")
+    return JOB_TEMPLATE | {"job_configuration": {"env": (env if isinstance(env, dict) else {}) | ENV}}
+
+
+async def _superfluous(client: "PrefectClient", wanted: "Sequence[Deployment]") -> dict[str, Any]:
+    """The project's deployments on the server that are not wanted: their ids by their names."""
+    from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+
+    from saferollout_cli.deployments import TAG
+
+    names = {deployment.name for deployment in wanted}
+    tagged = DeploymentFilter(tags=DeploymentFilterTags(all_=[TAG]))
+    return {
+        deployment.name: deployment.id
+        for deployment in await client.read_deployments(deployment_filter=tagged)
+        if deployment.name not in names
+        and deployment.work_pool_name == POOL
+        and (deployment.entrypoint or "").startswith("flows.")
+    }
+
+
+async def _mend_pool() -> None:
+    from prefect import get_client
+    from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+
+    async with get_client() as client:
+        pool = await _pool(client)
+        template = _template(pool.base_job_template if pool else {})
+        if pool is None:
+            made = WorkPoolCreate(name=POOL, type="process", description=POOL_DESCRIPTION, base_job_template=template)
+            await client.create_work_pool(made)
+        elif pool.is_paused or pool.base_job_template != template:
+            await client.update_work_pool(POOL, WorkPoolUpdate(is_paused=False, base_job_template=template))
+
+
+def _deploy(path: Path, names: Sequence[str]) -> None:
+    """Deploy some of the file's deployments as `prefect deploy` does, in this process: imports are half the cost."""
+    from prefect.cli import app
+
+    arguments, said = sys.argv, io.StringIO()
+    sys.argv = ["prefect", "--no-prompt", "deploy", "--prefect-file", str(path)]
+    sys.argv += [word for name in names for word in ("--name", name)]
+    code: Any = 0
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            app()
+    except SystemExit as end:
+        code = end.code
+    finally:
+        sys.argv = arguments
+    if code:
+        msg = f"prefect deploy failed: {' '.join(said.getvalue().split())[-1000:]}"
+        raise SetupFailed(msg)
+
+
+async def _finish(wanted: "Sequence[Deployment]") -> None:
+    """Do what `prefect deploy` does not: set back what prefect.yaml leaves out, delete what is not wanted."""
+    from prefect import get_client
+    from prefect.client.schemas.actions import DeploymentUpdate
+
+    from saferollout_cli.deployments import differences, look_up
+
+    async with get_client() as client:
+        for deployment in wanted:
+            there = await look_up(client, deployment)
+            left = differences(deployment, there) if there else []
+            if there and (names := {"paused", "enforce_parameter_schema"}.intersection(left)):
+                usual = DeploymentUpdate.model_validate({name: deployment.settings[name] for name in names})
+                await client.update_deployment(there.id, usual)
+            if there and "schedules" in left and not deployment.schedules:
+                for schedule in there.schedules:
+                    await client.delete_deployment_schedule(there.id, schedule.id)
+        for deployment_id in (await _superfluous(client, wanted)).values():
+            await client.delete_resource_owned_automations(f"prefect.deployment.{deployment_id}")
+            await client.delete_deployment(deployment_id)
