@@ -114,12 +114,12 @@ class Scorer:
         except httpx.HTTPError as error:
             return Response(status=0, latency_ms=_ms_since(begun), error=f"{type(error).__name__}: {error}".strip(": "))
         latency_ms = _ms_since(begun)
-        body, error = _read(response, recorded.compare)
+        body, problem = _read(response, recorded.compare)
         return Response(
             status=response.status_code,
             latency_ms=latency_ms,
             body=body,
-            error=error if response.status_code == 200 else _reason(response),
+            error=problem if response.status_code == 200 else _reason(response),
             deployment=response.headers.get(PIN, ""),
         )
 
@@ -138,9 +138,9 @@ def _read(response: httpx.Response, compare: Compare | None) -> tuple[Any, str]:
     try:
         return read_json_text(response.json()), ""
     except ValueError:
-        error = f"200, but the answer is not JSON ({media or 'without a type'})" if compare is Compare.JSON else ""
+        problem = f"200, but the answer is not JSON ({media or 'without a type'})" if compare is Compare.JSON else ""
     is_text = media.startswith("text/") or _is_utf8(response.content)
-    return response.text if is_text else _digest(response, media), error
+    return response.text if is_text else _digest(response, media), problem
 
 
 def _digest(response: httpx.Response, media: str) -> str:
