@@ -56,6 +56,8 @@ class Project(Value):
     """A digest over all else that the candidate is made of: its YAML, and local models, code and environments."""
     model_of_yaml: str
     """A local model's name and version as the YAML names them; empty where it does not."""
+    settings: dict[str, str] | None = None
+    """`digests_of` the YAML of a candidate of which Azure holds every part; None where some of it is files here."""
 
     @property
     def model(self) -> str:
@@ -105,6 +107,15 @@ class Project(Value):
     def requests(self) -> list[RecordedRequest]:
         """The recorded requests that the run began with."""
         return self.recorded.requests()
+
+
+def digests_of(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Each key of a deployment's YAML with a digest of its value, which may be a secret; those of a slot left out."""
+    return {
+        key: short_digest(json.dumps(value, sort_keys=True, default=str))
+        for key, value in spec.items()
+        if key not in ("$schema", "name", "endpoint_name")
+    }
 
 
 class Sdk(Protocol):
@@ -192,6 +203,7 @@ class _Reading:
             answer_schema=schema,
             files=parts.digest(),
             model_of_yaml=_model_of(spec),
+            settings=None if parts.files else digests_of(parts.spec),
         )
 
     def _config(self, content: dict[str, Any]) -> RolloutConfig | None:

@@ -4,7 +4,8 @@ import uuid
 
 from saferollout.azure.rules import MAX_DEPLOYMENTS
 from saferollout.azure.workspace import Workspace
-from saferollout.config.project import Project
+from saferollout.azure.written import Written
+from saferollout.config.project import Project, digests_of
 from saferollout.domain.endpoint import Baseline, EndpointState, describe
 from saferollout.domain.errors import AzureFailed, Lost, Refused
 from saferollout.rollout import retire
@@ -21,7 +22,8 @@ def begin(
 ) -> Rollout | None:
     """Write the record of a new rollout, or take over what this very rollout left unfinished.
 
-    Returns None when the live deployment is this very revision already: then there is nothing to do.
+    Returns None when the live deployment is this very revision already, or the same by all that Azure shows of it: then
+    there is nothing to do.
 
     `gone` is an owner who is surely no longer at work; `begun_before` says that this run wrote a record before
     it was suspended, so that an answer cannot start anything new.
@@ -42,8 +44,10 @@ def begin(
     if record and record.phase is Phase.RETIRING:
         retire.retire_due(workspace, project.endpoint)
         state = workspace.settled(project.endpoint)
-    baseline = _baseline(state)
+    baseline = baseline_of(state)
     if state.deployments[baseline.live].tags.get(TAG_REVISION) == project.revision:
+        return None
+    if project.settings is not None and is_same(project, workspace.written(state.name)[1].get(baseline.live)):
         return None
     candidate = _free_slot(state, baseline, project)
     wanted = project.config.live.instance_count or 0
@@ -73,6 +77,23 @@ def begin(
         retire.retire_due(workspace, project.endpoint, at_once=True)
     _claim(workspace, project.endpoint, record)
     return Rollout.of(project, record)
+
+
+def is_same(project: Project, live: Written | None) -> bool:
+    """Whether the live deployment is what the project would make, whoever made it and with whichever tags.
+
+    Only where Azure holds all parts of it: then the YAML names what it is made of, to the last one. A rollout would
+    give the candidate at least live's instances, so that fewer in the YAML are no difference.
+    """
+    if project.settings is None or live is None or live.left_out:
+        return False
+    there = int(live.yaml.get("instance_count", 1))
+    counts = [digests_of({"instance_count": count}) for count in range(1, there + 1)]
+    found = digests_of(live.yaml) | counts[-1]
+    wanted = counts[0] | project.settings | digests_of(project.assets)
+    if any(count.items() <= wanted.items() for count in counts):
+        wanted |= counts[-1]
+    return wanted == found
 
 
 def _check_azure(workspace: Workspace, project: Project, state: EndpointState, candidate: str) -> None:
@@ -170,7 +191,12 @@ def _claim(workspace: Workspace, endpoint: str, record: Record) -> None:
     workspace.update_endpoint(endpoint, traffic=traffic, expected_traffic=traffic, tags=write)
 
 
-def _baseline(state: EndpointState) -> Baseline:
+def baseline_of(state: EndpointState) -> Baseline:
+    """The endpoint as it is, for a rollout to start from.
+
+    Raises:
+        Refused: No single, healthy deployment has all traffic.
+    """
     if len(state.traffic) != 1 or sum(state.traffic.values()) != 100:
         msg = (
             f"the traffic of {state.name} is {describe(state.traffic)}; "
