@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from saferollout.config import answer_schema, yaml_file
 from saferollout.config.assets import short
-from saferollout.config.contents import contents
+from saferollout.config.contents import contents, digests_of
 from saferollout.config.names import check_name
 from saferollout.config.recorded_requests import DEFAULT_NAMES, FORM, RecordedRequest, Recording, short_digest
 from saferollout.config.rollout import ModelVersion, RolloutConfig, WorkspaceConfig
@@ -107,15 +107,6 @@ class Project(Value):
     def requests(self) -> list[RecordedRequest]:
         """The recorded requests that the run began with."""
         return self.recorded.requests()
-
-
-def digests_of(spec: Mapping[str, Any]) -> dict[str, str]:
-    """Each key of a deployment's YAML with a digest of its value, which may be a secret; those of a slot left out."""
-    return {
-        key: short_digest(json.dumps(value, sort_keys=True, default=str))
-        for key, value in spec.items()
-        if key not in ("$schema", "name", "endpoint_name")
-    }
 
 
 class Sdk(Protocol):

@@ -5,7 +5,8 @@ import uuid
 from saferollout.azure.rules import MAX_DEPLOYMENTS
 from saferollout.azure.workspace import Workspace
 from saferollout.azure.written import Written
-from saferollout.config.project import Project, digests_of
+from saferollout.config.contents import digests_of
+from saferollout.config.project import Project
 from saferollout.domain.endpoint import Baseline, EndpointState, describe
 from saferollout.domain.errors import AzureFailed, Lost, Refused
 from saferollout.rollout import retire

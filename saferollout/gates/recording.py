@@ -1,0 +1,217 @@
+"""Recording: recorded requests made of those that users have sent, as the data collector kept them."""
+
+import hashlib
+import json
+import mimetypes
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from saferollout.azure.collected import Collection, Event
+from saferollout.config.body_files import MAX_BYTES
+from saferollout.config.recorded_requests import RecordedRequest, sample
+from saferollout.config.redaction import Redaction
+from saferollout.domain.words import plural
+from saferollout.gates.answer_shape import says_error
+from saferollout.gates.scoring import OWN_REQUESTS
+
+JSON = "application/json"
+SAME = "the same as another one"
+RARE = 0.1
+"""Answers of a media type that fewer have are taken for errors: their status is not collected."""
+_TYPES = mimetypes.MimeTypes()
+
+
+class Line(NamedTuple):
+    """A recorded request as it is written: a line of the file, and a file of its own where the body is not JSON."""
+
+    text: str
+    key: str
+    """What the same requests have in common."""
+    body_file: str = ""
+    body: bytes = b""
+
+    @property
+    def size(self) -> int:
+        """The bytes of both."""
+        return len(self.text) + 1 + len(self.body)
+
+
+@dataclass
+class Recorded:
+    """What was recorded."""
+
+    lines: list[Line] = field(default_factory=list)
+    found: int = 0
+    """How many requests were collected."""
+    left_out: Counter[str] = field(default_factory=Counter)
+    """How many were not taken, by the reason."""
+
+    @property
+    def summary(self) -> str:
+        """The numbers in a sentence."""
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.left_out.most_common())
+        return f"{plural(len(self.lines), 'request')} of {self.found} collected" + (f" ({reasons})" if reasons else "")
+
+
+def record(
+    requests: Collection,
+    responses: Collection | None,
+    *,
+    since: datetime,
+    size: int,
+    max_bytes: int,
+    scored_at: str,
+    folder: str,
+    redaction: Redaction,
+) -> Recorded:
+    """Take at most `size` different requests and `max_bytes` in all, spread evenly over the time since then.
+
+    Left out are those that were answered with an error, came from a rollout itself, or went elsewhere than to the
+    path `scored_at`. Bodies that are not JSON go into files in a `folder`.
+
+    Raises:
+        AzureFailed: What was collected cannot be read.
+        ConfigError: The redaction failed.
+    """
+    answered = _Answered.read(responses, since) if responses else None
+    recorded, thinned, seen = Recorded(), _Thinned(2 * size), set[str]()
+    for event in requests.events(since):
+        recorded.found += 1
+        reason = _unfit(event, scored_at) or (answered.reason(event.id) if answered else "")
+        taken = _line(event, event.data, folder, redaction) if not reason and not event.blob else reason
+        if isinstance(taken, Line):
+            reason = SAME if taken.key in seen else ""
+            seen.add(taken.key)
+        elif taken:
+            reason = taken
+        if reason:
+            recorded.left_out[reason] += 1
+        else:
+            thinned.take((event, taken if isinstance(taken, Line) else None))
+    lines = list(_load(sample(thinned.kept, size), requests, folder, redaction, recorded.left_out))
+    redaction.check_met()
+    kept = lines
+    while kept and (total := sum(line.size for line in kept)) > max_bytes:
+        kept = sample(lines, int((len(kept) - 1) * max_bytes / total)) if len(kept) > 1 else []
+    recorded.lines = kept
+    if more := recorded.found - recorded.left_out.total() - len(kept):
+        recorded.left_out["more than asked for"] += more
+    return recorded
+
+
+def _unfit(event: Event, scored_at: str) -> str:
+    """Why a request is not one to record; empty where it is."""
+    if event.client_id.startswith(OWN_REQUESTS):
+        return "sent by a rollout"
+    if event.method.upper() != "POST" or not scored_at.endswith(event.path.partition("?")[0]):
+        return "not for scoring"
+    if event.size > MAX_BYTES:
+        return "too large"
+    return "" if event.size else "empty"
+
+
+class _Answered:
+    """Which requests were answered well, as far as their answers show it."""
+
+    def __init__(self, media: dict[str, str], *, is_complete: bool) -> None:
+        self._media = media
+        counts = Counter(media.values())
+        self._usual = {name for name, count in counts.items() if name and count >= RARE * counts.total()}
+        self._is_complete = is_complete
+
+    @classmethod
+    def read(cls, responses: Collection, since: datetime) -> "_Answered":
+        """Read all answers; an error has no media type."""
+        media = {
+            event.id: "" if event.blob == "" and says_error(event.data) else _media(event.content_type)
+            for event in responses.events(since)
+        }
+        return cls(media, is_complete=responses.is_complete)
+
+    def reason(self, identifier: str) -> str:
+        """Why the request with this id is not to be recorded; empty where nothing is against it."""
+        media = self._media.get(identifier)
+        if media is None:
+            return "not answered" if self._is_complete else ""
+        return "" if media in self._usual else "answered with an error"
+
+
+class _Thinned:
+    """Evenly spaced ones of a sequence whose length is not known before its end, so many at most."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._stride = 1
+        self._count = 0
+        self.kept: list[tuple[Event, Line | None]] = []
+
+    def take(self, each: tuple[Event, Line | None]) -> None:
+        """Take the next one."""
+        if self._count % self._stride == 0:
+            self.kept.append(each)
+            if len(self.kept) > self._most:
+                self.kept = self.kept[::2]
+                self._stride *= 2
+        self._count += 1
+
+
+def _load(
+    taken: Sequence[tuple[Event, Line | None]],
+    requests: Collection,
+    folder: str,
+    redaction: Redaction,
+    left_out: Counter[str],
+) -> Iterator[Line]:
+    """Yield the lines, those with bodies in blobs of their own, too, no request twice."""
+    seen = {line.key for _, line in taken if line}
+    for event, known in taken:
+        line: Line | str = known or _line(event, _content(event, requests), folder, redaction)
+        if isinstance(line, str):
+            left_out[line] += 1
+        elif known is None and line.key in seen:
+            left_out[SAME] += 1
+        else:
+            seen.add(line.key)
+            yield line
+
+
+def _content(event: Event, requests: Collection) -> Any:
+    """A body that is in a blob of its own: a JSON value, or bytes where it is not what it is said to be, too."""
+    content = requests.content(event.blob)
+    if not _is_json(event.content_type):
+        return content
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return content
+
+
+def _line(event: Event, content: Any, folder: str, redaction: Redaction) -> Line | str:
+    """The line of a request, or why there is none."""
+    redacted = redaction.apply(content)
+    if redacted is None:
+        return "left out by the redaction"
+    content_type = "" if _is_json(event.content_type) else event.content_type
+    given: dict[str, Any] = {"id": event.id} | ({"content_type": content_type} if content_type else {})
+    try:
+        if isinstance(redacted, bytes):
+            request = RecordedRequest(request=None, body=redacted, content_type=content_type)
+            digest = hashlib.sha256(redacted).hexdigest()[:32]
+            name = f"{folder}/{digest}{_TYPES.guess_extension(_media(content_type)) or '.bin'}"
+            return Line(json.dumps(given | {"body_file": name}), request.key, name, redacted)
+        text = json.dumps(given | {"request": redacted}, allow_nan=False)
+        return Line(text, RecordedRequest.model_validate_json(text).key)
+    except ValueError:  # half a character, a number that JSON does not have, a type that no header takes
+        return "not valid JSON"
+
+
+def _is_json(content_type: str) -> bool:
+    media = _media(content_type)
+    return media in ("", JSON) or media.endswith("+json")
+
+
+def _media(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
