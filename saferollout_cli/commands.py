@@ -16,7 +16,7 @@ from saferollout.config.names import check_confirmed, check_endpoint
 from saferollout.config.rollout import ModelVersion, RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.rollout.record import user_name
-from saferollout_cli import running
+from saferollout_cli import adopt, running
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.terminal import err, print_json, print_result, show
@@ -244,6 +244,10 @@ def teardown(
 
         done = running.flow_here(flow, endpoint=endpoint, workspace=workspace, confirm=confirm)
     print_result({"outcome": "deleted", "done": done}, done, as_json=as_json)
+
+
+app.command()(adopt.init)
+app.command()(adopt.record)
 
 
 @app.command()

@@ -91,11 +91,11 @@ def record(
             recorded.left_out[reason] += 1
         else:
             thinned.take((event, taken if isinstance(taken, Line) else None))
-    lines = list(_load(sample(thinned.kept, size), requests, folder, redaction, recorded.left_out))
+    loaded = list(_load(sample(thinned.kept, size), requests, folder, redaction, recorded.left_out))
     redaction.check_met()
-    kept = lines
-    while kept and (total := sum(line.size for line in kept)) > max_bytes:
-        kept = sample(lines, int((len(kept) - 1) * max_bytes / total)) if len(kept) > 1 else []
+    kept = lines = [line for line in loaded if line.size <= max_bytes]
+    while (total := sum(line.size for line in kept)) > max_bytes:
+        kept = sample(lines, max(1, int((len(kept) - 1) * max_bytes / total)))
     recorded.lines = kept
     if more := recorded.found - recorded.left_out.total() - len(kept):
         recorded.left_out["more than asked for"] += more
