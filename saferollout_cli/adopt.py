@@ -134,7 +134,7 @@ def record(
 def _not_collected(endpoint: str, live: str, *, has_tables: bool) -> Refused:
     """Say how requests come to be collected."""
     show(
-        f"Deployment `{live}` of **{endpoint}** does not collect its requests. Add these lines to its Azure ML YAML, which "
+        f"Deployment `{live}` of **{endpoint}** does not collect its requests. Add these lines to its YAML, which "
         f"`saferollout init {endpoint}` writes as deployment.yml:\n\n```yaml\n{COLLECTOR}```\n\nThen update it:\n\n"
         "```console\n$ az ml online-deployment update --file deployment.yml\n```\n"
     )

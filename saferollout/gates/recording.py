@@ -119,14 +119,15 @@ class _Answered:
     def __init__(self, media: dict[str, str], *, is_complete: bool) -> None:
         self._media = media
         counts = Counter(media.values())
-        self._usual = {name for name, count in counts.items() if name and count >= RARE * counts.total()}
+        del counts[""]
+        self._usual = {name for name, count in counts.items() if count >= RARE * counts.total()}
         self._is_complete = is_complete
 
     @classmethod
     def read(cls, responses: Collection, since: datetime) -> "_Answered":
         """Read all answers; an error has no media type."""
         media = {
-            event.id: "" if event.blob == "" and says_error(event.data) else _media(event.content_type)
+            event.id: "" if not event.blob and _is_error(event.data) else _media(event.content_type)
             for event in responses.events(since)
         }
         return cls(media, is_complete=responses.is_complete)
@@ -137,6 +138,11 @@ class _Answered:
         if media is None:
             return "not answered" if self._is_complete else ""
         return "" if media in self._usual else "answered with an error"
+
+
+def _is_error(answer: Any) -> bool:
+    """Whether an answer reports an error; the inference server's own is a message and nothing else."""
+    return says_error(answer) or (isinstance(answer, dict) and answer.keys() == {"message"})
 
 
 class _Thinned:
