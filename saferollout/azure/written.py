@@ -16,12 +16,8 @@ SCHEMAS = "https://azuremlschemas.azureedge.net/latest"
 OWN_TAGS = "saferollout."
 OF_SERVICE = "azureml."
 SERVICE_PROPERTIES = frozenset({"AzureAsyncOperationUri"})
-_SERVICE_VARIABLES = {
-    "AZUREML_MODEL_DIR": "/var/azureml-app/azureml-models/",
-    "AZUREML_ENTRY_SCRIPT": "",
-    "AML_APP_ROOT": "/var/azureml-app/",
-}
-"""Environment variables that a deployment is shown to have, though nobody set them, by how their values begin."""
+APP_FOLDER = "/var/azureml-app/"
+"""Where the service puts models and code; it shows deployments environment variables with paths there."""
 _VERSION = re.compile(
     r"(?P<workspace>/subscriptions/.*)/(?:models|environments|codes|data)/(?P<name>[^/]+)/versions/(?P<version>[^/]+)",
     re.IGNORECASE,
@@ -171,15 +167,24 @@ class _Writer:
         })  # fmt: skip
 
     def _variables(self) -> dict[str, str]:
-        variables = self._properties.get("environmentVariables") or {}
+        """The environment variables without the three that the service adds, which are wrong for another model."""
+        model = re.search(r"/models/([^/]+)/versions/([^/]+)$", str(self._properties.get("model")))
         script = (self._properties.get("codeConfiguration") or {}).get("scoringScript")
-
-        def is_service(name: str, value: str) -> bool:
-            if name == "AZUREML_ENTRY_SCRIPT":
-                return value == script
-            return name in _SERVICE_VARIABLES and value.startswith(_SERVICE_VARIABLES[name])
-
-        return {name: str(value) for name, value in variables.items() if not is_service(name, str(value))}
+        added = {
+            "AZUREML_MODEL_DIR": re.escape(f"{APP_FOLDER}azureml-models/{'/'.join(model.groups())}") if model else None,
+            "AZUREML_ENTRY_SCRIPT": re.escape(script) if script else None,
+            "AML_APP_ROOT": rf"{APP_FOLDER}[^/]+",
+        }
+        written = {}
+        for name, value in (self._properties.get("environmentVariables") or {}).items():
+            pattern, text = added.get(name), str(value)
+            if pattern and re.fullmatch(pattern, text):
+                continue
+            if name in added and text.startswith(APP_FOLDER):
+                self._left_out.append(f"environment_variables.{name}")
+            else:
+                written[name] = text
+        return written
 
     def _scale(self) -> dict[str, Any] | None:
         scale = self._properties.get("scaleSettings") or {}

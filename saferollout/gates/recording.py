@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from saferollout.azure.collected import Collection, Event
+from saferollout.azure.collected import Event
 from saferollout.config.body_files import MAX_BYTES
 from saferollout.config.recorded_requests import RecordedRequest, sample
 from saferollout.config.redaction import Redaction
@@ -22,6 +22,21 @@ SAME = "the same as another one"
 RARE = 0.1
 """Answers of a media type that fewer have are taken for errors: their status is not collected."""
 _TYPES = mimetypes.MimeTypes()
+
+
+class Collection(Protocol):
+    """What was collected; `saferollout.azure.collected` has the service's."""
+
+    is_complete: bool
+    """Whether all of it has been read."""
+
+    def events(self, since: datetime) -> Iterator[Event]:
+        """Yield what was collected since then; AzureFailed if it cannot be read."""
+        ...
+
+    def content(self, blob: str) -> bytes:
+        """The body in a blob of its own; AzureFailed if it cannot be read."""
+        ...
 
 
 class Line(NamedTuple):
