@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import shlex
 import stat
 import subprocess
 import sys
@@ -36,10 +37,12 @@ from saferollout.rollout.create import create_candidate
 from saferollout.rollout.record import Owner
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import Rollout
+from tests.support.documents import Command, commands
 from tests.support.localazure import collected
 from tests.support.localazure.arm import Arm
 
 NAME = "adopted"
+ADOPT = "Adopt an endpoint that exists, in five minutes"
 IMAGES = [bytes([number]) + bytes(range(256)) * 20 for number in range(3)]
 ANN = Owner(name="ann@laptop", flow_run="run-1")
 SCRIPT = """
@@ -103,12 +106,18 @@ def endpoint(project: Path, client: MLClient, arm: Arm) -> Iterator[str]:
 
 
 def saferollout(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    """Run a command there; its exit code, its result and what it said."""
-    command = [Path(sys.executable).parent / "saferollout", *arguments, "--json"]
+    """Run a command there; return its exit code, its result and what it said."""
+    command = [str(Path(sys.executable).parent / "saferollout"), *arguments, "--json"]
     env = os.environ | {"PREFECT_HOME": str(folder.parent / "prefect")}
     env.pop("PREFECT_API_URL", None)
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+
+
+def as_documented(command: Command) -> list[str]:
+    """The arguments of a command, with what this test has in the place of an example's."""
+    text = command.text.partition(" #")[0].replace("<endpoint>", NAME).replace("customer.email", "privacy:redact")
+    return shlex.split(text)[1:]
 
 
 def use(arm: Arm) -> dict[str, Any]:
@@ -131,11 +140,13 @@ def test_an_endpoint_is_adopted(endpoint: str, arm: Arm, tmp_path: Path) -> None
         collected.read(arm, f"modelDataCollector/{endpoint}/prod/{name}", len(sent))
     before = [arm.get(f"onlineEndpoints/{endpoint}"), arm.get(f"onlineEndpoints/{endpoint}/deployments/prod")]
 
-    code, written, errors = saferollout(tmp_path, "init", endpoint, "--to", "adopted")
-    assert (code, written.get("live"), written.get("left_out")) == (0, "prod", []), errors
+    folder.mkdir()
     (folder / "privacy.py").write_text(PRIVACY)
-    code, record, errors = saferollout(folder, "record", endpoint, "--redact", "privacy:redact")
-    assert (code, record.get("requests")) == (0, 8), errors
+    init, record, run = (as_documented(command) for command in commands("README.md", ADOPT))
+    code, written, errors = saferollout(folder, *init)
+    assert (code, written.get("live"), written.get("left_out")) == (0, "prod", []), errors
+    code, recorded, errors = saferollout(folder, *record)
+    assert (code, recorded.get("requests")) == (0, 8), errors
 
     lines = [json.loads(line) for line in (folder / "requests.jsonl").read_text().splitlines()]
     assert {line["id"] for line in lines} <= set(sent)
@@ -144,20 +155,20 @@ def test_an_endpoint_is_adopted(endpoint: str, arm: Arm, tmp_path: Path) -> None
     images = [line for line in lines if "body_file" in line]
     assert sorted((folder / line["body_file"]).read_bytes() for line in images) == IMAGES
     assert {line["content_type"] for line in images} == {"image/png"}
-    assert record["left_out"] == {"the same as another one": 5, "answered with an error": 1}
+    assert recorded["left_out"] == {"the same as another one": 5, "answered with an error": 1}
     for path in ("requests.jsonl", images[0]["body_file"], "deployment.yml"):
         assert stat.S_IMODE((folder / path).stat().st_mode) == 0o600
     signature = arm.call("POST", "datastores/workspaceblobstore/listSecrets").json()["sasToken"]
     assert not any(secret in errors for secret in (signature[-20:], "example.com"))
 
     kept = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-    code, refused, _ = saferollout(tmp_path, "init", endpoint, "--to", "adopted")
+    code, refused, _ = saferollout(tmp_path, *init, "--to", "adopted")
     assert (code, refused["outcome"]) == (2, "invalid")
     assert [problem["problem"] for problem in refused["problems"]] == ["exists already"] * 3
-    assert saferollout(folder, "record", endpoint)[0] == 2
+    assert saferollout(folder, *record)[0] == 2
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == kept
 
-    code, outcome, errors = saferollout(folder, "run", "rollout.yaml", "--approve", "auto")
+    code, outcome, errors = saferollout(folder, *run)
     assert (code, outcome.get("outcome")) == (0, "nothing_to_do"), errors
     assert [arm.get(f"onlineEndpoints/{endpoint}"), arm.get(f"onlineEndpoints/{endpoint}/deployments/prod")] == before
 

@@ -84,7 +84,7 @@ def test_bodies_in_blobs_of_their_own_are_read(endpoint: str, container: Contain
     raw = bytes(range(256))
     container.upload_blob(f"{FOLDER}/{HOUR_AGO:%Y/%m/%d/%H}/body 1", raw)
     here = f"{container.url.partition('?')[0]}/{FOLDER}/{HOUR_AGO:%Y/%m/%d/%H}/body%201"
-    image = {"datacontenttype": "image/png", "datainblob": "true", "contentrange": "bytes 0-255/256"}
+    image: dict[str, Any] = {"datacontenttype": "image/png", "datainblob": "true", "contentrange": "bytes 0-255/256"}
     lines = [event("a", **image, data=here), event("b", dataref=here, data=None, contentrange="bytes 0-9/10")]
     lines += [event("c", **image, data=f"https://elsewhere.example{there}") for there in ("/x/y", here[8:])]
     write(container, "\n".join(lines))

@@ -9,6 +9,7 @@ import pytest
 from saferollout.config import body_files, project, recorded_requests
 from saferollout.config.recorded_requests import Compare, RecordedRequest, Recording, read_requests
 from saferollout.domain.errors import ConfigError, Problem
+from tests.support.documents import texts
 
 BYTES = bytes(range(256))
 
@@ -44,6 +45,21 @@ def test_a_body_is_the_bytes_of_its_file(file: Path) -> None:
         RecordedRequest(request=None, body=b"a,b\n", content_type=body_files.OTHER, compare=Compare.NONE),
         RecordedRequest(request={"body_file": "bodies/cat.png"}, content_type="application/json; format=pandas"),
     ]
+
+
+def test_the_lines_of_the_documentation_are_requests(file: Path) -> None:
+    """As docs/requests.md has them, where the files are there."""
+    (lines,) = texts("docs/requests.md", "A line", "json")
+    (file.parent / "requests").mkdir()
+    for name in ("cat.png", "rows.csv", "voice.wav"):
+        (file.parent / "requests" / name).write_bytes(BYTES)
+    file.write_text(lines)
+
+    found = read_requests(file)
+
+    assert [each.compare for each in found] == [None, Compare.BYTES, None, Compare.NONE]
+    assert [each.content_type for each in found[:3]] == ["", "image/png", "text/csv"]
+    assert found[3].content_type.startswith("audio/")
 
 
 def test_a_run_keeps_the_bodies_that_it_began_with(file: Path) -> None:
