@@ -167,15 +167,23 @@ def _place(arm: Arm, data_id: str, default: str) -> tuple[str, str]:
 
 
 def _container(arm: Arm, store: str, identity: Any) -> ContainerClient:
-    """A datastore's container, with the datastore's own credentials or, where it has none, with ours."""
+    """Return a datastore's container, with the datastore's own credentials or, where it has none, with ours.
+
+    Raises:
+        Refused: It is not of blobs.
+    """
     name = f"datastores/{quote(store, safe='')}"
     properties = arm.get(name)["properties"]
+    container = properties.get("containerName") or properties.get("filesystem")
+    if not container or not properties.get("accountName"):
+        msg = f"datastore {store} is not of blobs ({properties.get('datastoreType')}), and cannot be read"
+        raise Refused(msg)
     secret: Any = identity
     if str((properties.get("credentials") or {}).get("credentialsType") or "None").lower() != "none":
         secrets = arm.post(f"{name}/listSecrets")
         secret = str(secrets.get("sasToken") or "").removeprefix("?") or secrets.get("key") or identity
     account = f"{properties.get('protocol') or 'https'}://{properties['accountName']}.blob.{properties['endpoint']}"
-    return ContainerClient.from_container_url(f"{account}/{properties['containerName']}", credential=secret)
+    return ContainerClient.from_container_url(f"{account}/{container}", credential=secret)
 
 
 def _values(line: bytes) -> Iterator[dict[str, Any]]:

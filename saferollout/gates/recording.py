@@ -4,10 +4,10 @@ import hashlib
 import json
 import mimetypes
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from saferollout.azure.collected import Event
 from saferollout.config.body_files import MAX_BYTES
@@ -16,6 +16,8 @@ from saferollout.config.redaction import Redaction
 from saferollout.domain.words import plural
 from saferollout.gates.answer_shape import says_error
 from saferollout.gates.scoring import OWN_REQUESTS
+
+T = TypeVar("T")
 
 JSON = "application/json"
 SAME = "the same as another one"
@@ -43,8 +45,8 @@ class Line(NamedTuple):
     """A recorded request as it is written: a line of the file, and a file of its own where the body is not JSON."""
 
     text: str
-    key: str
-    """What the same requests have in common."""
+    key: bytes
+    """A digest that the same requests have in common."""
     body_file: str = ""
     body: bytes = b""
 
@@ -92,7 +94,7 @@ def record(
         ConfigError: The redaction failed.
     """
     answered = _Answered.read(responses, since) if responses else None
-    recorded, thinned, seen = Recorded(), _Thinned(2 * size), set[str]()
+    recorded, thinned, seen = Recorded(), _Thinned(2 * size), set[bytes]()
     for event in requests.events(since):
         recorded.found += 1
         reason = _unfit(event, scored_at) or (answered.reason(event.id) if answered else "")
@@ -106,15 +108,22 @@ def record(
             recorded.left_out[reason] += 1
         else:
             thinned.take((event, taken if isinstance(taken, Line) else None))
-    loaded = list(_load(sample(thinned.kept, size), requests, folder, redaction, recorded.left_out))
+    # once by what is known before the bodies in blobs are read, so that no more than needed is, and once by what is
+    chosen = _within(sample(thinned.kept, size), max_bytes, lambda each: each[1].size if each[1] else each[0].size)
+    loaded = list(_load(chosen, requests, folder, redaction, recorded.left_out))
     redaction.check_met()
-    kept = lines = [line for line in loaded if line.size <= max_bytes]
-    while (total := sum(line.size for line in kept)) > max_bytes:
-        kept = sample(lines, max(1, int((len(kept) - 1) * max_bytes / total)))
-    recorded.lines = kept
-    if more := recorded.found - recorded.left_out.total() - len(kept):
+    recorded.lines = _within(loaded, max_bytes, lambda line: line.size)
+    if more := recorded.found - recorded.left_out.total() - len(recorded.lines):
         recorded.left_out["more than asked for"] += more
     return recorded
+
+
+def _within(values: Sequence[T], max_bytes: int, size_of: Callable[[T], int]) -> list[T]:
+    """As many of them, evenly spaced, as are not larger than that together."""
+    kept = fitting = [value for value in values if size_of(value) <= max_bytes]
+    while (total := sum(map(size_of, kept))) > max_bytes:
+        kept = sample(fitting, max(1, int((len(kept) - 1) * max_bytes / total)))
+    return kept
 
 
 def _unfit(event: Event, scored_at: str) -> str:
@@ -222,11 +231,15 @@ def _line(event: Event, content: Any, folder: str, redaction: Redaction) -> Line
             request = RecordedRequest(request=None, body=redacted, content_type=content_type)
             digest = hashlib.sha256(redacted).hexdigest()[:32]
             name = f"{folder}/{digest}{_TYPES.guess_extension(_media(content_type)) or '.bin'}"
-            return Line(json.dumps(given | {"body_file": name}), request.key, name, redacted)
+            return Line(json.dumps(given | {"body_file": name}), _digest(request), name, redacted)
         text = json.dumps(given | {"request": redacted}, allow_nan=False)
-        return Line(text, RecordedRequest.model_validate_json(text).key)
+        return Line(text, _digest(RecordedRequest.model_validate_json(text)))
     except ValueError:  # half a character, a number that JSON does not have, a type that no header takes
         return "not valid JSON"
+
+
+def _digest(request: RecordedRequest) -> bytes:
+    return hashlib.sha256(request.key.encode()).digest()
 
 
 def _is_json(content_type: str) -> bool:
