@@ -7,7 +7,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-_PLAIN = re.compile(r"[A-Za-z_/][\w./@-]*(:[\w./@-]+)*", re.ASCII)
+_PLAIN = re.compile(r"[A-Za-z_/$][\w./@-]*(:[\w./@-]+)*", re.ASCII)
 _NOT_TEXT = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
 """What one of the readers takes for something else."""
 

@@ -12,7 +12,9 @@ from saferollout.config.rollout import SmokeTestConfig
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates import smoke_test as smoke
 from saferollout.gates.scoring import Response, Scorer
+from saferollout.gates.served import Sight, look_who_serves
 from saferollout.gates.sources.probes import Probes
+from saferollout_cli.demo.users import Users
 from tests.support.smoke_test import check, failed
 from tests.unit.conftest import Endpoint, Reply
 
@@ -133,3 +135,24 @@ async def test_probes_send_and_compare_them_too(endpoint: Endpoint) -> None:
 
     assert counts == {None: (0, {1.0}), "none": (0, set())}
     assert {body for _, body in endpoint.seen} == {BYTES}
+
+
+async def test_whoever_asks_who_serves_users_sends_them_too(endpoint: Endpoint) -> None:
+    """After a change of traffic, as any user does."""
+    endpoint.deployments[None] = lambda _: Reply(200, b"\x00", {"azureml-model-deployment": "blue"})
+    async with Scorer(endpoint.uri, "secret") as scorer:
+        served = await look_who_serves(scorer, recorded(BYTES), old={"blue": 90, "green": 10}, new={"blue": 100})
+
+    assert served.sight is Sight.AS_SET
+    assert {body for _, body in endpoint.seen} == {BYTES}
+
+
+async def test_the_demos_users_send_them_too(endpoint: Endpoint) -> None:
+    """An answer of which nobody knows whether it is right is not a wrong one."""
+    users = Users(tolerance=1)
+    endpoint.deployments[None] = answering(b"\x00", "image/png")
+    async with Scorer(endpoint.uri, "secret") as scorer:
+        for request in [*recorded(BYTES), RecordedRequest(request=1, answer=[1])]:
+            await users.send(scorer, request)
+
+    assert (users.total, users.failed) == (2, 1)
