@@ -16,7 +16,7 @@ from saferollout.config.names import check_confirmed, check_endpoint
 from saferollout.config.rollout import ModelVersion, RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.rollout.record import user_name
-from saferollout_cli import running
+from saferollout_cli import adopt, running
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.guard import guard
@@ -275,6 +275,8 @@ def teardown(
 
 app.command()(guard)
 app.command()(status)
+app.command()(adopt.init)
+app.command()(adopt.record)
 
 
 @app.command()

@@ -115,8 +115,7 @@ class Memory:
 
     def list_deployments(self, endpoint: str) -> list[Resource] | None:
         """See `Azure`."""
-        found = self._shown(endpoint)
-        if found is None:
+        if (found := self._shown(endpoint)) is None:
             return None
         return [self._as_shown(there.resource, endpoint, name) for name, there in found.deployments.items()]
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from saferollout.azure.port import LOOK_THERE, Azure, NewDeployment, Resource
 from saferollout.azure.resources import endpoint_state, writable
 from saferollout.azure.retries import poll, sign_in_anew, wait_for_others
+from saferollout.azure.written import Written, deployment_yaml, endpoint_yaml
 from saferollout.domain.endpoint import EndpointState, describe, drift
 from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Missing, Refused
 from saferollout.domain.vm_size import VmSize
@@ -60,6 +61,13 @@ class Workspace:
     def get_endpoint(self, endpoint: str) -> EndpointState:
         """`observe`; Missing if there is no such endpoint."""
         return _required(endpoint, self.observe(endpoint))
+
+    @sign_in_anew
+    def written(self, endpoint: str) -> tuple[dict[str, Any], dict[str, Written]]:
+        """The Azure ML YAML that would make the endpoint again, and each of its deployments, by their names."""
+        shown = _required(endpoint, self._azure.read_endpoint(endpoint))
+        deployments = self._azure.list_deployments(endpoint) or []
+        return endpoint_yaml(shown), {each["name"]: deployment_yaml(each, endpoint) for each in deployments}
 
     @sign_in_anew
     def secret(self, endpoint: str, *, is_refused: bool = False) -> str:

@@ -78,6 +78,15 @@ def contents(path: Path, spec: dict[str, Any], chosen: Mapping[str, str]) -> Con
     return Contents(path=path, spec=spec, files=reader.files, script=script, assets=registered, uploaded=uploaded)
 
 
+def digests_of(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Each key of a deployment's YAML with a digest of its value, which may be a secret; those of a slot left out."""
+    return {
+        key: hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()
+        for key, value in spec.items()
+        if key not in ("$schema", "name", "endpoint_name")
+    }
+
+
 def _problem(path: Path, key: str, error: ValueError) -> Problem:
     what, _, remedy = str(error).rpartition("; ")
     return Problem(yaml_file.display_path(path), key, what, remedy)

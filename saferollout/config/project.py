@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from saferollout.config import answer_schema, yaml_file
 from saferollout.config.assets import short
-from saferollout.config.contents import contents
+from saferollout.config.contents import contents, digests_of
 from saferollout.config.names import check_name
 from saferollout.config.recorded_requests import DEFAULT_NAMES, FORM, RecordedRequest, Recording, short_digest
 from saferollout.config.rollout import ModelVersion, RolloutConfig, WorkspaceConfig
@@ -56,6 +56,8 @@ class Project(Value):
     """A digest over all else that the candidate is made of: its YAML, and local models, code and environments."""
     model_of_yaml: str
     """A local model's name and version as the YAML names them; empty where it does not."""
+    settings: dict[str, str] | None = None
+    """`digests_of` the YAML of a candidate of which Azure holds every part; None where some of it is files here."""
 
     @property
     def model(self) -> str:
@@ -192,6 +194,7 @@ class _Reading:
             answer_schema=schema,
             files=parts.digest(),
             model_of_yaml=_model_of(spec),
+            settings=None if parts.files else digests_of(parts.spec),
         )
 
     def _config(self, content: dict[str, Any]) -> RolloutConfig | None:

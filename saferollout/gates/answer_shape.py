@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saferollout.config import answer_schema
+from saferollout.config.recorded_requests import Compare
 
 UNUSUAL = 0.2
 ENOUGH = 20
@@ -169,6 +170,10 @@ class AnswerCheck:
     def is_ready(self) -> bool:
         """Whether enough live answers were seen."""
         return self._seen >= self._enough
+
+    def applies(self, compare: Compare | None) -> bool:
+        """Whether answers that are compared so are checked: a schema says nothing of bytes."""
+        return compare is not Compare.NONE and not (self._validator and compare is Compare.BYTES)
 
     def learn(self, request: Any, live: Sequence[Any]) -> None:
         """Learn from what the live deployment answered, nothing where it failed; an error teaches no shape."""

@@ -79,7 +79,7 @@ async def look_who_serves(
         return Served(sight=sight, counts=counts, requests=sent, duration_s=time.monotonic() - begun)
 
     for sent, recorded in enumerate(itertools.cycle(requests), start=1):
-        answer = await scorer.score(recorded.request, own=True)
+        answer = await scorer.score(recorded, own=True)
         if answer.deployment:
             seen[answer.deployment] += 1
             arrival.see(answer.deployment)

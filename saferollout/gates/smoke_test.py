@@ -1,7 +1,6 @@
 """The smoke test: recorded requests straight to the candidate, and to the live deployment to compare with."""
 
 import asyncio
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -51,7 +50,7 @@ async def run(
     pairs: list[_Pair] = []
     for request in requests:
         answers = await asyncio.gather(
-            scorer.score(request.request, deployment=candidate), scorer.score(request.request, deployment=live)
+            scorer.score(request, deployment=candidate), scorer.score(request, deployment=live)
         )
         pairs.append(_Pair(request, *answers))
     is_first = candidate == live
@@ -86,7 +85,7 @@ async def run(
 
 def _distinct(pairs: Sequence[_Pair]) -> list[_Pair]:
     """The pairs whose request is not the same as an earlier one's."""
-    return list({json.dumps(pair.request.request, sort_keys=True): pair for pair in reversed(pairs)}.values())[::-1]
+    return list({pair.request.key: pair for pair in reversed(pairs)}.values())[::-1]
 
 
 def _unknown(pairs: Sequence[_Pair]) -> list[_Pair]:
@@ -97,8 +96,8 @@ def _both(pairs: Sequence[_Pair], config: SmokeTestConfig) -> list[tuple[Any, An
     """Both answers to each distinct request that both deployments answered."""
     return [
         (comparable(candidate.body, config.ignore), comparable(live.body, config.ignore))
-        for _, candidate, live in _distinct(pairs)
-        if candidate.ok and live.ok
+        for request, candidate, live in _distinct(pairs)
+        if candidate.ok and live.ok and request.is_compared
     ]
 
 
@@ -108,7 +107,9 @@ def _passed(pairs: Sequence[_Pair], checks: Sequence[Check], *, has_schema: bool
     ok = sum(pair.candidate.ok for pair in pairs)
     requests = (f"{ok} of " if ok < total else "") + plural(total, "recorded request")
     requests += f" ({distinct} distinct)" if distinct < total else ""
-    is_compared = not is_first and any(pair.candidate.ok and pair.live.ok for pair in pairs)
+    uncompared = sum(not pair.request.is_compared for pair in pairs)
+    both_ok = any(pair.candidate.ok and pair.live.ok for pair in pairs if pair.request.is_compared)
+    is_compared = not is_first and both_ok
     checked = " as answer_schema says" if has_schema else " in live's shape" if is_compared else ""
     truths = [check for check in checks if check.check in ("wrong answers", "mean error")]
     if not unknown and truths and truths[0].candidate.startswith("0 "):
@@ -119,6 +120,8 @@ def _passed(pairs: Sequence[_Pair], checks: Sequence[Check], *, has_schema: bool
         known = "none" if unknown == total else f"only {total - unknown}"
         verb = "have" if total - unknown > 1 else "has"
         said.append(f"whether the answers are right is not known, as {known} {verb} a true answer")
+    if uncompared:
+        said.append(f"answers to {plural(uncompared, 'request')} are not compared (compare: none)")
     return [f"{requests} answered{checked}", *said]
 
 
@@ -152,6 +155,9 @@ def _answered(pairs: Sequence[_Pair], config: SmokeTestConfig) -> Check:
 
 def _shape(pairs: Sequence[_Pair], schema: dict[str, Any] | None) -> Check:
     check = AnswerCheck(schema)
+    pairs = [pair for pair in pairs if check.applies(pair.request.compare)]
+    if not pairs:  # all requests say that nothing is compared
+        return Check(check="answer shape", passed=None, candidate="not compared", live="", limit="")
     for request, _, live in pairs:
         check.learn(request.request, [live.body] if live.ok else [])
     if schema is not None:
@@ -242,7 +248,7 @@ def _other_shapes(known: Sequence[_Pair], config: SmokeTestConfig) -> tuple[str,
 
 
 def _side_by_side(pairs: Sequence[_Pair], config: SmokeTestConfig) -> list[Check]:
-    both = [pair for pair in pairs if pair.candidate.ok and pair.live.ok]
+    both = [pair for pair in pairs if pair.candidate.ok and pair.live.ok and pair.request.is_compared]
     if not both:
         return []
     apart = np.array([_apart(candidate, live.body, config) for _, candidate, live in both])

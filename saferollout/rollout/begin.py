@@ -4,6 +4,8 @@ import uuid
 
 from saferollout.azure.rules import MAX_DEPLOYMENTS
 from saferollout.azure.workspace import Workspace
+from saferollout.azure.written import Written
+from saferollout.config.contents import digests_of
 from saferollout.config.project import Project
 from saferollout.domain.endpoint import Baseline, EndpointState, describe
 from saferollout.domain.errors import AzureFailed, Lost, Refused, Taken
@@ -33,7 +35,8 @@ def begin(
 ) -> Rollout | None:
     """Write the record of a new rollout, or take over what this very rollout left unfinished.
 
-    Returns None when the live deployment is this very revision already: then there is nothing to do.
+    Returns None when the live deployment is this very revision already, or the same by all that Azure shows of it: then
+    there is nothing to do.
 
     `gone` is an owner who is surely no longer at work: what is unfinished of this revision is taken over, and what
     is of another one is rolled back first. `begun_before` says that this run wrote a record before it was suspended,
@@ -66,8 +69,10 @@ def begin(
     elif record and record.phase is Phase.RETIRING:
         retire.retire_due(workspace, project.endpoint)
         state = workspace.settled(project.endpoint)
-    baseline = _baseline(state)
+    baseline = baseline_of(state)
     if state.deployments[baseline.live].tags.get(TAG_REVISION) == project.revision:
+        return None
+    if project.settings is not None and is_same(project, workspace.written(state.name)[1].get(baseline.live)):
         return None
     candidate = _free_slot(state, baseline, project)
     wanted = project.config.live.instance_count or 0
@@ -106,6 +111,23 @@ def _is_live(state: EndpointState, project: Project) -> bool:
     """Whether this very revision has users."""
     serving = (state.deployments[name] for name in state.traffic if name in state.deployments)
     return any(deployment.tags.get(TAG_REVISION) == project.revision for deployment in serving)
+
+
+def is_same(project: Project, live: Written | None) -> bool:
+    """Whether the live deployment is what the project would make, whoever made it and with whichever tags.
+
+    Only where Azure holds all parts of it: then the YAML names what it is made of, to the last one. A rollout would
+    give the candidate at least live's instances, so that fewer in the YAML are no difference.
+    """
+    if project.settings is None or live is None or live.left_out:
+        return False
+    there = int(live.yaml.get("instance_count", 1))
+    counts = [digests_of({"instance_count": count}) for count in range(1, there + 1)]
+    found = digests_of(live.yaml) | counts[-1]
+    wanted = counts[0] | project.settings | digests_of(project.assets)
+    if any(count.items() <= wanted.items() for count in counts):
+        wanted |= counts[-1]
+    return wanted == found
 
 
 def _check_azure(workspace: Workspace, project: Project, state: EndpointState, candidate: str) -> None:
@@ -153,7 +175,12 @@ def _resume(workspace: Workspace, project: Project, record: Record, owner: Owner
     return Rollout.of(project, record)
 
 
-def _baseline(state: EndpointState) -> Baseline:
+def baseline_of(state: EndpointState) -> Baseline:
+    """The endpoint as it is, for a rollout to start from.
+
+    Raises:
+        Refused: No single, healthy deployment has all traffic.
+    """
     if len(state.traffic) != 1 or sum(state.traffic.values()) != 100:
         msg = (
             f"the traffic of {state.name} is {describe(state.traffic)}; "

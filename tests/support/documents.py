@@ -21,6 +21,12 @@ RUN_BY = {
     ("README.md", "Your own project, in ten minutes", "console"): (
         "acceptance/test_documents.py::test_the_first_ten_minutes"
     ),
+    ("README.md", "Adopt an endpoint that exists, in five minutes", "console"): (
+        "integration/localazure/test_adopt.py::test_an_endpoint_is_adopted"
+    ),
+    ("docs/requests.md", "A line", "json"): (
+        "unit/saferollout/config/test_body_files.py::test_the_lines_of_the_documentation_are_requests"
+    ),
     ("README.md", "Point it at a real workspace", "console"): (
         "acceptance/test_documents.py::test_the_first_ten_minutes",
         "acceptance/test_documents.py::test_the_commands_with_prefect",

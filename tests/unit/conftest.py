@@ -58,7 +58,7 @@ def project_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Reply(NamedTuple):
-    """An endpoint's answer: any JSON value, or text as it is."""
+    """An endpoint's answer: any JSON value, or text or bytes as they are."""
 
     status: int
     body: Any
@@ -74,6 +74,8 @@ class Endpoint:
     """The deployment that each request was pinned to, and its body."""
     request_ids: list[str] = field(default_factory=list)
     """The client request ids that came with requests."""
+    types: list[str] = field(default_factory=list)
+    """The media type of each request; a body that is not JSON is seen as bytes."""
     uri: str = ""
     released: threading.Event = field(default_factory=threading.Event)
     """Set when the test is over: a deployment that hangs waits for it."""
@@ -124,7 +126,8 @@ def endpoint(serve: Serve) -> Iterator[Endpoint]:
             text = self.rfile.read(length := int(self.headers["Content-Length"]))
             if len(text) < length:  # the client has gone
                 return
-            body = json.loads(text)
+            body = json.loads(text) if self.headers["Content-Type"] == "application/json" else text
+            found.types.append(self.headers["Content-Type"])
             pinned = self.headers["azureml-model-deployment"]
             found.seen.append((pinned, body))
             if request_id := self.headers["x-ms-client-request-id"]:
@@ -133,13 +136,14 @@ def endpoint(serve: Serve) -> Iterator[Endpoint]:
             self._reply(found.deployments[pinned](body) if known else found.reply(401, "key_auth_access_denied"))
 
         def _reply(self, reply: Reply) -> None:
-            text = reply.body if isinstance(reply.body, str) else json.dumps(reply.body)
+            text = reply.body if isinstance(reply.body, str | bytes) else json.dumps(reply.body)
+            content = text if isinstance(text, bytes) else text.encode()
             try:
                 self.send_response(reply.status)
-                for name, value in ({"Content-Length": str(len(text.encode()))} | reply.headers).items():
+                for name, value in ({"Content-Length": str(len(content))} | reply.headers).items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(text.encode())
+                self.wfile.write(content)
             except ConnectionError:  # the client did not wait
                 self.close_connection = True
 

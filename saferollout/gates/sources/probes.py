@@ -122,8 +122,8 @@ class Probes:
     async def _pair(self, scorer: Scorer, request: RecordedRequest) -> Pair:
         at = utc_now()
         answers = await asyncio.gather(
-            scorer.score(request.request, deployment=self._candidate),
-            scorer.score(request.request, deployment=self._live),
+            scorer.score(request, deployment=self._candidate),
+            scorer.score(request, deployment=self._live),
         )
         for name, answer in zip((self._candidate, self._live), answers, strict=True):
             self._ledger.note(name, at, answer.status)
@@ -151,7 +151,9 @@ class Probes:
             candidate_latencies_ms=[pair.candidate.latency_ms for pair in both],
             live_latencies_ms=[pair.live.latency_ms for pair in both],
             duration_s=BATCH_S,
-            **self._answers.compared((pair.request.answer, pair.candidate.body, pair.live.body) for pair in both),
+            **self._answers.compared(
+                (pair.request.answer, pair.candidate.body, pair.live.body) for pair in both if pair.request.is_compared
+            ),
         )
         example = errors[0] if errors else ""
         return Seen(batch, example=example, lacking=self._answers.lacking, distinct=self._distinct)
@@ -169,7 +171,8 @@ class Probes:
         return [found for found, is_sure in zip(checked, sure, strict=True) if is_sure]
 
     def _learn(self, pair: Pair) -> None:
-        self._check.learn(pair.request.request, [pair.live.body] if pair.live.ok else [])
+        is_usual = pair.live.ok and pair.request.is_compared
+        self._check.learn(pair.request.request, [pair.live.body] if is_usual else [])
 
     def _checked_and_learned(self, pair: Pair) -> Pair:
         checked = self._checked(pair)
@@ -178,7 +181,7 @@ class Probes:
 
     def _checked(self, pair: Pair) -> Pair:
         def checked(answer: Response, other: Response) -> Response:
-            if not answer.ok:
+            if not answer.ok or not self._check.applies(pair.request.compare):
                 return answer
             problem = self._check.problem(pair.request.request, answer.body, [other.body] if other.ok else [])
             said = f"200, but {problem[:120]}: {json.dumps(answer.body)[:80]}"

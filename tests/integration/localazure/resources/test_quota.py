@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import datetime
 import json
 import socket
 import ssl
@@ -16,12 +17,14 @@ from azure.ai.ml import load_online_deployment, load_online_endpoint
 from azure.ai.ml.entities import Model
 from azure.core.exceptions import HttpResponseError
 from azure.identity import EnvironmentCredential
+from azure.storage.blob import ContainerClient
 
 from localazure.testing import LocalAzure
 from saferollout.azure.client import Client
+from saferollout.azure.collected import open_collections
 from saferollout.config.project import resolve_workspace
 from tests.support.localazure.arm import API_VERSION, Arm, reason, wait_for
-from tests.support.localazure.sdk import sdk_client
+from tests.support.localazure.sdk import export, sdk_client
 
 pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("quota")]  # each test goes on where the last one ended
 
@@ -118,6 +121,28 @@ def test_without_secrets_clients_upload_by_a_token_for_storage(
         good, other = tokens.values()
         assert good.content == b"of an identity"
         assert (other.status_code, other.headers["x-ms-error-code"]) == (401, "InvalidAuthenticationInfo")
+
+
+@pytest.mark.usefixtures("environment")
+def test_what_is_collected_is_read_by_a_token_for_storage(small: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the datastore has no secrets, as for uploads."""
+    export(small.environ, monkeypatch)
+    with Arm(small.environ) as arm:
+        path = "onlineEndpoints/scale/deployments/blue"
+        blue = arm.get(path)
+        collections = {"request": {"dataCollectionMode": "Enabled"}}
+        blue["properties"]["dataCollector"] = {"collections": collections}
+        assert arm.run("PUT", path, blue)["status"] == "Succeeded"
+        store = arm.get("datastores/workspaceblobstore")["properties"]
+    now = datetime.datetime.now(datetime.UTC)
+    event = {"xrequestid": "a", "time": f"{now:%Y-%m-%dT%H:%M:%SZ}", "data": [1]}
+    address = f"https://{store['accountName']}.blob.{store['endpoint']}/{store['containerName']}"
+    with ContainerClient.from_container_url(address, EnvironmentCredential(disable_instance_discovery=True)) as blobs:
+        blobs.upload_blob(f"modelDataCollector/scale/blue/request/{now:%Y/%m/%d/%H}/a.jsonl", json.dumps(event))
+
+    found = open_collections(resolve_workspace(None), "scale", "blue")["request"]
+
+    assert [each.id for each in found.events(now - datetime.timedelta(hours=1))] == ["a"]
 
 
 def test_an_empty_bucket_is_429_until_it_fills_again(small: LocalAzure, monkeypatch: pytest.MonkeyPatch) -> None:
