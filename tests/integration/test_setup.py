@@ -271,7 +271,9 @@ def test_a_locked_database_is_waited_for(stack: Stack) -> None:
     database = Path(stack.env["PREFECT_HOME"]) / "prefect.db"
     with closing(sqlite3.connect(database, isolation_level=None)) as locking:
         locking.execute("BEGIN IMMEDIATE")
-        with started(stack.command("setup", "--json"), stack.env | {"PREFECT_LOGGING_LEVEL": "DEBUG"}) as process:
+        with started(
+            stack.command("setup", "--json"), stack.env_of_its_own | {"PREFECT_LOGGING_LEVEL": "DEBUG"}
+        ) as process:
             assert process.stderr is not None
             assert any("status code 503" in line for line in process.stderr)
             locking.execute("ROLLBACK")
