@@ -17,7 +17,7 @@ from saferollout.azure.client import DRAIN
 from saferollout.config.handover import CONFIGS
 from saferollout_cli.demo import processes
 from tests.support.forks import fork_server, forked
-from tests.support.stack import REPOSITORY, Endpoint, Stack, pause_guard
+from tests.support.stack import REPOSITORY, Endpoint, Stack
 
 
 def pytest_configure() -> None:
@@ -73,8 +73,9 @@ def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[st
     azure = started.enter_context(LocalAzure(None, "--strict")).environ | {DRAIN: "2"}
     started.enter_context(fork_server(directory, env | azure, REPOSITORY))
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
-    Stack(directory, env | azure).cli("setup")
-    pause_guard(env["PREFECT_API_URL"])
+    stack = Stack(directory, env | azure)
+    stack.cli("setup")
+    stack.pause_guard()
     started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
     return env, azure
 

@@ -115,11 +115,17 @@ class Stack:
 
         response = wait_for(f"{method} {path}", call)
         response.raise_for_status()
-        return response.json()
+        return response.json() if response.content else None
 
     def post_events(self, events: list[dict[str, Any]]) -> int:
         """Emit events as any program can; return the status."""
         return client().post(f"{self.env['PREFECT_API_URL']}/events", json=events).status_code
+
+    def pause_guard(self) -> None:
+        """Let the guard come when it is called or a run has ended, not every minute: a look costs CPU seconds."""
+        found = self.api("GET", "/deployments/name/guard/guard")
+        (schedule,) = found["schedules"]
+        self.api("PATCH", f"/deployments/{found['id']}/schedules/{schedule['id']}", json={"active": False})
 
     def run(self, flow_run: str) -> dict[str, Any]:
         """A flow run as the API shows it."""
@@ -282,14 +288,6 @@ class Endpoint:
     def delete(self) -> None:
         """Remove the endpoint."""
         self.workspace().delete_endpoint(self.name)
-
-
-def pause_guard(api_url: str) -> None:
-    """Let the guard come when it is called or a run has ended, not every minute: a look costs CPU seconds."""
-    found = httpx.get(f"{api_url}/deployments/name/guard/guard", timeout=30).json()
-    schedule = found["schedules"][0]["id"]
-    path = f"{api_url}/deployments/{found['id']}/schedules/{schedule}"
-    httpx.patch(path, json={"active": False}, timeout=30).raise_for_status()
 
 
 def counts_of(process: Process) -> dict[str, Any]:
