@@ -101,8 +101,6 @@ class Memory:
     def settle(self, took_s: float) -> None:
         """See `Azure`; here nothing is on its way."""
 
-    # what exists
-
     def list_endpoints(self) -> list[Resource]:
         """See `Azure`."""
         found = (self.read_endpoint(name) for name in sorted(self._endpoints))

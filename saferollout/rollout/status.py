@@ -5,10 +5,12 @@ from datetime import datetime
 from pydantic import Field
 
 from saferollout.domain.endpoint import EndpointState, Value, describe
+from saferollout.domain.errors import Refused
 from saferollout.domain.evidence import Evidence
 from saferollout.domain.text import as_markdown
 from saferollout.domain.words import clock, plural
 from saferollout.rollout.guard import Act, Run, decide
+from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import Phase, Record
 
 BAR = 25
@@ -58,6 +60,8 @@ class Status(Value):
     """Prefect's name of the run's state; empty where Prefect was not asked or does not know the run."""
     verdict: str = ""
     """The last gate's finding in a sentence."""
+    hold: str = ""
+    """Which revision is held, since when and why; empty where none is."""
 
     @property
     def text(self) -> str:
@@ -74,6 +78,8 @@ class Status(Value):
             lines.append(f"⏳ Waits for {self.waits_for} since {clock(self.waits_since)}{until}")
         if self.verdict:
             lines.append(as_markdown(self.verdict))
+        if self.hold:
+            lines.append(f"⛔ {as_markdown(self.hold)}")
         if self.resumes:
             lines.append(f"Its run began again {plural(self.resumes, 'time')}")
         if self.guarded:
@@ -106,7 +112,12 @@ def status_of(
         )
         for name, found in sorted(state.deployments.items())
     ]
-    known = {"endpoint": state.name, "traffic": state.traffic, "mirror_traffic": state.mirror_traffic}
+    known = {
+        "endpoint": state.name,
+        "traffic": state.traffic,
+        "mirror_traffic": state.mirror_traffic,
+        "hold": _hold(state.tags),
+    }
     if record is None:
         return Status(**known, deployments=deployments, next="nothing: no rollout is under way")
     asks = record.asks if record.unfinished else None
@@ -128,6 +139,14 @@ def status_of(
         run_state=run.state if run else "",
         verdict=f"{evidence.gate}: {evidence.verdict} — {evidence.summary}" if evidence else "",
     )
+
+
+def _hold(tags: dict[str, str]) -> str:
+    try:
+        hold = Hold.from_tags(tags)
+    except Refused as damaged:
+        return str(damaged)
+    return hold.why() if hold and hold.holds(hold.revision) else ""
 
 
 def _roles(state: EndpointState, record: Record | None) -> dict[str, str]:

@@ -8,7 +8,9 @@ from saferollout.rollout import question, shift
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
 from saferollout.rollout.guard import Run, Sign
+from saferollout.rollout.hold import Hold, release
 from saferollout.rollout.record import Record
+from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.status import Status, status_of
 from tests.support.twin import NAME, OWNERS, make_endpoint, make_project
@@ -54,6 +56,17 @@ def test_a_rollout_that_waits() -> None:
     assert shown.waits_until is not None
     assert "saferollout approve shop" in shown.next
     assert "the guard judges the candidate meanwhile" in shown.text
+
+
+def test_a_held_revision_is_shown() -> None:
+    """Whoever wonders why nothing is rolled out reads why; not once it is released."""
+    azure, rollout = begun()
+    roll_back(azure, NAME, hold=Hold.of(rollout.revision, "model:2", "error rate 9%"))
+    shown = status(azure)
+    assert shown.hold.startswith(f"model:2 (revision {rollout.revision}) is held since 20")
+    assert "UTC: error rate 9%" in shown.text
+    release(azure, NAME, by="eve", comment="seen")
+    assert status(azure).hold == ""
 
 
 def test_what_prefect_knows_is_added() -> None:
