@@ -11,10 +11,13 @@ from flows.cancellation import roll_back_run
 async def clean_up(flow_run: UUID) -> None:
     """Roll back what a rollout's run began and left: cancelled, failed or out of time while it was suspended.
 
+    Where somebody else changed what the rollout set, and nobody cancelled the run, the endpoint is left as it is unless
+    its record says `on_drift: rollback`.
+
     Args:
         flow_run: The id of the run; one that is still alive, or has rolled back itself, is left as it is.
     """
     async with get_client() as client:
         state = (await client.read_flow_run(flow_run)).state
     if state and state.is_final():
-        await roll_back_run(flow_run)
+        await roll_back_run(flow_run, even_if_drifted=state.is_cancelled())

@@ -16,7 +16,7 @@ from saferollout.config.names import check_confirmed, check_endpoint
 from saferollout.config.rollout import ModelVersion, RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.rollout.record import user_name
-from saferollout_cli import running
+from saferollout_cli import control, running
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.terminal import err, print_json, print_result, show
@@ -250,3 +250,6 @@ def teardown(
 def schema() -> None:
     """Print the JSON schema of the rollout's config, for editors."""
     print_json(RolloutConfig.model_json_schema())
+
+
+control.register(app)

@@ -60,7 +60,7 @@ async def report(
         inputs=rollout.project.inputs,
         traffic=traffic,
         instance_counts={name: deployment.instance_count for name, deployment in deployments.items()},
-        decisions=list(decisions),
+        decisions=[*decisions, *(item.skip for item in evidence if item.skip)],
         evidence=[item.for_programs() for item in evidence],
         steps=steps or [],
         duration_s=duration_s,

@@ -7,13 +7,13 @@ from saferollout.azure.workspace import Workspace
 from saferollout.config.project import Project
 from saferollout.domain.endpoint import Baseline, EndpointState, describe
 from saferollout.domain.errors import AzureFailed, Lost, Refused
-from saferollout.rollout import retire
+from saferollout.rollout import drift, retire
 from saferollout.rollout.quota import check_quota
 from saferollout.rollout.record import MAX_TAGS, Owner, Phase, Record, now, without_record
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Rollout
 
-RECORD_TAGS = 16  # what a record takes of Azure's 50 tags, at most, with the approvals of a few stages
+RECORD_TAGS = 22  # what a record takes of Azure's 50 tags, at most, with the approvals of a few stages
 
 
 def begin(
@@ -43,7 +43,8 @@ def begin(
         retire.retire_due(workspace, project.endpoint)
         state = workspace.settled(project.endpoint)
     baseline = _baseline(state)
-    if state.deployments[baseline.live].tags.get(TAG_REVISION) == project.revision:
+    live = state.deployments[baseline.live]
+    if live.tags.get(TAG_REVISION) == project.revision:
         return None
     candidate = _free_slot(state, baseline, project)
     wanted = project.config.live.instance_count or 0
@@ -58,6 +59,10 @@ def begin(
         baseline=baseline,
         left_candidate=project.config.rollback.candidate,
         raised_to=wanted if wanted > baseline.instance_count else 0,
+        live_model=live.model,
+        live_environment=live.environment,
+        live_revision=live.tags.get(TAG_REVISION, ""),
+        on_drift=project.config.on_drift,
     )
     _check_azure(workspace, project, state, candidate)
     check_quota(workspace, Rollout.of(project, record), state)
@@ -167,7 +172,7 @@ def _claim(workspace: Workspace, endpoint: str, record: Record) -> None:
         return without_record(tags) | record.to_tags()
 
     traffic = record.traffic()
-    workspace.update_endpoint(endpoint, traffic=traffic, expected_traffic=traffic, tags=write)
+    workspace.update_endpoint(endpoint, traffic=traffic, check=drift.expecting(traffic), tags=write)
 
 
 def _baseline(state: EndpointState) -> Baseline:

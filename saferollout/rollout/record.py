@@ -16,8 +16,8 @@ from typing import Self
 import psutil
 from pydantic import Field
 
-from saferollout.config.rollout import LeftCandidate
-from saferollout.domain.endpoint import Baseline, Decision, Value
+from saferollout.config.rollout import LeftCandidate, OnDrift
+from saferollout.domain.endpoint import Baseline, Decision, Value, describe
 from saferollout.domain.errors import Refused
 
 PREFIX = "saferollout."
@@ -103,6 +103,18 @@ class Record(Value):
     raised_to: int = 0
     """How many instances the rollout gives the live deployment, if that is more than it had; else 0."""
     keep_until: datetime | None = None
+    live_model: str = ""
+    """What the live deployment was made of when the rollout began; empty in a record of an earlier version."""
+    live_environment: str = ""
+    live_revision: str = ""
+    instance_counts: dict[str, int] = Field(default={})
+    """How many instances each deployment had when the rollout last changed the traffic."""
+    on_drift: OnDrift = OnDrift.STOP
+    """What follows where somebody else changes what the rollout set."""
+    drifts: int = 0
+    """How often it was put back by a person's will."""
+    skips: dict[int, Decision] = Field(default={})
+    """Who let the judge be skipped at which share of traffic, when and why."""
 
     @property
     def unfinished(self) -> bool:
@@ -137,7 +149,17 @@ class Record(Value):
             "stage": str(self.share),
             "keep-until": self.keep_until.isoformat(timespec="seconds") if self.keep_until else "",
             "on-rollback": self.left_candidate.value,
-        } | {f"approval-{stage}": fitted(decision).model_dump_json() for stage, decision in self.approvals.items()}
+            "live-model": self.live_model,
+            "live-environment": self.live_environment,
+            "live-revision": self.live_revision,
+            "instances": describe(self.instance_counts) if self.instance_counts else "",
+            "drifts": str(self.drifts or ""),
+            "on-drift": self.on_drift.value if self.on_drift is not OnDrift.STOP else "",
+        } | {
+            f"{kind}-{stage}": fitted(decision).model_dump_json()
+            for kind, decisions in (("approval", self.approvals), ("skip", self.skips))
+            for stage, decision in decisions.items()
+        }
         tags = {PREFIX + name: value for name, value in fields.items() if value}
         if too_long := [name for name, value in tags.items() if len(value) > MAX_TAG_LENGTH]:
             msg = f"the value of tag {too_long[0]} is longer than Azure's {MAX_TAG_LENGTH} characters"
@@ -160,7 +182,7 @@ class Record(Value):
         if not own:
             return None
         try:
-            keep_until = own.get("keep-until")
+            keep_until, counted = own.get("keep-until"), own.get("instances", "")
             return cls(
                 rollout=own["rollout"],
                 phase=Phase(own["phase"]),
@@ -172,19 +194,32 @@ class Record(Value):
                 environment=own.get("environment", ""),
                 baseline=Baseline(live=own["live"], instance_count=int(own["live-instances"])),
                 share=int(own["stage"]),
-                approvals={
-                    int(name.removeprefix("approval-")): Decision.model_validate_json(value)
-                    for name, value in own.items()
-                    if name.startswith("approval-")
-                },
+                approvals=_decisions(own, "approval-"),
                 left_candidate=LeftCandidate(own["on-rollback"]),
                 raised_to=int(own.get("raised-to", 0)),
                 keep_until=datetime.fromisoformat(keep_until) if keep_until else None,
+                live_model=own.get("live-model", ""),
+                live_environment=own.get("live-environment", ""),
+                live_revision=own.get("live-revision", ""),
+                instance_counts={
+                    name: int(count) for name, _, count in (each.partition("=") for each in counted.split())
+                },
+                drifts=int(own.get("drifts", 0)),
+                on_drift=OnDrift(own.get("on-drift", OnDrift.STOP)),
+                skips=_decisions(own, "skip-"),
             )
         except (KeyError, ValueError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
             msg = f"the endpoint's {PREFIX}* tags are damaged ({what}); set the traffic by hand and remove them"
             raise Refused(msg) from None
+
+
+def _decisions(own: dict[str, str], prefix: str) -> dict[int, Decision]:
+    return {
+        int(name.removeprefix(prefix)): Decision.model_validate_json(value)
+        for name, value in own.items()
+        if name.startswith(prefix)
+    }
 
 
 def without_record(tags: dict[str, str]) -> dict[str, str]:

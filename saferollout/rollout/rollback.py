@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from saferollout.azure.retries import INSISTING_A_LITTLE, insist
 from saferollout.azure.workspace import Workspace
-from saferollout.config.rollout import LeftCandidate
+from saferollout.config.rollout import LeftCandidate, OnDrift
 from saferollout.domain.endpoint import Baseline, EndpointState
 from saferollout.domain.errors import AzureFailed, Drifted, Refused, SaferolloutError
+from saferollout.rollout import drift
 from saferollout.rollout.record import PREFIX, Owner, Phase, Record, without_record
 from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
 
@@ -148,10 +149,11 @@ def _set_share(
 ) -> None:
     """Leave the candidate this share, and mark the rollout as being rolled back."""
     left = {"phase": Phase.ROLLING_BACK, "share": share}
+    wanted = record.model_copy(update=left).traffic()
     workspace.update_endpoint(
         state.name,
-        traffic=record.model_copy(update=left).traffic(),
-        expected_traffic=None if force else record.traffic(),
+        traffic=wanted,
+        check=(lambda _: None) if force else drift.expecting(record.traffic(), wanted),
         mirror=state.mirror_without(record.candidate, record.baseline.live),  # who has traffic cannot get copies, too
         tags=lambda tags: without_record(tags) | own(tags).model_copy(update=left).to_tags(),
     )
@@ -167,10 +169,11 @@ def _is_overtaken(workspace: Workspace, endpoint: str, record: Record) -> bool:
 
 
 def roll_back_own(
-    workspace: Workspace, endpoint: str, is_own: Callable[[Owner], bool], wait: Wait = at_once
+    workspace: Workspace, endpoint: str, is_own: Callable[[Owner], bool], wait: Wait = at_once, *, force: bool = False
 ) -> Record | None:
     """`roll_back` the endpoint's unfinished rollout if its owner is this one; None, and nothing done, otherwise."""
     record = Record.from_tags(insist(workspace.settled)(endpoint).tags)
     if record is None or not record.unfinished or not is_own(record.owner):
         return None
-    return roll_back(workspace, endpoint, rollout=record.rollout, wait=wait)
+    force = force or record.on_drift is OnDrift.ROLLBACK
+    return roll_back(workspace, endpoint, rollout=record.rollout, wait=wait, force=force)

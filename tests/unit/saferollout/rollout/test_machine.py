@@ -17,7 +17,7 @@ from saferollout.config.rollout import LeftCandidate
 from saferollout.domain.errors import AzureFailed
 from saferollout.rollout import retire, rollback
 from saferollout.rollout.record import PREFIX, Record, without_record
-from tests.support.machine import Steps, counts, names, owners
+from tests.support.machine import MIRROR, Steps, counts, names, owners
 from tests.support.twin import (
     NAME,
     OWNERS,
@@ -39,7 +39,7 @@ BEGINNING = ["scale_live", "create_candidate", "verify", "smoke_test"]
 EVERY_SHARE = ["scale_candidate", "smoke_test", "shift"]
 
 
-CHANGES = ["gone", "count", "model", "replaced"]
+CHANGES = ["gone", "count", "autoscaled", "model", "replaced"]
 """What somebody else may do to a deployment."""
 
 
@@ -72,9 +72,14 @@ class Machine(Steps):
         self.do_smoke_test(self.of_a_run(data), passes=passes)
 
     @precondition(Steps.has_run)
-    @rule(data=st.data(), share=st.sampled_from([0, 10, 50]))
+    @rule(data=st.data(), share=st.sampled_from([0, MIRROR]))
     def mirror(self, data: st.DataObject, share: int) -> None:
         self.do_mirror(self.of_a_run(data), share=share)
+
+    @precondition(Steps.has_run)
+    @rule(data=st.data())
+    def put_back(self, data: st.DataObject) -> None:
+        self.do_put_back(self.of_a_run(data))
 
     @precondition(Steps.has_run)
     @rule(data=st.data())
@@ -171,13 +176,14 @@ class Machine(Steps):
 
     @rule(data=st.data(), name=names, what=st.sampled_from(CHANGES))
     def somebody_changes_a_deployment(self, data: st.DataObject, name: str, what: str) -> None:
-        """It is deleted, scaled as by an autoscaler, given another model in place, or deployed anew by somebody."""
+        """It is deleted, scaled, by an autoscaler too, given another model in place, or deployed anew by somebody."""
         there = self.shown.deployments.get(name)
         count = data.draw(counts)
         with contextlib.suppress(AzureFailed):
             if what == "gone":
                 self.memory.delete_deployment(NAME, name)
-            elif what == "count":
+            elif what in ("count", "autoscaled"):
+                self.memory.autoscaled |= {(NAME, name)} if what == "autoscaled" else set()
                 self.memory.scale_deployment(NAME, name, count)
             elif what == "model" and there:
                 deploy(self.memory, name, 7, capacity(there.resource), there.resource["tags"])
