@@ -12,9 +12,8 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.exceptions import TerminationSignal
 
-from saferollout.config.rollout import WorkspaceConfig
-from tasks.rollback import roll_back_own
-from tasks.support.this_run import marks
+from tasks.rollback import find_own, roll_back_own
+from tasks.support.this_run import marks, target_of
 
 TOLD_TO_END = "Execution was "
 """How Prefect's engine begins the message of a crash that the process itself reports: a signal, or its loop's end."""
@@ -71,10 +70,13 @@ async def roll_back_cancelled(flow: Any, flow_run: FlowRun, state: State[Any]) -
 async def roll_back_run(flow_run: UUID) -> None:
     """Roll back what a run began, if it did, and as far as its labels show."""
     async with get_client() as client:
-        await _roll_back(await client.read_flow_run(flow_run))  # a hook's copy of the run may be older than its labels
+        found = await client.read_flow_run(flow_run)
+    await _roll_back(found)  # a hook's copy of the run may be older than its labels
 
 
 async def _roll_back(flow_run: FlowRun) -> None:
-    labels = marks(flow_run)
-    if endpoint := labels.pop("endpoint", None):
-        await roll_back_own(WorkspaceConfig.model_validate(labels), endpoint, str(flow_run.id))
+    if (target := target_of(flow_run)) is None:
+        return
+    workspace, endpoint = target
+    for name in [endpoint] if endpoint else await find_own(workspace, str(flow_run.id)):
+        await roll_back_own(workspace, name, str(flow_run.id))

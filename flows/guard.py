@@ -8,7 +8,7 @@ from saferollout.config.names import check_endpoint
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
 from tasks.guard import is_crowded, look_after, look_after_all, rollouts_in
-from tasks.support.this_run import marks
+from tasks.support.this_run import target_of
 
 
 @flow(flow_run_name="guard", persist_result=True, result_serializer="json", timeout_seconds=3600)
@@ -33,10 +33,11 @@ async def guard(
         return {}
     if flow_run is not None:
         async with get_client() as client:
-            labels = marks(await client.read_flow_run(flow_run))
-        if (endpoint := labels.pop("endpoint", None)) is None:
+            target = target_of(await client.read_flow_run(flow_run))
+        if target is None:
             return {}
-        found, endpoints = WorkspaceConfig.model_validate(labels), [endpoint]
+        found, endpoint = target
+        endpoints = [endpoint] if endpoint else None
     else:
         found = resolve_workspace(workspace)
     names = endpoints or await rollouts_in(found)

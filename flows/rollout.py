@@ -9,13 +9,15 @@ from prefect.states import Cancelled, Failed
 
 from flows.cancellation import heed_sigterm, roll_back_cancelled, roll_back_terminated, roll_back_this_run
 from flows.naming import name_run
+from flows.steps import Steps
 from saferollout.config.project import Project
-from saferollout.config.rollout import ModelVersion, StageConfig
+from saferollout.config.rollout import ModelVersion, OnDrift, StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import (
     AzureFailed,
     Drifted,
     GateFailed,
+    LeftAsIs,
     Lost,
     Missing,
     NotRestored,
@@ -42,7 +44,7 @@ from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
 from tasks.support.names import recall_steps
-from tasks.support.this_run import ThisRun, may_have_begun, run_id
+from tasks.support.this_run import may_have_begun, run_id
 from tasks.verify import verify_traffic
 
 
@@ -85,29 +87,32 @@ async def rollout(
         rollout = await take_baseline(project, wait, (by or "somebody who named nobody") if again else "")
         if rollout is None:
             return await already_live(project)
-        run = ThisRun(project.config.orchestrator_grace_s)
+        run = Steps(rollout, decisions, evidence)
         await name_run(f"rollout {rollout.endpoint} {rollout.candidate} ← {rollout.project.label}")
-        await run.step(_both(rollout))
-        await run.step(verify_traffic(rollout))
-        evidence.append(await run.step(smoke_test(rollout)))
+        await run.step(_both, rollout)
+        await run.step(verify_traffic, rollout)
+        evidence.append(await run.step(smoke_test, rollout))
         if shadow := project.config.shadow:
-            evidence.append(await run.step(mirror(rollout, shadow, evidence[-1])))
+            evidence.append(await run.step(mirror, rollout, shadow, evidence[-1]))
         judged_by = shadow.judge if shadow else project.config.stages[0].judge
         for stage in project.config.stages:
-            decision = await run.step(_approval(rollout, stage, evidence))
+            run.stage = stage
+            decision = await run.step(_approval, rollout, stage, evidence)
             decisions += [decision] if decision else []
             if stage.traffic > rollout.share:
-                await run.step(scale_candidate(rollout, stage))
-                await run.step(recheck(rollout, stage, judged_by, evidence, decision))
-            await run.step(shift_traffic(rollout, stage, decision))
-            evidence.append(await judge(rollout, stage, evidence[-1]))  # also while Prefect is away
+                await run.step(scale_candidate, rollout, stage)
+                await run.step(recheck, rollout, stage, judged_by, evidence, decision)
+            run.may_reach(stage)
+            await run.step(shift_traffic, rollout, stage, decision)
+            evidence.append(await run.anyway(judge, rollout, stage, evidence[-1]))  # also while Prefect is away
             judged_by = stage.judge
-        await run.step(_last_doubt(rollout, stage, evidence, decisions))
-    except Lost:
-        raise  # somebody rolled this rollout back: the endpoint is no longer ours
+        await run.step(_last_doubt, rollout, stage, evidence, decisions)
+        kept = await _retired(run, rollout)
+    except (Lost, LeftAsIs):
+        raise  # somebody rolled this rollout back, or changed the endpoint: it is no longer ours
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
         return await _back(project, rollout, failure, evidence, decisions)
-    reason = f"{rollout.candidate} passed every gate and has all traffic" + await _retired(rollout)
+    reason = f"{rollout.candidate} passed every gate and has all traffic" + kept
     return await report(rollout, "promoted", reason, decisions, evidence)
 
 
@@ -137,11 +142,11 @@ async def _last_doubt(
         await recheck(rollout, stage, stage.judge, evidence, decisions[-1])  # the way back is deleted next
 
 
-async def _retired(rollout: Rollout) -> str:
-    """Retire the old deployment; return what to report if that failed, which no longer makes the rollout go back."""
+async def _retired(run: Steps, rollout: Rollout) -> str:
+    """Retire the old deployment; return what to report if Azure failed, which no longer makes the rollout go back."""
     try:
-        await retire_old(rollout)
-    except Lost:
+        await run.step(retire_old, rollout)
+    except (Lost, Drifted, Stopped):
         raise
     except SaferolloutError as error:
         return f"; {rollout.live} is still there ({error}): the same command, or `saferollout retire`, removes it"
@@ -160,8 +165,12 @@ async def _back(
         raise _not_begun(failure)
     reason = str(failure) or type(failure).__name__
     hold = hold_for(failure, project.revision, project.label)
+    # that of a step means: a person, or the config, wants it rolled back all the same
+    force = project.config.on_drift is OnDrift.ROLLBACK or (rollout is not None and isinstance(failure, Drifted))
     try:
-        rolled_back = await roll_back_own(project.config.workspace, project.endpoint, str(run_id()), project, hold)
+        rolled_back = await roll_back_own(
+            project.config.workspace, project.endpoint, str(run_id()), project, hold, force=force
+        )
     except SaferolloutError as error:
         if isinstance(error, Missing) and isinstance(failure, Missing):
             raise failure from None  # with the endpoint, all that was begun is gone

@@ -169,8 +169,8 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
             msg = f"there is no flow run {run_id} on this Prefect server"
             raise Refused(msg) from None
         if (question := await waiting_question(client, run)) is None and not _asks(run):
-            why = f" ({run.state.message})" if run.state and run.state.message else ""
-            msg = f"flow run {run_id} ({run.name}) is {run.state_name} and does not wait for an approval{why}"
+            why = f" ({run.state.message})" if run.state and run.state.is_final() and run.state.message else ""
+            msg = f"flow run {run_id} ({run.name}) is {run.state_name}{why} and does not wait for an approval"
             raise Refused(msg)
         return question
 

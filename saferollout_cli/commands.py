@@ -16,7 +16,7 @@ from saferollout.config.names import check_confirmed, check_endpoint
 from saferollout.config.rollout import ModelVersion, RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.rollout.record import user_name
-from saferollout_cli import adopt, running
+from saferollout_cli import adopt, control, running
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.guard import guard
@@ -304,3 +304,6 @@ def setup(
     result, text = report(found, check=check)
     print_result(result, text, as_json=as_json)
     sys.exit(1 if check and found else 0)
+
+
+control.register(app)

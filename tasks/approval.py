@@ -18,7 +18,7 @@ from prefect.flow_runs import apause_flow_run, asuspend_flow_run
 from prefect.input import RunInput
 from prefect.logging import get_run_logger
 from prefect.states import Running
-from pydantic import ConfigDict, Field, create_model
+from pydantic import ConfigDict, Field, ValidationError, create_model
 
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision
@@ -26,6 +26,7 @@ from saferollout.domain.errors import Rejected
 from saferollout.domain.evidence import Evidence, headlines, markdown_table
 from saferollout.domain.text import one_line
 from saferollout.report.outcome import seconds
+from saferollout.rollout import drift
 from saferollout.rollout.question import note_question
 from saferollout.rollout.record import Question, fitted, now
 from saferollout.rollout.rollout import Rollout
@@ -66,7 +67,14 @@ class Approval(RunInput):
 
 
 async def ask(
-    rollout: Rollout, stage: StageConfig, evidence: Sequence[Evidence], *, question: str, again: bool = False
+    rollout: Rollout,
+    stage: StageConfig,
+    evidence: Sequence[Evidence],
+    *,
+    question: str,
+    again: bool = False,
+    shown: str = "",
+    reject: str = REJECT,
 ) -> Decision:
     """Wait for a person's answer and return the approval.
 
@@ -74,7 +82,8 @@ async def ask(
     answer is there. Elsewhere the process waits. The answer belongs to this rollout, stage and evidence: a later
     question is a new one whose form takes no answer to this one, the same question is not asked again. What a tag says
     of an approval counts only where Prefect's record of the answer agrees; else that is reported, and asked again.
-    `again` asks although the stage was approved before.
+    `again` asks although the stage was approved before; `shown` takes the place of what the candidate changes, and
+    `reject` says what a no leads to.
 
     Raises:
         Rejected: The answer is no, or none comes in time.
@@ -83,19 +92,23 @@ async def ask(
     claim = None if again else rollout.approvals.get(stage.traffic)
     if claim and (given := await _recorded(rollout, stage, claim, f"{name}-{stage.traffic}-{claim.evidence}")):
         return given
-    parts = [f"# {question}", headlines(evidence), await changes(rollout, stage, question)]
+    parts = [f"# {question}", headlines(evidence), shown or await changes(rollout, stage, question)]
     shown = "\n\n".join([*parts, *(item.details for item in evidence)])
     digest = hashlib.sha256(f"{rollout.id}{rollout.revision}{shown}".encode()).hexdigest()[:12]
     shown += f"\n\nEvidence `{digest}`"
     if claim:
         shown = shown.replace("\n\n", f"\n\n**⚠️ {UNKNOWN.format(stage.traffic)}**\n\n", 1)
         get_run_logger().warning(UNKNOWN.format(stage.traffic))
-    form = make_form(digest, *(f"{found.gate}: {found.verdict} — {found.summary}" for found in reversed(evidence)))
+    form = make_form(
+        digest, *(f"{found.gate}: {found.verdict} — {found.summary}" for found in reversed(evidence)), reject=reject
+    )
     form = form.with_initial_data(description=shown)
     key = f"{name}-{stage.traffic}-{digest}"
     asked = await note(rollout, stage)
     timeout_s = max(1, int((asked.until - now()).total_seconds())) if asked.until else NEVER_S
-    if runtime.deployment.id:
+    if given := await _given(form, key):
+        answer = given
+    elif runtime.deployment.id:
         answer = await _suspend(form, timeout_s, key, rollout.project.config.orchestrator_grace_s)
     else:
         try:
@@ -142,25 +155,55 @@ async def _recorded(rollout: Rollout, stage: StageConfig, claim: Decision, key: 
         asked_by = UUID(claim.flow_run)
     except ValueError:
         return None
-    keys = [f"{waited}-{key}-response" for waited in ("paused", "suspended")]
-    async with get_client() as client:  # Prefect's own helper leaves its connection open
-        kept = [await client.filter_flow_run_input(asked_by, key, limit=1, exclude_keys=set()) for key in keys]
-    for stored in itertools.chain(*kept):
-        found = stored.decoded_value
+    for found in await _stored(asked_by, key):
         if isinstance(found, dict):
             decision = claim.model_copy(update={name: found.get(name, "") for name in ANSWER})
             return decision if decision.decision == "approve" and fitted(decision) == claim else None
     return None
 
 
-def make_form(evidence: str, *findings: str) -> Any:
+async def _given(form: Any, key: str) -> Any:
+    """The approval that this very question got in an earlier attempt of this run; None without one.
+
+    A run that is retried would ask again: Prefect forgets then which pauses are over, but not the answers. While its
+    server fails there is none to find, and asking waits for the server.
+
+    Raises:
+        HTTPError: Prefect's server refused.
+        JSONDecodeError: The answer was not Prefect's.
+    """
+    try:
+        kept = await _stored(run_id(), key)
+    except (httpx.HTTPError, json.JSONDecodeError) as error:
+        if not passing(error):
+            raise
+        return None
+    for stored in kept:
+        try:
+            found = form.model_validate(stored)
+        except ValidationError:
+            continue
+        if (found.decision, found.evidence) == ("approve", form.model_fields["evidence"].default):
+            return found
+    return None
+
+
+async def _stored(asked_by: UUID, key: str) -> list[Any]:
+    """The answers to a question that Prefect keeps among a run's inputs."""
+    keys = [f"{waited}-{key}-response" for waited in ("paused", "suspended")]
+    async with get_client() as client:  # Prefect's own helper leaves its connection open
+        kept = [await client.filter_flow_run_input(asked_by, key, limit=1, exclude_keys=set()) for key in keys]
+    return [stored.decoded_value for stored in itertools.chain(*kept)]
+
+
+def make_form(evidence: str, *findings: str, reject: str = REJECT) -> Any:
     """The form for an answer to this evidence: the server takes no other one.
 
     On a small screen the evidence above the fields needs scrolling; what it found stands with the decision, too.
     """
     shown = Field(evidence, json_schema_extra={"const": evidence})
     lines = [textwrap.shorten(one_line(finding), FINDING_LENGTH, placeholder=" …") for finding in findings]
-    decision = Field(description="\n".join([*lines, REJECT]))
+    decision = Field(description="\n".join([*lines, reject]))
     return create_model("Approval", __base__=Approval, decision=(Verdict, decision), evidence=(str, shown))
 
 
@@ -267,8 +310,8 @@ async def changes(rollout: Rollout, stage: StageConfig, question: str) -> str:  
 
     It is kept as it was when the question was asked: an autoscaler must not make another question of it.
     """
-    state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
-    live, candidate = rollout.live_in(state), rollout.own_candidate(state)
+    state = await in_workspace(rollout, lambda azure: drift.unchanged(azure, rollout, is_settled=False))
+    live, candidate = state.deployments[rollout.live], state.deployments[rollout.candidate]
     rows = [
         {
             "": name,

@@ -23,7 +23,7 @@ from prefect.exceptions import ObjectNotFound
 
 from saferollout.config.judge import JudgeConfig
 from saferollout.config.project import Project
-from saferollout.config.rollout import WorkspaceConfig
+from saferollout.config.rollout import OnDrift, WorkspaceConfig
 from saferollout.config.sources import WINDOW_S, SourceConfig, SourceKind
 from saferollout.domain.endpoint import EndpointState
 from saferollout.domain.errors import Drifted, GateFailed
@@ -31,7 +31,7 @@ from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
 from saferollout.report.outcome import Outcome
-from saferollout.rollout import lookout, rollback
+from saferollout.rollout import drift, lookout, rollback
 from saferollout.rollout.drain import BY_TIME
 from saferollout.rollout.guard import Act, Action, Run, decide
 from saferollout.rollout.hold import Hold
@@ -110,6 +110,9 @@ class Guard:
             case Act.RETIRE:
                 return await in_workspace(self._workspace, lambda azure: retire_due(azure, state.name))
             case Act.ROLL_BACK:
+                found = await in_workspace(self._workspace, lambda azure: drift.left_as_is(azure, state, record))
+                if found and not action.insists:
+                    return _left_as_is(state.name, found)
                 return await self._roll_back(state, record, action.reason, await self._project(record, state.name))
             case Act.RESUME if self._client:
                 await in_workspace(self._workspace, lambda azure: lookout.note_resume(azure, state.name, record))
@@ -131,10 +134,13 @@ class Guard:
                 evidence = await self._watch_counts(state, record, gate, earlier)
             else:
                 rollout = Rollout.of(kept.project, record)
-                rollout.own_candidate(state)
-                rollout.live_in(state)
+                await in_workspace(self._workspace, lambda azure: drift.check(azure, state, rollout))
                 judge = next(stage.judge for stage in kept.project.config.stages if stage.traffic >= record.share)
                 evidence = await watch(rollout, state, judge.recheck(LOOK_S, has_users=True), gate, earlier)
+        except Drifted as drifted:
+            if record.on_drift is OnDrift.STOP:
+                return _left_as_is(state.name, drifted)
+            return await self._roll_back(state, record, str(drifted), project)
         except GateFailed as failure:
             return await self._roll_back(state, record, str(failure), project)
         await self._looks.write(record.rollout, evidence)
@@ -172,10 +178,17 @@ class Guard:
         try:
             await in_workspace(
                 self._workspace,
-                lambda azure: rollback.roll_back(azure, state.name, rollout=record.rollout, wait=wait, hold=hold),
+                lambda azure: rollback.roll_back(
+                    azure,
+                    state.name,
+                    rollout=record.rollout,
+                    force=record.on_drift is OnDrift.ROLLBACK,
+                    wait=wait,
+                    hold=hold,
+                ),
             )
         except Drifted as drifted:
-            return f"NOT rolled back: {drifted} (after: {reason}); `saferollout rollback --force {state.name}` does it"
+            return _left_as_is(state.name, drifted)
         if self._client:
             if evidence:
                 evidence = await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
@@ -220,6 +233,13 @@ class Guard:
                 return found[0]
         project = self._projects.get(endpoint)
         return Kept(project, []) if project and project.revision == record.revision else None
+
+
+def _left_as_is(endpoint: str, found: object) -> str:
+    """What the guard says of somebody else's change, in its result and as an error in its log."""
+    words = f"NOT rolled back: {found}; look, then `saferollout rollback --force {endpoint}`"
+    log.error("%s: %s", endpoint, words)
+    return words
 
 
 async def look_after_all(names: Iterable[str], look: Callable[[str], Awaitable[str]]) -> dict[str, str]:

@@ -4,19 +4,25 @@ import asyncio
 from collections.abc import Callable
 
 from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
+from prefect.client.schemas.objects import FlowRun
+from prefect.logging import get_run_logger
 
+from saferollout.azure.workspace import Workspace
 from saferollout.config.judge import JudgeConfig, WhenUndecided
-from saferollout.domain.endpoint import EndpointState
+from saferollout.domain.endpoint import Decision, EndpointState
 from saferollout.domain.errors import GateFailed
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
 from saferollout.report.pictures import markdown, with_plots
+from saferollout.rollout import drift
+from saferollout.rollout.record import Record, fitted
 from saferollout.rollout.rollout import Rollout
 from tasks.rollback import put_users_back
 from tasks.support.access import in_workspace, scorer_of
 from tasks.support.artifacts import publish
 from tasks.support.progress import Progress
+from tasks.support.requests import SKIP_JUDGE, asked_of
 from tasks.support.this_run import ThisRun
 
 DRAW_S = 60.0
@@ -32,22 +38,27 @@ async def judge_gate(
     mirrored: bool = False,
     harm_only: bool = False,
 ) -> Evidence:
-    """Judge the candidate, and return healthy or undecided evidence.
+    """Judge the candidate, and return healthy or undecided evidence; or none, where a person lets the judge be skipped.
 
-    The users are back on the live deployment before anything is reported. With `harm_only` nothing is reported but
-    harm.
+    That is put on the endpoint's record first, so that each such wish is for one gate only. The users are back on the
+    live deployment before anything is reported. With `harm_only` nothing is reported but harm.
 
     Raises:
         GateFailed: Harm is shown, the verdict is undecided and that means failed, or a deployment is gone.
         Lost: The rollout is somebody else's by now.
         Stopped: The run is not to go on.
     """
-    state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
-    rollout.own_candidate(state)
-    rollout.live_in(state)
+    state = await in_workspace(rollout, lambda azure: drift.unchanged(azure, rollout, is_settled=False))
+    record = rollout.own_record(state.tags)
     async with Progress(f"{rollout.endpoint}-{gate}") as progress:
         watching = watch(rollout, state, config, gate, earlier, mirrored=mirrored, report=progress.report)
-        evidence = await ThisRun(rollout.project.config.orchestrator_grace_s).unless_stopped(watching)
+        evidence = await ThisRun(rollout.project.config.orchestrator_grace_s).unless_stopped(
+            watching, lambda run: None if harm_only else skipped(run, record, gate, earlier)
+        )
+    if skip := evidence.skip:
+        get_run_logger().warning("%s: %s", gate, evidence.summary)
+        await in_workspace(rollout, lambda azure: put_skip_on_record(azure, rollout, skip))
+        return evidence
     undecided_fails = config.when_undecided is not WhenUndecided.ASK
     failed = evidence.verdict == Finding.HARMFUL or (evidence.verdict == Finding.UNDECIDED and undecided_fails)
     failure = GateFailed(evidence.summary, evidence)
@@ -97,3 +108,36 @@ async def publish_evidence(evidence: Evidence, key: str) -> Evidence:
         acreate_markdown_artifact(markdown=markdown(evidence), key=f"{key}-plots", description=evidence.summary),
     )
     return evidence
+
+
+def skipped(run: FlowRun, record: Record, gate: str, earlier: Evidence | None) -> Evidence | None:
+    """Evidence that says who lets the judge be skipped here; None if nobody does, or did so at an earlier gate."""
+    asked = asked_of(run, SKIP_JUDGE)
+    if asked is None or any(skip.at == asked.at for skip in record.skips.values()):
+        return None
+    skip = Decision(
+        stage=record.share,
+        decision="skip judge",
+        approver=asked.by,
+        comment=asked.comment,
+        at=asked.at,
+        evidence="",
+        rollout=record.rollout,
+        flow_run=record.owner.flow_run,
+    )
+    return Evidence(
+        gate=gate,
+        verdict=Finding.SKIPPED,
+        summary=f"skipped by {asked}",
+        skip=skip,
+        state=earlier.state if earlier else {},
+        cut_points_ms=earlier.cut_points_ms if earlier else [],
+    )
+
+
+def put_skip_on_record(azure: Workspace, rollout: Rollout, skip: Decision) -> None:
+    """Write the decision to skip the judge into the endpoint's tags; raises Lost as `Rollout.own_record`."""
+    azure.update_endpoint(
+        rollout.endpoint,
+        tags=lambda tags: rollout.advanced(tags, skips=rollout.own_record(tags).skips | {skip.stage: fitted(skip)}),
+    )

@@ -7,8 +7,9 @@ from prefect import task
 from saferollout.config.judge import JudgeConfig
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.errors import GateFailed, Stopped
+from saferollout.domain.errors import Drifted, GateFailed, Stopped
 from saferollout.domain.evidence import Evidence, Finding
+from saferollout.rollout import drift
 from saferollout.rollout.rollout import Rollout
 from tasks.judging import judge_gate
 from tasks.smoke_test import passed, run_smoke_test
@@ -29,12 +30,13 @@ async def recheck(
     again), and not be harmful during `recheck_s`.
 
     Raises:
+        Drifted: Somebody else changed something meanwhile.
         GateFailed: It has gone bad.
         Stopped: The run is not to go on.
     """
     try:
         await _recheck(rollout, stage, judge, evidence)
-    except Stopped:
+    except (Drifted, Stopped):
         raise
     except GateFailed as error:
         earlier = evidence[-1]
@@ -46,8 +48,7 @@ async def recheck(
 
 
 async def _recheck(rollout: Rollout, stage: StageConfig, judge: JudgeConfig, evidence: Sequence[Evidence]) -> None:
-    state = await in_workspace(rollout, lambda azure: azure.settled(rollout.endpoint, rollout.candidate))
-    rollout.own_candidate(state)
+    state = await in_workspace(rollout, lambda azure: drift.unchanged(azure, rollout))
     found = await run_smoke_test(rollout.project, candidate=rollout.candidate, live=rollout.live)
     passed(found, rollout.project.config.smoke_test)
     if (

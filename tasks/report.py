@@ -63,7 +63,7 @@ async def report(
         hold=f"{rollout.hold} {hold.follows(rollout.endpoint) if hold else ''}".strip(),
         traffic=traffic,
         instance_counts={name: deployment.instance_count for name, deployment in deployments.items()},
-        decisions=list(decisions),
+        decisions=[*decisions, *(item.skip for item in evidence if item.skip)],
         evidence=[item.for_programs() for item in evidence],
         steps=steps or [],
         duration_s=duration_s,

@@ -3,6 +3,7 @@
 from prefect import task
 from prefect.logging import get_run_logger
 
+from saferollout.azure.workspace import Workspace
 from saferollout.config.project import Project
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import Lost, SaferolloutError
@@ -22,22 +23,41 @@ async def roll_back(workspace: WorkspaceConfig, endpoint: str, force: bool = Fal
     return await in_workspace(workspace, lambda azure: rollback.roll_back(azure, endpoint, force=force))
 
 
+async def find_own(workspace: WorkspaceConfig, flow_run: str) -> list[str]:
+    """The endpoints with an unfinished rollout of the flow run, where its labels no longer name the one."""
+
+    def find(azure: Workspace) -> list[str]:
+        records = {name: Record.from_tags(azure.get_endpoint(name).tags) for name in azure.endpoints()}
+        return [
+            name
+            for name, record in records.items()
+            if record and record.unfinished and record.owner.flow_run == flow_run
+        ]
+
+    return await in_workspace(workspace, find)
+
+
 async def roll_back_own(
     workspace: WorkspaceConfig,
     endpoint: str,
     flow_run: str,
     project: Project | None = None,
     hold: Hold | None = None,
+    *,
+    force: bool = False,
 ) -> Record | None:
     """Roll back what a flow run began on the endpoint; None if there is nothing of it, or nothing left.
 
     With the `project` and its requests, the candidate stays until users are seen to be off it. `hold` is put on the
-    endpoint. No task: the way back must not depend on Prefect.
+    endpoint; `force` overwrites what somebody else changed in the traffic. No task: the way back must not depend on
+    Prefect.
     """
     drain = Drain(project) if project else BY_TIME
     rolled_back = await in_workspace(
         workspace,
-        lambda azure: rollback.roll_back_own(azure, endpoint, lambda owner: owner.flow_run == flow_run, drain, hold),
+        lambda azure: rollback.roll_back_own(
+            azure, endpoint, lambda owner: owner.flow_run == flow_run, drain, hold, force=force
+        ),
     )
     if isinstance(drain, Drain):
         drain.log()

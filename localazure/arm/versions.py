@@ -32,6 +32,7 @@ _METRICS = _newest_first(
     "2016 09-01", "2017 05-01-preview", "2018 01-01", "2019 07-01", "2021 05-01",
     "2023 05-01-preview 10-01", "2024 02-01",
 )  # fmt: skip
+_AUTOSCALE = _newest_first("2014 04-01", "2015 04-01", "2021 05-01-preview", "2022 10-01")
 _RESOURCE_MANAGER = _newest_first(
     "2014 04-01-preview 04-01",
     "2015 01-01 11-01",
@@ -49,6 +50,7 @@ _RESOURCE_MANAGER = _newest_first(
 
 _PROVIDERS = (
     (re.compile(r"(?:/Microsoft\.Insights|^/subscriptions/[^/]+)/(metrics)(?::getBatch)?$", re.IGNORECASE), _METRICS),
+    (re.compile(r"/Microsoft\.Insights/(autoscaleSettings.*)", re.IGNORECASE), _AUTOSCALE),
     (re.compile(f"/providers/{re.escape(PROVIDER)}/(.*)", re.IGNORECASE), MACHINE_LEARNING),
 )
 """Paths, with what says the type of the resource, and the versions that it has; all else is ARM's own."""

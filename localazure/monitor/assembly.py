@@ -11,6 +11,7 @@ from localazure.arm.assembly import Arm
 from localazure.compute.runtime import Runtime
 from localazure.core.clock import Clock
 from localazure.gateway.envoy import Gateway
+from localazure.monitor.autoscale_settings import AutoscaleSettings
 from localazure.monitor.log_analytics import LogAnalytics
 from localazure.monitor.metrics import Inventory, Metrics
 from localazure.monitor.samples import Samples
@@ -19,12 +20,13 @@ from localazure.monitor.traffic import Request, Traffic
 
 @dataclass(frozen=True)
 class Monitor:
-    """The traffic, the samples, and Azure Monitor's two services on them."""
+    """The traffic, the samples, and Azure Monitor's two services on them; and its autoscale settings."""
 
     traffic: Traffic
     samples: Samples
     metrics: Metrics
     log_analytics: LogAnalytics
+    autoscale_settings: AutoscaleSettings
 
     @classmethod
     def build(
@@ -45,7 +47,8 @@ class Monitor:
         traffic = Traffic(gateway.access_log, ingestion_delay_s, count=count)
         samples = Samples(gateway, runtime, arm.disk, state, arm.clock)
         metrics = Metrics(traffic, samples, inventory, arm.scope, arm.location)
-        return cls(traffic, samples, metrics, LogAnalytics(traffic, runtime.events, arm.identity, arm.scope))
+        log_analytics = LogAnalytics(traffic, runtime.events, arm.identity, arm.scope)
+        return cls(traffic, samples, metrics, log_analytics, AutoscaleSettings(arm.store, arm.scope, arm.location))
 
     def works(self, gateway: Gateway, clock: Clock) -> list[Coroutine[Any, Any, None]]:
         """Return what must go on all the time."""
@@ -57,4 +60,4 @@ class Monitor:
 
     def routes(self, root: str) -> list[Route]:
         """Return those of resources; `root` is the workspace's path."""
-        return [*self.metrics.routes(root), *self.log_analytics.routes(root)]
+        return [*self.metrics.routes(root), *self.log_analytics.routes(root), *self.autoscale_settings.routes()]

@@ -25,6 +25,7 @@ from saferollout.azure.port import Resource
 from saferollout.config.rollout import WorkspaceConfig
 
 API_VERSION = "2025-12-01"
+MONITOR_VERSION = "2022-10-01"
 POLL_S = 5
 """How often to look at an operation where Azure does not say."""
 CONNECT_S, READ_S = 20, 120
@@ -44,7 +45,8 @@ class Arm:
         )
         provider = "providers/Microsoft.MachineLearningServices"
         self._provider = f"{base}/subscriptions/{subscription}/{provider}"
-        self._workspace = f"{base}/subscriptions/{subscription}/resourceGroups/{group}/{provider}/workspaces/{name}"
+        self._group = f"{base}/subscriptions/{subscription}/resourceGroups/{group}"
+        self._workspace = f"{self._group}/{provider}/workspaces/{name}"
         sign_in = ARMChallengeAuthenticationPolicy(identity, f"{base}/.default")
         policies: list[Any] = [RequestIdPolicy(), UserAgentPolicy("saferollout"), RetryPolicy(), sign_in]
         self._pipeline: Pipeline[HttpRequest, HttpResponse] = Pipeline(
@@ -64,6 +66,10 @@ class Arm:
         """All that Azure Machine Learning lists of a region, such as `usages`, for the whole subscription."""
         region = quote(location.replace(" ", ""), safe="")
         return self._list(f"{self._provider}/locations/{region}/{path}?api-version={API_VERSION}")
+
+    def list_autoscale_settings(self) -> Resources:
+        """Azure Monitor's autoscale settings in the workspace's resource group, whatever they are for."""
+        return self._list(f"{self._group}/providers/Microsoft.Insights/autoscaleSettings?api-version={MONITOR_VERSION}")
 
     def _list(self, start: str) -> Resources:
         found: Resources = []

@@ -20,7 +20,7 @@ from saferollout.azure import yaml_files
 from saferollout.azure.access import credential, translated
 from saferollout.azure.arm import Arm
 from saferollout.azure.port import LOOK_THERE, Resource
-from saferollout.azure.resources import vm_sizes
+from saferollout.azure.resources import autoscaled, vm_sizes
 from saferollout.config.assets import label_of, with_version
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import AzureFailed, ConfigError, Problem
@@ -208,6 +208,12 @@ class Client:
         """See `Azure`."""
         with self._translated(f"read the quota of {location}"):
             return vm_sizes(*(self._arm.list_of_location(location, path) for path in ("vmSizes", "usages")))
+
+    def read_autoscaled(self, endpoint: str) -> set[str]:
+        """See `Azure`."""
+        with self._translated("read the autoscale settings"):
+            path = f"workspaces/{self._config.name}/onlineEndpoints/{endpoint}"
+            return autoscaled(self._arm.list_autoscale_settings(), path)
 
     def resolve(self, kind: str, asset: str) -> str:
         """See `Azure`."""

@@ -84,6 +84,8 @@ class Memory:
         """The version that each label of a registered asset is on, by the asset with its label."""
         self.vm_sizes: list[VmSize] = []
         """Those of the region; what they say to be used is used by others."""
+        self.autoscaled: set[tuple[str, str]] = set()
+        """Endpoint and deployment, in small letters, that an enabled autoscale setting scales."""
         self.changed: Callable[[], None] = lambda: None
         """Called after every change, by whomever."""
 
@@ -279,6 +281,10 @@ class Memory:
             if size := sizes.get(str(there["properties"].get("instanceType")).lower()):
                 used[size.family] += size.cores_of(there["sku"]["capacity"])
         return {name: size.model_copy(update={"used": size.used + used[size.family]}) for name, size in sizes.items()}
+
+    def read_autoscaled(self, endpoint: str) -> set[str]:
+        """See `Azure`."""
+        return {deployment for name, deployment in self.autoscaled if name == endpoint.lower()}
 
     def resolve(self, kind: str, asset: str) -> str:
         """See `Azure`."""

@@ -115,6 +115,13 @@ class Azure(Protocol):
         """The VM sizes of a region whose quota Azure shows, by their names in small letters."""
         ...
 
+    def read_autoscaled(self, endpoint: str) -> set[str]:
+        """The endpoint's deployments that an enabled autoscale setting of Azure Monitor scales, in small letters.
+
+        Settings are looked for in the workspace's resource group.
+        """
+        ...
+
     def resolve(self, kind: str, asset: str) -> str:
         """The registered `model` or `environment` with the version that its label is on now."""
         ...

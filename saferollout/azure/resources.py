@@ -77,8 +77,24 @@ def _deployment(shown: Resource) -> DeploymentState:
         model=_short(properties.get("model")),
         code=_short((properties.get("codeConfiguration") or {}).get("codeId")),
         environment=_short(properties.get("environmentId")),
+        scales_itself=(properties.get("scaleSettings") or {}).get("scaleType") == "TargetUtilization",
         tags=shown.get("tags") or {},
     )
+
+
+def autoscaled(settings: Iterable[Resource], endpoint_path: str) -> set[str]:
+    """The deployments of an endpoint that an enabled autoscale setting of Azure Monitor scales, in small letters.
+
+    `endpoint_path` is the end of the endpoint's resource id.
+    """
+    below = f"/{endpoint_path}/deployments/".lower()
+    found = set()
+    for setting in settings:
+        properties = setting.get("properties") or {}
+        before, _, name = str(properties.get("targetResourceUri")).lower().rpartition(below)
+        if before and properties.get("enabled") is True:
+            found.add(name)
+    return found
 
 
 def _is_managed(deployment: dict[str, Any]) -> bool:

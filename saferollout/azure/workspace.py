@@ -12,7 +12,7 @@ from saferollout.azure.port import LOOK_THERE, Azure, NewDeployment, Resource
 from saferollout.azure.resources import endpoint_state, writable
 from saferollout.azure.retries import poll, sign_in_anew, wait_for_others
 from saferollout.azure.written import Written, deployment_yaml, endpoint_yaml
-from saferollout.domain.endpoint import EndpointState, describe, drift
+from saferollout.domain.endpoint import EndpointState, describe
 from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Missing, Refused
 from saferollout.domain.vm_size import VmSize
 from saferollout.domain.words import plural
@@ -87,6 +87,11 @@ class Workspace:
         """The VM sizes of a region whose quota Azure shows, by their names in small letters."""
         return self._azure.read_vm_sizes(location)
 
+    @sign_in_anew
+    def autoscaled(self, endpoint: str) -> set[str]:
+        """The endpoint's deployments that an enabled autoscale setting of Azure Monitor scales, in small letters."""
+        return self._azure.read_autoscaled(endpoint)
+
     def load_deployment(self, path: Path, endpoint: str, name: str, *, assets: Mapping[str, str]) -> NewDeployment:
         """A deployment as `create_deployment` would read it, without calling Azure."""
         return self._azure.load_deployment(path, name=name, endpoint=endpoint, assets=assets)
@@ -116,7 +121,7 @@ class Workspace:
         endpoint: str,
         *,
         traffic: dict[str, int] | None = None,
-        expected_traffic: dict[str, int] | None = None,
+        check: Callable[[EndpointState], None] = lambda _: None,
         mirror: dict[str, int] | None = None,
         tags: Callable[[Tags], Tags] = dict,
     ) -> None:
@@ -124,10 +129,10 @@ class Workspace:
 
         Zeros are not written back: Azure keeps those of deployments that are gone, and refuses an update that has them.
 
-        Raises Drifted when the traffic is neither `expected_traffic` nor already `traffic`, or when somebody else's
-        change overwrote this one.
+        `check` gets the endpoint, without its deployments, as it is just before, and raises where it is not to be
+        changed. Raises Drifted when somebody else's change overwrote this one.
         """
-        self._update_endpoint(endpoint, traffic, expected_traffic, mirror, _unless_shown(tags))
+        self._update_endpoint(endpoint, traffic, check, mirror, _unless_shown(tags))
 
     @wait_for_others
     @sign_in_anew
@@ -135,7 +140,7 @@ class Workspace:
         self,
         endpoint: str,
         traffic: dict[str, int] | None,
-        expected_traffic: dict[str, int] | None,
+        check: Callable[[EndpointState], None],
         mirror: dict[str, int] | None,
         tags: Callable[[Tags], Tags],
     ) -> None:
@@ -151,8 +156,7 @@ class Workspace:
         wanted = old.traffic if traffic is None else traffic
         new_mirror = old.mirror_traffic if mirror is None else mirror
         new_tags = tags(dict(old.tags))
-        if expected_traffic is not None and old.traffic not in (expected_traffic, wanted):
-            raise Drifted(drift(endpoint, old.traffic, expected_traffic))
+        check(old)
         if (wanted, new_mirror, new_tags) != (old.traffic, old.mirror_traffic, old.tags):
             changed_resource = writable(shown) | {"tags": new_tags}
             # without zeros, which Azure refuses once their deployment is gone

@@ -24,6 +24,13 @@ class LeftCandidate(StrEnum):
     DELETE = "delete"
 
 
+class OnDrift(StrEnum):
+    """What follows where somebody else changes what the rollout set."""
+
+    STOP = "stop"
+    ROLLBACK = "rollback"
+
+
 class WorkspaceConfig(Section):
     """The Azure Machine Learning workspace; each value is literal or `${NAME}` of an environment variable."""
 
@@ -242,6 +249,13 @@ class RolloutConfig(Section):
         description="How long, in seconds, Prefect's server may be out of reach before the rollout is rolled back.",
     )
     guard: GuardConfig = GuardConfig()
+    on_drift: OnDrift = Field(
+        OnDrift.STOP,
+        description=(
+            "What follows where somebody else changes traffic, deployments or instances during the rollout: leave the "
+            "endpoint as it is and ask a person (stop), or roll back and overwrite that traffic (rollback)."
+        ),
+    )
     rollback: RollbackConfig = RollbackConfig()
     retire: RetireConfig = RetireConfig()
 

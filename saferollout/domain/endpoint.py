@@ -23,6 +23,8 @@ class DeploymentState(Value):
     model: str = ""
     code: str = ""
     environment: str = ""
+    scales_itself: bool = False
+    """Whether its own settings let it follow its load, as on Kubernetes."""
     tags: dict[str, str] = Field(default={})
 
     @property
@@ -71,7 +73,7 @@ class Decision(Value):
 
     stage: int
     """The traffic that was asked for, in percent."""
-    decision: Literal["approve", "reject"]
+    decision: Literal["approve", "reject", "skip judge"]
     approver: str
     comment: str = ""
     at: datetime
@@ -81,14 +83,6 @@ class Decision(Value):
     """The rollout that it was asked for; empty in a record of an earlier version, which counts for nothing."""
     flow_run: str = ""
     """The flow run that asked: Prefect keeps the answer among its inputs."""
-
-
-def drift(endpoint: str, shown: dict[str, int], left: dict[str, int]) -> str:
-    """What to say of traffic that is not what the rollout `left`."""
-    return (
-        f"the traffic of {endpoint} is {describe(shown)}, "
-        f"but the rollout left it at {describe(left)}: somebody else changed it"
-    )
 
 
 def describe(traffic: dict[str, int]) -> str:

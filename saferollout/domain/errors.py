@@ -8,7 +8,8 @@ SaferolloutError
 │   └── Lost              the rollout was rolled back or replaced meanwhile
 ├── GateFailed         1  a gate said no; the rollout goes back to the baseline
 │   ├── Rejected          a person said no, or nobody answered in time
-│   ├── Drifted           somebody else changed the traffic meanwhile
+│   ├── Drifted           somebody else changed what this rollout set
+│   │   └── LeftAsIs      and the endpoint stays so: a person said so, or nobody answered, or nothing helps
 │   ├── Stopped           somebody ended the run in Prefect, or Prefect could not be reached for too long
 │   └── DeploymentFailed  Azure could not bring the candidate up
 ├── AzureFailed        3  Azure or the network failed
@@ -101,7 +102,19 @@ class Rejected(GateFailed):
 
 
 class Drifted(GateFailed):
-    """The traffic is not what the rollout set: somebody else changed it."""
+    """The endpoint is not what the rollout set: somebody else changed it.
+
+    `is_repairable` says that the rollout can set it again and go on; `is_hopeless` that it cannot even go back.
+    """
+
+    def __init__(self, message: str, *, is_repairable: bool = False, is_hopeless: bool = False) -> None:
+        super().__init__(message)
+        self.is_repairable = is_repairable
+        self.is_hopeless = is_hopeless
+
+
+class LeftAsIs(Drifted):
+    """Somebody else changed the endpoint, and it is left so: neither does the rollout go on nor is it rolled back."""
 
 
 class Stopped(GateFailed):

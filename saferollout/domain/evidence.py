@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from saferollout.domain.endpoint import Value
+from saferollout.domain.endpoint import Decision, Value
 from saferollout.domain.text import as_markdown
 
 _MARKS = {True: "✅", False: "❌", None: "·"}
@@ -21,6 +21,8 @@ class Finding(StrEnum):
     HEALTHY = "healthy"
     HARMFUL = "harmful"
     UNDECIDED = "undecided"
+    SKIPPED = "skipped"
+    """By a person who did not want to wait for the judge."""
 
 
 class Check(Value):
@@ -61,6 +63,8 @@ class Evidence(Value):
     """Quantiles of the live deployment's latency before the candidate had any traffic."""
     state: dict[str, Any] = Field(default={})
     """The judge's state, from which the next stage goes on."""
+    skip: Decision | None = None
+    """Who let the judge be skipped, when and why."""
     pictures: list[Picture] = Field(default=[])
     """How the judge came to its verdict."""
 

@@ -19,7 +19,7 @@ from saferollout.rollout.record import MAX_TAGS, Owner, Phase, Record, now, with
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Rollout
 
-RECORD_TAGS = 23  # what a record and a hold take of Azure's 50 tags, at most, without the approvals of stages
+RECORD_TAGS = 28  # what a record and a hold take of Azure's 50 tags, at most, without the decisions on stages
 
 
 def begin(
@@ -70,7 +70,8 @@ def begin(
         retire.retire_due(workspace, project.endpoint)
         state = workspace.settled(project.endpoint)
     baseline = baseline_of(state)
-    if state.deployments[baseline.live].tags.get(TAG_REVISION) == project.revision:
+    live = state.deployments[baseline.live]
+    if live.tags.get(TAG_REVISION) == project.revision:
         return None
     if project.settings is not None and is_same(project, workspace.written(state.name)[1].get(baseline.live)):
         return None
@@ -90,6 +91,10 @@ def begin(
         due=due_after(project.config, 0),
         deployment=deployment,
         max_resumes=project.config.guard.max_resumes,
+        live_model=live.model,
+        live_environment=live.environment,
+        live_revision=live.tags.get(TAG_REVISION, ""),
+        on_drift=project.config.on_drift,
     )
     _check_azure(workspace, project, state, candidate)
     check_quota(workspace, Rollout.of(project, record), state)

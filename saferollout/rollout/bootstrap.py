@@ -3,6 +3,7 @@
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import Project
 from saferollout.domain.errors import Refused
+from saferollout.rollout import drift
 from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT
 
 
@@ -32,4 +33,5 @@ def create_first(azure: Workspace, project: Project) -> None:
 
 def give_all_traffic(azure: Workspace, project: Project) -> None:
     """Let the users in; Drifted if somebody else gave traffic to something meanwhile."""
-    azure.update_endpoint(project.endpoint, traffic={project.config.slots[0]: 100}, expected_traffic={})
+    traffic = {project.config.slots[0]: 100}
+    azure.update_endpoint(project.endpoint, traffic=traffic, check=drift.expecting({}, traffic))

@@ -1,8 +1,8 @@
 """Create: bring the candidate up, without traffic."""
 
 from saferollout.azure.workspace import Workspace
-from saferollout.domain.errors import GateFailed
-from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
+from saferollout.rollout import drift
+from saferollout.rollout.rollout import Rollout
 
 
 def create_candidate(azure: Workspace, rollout: Rollout) -> None:
@@ -12,16 +12,11 @@ def create_candidate(azure: Workspace, rollout: Rollout) -> None:
 
     Raises:
         DeploymentFailed: It does not come up.
-        GateFailed: Its files changed since the rollout began: what is deployed must be what was planned. Or somebody
-            else deployed something under its name meanwhile.
+        Drifted: Somebody else changed something, or deployed something under its name meanwhile.
+        GateFailed: Its files changed since the rollout began: what is deployed must be what was planned.
         Lost: The rollout is somebody else's by now.
     """
-    state = azure.get_endpoint(rollout.endpoint)
-    rollout.own_record(state.tags)
-    there = state.deployments.get(rollout.candidate)
-    if there and TAG_ROLLOUT not in there.tags:
-        msg = f"deployment {rollout.candidate} came up meanwhile and no rollout made it; delete it, or name other slots"
-        raise GateFailed(msg)
+    drift.check(azure, azure.settled(rollout.endpoint), rollout, is_created=False)
     azure.create_deployment(
         rollout.project.deployment_path,
         rollout.endpoint,

@@ -69,6 +69,8 @@ class Action(Value):
     act: Act
     reason: str
     wait_s: float = 0.0
+    insists: bool = False
+    """Whether it is done although somebody else has changed what the rollout set, as far as it can be."""
 
 
 def decide(state: EndpointState, record: Record, run: Run | None, now: datetime) -> Action:
@@ -114,7 +116,7 @@ def _of_run(record: Record, run: Run, now: datetime) -> Action:
     age_s = (now - run.since).total_seconds()
     match run.sign:
         case Sign.DELETED | Sign.ENDED:
-            return Action(act=Act.ROLL_BACK, reason=f"its flow run is {run.state}")
+            return Action(act=Act.ROLL_BACK, reason=f"its flow run is {run.state}", insists=run.state == "Cancelled")
         case Sign.CRASHED if age_s < SETTLING_S:
             return Action(act=Act.WAIT, reason="its flow run has just crashed", wait_s=SETTLING_S - age_s)
         case Sign.CRASHED:

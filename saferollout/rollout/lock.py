@@ -19,6 +19,7 @@ import time
 
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import Drifted, Taken
+from saferollout.rollout import drift
 from saferollout.rollout.record import Owner, Phase, Record, without_record
 
 
@@ -51,7 +52,7 @@ def claim(workspace: Workspace, endpoint: str, record: Record) -> None:
     traffic = record.traffic()
     began = time.monotonic()
     try:
-        workspace.update_endpoint(endpoint, traffic=traffic, expected_traffic=traffic, tags=write)
+        workspace.update_endpoint(endpoint, traffic=traffic, check=drift.expecting(traffic), tags=write)
     except Drifted:
         there = Record.from_tags(workspace.settled(endpoint).tags)
         if there and there.unfinished and there.rollout != record.rollout:

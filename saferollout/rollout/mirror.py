@@ -1,8 +1,9 @@
 """Mirror: copies of users' requests go to the candidate, whose answers nobody sees."""
 
 from saferollout.azure.workspace import Workspace
-from saferollout.domain.endpoint import describe, drift
-from saferollout.domain.errors import Drifted, Refused
+from saferollout.domain.endpoint import describe
+from saferollout.domain.errors import Refused
+from saferollout.rollout import drift
 from saferollout.rollout.rollout import Rollout
 
 
@@ -12,18 +13,19 @@ def mirror_traffic(azure: Workspace, rollout: Rollout, share: int) -> None:
     What is mirrored for somebody else is never touched.
 
     Raises:
-        Drifted: Somebody else changed the traffic meanwhile.
-        GateFailed: The candidate is gone, broken or another deployment.
+        Drifted: Somebody else changed something meanwhile.
+        GateFailed: The candidate is broken.
         Lost: The rollout is somebody else's by now.
         Refused: The endpoint mirrors to another deployment.
     """
-    state = azure.settled(rollout.endpoint, rollout.candidate)
-    record = rollout.own_record(state.tags)
+    state = azure.settled(rollout.endpoint, rollout.live, rollout.candidate)
+    record = drift.check(azure, state, rollout)
     if others := state.mirror_without(rollout.candidate):
         msg = f"the endpoint mirrors {describe(others)}, and can mirror to one deployment only; stop that first"
         raise Refused(msg)
-    if share:
-        rollout.own_candidate(state)
-        if state.traffic != record.traffic():
-            raise Drifted(drift(rollout.endpoint, state.traffic, record.traffic()))
-    azure.update_endpoint(rollout.endpoint, mirror={rollout.candidate: share} if share else {}, tags=rollout.advanced)
+    azure.update_endpoint(
+        rollout.endpoint,
+        check=drift.expecting(record.traffic()),
+        mirror={rollout.candidate: share} if share else {},
+        tags=rollout.advanced,
+    )

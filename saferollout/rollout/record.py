@@ -16,8 +16,8 @@ from typing import Self, TypeVar
 import psutil
 from pydantic import Field
 
-from saferollout.config.rollout import MAX_RESUMES, LeftCandidate
-from saferollout.domain.endpoint import Baseline, Decision, Value
+from saferollout.config.rollout import MAX_RESUMES, LeftCandidate, OnDrift
+from saferollout.domain.endpoint import Baseline, Decision, Value, describe
 from saferollout.domain.errors import Refused
 
 PREFIX = "saferollout."
@@ -143,6 +143,18 @@ class Record(Value):
     """The deployment of its flow run in Prefect; empty for a run that lives in one process."""
     guarded: datetime | None = None
     """When the guard last wrote that it had looked."""
+    live_model: str = ""
+    """What the live deployment was made of when the rollout began; empty in a record of an earlier version."""
+    live_environment: str = ""
+    live_revision: str = ""
+    instance_counts: dict[str, int] = Field(default={})
+    """How many instances each deployment had when the rollout last changed the traffic."""
+    on_drift: OnDrift = OnDrift.STOP
+    """What follows where somebody else changes what the rollout set."""
+    drifts: int = 0
+    """How often it was put back by a person's will."""
+    skips: dict[int, Decision] = Field(default={})
+    """Who let the judge be skipped at which share of traffic, when and why."""
 
     @property
     def unfinished(self) -> bool:
@@ -182,7 +194,17 @@ class Record(Value):
             "due": self.due.isoformat(timespec="seconds") if self.due else "",
             "deployment": self.deployment,
             "guarded": self.guarded.isoformat(timespec="seconds") if self.guarded else "",
-        } | {f"approval-{stage}": fitted(decision).model_dump_json() for stage, decision in self.approvals.items()}
+            "live-model": self.live_model,
+            "live-environment": self.live_environment,
+            "live-revision": self.live_revision,
+            "instances": describe(self.instance_counts) if self.instance_counts else "",
+            "drifts": str(self.drifts or ""),
+            "on-drift": self.on_drift.value if self.on_drift is not OnDrift.STOP else "",
+        } | {
+            f"{kind}-{stage}": fitted(decision).model_dump_json()
+            for kind, decisions in (("approval", self.approvals), ("skip", self.skips))
+            for stage, decision in decisions.items()
+        }
         tags = {PREFIX + name: value for name, value in fields.items() if value}
         if too_long := [name for name, value in tags.items() if len(value) > MAX_TAG_LENGTH]:
             msg = f"the value of tag {too_long[0]} is longer than Azure's {MAX_TAG_LENGTH} characters"
@@ -206,6 +228,7 @@ class Record(Value):
             return None
         try:
             resumes, _, max_resumes = own.get("resumes", "0").partition("/")
+            counted = own.get("instances", "")
             return cls(
                 rollout=own["rollout"],
                 phase=Phase(own["phase"]),
@@ -217,11 +240,7 @@ class Record(Value):
                 environment=own.get("environment", ""),
                 baseline=Baseline(live=own["live"], instance_count=int(own["live-instances"])),
                 share=int(own["stage"]),
-                approvals={
-                    int(name.removeprefix("approval-")): Decision.model_validate_json(value)
-                    for name, value in own.items()
-                    if name.startswith("approval-")
-                },
+                approvals=_decisions(own, "approval-"),
                 left_candidate=LeftCandidate(own["on-rollback"]),
                 raised_to=int(own.get("raised-to", 0)),
                 keep_until=_moment_or_none(own.get("keep-until")),
@@ -231,11 +250,28 @@ class Record(Value):
                 due=_moment_or_none(own.get("due")),
                 deployment=own.get("deployment", ""),
                 guarded=_moment_or_none(own.get("guarded")),
+                live_model=own.get("live-model", ""),
+                live_environment=own.get("live-environment", ""),
+                live_revision=own.get("live-revision", ""),
+                instance_counts={
+                    name: int(count) for name, _, count in (each.partition("=") for each in counted.split())
+                },
+                drifts=int(own.get("drifts", 0)),
+                on_drift=OnDrift(own.get("on-drift", OnDrift.STOP)),
+                skips=_decisions(own, "skip-"),
             )
         except (KeyError, ValueError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
             msg = f"the endpoint's {PREFIX}* tags are damaged ({what}); set the traffic by hand and remove them"
             raise Refused(msg) from None
+
+
+def _decisions(own: dict[str, str], prefix: str) -> dict[int, Decision]:
+    return {
+        int(name.removeprefix(prefix)): Decision.model_validate_json(value)
+        for name, value in own.items()
+        if name.startswith(prefix)
+    }
 
 
 def without_record(tags: dict[str, str]) -> dict[str, str]:

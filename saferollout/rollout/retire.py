@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from saferollout.azure.retries import insist
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import Refused
+from saferollout.rollout import drift
 from saferollout.rollout.drain import BY_TIME, Wait
 from saferollout.rollout.hold import without_hold
 from saferollout.rollout.record import Phase, Record, now, without_record
@@ -20,14 +21,17 @@ def end(workspace: Workspace, rollout: Rollout, keep_s: float, wait: Wait = BY_T
     neither be finished nor rolled back.
 
     Raises:
+        Drifted: Somebody else changed something: what is on its way out may be what users are on.
+        GateFailed: The candidate is broken.
         Lost: The rollout is somebody else's by now.
     """
-    state = workspace.get_endpoint(rollout.endpoint)
+    state = workspace.settled(rollout.endpoint, rollout.live, rollout.candidate)
     record = Record.from_tags(state.tags)
     if record is None and rollout.live not in state.deployments:
         return  # an earlier try got that far
     until = now() + timedelta(seconds=keep_s)
     if record is None or record.rollout != rollout.id or record.unfinished:
+        drift.check(workspace, state, rollout)
         insist(_put_on_record)(workspace, rollout, until)
     retire_due(workspace, rollout.endpoint, wait=wait)
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from saferollout.azure.retries import INSISTING_A_LITTLE, insist
 from saferollout.azure.workspace import Workspace
-from saferollout.config.rollout import LeftCandidate
+from saferollout.config.rollout import LeftCandidate, OnDrift
 from saferollout.domain.endpoint import Baseline, EndpointState
 from saferollout.domain.errors import AzureFailed, Drifted, Refused, SaferolloutError
+from saferollout.rollout import drift
 from saferollout.rollout.drain import BY_TIME, Wait
 from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import MAX_TAGS, PREFIX, TAG_HELD, Owner, Phase, Record, without_record
@@ -154,6 +155,7 @@ def _set_share(
     With `force` the traffic may be somebody else's; that stays until live gets all of it.
     """
     left = {"phase": Phase.ROLLING_BACK, "share": share, "asks": None, "due": None}
+    wanted = record.model_copy(update=left).traffic()
 
     def marked(tags: dict[str, str]) -> dict[str, str]:
         new = without_record(tags) | own(tags).model_copy(update=left).to_tags() | (hold.to_tags() if hold else {})
@@ -164,8 +166,8 @@ def _set_share(
 
     workspace.update_endpoint(
         state.name,
-        traffic=None if force and share else record.model_copy(update=left).traffic(),
-        expected_traffic=None if force else record.traffic(),
+        traffic=None if force and share else wanted,
+        check=(lambda _: None) if force else drift.expecting(record.traffic(), wanted),
         mirror=state.mirror_without(record.candidate, record.baseline.live),  # who has traffic cannot get copies, too
         tags=marked,
     )
@@ -186,9 +188,12 @@ def roll_back_own(
     is_own: Callable[[Owner], bool],
     wait: Wait = BY_TIME,
     hold: Hold | None = None,
+    *,
+    force: bool = False,
 ) -> Record | None:
     """`roll_back` the endpoint's unfinished rollout if its owner is this one; None, and nothing done, otherwise."""
     record = Record.from_tags(insist(workspace.settled)(endpoint).tags)
     if record is None or not record.unfinished or not is_own(record.owner):
         return None
-    return roll_back(workspace, endpoint, rollout=record.rollout, wait=wait, hold=hold)
+    force = force or record.on_drift is OnDrift.ROLLBACK
+    return roll_back(workspace, endpoint, rollout=record.rollout, wait=wait, hold=hold, force=force)

@@ -2,10 +2,9 @@
 
 import math
 
-from saferollout.config.assets import label_of, short
 from saferollout.config.project import Project
-from saferollout.domain.endpoint import Baseline, Decision, DeploymentState, EndpointState, Value
-from saferollout.domain.errors import GateFailed, Lost
+from saferollout.domain.endpoint import Baseline, Decision, Value
+from saferollout.domain.errors import Lost
 from saferollout.rollout.record import Phase, Record, without_record
 
 TAG_ROLLOUT = "saferollout.rollout"
@@ -89,39 +88,6 @@ class Rollout(Value):
     def candidate_tags(self) -> dict[str, str]:
         """What the candidate is known by: another deployment of its name is not the one that passed the gates."""
         return {TAG_ROLLOUT: self.id, TAG_REVISION: self.revision}
-
-    def own_candidate(self, state: EndpointState) -> DeploymentState:
-        """Return the candidate.
-
-        Raises:
-            GateFailed: It is gone, broken, changed or another deployment.
-            Lost: The rollout is somebody else's by now.
-        """
-        self.own_record(state.tags)
-        found = state.deployments.get(self.candidate)
-        if found is None or not found.has(self.candidate_tags):
-            msg = f"deployment {self.candidate} is gone or is no longer the one that this rollout made"
-            raise GateFailed(msg)
-        if found.broken:
-            msg = f"deployment {self.candidate} is {found.provisioning_state}"
-            raise GateFailed(msg)
-        for kind, shown in (("model", found.model), ("environment", found.environment)):
-            asset = self.project.assets.get(kind, "")
-            if asset and shown and label_of(asset) is None and shown.lower() != short(asset).lower():
-                msg = f"deployment {self.candidate} has {kind} {shown}, not {short(asset)}: somebody else changed it"
-                raise GateFailed(msg)
-        return found
-
-    def live_in(self, state: EndpointState) -> DeploymentState:
-        """Return the live deployment.
-
-        Raises:
-            GateFailed: It is gone.
-        """
-        if (found := state.deployments.get(self.live)) is None:
-            msg = f"deployment {self.live} is gone: somebody else deleted it"
-            raise GateFailed(msg)
-        return found
 
     def own_record(self, tags: dict[str, str]) -> Record:
         """Return this rollout's record.

@@ -3,12 +3,13 @@
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import GateFailed
 from saferollout.domain.words import plural
+from saferollout.rollout import drift
 from saferollout.rollout.rollout import Rollout
 
 
 def scale_live(azure: Workspace, rollout: Rollout) -> None:
-    """Scale the live deployment up, unless it is that large already. Raises Lost as `Rollout.own_record`."""
-    rollout.own_record(azure.get_endpoint(rollout.endpoint).tags)
+    """Scale the live deployment up, unless it is that large already. Raises as `drift.check`."""
+    drift.check(azure, azure.settled(rollout.endpoint, rollout.live), rollout, is_created=False)
     azure.scale_up(rollout.endpoint, rollout.live, rollout.live_instance_count)
 
 
@@ -16,15 +17,15 @@ def scale_candidate(azure: Workspace, rollout: Rollout, share: int) -> None:
     """Scale the candidate up to what `share` percent of the traffic needs.
 
     Raises:
-        GateFailed: The candidate or the live deployment is gone or broken, or something keeps the candidate smaller.
+        Drifted: Somebody else changed something meanwhile.
+        GateFailed: The candidate is broken, or something keeps it smaller.
         Lost: The rollout is somebody else's by now.
     """
-    state = azure.settled(rollout.endpoint, rollout.live, rollout.candidate)
-    rollout.own_candidate(state)
-    needed = rollout.candidate_instance_count(share, rollout.live_in(state).instance_count)
+    state = drift.unchanged(azure, rollout)
+    needed = rollout.candidate_instance_count(share, state.deployments[rollout.live].instance_count)
     azure.scale_up(rollout.endpoint, rollout.candidate, needed)
-    found = rollout.own_candidate(azure.get_endpoint(rollout.endpoint)).instance_count
-    if found < needed:
+    state = drift.unchanged(azure, rollout, is_settled=False)
+    if (found := state.deployments[rollout.candidate].instance_count) < needed:
         msg = (
             f"{rollout.candidate} has {plural(found, 'instance')}, not the {needed} that {share}% needs: "
             "something else scales it; raise its limit, or set candidate.instance_count"

@@ -1,8 +1,7 @@
-"""Verify: the traffic is what this rollout set, so before the first share the candidate has none."""
+"""Verify: the endpoint is as this rollout left it, so before the first share the candidate has no traffic."""
 
 from saferollout.azure.workspace import Workspace
-from saferollout.domain.endpoint import drift
-from saferollout.domain.errors import Drifted
+from saferollout.rollout import drift
 from saferollout.rollout.rollout import Rollout
 
 
@@ -10,11 +9,9 @@ def verify_traffic(azure: Workspace, rollout: Rollout) -> None:
     """Check that nobody else changed anything.
 
     Raises:
-        Drifted: The traffic is not what this rollout left it at.
-        GateFailed: The candidate is gone, broken or another deployment.
+        Drifted: Somebody else did.
+        GateFailed: The candidate is broken.
         Lost: The rollout is somebody else's by now.
     """
-    state = azure.settled(rollout.endpoint)
-    rollout.own_candidate(state)
-    if state.traffic != rollout.traffic(rollout.share):
-        raise Drifted(drift(rollout.endpoint, state.traffic, rollout.traffic(rollout.share)))
+    state = azure.settled(rollout.endpoint, rollout.live, rollout.candidate)
+    drift.check(azure, state, rollout, at_most=rollout.share)

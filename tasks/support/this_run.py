@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 from uuid import UUID
 
 import httpx
@@ -12,15 +12,20 @@ from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
+from prefect.flow_runs import asuspend_flow_run
+from prefect.logging import get_run_logger
+from pydantic import ValidationError
 
-from saferollout.config.project import Project
+from saferollout.config.names import check_name
+from saferollout.config.project import Project, resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import Stopped
 from saferollout.report.outcome import seconds
 from saferollout.rollout.record import PREFIX
-from tasks.support.orchestrator import is_unknown
+from tasks.support.orchestrator import is_unknown, passing
 from tasks.support.polling import poll
 from tasks.support.race import first_of
+from tasks.support.requests import PAUSE, Asked, asked_of
 
 T = TypeVar("T")
 
@@ -58,6 +63,29 @@ def marks(flow_run: FlowRun) -> dict[str, str]:
     return {name: str(labels[PREFIX + name]) for name in names if PREFIX + name in labels}
 
 
+def target_of(flow_run: FlowRun) -> tuple[WorkspaceConfig, str | None] | None:
+    """The workspace and the endpoint that the run was about to change; None if it was about to change nothing.
+
+    Anybody may write labels. What cannot be is not believed: then the environment names that part of the workspace, or
+    the endpoint, which is None, is to be looked for by its record. Raises ConfigError where the environment does not.
+    """
+    found = marks(flow_run)
+    if not found:
+        return None
+    endpoint = found.pop("endpoint", None)
+    try:
+        if endpoint is not None:
+            check_name("endpoint", endpoint)
+    except ValueError:
+        endpoint = None
+    try:
+        workspace = WorkspaceConfig.model_validate(found)
+    except ValidationError as error:
+        wrong = {str(problem["loc"][0]) for problem in error.errors()}
+        workspace = WorkspaceConfig.model_validate({name: found[name] for name in found.keys() - wrong})
+    return resolve_workspace(workspace), endpoint
+
+
 def may_have_begun() -> bool:
     """Whether the current run was about to change something, now or before it was suspended."""
     context = FlowRunContext.get()
@@ -80,54 +108,77 @@ class ThisRun:
         self._grace_s = grace_s
         self._reached_at = time.monotonic()
 
-    async def step(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work if the run is to go on; wait for Prefect's server where it does not answer at once."""
-        try:
-            await self._check()
-        except BaseException:
-            work.close()
-            raise
-        return await work
+    async def ready(self) -> None:
+        """Return once the run is to go on; wait for Prefect's server where it does not answer at once.
 
-    async def unless_stopped(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do the work, and give it up as soon as the run is not to go on."""
-        return await first_of(work, self._watch())
+        A run that somebody paused waits: without a process where it is deployed, and until it is continued.
 
-    async def _check(self) -> None:
-        """Return once the server shows that the run is to go on."""
+        Raises:
+            HTTPError: Prefect's server refused.
+            ValueError: The answer was not Prefect's.
+        """
+        told: Asked | None = None
+        while asked := asked_of(await self._check(), PAUSE):
+            if asked != told:
+                get_run_logger().warning("paused by %s", asked)
+                told = asked
+            if not runtime.deployment.id:
+                await asyncio.sleep(POLL_S)
+                continue
+            try:
+                await asuspend_flow_run(key=f"pause-{asked.at.isoformat()}")
+            except (httpx.HTTPError, ValueError) as error:
+                if not passing(error):
+                    raise
+                await asyncio.sleep(POLL_S)
+            else:
+                return  # resumed, whatever the label says by now
+
+    async def unless_stopped(
+        self, work: Coroutine[Any, Any, T], end: Callable[[FlowRun], T | None] = lambda _: None
+    ) -> T:
+        """Do the work, and give it up as soon as the run is not to go on, or `end` returns something instead."""
+        return await first_of(work, self._watch(end))
+
+    async def _check(self) -> FlowRun:
+        """Return the run once the server shows that it is to go on."""
         self._reached_at = time.monotonic()
         async with get_client() as client:
-            await poll(lambda: self._look(client), POLL_S)
+            while (found := await poll(lambda: self._look(client), POLL_S)) is None:
+                pass  # it looks without end
+            return found
 
-    async def _watch(self) -> NoReturn:
+    async def _watch(self, end: Callable[[FlowRun], T | None]) -> T:
         """Look again and again, without end while the run is to go on."""
         self._reached_at = time.monotonic()
         async with get_client() as client:
             while True:
-                await self._look(client)
+                found = await self._look(client)
+                if found and (ended := end(found)) is not None:
+                    return ended
                 await asyncio.sleep(POLL_S)
 
-    async def _look(self, client: PrefectClient) -> bool:
-        """Return whether the server was reached.
+    async def _look(self, client: PrefectClient) -> FlowRun | None:
+        """Return the run; None if the server was not reached.
 
         Raises:
             Stopped: The run has ended, or the server was out of reach for too long.
         """
         try:
             async with asyncio.timeout(LOOK_S):
-                state = (await client.read_flow_run(run_id())).state
+                found = await client.read_flow_run(run_id())
         except AWAY as error:
             if isinstance(error, ObjectNotFound) and is_unknown(error):
                 msg = "the run was deleted in Prefect"
                 raise Stopped(msg) from None
             away_s = time.monotonic() - self._reached_at
             if away_s < self._grace_s:
-                return False
+                return None
             msg = f"Prefect's server could not be reached for {seconds(away_s)} ({error or type(error).__name__})"
             raise Stopped(msg) from None
         self._reached_at = time.monotonic()
-        _raise_if_ended(state)
-        return True
+        _raise_if_ended(found.state)
+        return found
 
 
 def _raise_if_ended(state: State[Any] | None) -> None:
@@ -137,4 +188,5 @@ def _raise_if_ended(state: State[Any] | None) -> None:
         return
     cancelled = state.is_cancelling() or state.is_cancelled()
     msg = "the run was cancelled in Prefect" if cancelled else f"the run was set to {state.name} in Prefect"
+    msg += f" ({state.message})" if state.message else ""
     raise Stopped(msg, cancelled=cancelled)

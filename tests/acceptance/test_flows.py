@@ -110,23 +110,56 @@ def test_every_flow_is_deployed_and_the_schedule_waits(stack: Stack) -> None:
     """
     deployed = {found["name"]: found for found in stack.api("POST", "/deployments/filter", json={})}
 
-    assert set(deployed) == {"rollout", "bootstrap", "rollback", "guard", "retire"}
+    assert set(deployed) == {"rollout", "bootstrap", "rollback", "control", "guard", "retire"}
     assert [schedule["active"] for schedule in deployed["rollout"]["schedules"]] == [False]
     assert [schedule["active"] for schedule in deployed["retire"]["schedules"]] == [True]
     assert deployed["rollout"]["global_concurrency_limit"] is None
 
 
-def test_drift_stops_the_rollout_and_is_left_alone(stack: Stack, endpoint: Endpoint) -> None:
-    """Traffic that somebody else set while the rollout waited stays as it is; the run says so and what to do."""
-    run = endpoint.submit(endpoint.config(stages=endpoint.stages(approval_at=100)))
+def test_drift_is_asked_about_and_the_run_is_retried_paused_and_promoted(stack: Stack, endpoint: Endpoint) -> None:
+    """Traffic that somebody else set while the rollout waited stays if a person says so, and no other flow touches it.
+
+    Put right by hand, the run is retried, asks nothing that was answered, waits while it is paused, and skips the judge
+    that a person lets be skipped, which the report says.
+    """
+    run = endpoint.submit(endpoint.config(stages=endpoint.stages(approval_at=100), retire={"keep_s": 3600}))
     stack.until(run, "Suspended")
     endpoint.workspace().update_endpoint(endpoint.name, traffic={"blue": 50, "green": 50})
     stack.cli("approve", run, "--by", "Ada")
-
-    shown = stack.until(run, "Failed")
-
-    assert "somebody else changed it" in shown["state"]["message"]
-    assert "saferollout rollback --force" in shown["state"]["message"]
+    stack.until(run, "Scheduled", "Pending", "Running", "Resuming")
+    stack.until(run, "Suspended")
+    words = f"the traffic of {endpoint.name} is blue=50 green=50, but the rollout left it at blue=90 green=10"
+    assert stack.question(run).startswith(f"# {words}: somebody else changed it. Put it back to blue=90 green=10 and")
+    stack.cli("reject", run, "--by", "Bo")
+    message = stack.until(run, "Failed")["state"]["message"]
+    assert "left as it is, Bo said so" in message
+    assert f"`saferollout rollback --force {endpoint.name}`" in message
+    wait_for("the end of the clean-up", lambda: cleaned_up(stack, run))
     assert endpoint.state().traffic == {"blue": 50, "green": 50}
-    stack.cli("rollback", "--force", endpoint.name)
-    assert endpoint.state().traffic == {"blue": 100}
+
+    endpoint.workspace().update_endpoint(endpoint.name, traffic={"blue": 90, "green": 10})
+    assert "is scheduled again" in stack.cli("retry", endpoint.name, "--by", "Bo")
+    stack.cli("pause", endpoint.name)
+    stack.until(run, "Suspended")
+    assert endpoint.state().traffic == {"blue": 90, "green": 10}
+    stack.cli("promote", endpoint.name, "--comment", "seen enough", code=2)
+    stack.cli("promote", endpoint.name, "--skip-judge", "--comment", "seen enough", "--by", "Bo")
+    stack.cli("continue", endpoint.name)
+    stack.until(run, "Completed")
+
+    state = endpoint.state()
+    assert state.traffic == {"green": 100}
+    record = Record.from_tags(state.tags)
+    assert record is not None
+    assert {share: skip.comment for share, skip in record.skips.items()} == {100: "seen enough"}
+    report = stack.artifacts(run)[f"{endpoint.name}-report"]["data"]
+    assert "judge at 10%: healthy" in report
+    assert "judge at 100%: skipped** — skipped by Bo at " in report
+    assert "| 100% | skip judge | Bo |" in report
+    assert "there is nothing to pause" in stack.cli("pause", endpoint.name, code=1)
+
+
+def cleaned_up(stack: Stack, run: str) -> bool | None:
+    """Whether the clean-up after the run has ended well."""
+    named = {"name": {"any_": [f"clean up after {run}"]}, "state": {"name": {"any_": ["Completed"]}}}
+    return bool(stack.api("POST", "/flow_runs/filter", json={"flow_runs": named})) or None

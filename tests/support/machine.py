@@ -16,9 +16,10 @@ from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import LeftCandidate
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import AzureFailed, Refused, SaferolloutError
-from saferollout.rollout import create, mirror, retire, scale, shift, verify
+from saferollout.rollout import create, drift, mirror, retire, scale, shift, verify
 from saferollout.rollout.begin import begin
 from saferollout.rollout.hold import Hold
+from saferollout.rollout.put_back import put_back
 from saferollout.rollout.record import PREFIX, TAG_HELD, Phase, Record, without_record
 from saferollout.rollout.rollout import TAG_REVISION, Rollout
 from tests.support.twin import (
@@ -41,6 +42,8 @@ AT = datetime(2025, 1, 2, tzinfo=UTC)
 
 LOST = "a lost process"
 """Whose work somebody else was given, though it may be alive."""
+MIRROR = 10
+"""How much the shadow stage mirrors, where there is one."""
 
 
 names = st.sampled_from([*SLOTS, "red"])
@@ -93,10 +96,19 @@ class Steps(RuleBasedStateMachine):
         count=counts,
         raised_to=st.none() | counts,
         left=st.sampled_from(LeftCandidate),
+        shadow=st.none() | st.just({"mirror": MIRROR}),
         begins=st.sampled_from([True, True, True, False]),
     )
-    def bootstrap(self, live: str, count: int, raised_to: int | None, left: LeftCandidate, begins: bool) -> None:
-        self.settings = {"live": {"instance_count": raised_to}, "rollback": {"candidate": left}}
+    def bootstrap(
+        self,
+        live: str,
+        count: int,
+        raised_to: int | None,
+        left: LeftCandidate,
+        shadow: dict[str, int] | None,
+        begins: bool,
+    ) -> None:
+        self.settings = {"live": {"instance_count": raised_to}, "rollback": {"candidate": left}, "shadow": shadow}
         self.memory = make_endpoint(live, count)
         self.azure = Workspace(self.memory)
         self.left = self.traffic
@@ -277,14 +289,14 @@ class Steps(RuleBasedStateMachine):
         """What is tested is the candidate that is there, and still this rollout's."""
 
         def test(azure: Workspace, run: Run) -> None:
-            run.rollout.own_candidate(azure.get_endpoint(NAME))
+            drift.unchanged(azure, run.rollout)
             run.passed = self.shown.deployments[run.rollout.candidate].serving if passes else None
 
         return self.step(owner, test) and passes
 
-    def do_mirror(self, owner: str, *, share: int = 10) -> bool:
+    def do_mirror(self, owner: str, *, share: int = MIRROR) -> bool:
         run = self.runs[owner]
-        if run.passed is None or run.reached:
+        if run.passed is None or run.reached or not self.settings["shadow"]:
             return False
         return self.step(owner, lambda azure, run: mirror.mirror_traffic(azure, run.rollout, share))
 
@@ -308,6 +320,28 @@ class Steps(RuleBasedStateMachine):
         record = self.record
         assert record is not None
         assert record.approvals[share] == decision
+        return True
+
+    def do_put_back(self, owner: str) -> bool:
+        """What a person lets the rollout set again, after somebody else has changed it."""
+        run = self.runs[owner]
+        if run.passed is None:
+            return False
+        self.at_work = run
+        counts = {name: capacity(there.resource) for name, there in self.shown.deployments.items()}
+
+        def put(azure: Workspace) -> bool:
+            put_back(azure, run.rollout, at_most=run.reached)
+            return True
+
+        if not self.call(put, forced=True):
+            return False
+        hypothesis.event("put back")
+        assert self.traffic == run.rollout.traffic(run.reached)
+        assert all(capacity(there.resource) >= counts[name] for name, there in self.shown.deployments.items())
+        state, record = self.azure.get_endpoint(NAME), self.record
+        assert record is not None
+        assert not drift.differences(state, record, run.rollout, is_created=self.candidate in record.instance_counts)
         return True
 
     def do_end(self, owner: str, *, keep_s: float = 0) -> bool:

@@ -266,9 +266,11 @@ class Endpoint:
         """The endpoint as Azure shows it."""
         return self.workspace().get_endpoint(self.name)
 
-    def scale(self, name: str, instance_count: int) -> None:
+    def scale(self, name: str, instance_count: int, *, by_autoscaler: bool = True) -> None:
         """Give a deployment so many instances as somebody else does, for example an autoscaler."""
         with Arm(self.stack.env) as arm:
+            if by_autoscaler:
+                arm.autoscale(f"{self.name}-{name}", f"onlineEndpoints/{self.name}/deployments/{name}")
             body = {"sku": {"name": "Default", "capacity": instance_count}}
             ended = arm.run("PATCH", f"onlineEndpoints/{self.name}/deployments/{name}", body)
         assert ended["status"] == "Succeeded", ended

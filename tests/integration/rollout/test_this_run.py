@@ -44,9 +44,10 @@ async def test_nothing_goes_forward_without_prefect(
         async with get_client() as client:
             flow_run = await client.create_flow_run(going, state=Running())
         monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(flow_run.id))
-        await run.step(step())
+        await run.ready()
+        await step()
         trouble(edge)
-        for work in (run.step(step()), run.unless_stopped(endless())):
+        for work in (run.ready(), run.unless_stopped(endless())):
             with pytest.raises(Stopped, match="Prefect's server could not be reached for"):
                 await work
 

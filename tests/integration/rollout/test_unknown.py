@@ -43,6 +43,6 @@ async def test_a_run_that_is_deleted_goes_no_further(server: Server, monkeypatch
         monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(run.id))
         this_run = ThisRun(grace_s=60)
 
-        for going_on in (this_run.unless_stopped(asyncio.sleep(60)), this_run.step(asyncio.sleep(60))):
+        for going_on in (this_run.unless_stopped(asyncio.sleep(60)), this_run.ready()):
             with pytest.raises(Stopped, match="the run was deleted in Prefect"):
                 await going_on

@@ -110,6 +110,22 @@ class Arm:
             },
         }
 
+    def autoscale(self, name: str, deployment: str, *, enabled: bool = True) -> None:
+        """Create or change an autoscale setting for a deployment, by its path in the workspace."""
+        group = self.workspace.partition("/providers/")[0]
+        capacity = {"minimum": "1", "maximum": "9", "default": "1"}
+        properties = {
+            "enabled": enabled,
+            "targetResourceUri": f"{self.workspace}/{deployment}",
+            "profiles": [{"name": "all day", "capacity": capacity, "rules": []}],
+        }
+        answer = self.http.put(
+            f"{group}/providers/Microsoft.Insights/autoscaleSettings/{name}",
+            json={"location": "local", "properties": properties},
+            params={"api-version": "2022-10-01"},
+        )
+        assert answer.status_code in (200, 201), answer.text
+
     def deploy(self, endpoint: str, name: str, assets: Assets, **changes: Any) -> None:
         """Create or change a deployment of the test project, successfully."""
         path = f"onlineEndpoints/{endpoint}/deployments/{name}"

@@ -23,6 +23,10 @@ class Trouble(Protocol):
         """Let the next operation fail."""
         ...
 
+    def autoscale(self, deployment: str, *, enabled: bool) -> None:
+        """Let an autoscale setting for a deployment be enabled, or not."""
+        ...
+
 
 class OfLocalAzure:
     """Trouble on local Azure."""
@@ -42,6 +46,10 @@ class OfLocalAzure:
 
     def fail(self, failure: Failure) -> AbstractContextManager[object]:
         return self._chaos.fail(after=failure == "after", path="onlineEndpoints/**")
+
+    def autoscale(self, deployment: str, *, enabled: bool) -> None:
+        path = f"onlineEndpoints/{NAME}/deployments/{deployment}"
+        self._arm.autoscale(f"scale-{deployment}", path.upper(), enabled=enabled)  # ids have no case
 
 
 class OfMemory:
@@ -63,3 +71,7 @@ class OfMemory:
         self._memory.fails_next = failure
         yield
         assert self._memory.fails_next is None
+
+    def autoscale(self, deployment: str, *, enabled: bool) -> None:
+        change = self._memory.autoscaled.add if enabled else self._memory.autoscaled.discard
+        change((NAME, deployment))

@@ -94,6 +94,12 @@ def test_a_mistake_exits_2_and_calls_nothing(
         ),
         (("teardown", "diabetes", "--confirm", "diabetse"), "teardown: confirm: is 'diabetse'"),
         (("rollback", "a/../b?c"), "rollback: endpoint: 'a/../b?c' is not a valid endpoint name; use 3 to 32"),
+        (("abort", "a b"), "abort: endpoint: 'a b' is not a valid endpoint name; use 3 to 32"),
+        (
+            ("promote", "diabetes", "--comment", "fine"),
+            "command line: --skip-judge: is not given, and there is nothing",
+        ),
+        (("promote", "diabetes", "--skip-judge"), "command line: --comment: is not given; say why the judge may be"),
         (("retire", ""), "retire: endpoint: '' is not a valid endpoint name; use 3 to 32"),
         (
             ("teardown", "a b", "--confirm", "a b"),
@@ -175,6 +181,8 @@ def test_help_lists_the_commands(saferollout: Saferollout, calls: tuple[str, lis
         "teardown",
         "schema",
     ):
+        assert f" {command} " in done.stdout
+    for command in ("abort", "pause", "continue", "promote", "retry"):
         assert f" {command} " in done.stdout
 
 

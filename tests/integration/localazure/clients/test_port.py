@@ -287,6 +287,16 @@ def test_an_operation_may_fail(port: Azure, trouble: Trouble, failure: Failure) 
     assert (state(read(port)), state(deployments(port)["green"])) == ("Succeeded", "Succeeded")
 
 
+def test_whom_an_autoscale_setting_scales(port: Azure, trouble: Trouble) -> None:
+    """Only an enabled one counts, and only for its endpoint's deployment."""
+    assert port.read_autoscaled(NAME) == set()
+    trouble.autoscale("blue", enabled=True)
+    trouble.autoscale("green", enabled=False)
+    assert (port.read_autoscaled(NAME), port.read_autoscaled(NAME[:-1])) == ({"blue"}, set())
+    trouble.autoscale("blue", enabled=False)
+    assert port.read_autoscaled(NAME) == set()
+
+
 def test_what_never_came_up_gets_no_traffic(port: Azure, trouble: Trouble, project: Path) -> None:
     """Its creation failed before any instance of it was ready; it is there, and can be deleted."""
     with trouble.fail("before"), pytest.raises(AzureFailed):

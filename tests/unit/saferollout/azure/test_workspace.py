@@ -7,6 +7,7 @@ import pytest
 from saferollout.azure.memory import Failure, Memory
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import AzureFailed, DeploymentFailed, Drifted
+from saferollout.rollout.drift import expecting
 from tests.support.twin import NAME, capacity, edit, look, make_endpoint, traffic_of
 
 
@@ -61,16 +62,16 @@ def test_an_update_that_fails_leaves_what_it_was(memory: Memory, azure: Workspac
     split = {"blue": 90, "green": 10}
     memory.fails_next = "before"
     with pytest.raises(AzureFailed):
-        azure.update_endpoint(NAME, traffic=split, expected_traffic={"blue": 100})
+        azure.update_endpoint(NAME, traffic=split, check=expecting({"blue": 100}, split))
     assert traffic_of(look(memory)) == {"blue": 100}
 
-    azure.update_endpoint(NAME, traffic=split, expected_traffic={"blue": 100})
-    azure.update_endpoint(NAME, traffic=split, expected_traffic={"blue": 100})  # as if the answer had been lost
+    azure.update_endpoint(NAME, traffic=split, check=expecting({"blue": 100}, split))
+    azure.update_endpoint(NAME, traffic=split, check=expecting({"blue": 100}, split))  # as if the answer had been lost
 
     assert traffic_of(look(memory)) == split
     edit(memory, traffic={"green": 100})
     with pytest.raises(Drifted, match="the traffic of shop is green=100"):
-        azure.update_endpoint(NAME, traffic={"blue": 100}, expected_traffic=split)
+        azure.update_endpoint(NAME, traffic={"blue": 100}, check=expecting(split, {"blue": 100}))
 
 
 def test_instances_beyond_the_quota_are_refused() -> None:

@@ -24,7 +24,7 @@ from saferollout.rollout.hold import Hold, release
 from saferollout.rollout.question import note_question
 from saferollout.rollout.record import PREFIX, Record, is_of_record, now, without_record
 from saferollout.rollout.rollout import Rollout
-from tests.support.machine import LOST, Run, Steps, counts, names, owners
+from tests.support.machine import LOST, MIRROR, Run, Steps, counts, names, owners
 from tests.support.racing import Overtaken, workspace
 from tests.support.twin import (
     NAME,
@@ -50,7 +50,7 @@ BEGINNING = ["scale_live", "create_candidate", "verify", "smoke_test"]
 EVERY_SHARE = ["scale_candidate", "smoke_test", "shift"]
 
 
-CHANGES = ["gone", "count", "model", "replaced"]
+CHANGES = ["gone", "count", "autoscaled", "model", "replaced"]
 """What somebody else may do to a deployment."""
 
 
@@ -83,7 +83,7 @@ class Machine(Steps):
         self.do_smoke_test(self.of_a_run(data), passes=passes)
 
     @precondition(Steps.has_run)
-    @rule(data=st.data(), share=st.sampled_from([0, 10, 50]))
+    @rule(data=st.data(), share=st.sampled_from([0, MIRROR]))
     def mirror(self, data: st.DataObject, share: int) -> None:
         self.do_mirror(self.of_a_run(data), share=share)
 
@@ -118,6 +118,11 @@ class Machine(Steps):
         hypothesis.event(f"of two that start at once, {len(ends)} goes on")
         for owner, rollout in ends.items():
             self.began(owner, rollout, record)
+
+    @precondition(Steps.has_run)
+    @rule(data=st.data())
+    def put_back(self, data: st.DataObject) -> None:
+        self.do_put_back(self.of_a_run(data))
 
     @precondition(Steps.has_run)
     @rule(data=st.data(), harm=st.booleans())
@@ -274,13 +279,14 @@ class Machine(Steps):
 
     @rule(data=st.data(), name=names, what=st.sampled_from(CHANGES))
     def somebody_changes_a_deployment(self, data: st.DataObject, name: str, what: str) -> None:
-        """It is deleted, scaled as by an autoscaler, given another model in place, or deployed anew by somebody."""
+        """It is deleted, scaled, by an autoscaler too, given another model in place, or deployed anew by somebody."""
         there = self.shown.deployments.get(name)
         count = data.draw(counts)
         with contextlib.suppress(AzureFailed):
             if what == "gone":
                 self.memory.delete_deployment(NAME, name)
-            elif what == "count":
+            elif what in ("count", "autoscaled"):
+                self.memory.autoscaled |= {(NAME, name)} if what == "autoscaled" else set()
                 self.memory.scale_deployment(NAME, name, count)
             elif what == "model" and there:
                 deploy(self.memory, name, 7, capacity(there.resource), there.resource["tags"])

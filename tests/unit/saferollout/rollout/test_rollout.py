@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from saferollout.config import project
-from saferollout.domain.endpoint import Baseline, Decision, DeploymentState, EndpointState
-from saferollout.domain.errors import GateFailed, Lost
+from saferollout.domain.endpoint import Baseline, Decision
+from saferollout.domain.errors import Lost
 from saferollout.rollout.record import Owner, Phase, Record, now
 from saferollout.rollout.rollout import Rollout
 
@@ -114,28 +114,3 @@ def test_candidate_has_what_its_share_needs(
 
     assert rollout.candidate_instance_count(share, live) == needed
     assert bool(rollout.few_instances(1, live)) == (needed < live and share == 100)
-
-
-@pytest.mark.parametrize(
-    "changes", [{"provisioning_state": "Failed"}, {"provisioning_state": "Canceled"}, {"tags": {}}]
-)
-def test_candidate_that_broke_or_was_replaced_is_not_ours(
-    rollout: Rollout, record: Record, changes: dict[str, Any]
-) -> None:
-    """What passed the gates was another deployment, or it was up then."""
-    green = DeploymentState(name="green", instance_count=1, provisioning_state="Succeeded", tags=rollout.candidate_tags)
-
-    def state(candidate: DeploymentState) -> EndpointState:
-        return EndpointState(
-            name="diabetes",
-            scoring_uri="",
-            provisioning_state="Succeeded",
-            traffic={"blue": 100},
-            mirror_traffic={},
-            tags=record.to_tags(),
-            deployments={"green": candidate},
-        )
-
-    assert rollout.own_candidate(state(green)) == green
-    with pytest.raises(GateFailed, match="deployment green is"):
-        rollout.own_candidate(state(green.model_copy(update=changes)))

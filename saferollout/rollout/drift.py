@@ -1,0 +1,336 @@
+"""Drift: what somebody else changed of what a rollout has set. The one place that decides it, and says it in words."""
+
+import logging
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import NoReturn
+
+from saferollout.azure.workspace import Workspace
+from saferollout.config.assets import label_of, short
+from saferollout.config.rollout import OnDrift
+from saferollout.domain.endpoint import DeploymentState, EndpointState, Value, describe
+from saferollout.domain.errors import AzureFailed, Drifted, GateFailed
+from saferollout.domain.words import plural
+from saferollout.rollout.record import Phase, Record
+from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Rollout
+
+BY = "somebody else"
+log = logging.getLogger(__name__)
+
+
+class Difference(Value):
+    """One thing that is not as the rollout left it."""
+
+    what: str
+    expected: str
+    found: str
+    words: str
+    """All of it in one sentence for a person."""
+    is_repairable: bool = False
+    """Whether the rollout can set it again: traffic and instances, not what a deployment is made of."""
+    is_hopeless: bool = False
+    """Whether there is nothing left to go back to."""
+    is_count: bool = False
+    """Whether it is a number of instances, which an autoscaler may have changed."""
+
+
+def differences(
+    state: EndpointState,
+    record: Record,
+    rollout: Rollout | None = None,
+    *,
+    is_created: bool = True,
+    at_most: int | None = None,
+    autoscaled: Collection[str] = (),
+) -> list[Difference]:
+    """Compare the endpoint as Azure shows it with what the rollout last set, by its `record`.
+
+    Without the `rollout`, as where only the tags are known, what follows from its config is not compared.
+
+    Args:
+        state: The endpoint, with its deployments.
+        record: The rollout's record, as the endpoint's tags have it.
+        rollout: The rollout.
+        is_created: Whether the candidate has been created and live scaled: before that neither is expected.
+        at_most: The largest share that this rollout can have reached; a record of more is somebody else's.
+        autoscaled: The deployments, in small letters, whose instances an autoscale setting counts.
+    """
+    return [
+        *_of_shares(state, record, at_most),
+        *_of_traffic(state, record, rollout),
+        *_of_live(state, record),
+        *_of_candidate(state, record, rollout, is_created=is_created),
+        *_of_counts(state, record, rollout, autoscaled, is_created=is_created),
+    ]
+
+
+def look(
+    azure: Workspace,
+    state: EndpointState,
+    record: Record,
+    rollout: Rollout | None = None,
+    *,
+    is_created: bool = True,
+    at_most: int | None = None,
+) -> list[Difference]:
+    """`differences`, without what an enabled autoscale setting has done: those are read only where that may be so.
+
+    Where they cannot be read, instances are not compared, and a line in the log says so.
+
+    Raises:
+        AzureFailed: Azure or the network failed.
+    """
+    found = differences(state, record, rollout, is_created=is_created, at_most=at_most)
+    if not any(each.is_count for each in found):
+        return found
+    try:
+        autoscaled = azure.autoscaled(state.name)
+    except AzureFailed as error:
+        if error.status not in (401, 403, 404):
+            raise
+        log.warning(
+            "instances are not compared: %s; whoever runs the rollout needs the permission "
+            "Microsoft.Insights/autoscaleSettings/read to know what an autoscaler has done",
+            error,
+        )
+        return [each for each in found if not each.is_count]
+    return differences(state, record, rollout, is_created=is_created, at_most=at_most, autoscaled=autoscaled)
+
+
+def check(
+    azure: Workspace,
+    state: EndpointState,
+    rollout: Rollout,
+    *,
+    is_created: bool = True,
+    at_most: int | None = None,
+) -> Record:
+    """Return the rollout's record if the endpoint is as the rollout left it; for the arguments see `differences`.
+
+    Raises:
+        GateFailed: The candidate is broken; as Drifted, somebody else changed something.
+        Lost: The rollout is somebody else's by now.
+    """
+    record = rollout.own_record(state.tags)
+    if found := look(azure, state, record, rollout, is_created=is_created, at_most=at_most):
+        refuse(found)
+    candidate = state.deployments.get(rollout.candidate)
+    if is_created and candidate and candidate.broken:
+        msg = f"deployment {rollout.candidate} is {candidate.provisioning_state}"
+        raise GateFailed(msg)
+    return record
+
+
+def left_as_is(azure: Workspace, state: EndpointState, record: Record) -> str:
+    """What somebody else has changed, where nobody is to touch the endpoint but a person for that; empty otherwise.
+
+    For whoever finds a rollout without its process, and knows only the tags.
+    """
+    if record.phase is not Phase.ROLLING or record.on_drift is OnDrift.ROLLBACK:
+        return ""
+    return "; ".join(each.words for each in look(azure, state, record))
+
+
+def unchanged(azure: Workspace, rollout: Rollout, *, is_settled: bool = True) -> EndpointState:
+    """Return the endpoint if it is as the rollout left it, once nothing is under way there, unless not `is_settled`.
+
+    Raises as `check`; so the candidate and the live deployment are there.
+    """
+    names = (rollout.live, rollout.candidate)
+    state = azure.settled(rollout.endpoint, *names) if is_settled else azure.get_endpoint(rollout.endpoint)
+    check(azure, state, rollout)
+    return state
+
+
+def refuse(found: Collection[Difference]) -> NoReturn:
+    """Say all differences at once.
+
+    Raises:
+        Drifted: Always.
+    """
+    raise Drifted(
+        "; ".join(each.words for each in found),
+        is_repairable=all(each.is_repairable for each in found),
+        is_hopeless=any(each.is_hopeless for each in found),
+    )
+
+
+def expecting(*traffic: dict[str, int]) -> Callable[[EndpointState], None]:
+    """A check, for just before a change, that the traffic is one of these; the first is what the rollout left."""
+
+    def check_traffic(state: EndpointState) -> None:
+        if state.traffic not in traffic:
+            refuse([_traffic(state, traffic[0])])
+
+    return check_traffic
+
+
+def counted(state: EndpointState, record: Record) -> dict[str, int]:
+    """The instances of live and candidate, for the record."""
+    names = (record.baseline.live, record.candidate)
+    return {name: state.deployments[name].instance_count for name in names if name in state.deployments}
+
+
+def _of_shares(state: EndpointState, record: Record, at_most: int | None) -> Iterator[Difference]:
+    if at_most is not None and record.share > at_most:
+        yield Difference(
+            what=f"the share in the tags of {state.name}",
+            expected=f"at most {at_most}%",
+            found=f"{record.share}%",
+            words=f"the tags of {state.name} say that the rollout has reached {record.share}%: {BY} changed them",
+        )
+
+
+def _of_traffic(state: EndpointState, record: Record, rollout: Rollout | None) -> Iterator[Difference]:
+    left = record.traffic()
+    if state.traffic != left:
+        yield _traffic(state, left)
+    own = {record.baseline.live, record.candidate}
+    mirrored = {name: share for name, share in state.mirror_traffic.items() if name in own}
+    if mirrored and not _is_shadow(mirrored, record, rollout):
+        yield Difference(
+            what=f"the mirrored traffic of {state.name}",
+            expected="none",
+            found=describe(mirrored),
+            words=f"{state.name} mirrors {describe(mirrored)}, which the rollout does not: {BY} changed it",
+            is_repairable=True,
+        )
+
+
+def _traffic(state: EndpointState, left: dict[str, int]) -> Difference:
+    found = describe(state.traffic)
+    return Difference(
+        what=f"the traffic of {state.name}",
+        expected=describe(left),
+        found=found,
+        words=f"the traffic of {state.name} is {found}, but the rollout left it at {describe(left)}: {BY} changed it",
+        is_repairable=True,
+    )
+
+
+def _is_shadow(mirrored: dict[str, int], record: Record, rollout: Rollout | None) -> bool:
+    """Whether what is mirrored may be this rollout's own stage of mirrored traffic, before the first share."""
+    if record.share or set(mirrored) != {record.candidate}:
+        return False
+    shadow = rollout.project.config.shadow if rollout else None
+    return rollout is None or (shadow is not None and mirrored == {record.candidate: shadow.mirror})
+
+
+def _gone(name: str, *, is_hopeless: bool = False) -> Difference:
+    return Difference(
+        what=f"deployment {name}",
+        expected="there",
+        found="gone",
+        words=f"deployment {name} is gone: {BY} deleted it",
+        is_hopeless=is_hopeless,
+    )
+
+
+def _of_live(state: EndpointState, record: Record) -> Iterator[Difference]:
+    name = record.baseline.live
+    if (found := state.deployments.get(name)) is None:
+        yield _gone(name, is_hopeless=True)
+        return
+    yield from _made_of(found, "model", record.live_model, found.model)
+    yield from _made_of(found, "environment", record.live_environment, found.environment)
+    yield from _made_of(found, "revision", record.live_revision, found.tags.get(TAG_REVISION, "none"))
+
+
+def _of_candidate(
+    state: EndpointState, record: Record, rollout: Rollout | None, *, is_created: bool
+) -> Iterator[Difference]:
+    name, found = record.candidate, state.deployments.get(record.candidate)
+    is_expected = bool(record.share) or (is_created and rollout is not None)
+    if found is None:
+        if is_expected:
+            yield _gone(name)
+        return
+    own = {TAG_ROLLOUT: record.rollout, TAG_REVISION: record.revision}
+    if not found.has(own):
+        if is_expected or TAG_ROLLOUT not in found.tags:  # else it is an earlier rollout's, which is made anew
+            came = "came up meanwhile and no rollout made it"
+            words = "is no longer the one that this rollout made" if is_expected else came
+            yield Difference(
+                what=f"deployment {name}",
+                expected=_whose(own),
+                found=_whose(found.tags),
+                words=f"deployment {name} {words}: {BY} deployed it",
+            )
+        return
+    for kind, asset, shown in (
+        ("model", record.model, found.model),
+        ("environment", record.environment, found.environment),
+    ):
+        if asset and shown and label_of(asset) is None:
+            yield from _made_of(found, kind, short(asset), shown)
+
+
+def _whose(tags: Mapping[str, str]) -> str:
+    return f"of rollout {tags.get(TAG_ROLLOUT, 'none')}, revision {tags.get(TAG_REVISION, 'none')}"
+
+
+def _made_of(deployment: DeploymentState, kind: str, expected: str, found: str) -> Iterator[Difference]:
+    if expected and found.lower() != expected.lower():
+        yield Difference(
+            what=f"the {kind} of {deployment.name}",
+            expected=expected,
+            found=found,
+            words=f"deployment {deployment.name} has {kind} {found}, not {expected}: {BY} changed it",
+        )
+
+
+def _of_counts(
+    state: EndpointState, record: Record, rollout: Rollout | None, autoscaled: Collection[str], *, is_created: bool
+) -> Iterator[Difference]:
+    for name, allowed in (
+        (record.baseline.live, _live_counts(record, rollout, is_created=is_created)),
+        (record.candidate, _candidate_counts(state, record, rollout)),
+    ):
+        found = state.deployments.get(name)
+        if found is None or not allowed or found.scales_itself or name.lower() in autoscaled:
+            continue
+        if found.instance_count not in allowed:
+            left = allowed[0]
+            yield Difference(
+                what=f"the instances of {name}",
+                expected=str(left),
+                found=str(found.instance_count),
+                words=(
+                    f"deployment {name} has {plural(found.instance_count, 'instance')}, but the rollout left it with "
+                    f"{left}: {BY} scaled it"
+                ),
+                is_repairable=True,
+                is_count=True,
+            )
+
+
+def _live_counts(record: Record, rollout: Rollout | None, *, is_created: bool) -> list[int]:
+    """The numbers of instances that live may have; first the one that the rollout left it with.
+
+    Whoever took the rollout over may want more for it than who began it.
+    """
+    baseline = record.baseline.instance_count
+    raised = max(record.raised_to, baseline)
+    wanted = max(raised, rollout.live_instance_count) if rollout else raised
+    if counted := record.instance_counts.get(record.baseline.live):
+        return [counted, wanted] if wanted > counted or not is_created else [counted]
+    return [wanted] if is_created else [wanted, raised, baseline]
+
+
+def _candidate_counts(state: EndpointState, record: Record, rollout: Rollout | None) -> list[int] | range:
+    """The numbers that the candidate may have: those on record, and what a step of this rollout may give it next.
+
+    Before its first share its YAML may ask for more than live has.
+    """
+    found = state.deployments.get(record.candidate)
+    if found is None or found.tags.get(TAG_ROLLOUT) != record.rollout:
+        return []
+    counted = record.instance_counts.get(record.candidate)
+    if counted is None:
+        least = rollout.candidate_instance_count(100, record.baseline.instance_count) if rollout else 1
+        return range(least, max(least, found.instance_count) + 1)
+    if rollout is None:
+        return range(counted, max(counted, found.instance_count) + 1)
+    live = state.deployments.get(record.baseline.live)
+    shares = (stage.traffic for stage in rollout.project.config.stages)
+    next_counts = (rollout.candidate_instance_count(share, live.instance_count if live else 0) for share in shares)
+    return [counted, *(count for count in next_counts if count > counted)]

@@ -1,0 +1,420 @@
+"""A run's steps at a real Prefect server, on Azure's twin: foreign changes are asked about, and a pause is kept."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from prefect import flow, get_client
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import FlowRunContext
+from prefect.exceptions import Pause
+from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+from prefect.states import Cancelled, Completed, Crashed, Failed, Paused, Pending, Running, Scheduled
+
+from flows.cancellation import roll_back_cancelled
+from flows.steps import Steps
+from saferollout.azure.memory import Memory
+from saferollout.azure.workspace import Workspace
+from saferollout.config.judge import JudgeConfig
+from saferollout.config.rollout import WorkspaceConfig
+from saferollout.domain.endpoint import Decision
+from saferollout.domain.errors import ConfigError, Drifted, LeftAsIs, Refused
+from saferollout.domain.evidence import Evidence, Finding
+from saferollout.rollout.begin import begin
+from saferollout.rollout.create import create_candidate
+from saferollout.rollout.record import Owner, Record
+from saferollout.rollout.rollout import Rollout
+from saferollout.rollout.shift import shift_traffic
+from saferollout_cli.approvals import Question, Reply, answer, waiting_question
+from tasks.control import Action, act
+from tasks.drift import put_back
+from tasks.judging import judge_gate, skipped
+from tasks.support.requests import PAUSE, asked_of
+from tasks.support.this_run import ThisRun
+from tasks.verify import verify_traffic
+from tests.support.stack import Stack
+from tests.support.twin import NAME, deploy, edit, look, make_endpoint, make_project, traffic_of
+
+WORKSPACE = WorkspaceConfig(subscription_id="s", resource_group="g", name="w")
+YES, NO = (Reply.model_validate({"decision": said, "approver": "Ann"}) for said in ("approve", "reject"))
+
+
+@flow
+async def going() -> None:
+    """What the runs here are runs of."""
+
+
+@pytest.fixture
+def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
+    """An endpoint with blue at 100%, which every step finds."""
+    memory = make_endpoint()
+    monkeypatch.setattr("tasks.support.access._idle", defaultdict(lambda: [Workspace(memory) for _ in range(9)]))
+    return memory
+
+
+@pytest.fixture
+async def client(stack: Stack) -> AsyncIterator[PrefectClient]:
+    """A client of the stack's server."""
+    settings = {PREFECT_API_URL: stack.env["PREFECT_API_URL"], PREFECT_LOGGING_TO_API_ENABLED: False}
+    with temporary_settings(settings):
+        async with get_client() as made:
+            yield made
+
+
+def at_ten(memory: Memory, flow_run: UUID, **settings: Any) -> Rollout:
+    """A rollout of this flow run, whose candidate has 10%."""
+    azure, owner = Workspace(memory), Owner(name="ann@laptop", flow_run=str(flow_run))
+    rollout = begin(azure, make_project(**settings), owner, gone=None, begun_before=False)
+    assert rollout is not None
+    create_candidate(azure, rollout)
+    shift_traffic(azure, rollout, 10, None)
+    return rollout.model_copy(update={"share": 10})
+
+
+def record_of(memory: Memory) -> Record | None:
+    """The endpoint's record."""
+    return Record.from_tags(look(memory).resource["tags"])
+
+
+async def until_asked(client: PrefectClient, run: UUID, *but: Question) -> Question:
+    """The run's question, another one than these."""
+    async with asyncio.timeout(120):
+        while True:
+            found = await waiting_question(client, await client.read_flow_run(run))
+            if found and found not in but:
+                return found
+            await asyncio.sleep(0.2)
+
+
+Change = Callable[[Memory], None]
+Verify = Callable[..., Awaitable["Verifying"]]
+
+
+class Verifying:
+    """A run whose one step verifies an endpoint that somebody has changed."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        self.decisions: list[Decision] = []
+        self.id = UUID(rollout.flow_run)
+        self.step = asyncio.create_task(Steps(rollout, self.decisions, []).step(verify_traffic.fn, rollout))
+
+
+@pytest.fixture
+def verify(memory: Memory, client: PrefectClient, monkeypatch: pytest.MonkeyPatch) -> Verify:
+    """Begin such a run."""
+    monkeypatch.setattr("tasks.drift.put_back", put_back.fn)  # tasks leave connections open in this process
+
+    async def begin(change: Change, **settings: Any) -> Verifying:
+        run = await running(client, monkeypatch)
+        rollout = at_ten(memory, run.id, **settings)
+        change(memory)
+        with FlowRunContext.model_construct(flow_run=run, flow=going, client=client):  # type: ignore[call-arg]  # enough of it
+            return Verifying(rollout)
+
+    return begin
+
+
+def take_all(memory: Memory) -> None:
+    """Give the candidate all traffic, as somebody else might."""
+    edit(memory, traffic={"green": 100})
+
+
+async def test_what_somebody_changed_is_put_back_when_a_person_says_so(
+    memory: Memory, client: PrefectClient, verify: Verify
+) -> None:
+    """The question says what it was and what it is; a change in the very moment it is put back is another question."""
+    run = await verify(take_all)
+    question = await until_asked(client, run.id)
+    assert question.title == (
+        "the traffic of shop is green=100, but the rollout left it at blue=90 green=10: somebody else changed it. "
+        "Put it back to blue=90 green=10 and go on?"
+    )
+    assert "Reject leaves the endpoint as it is" in question.text
+    memory.changed = lambda: again(memory)
+    await answer(run.id, YES)
+    following = await until_asked(client, run.id, question)
+    assert traffic_of(look(memory)) == {"blue": 50, "green": 50}
+
+    await answer(run.id, YES)
+    await run.step
+
+    assert following.evidence != question.evidence
+    assert traffic_of(look(memory)) == {"blue": 90, "green": 10}
+    assert [decision.approver for decision in run.decisions] == ["Ann", "Ann"]
+
+
+def again(memory: Memory) -> None:
+    """Change the traffic once more, as soon as it has been put back."""
+    if traffic_of(look(memory)) == {"blue": 90, "green": 10}:
+        memory.changed = lambda: None
+        edit(memory, traffic={"blue": 50, "green": 50})
+
+
+async def test_what_somebody_changed_stays_when_a_person_says_so(
+    memory: Memory, client: PrefectClient, verify: Verify
+) -> None:
+    """The run ends with what to do, and nothing was touched."""
+    run = await verify(take_all)
+    await until_asked(client, run.id)
+    before = look(memory)
+
+    await answer(run.id, NO)
+
+    with pytest.raises(
+        LeftAsIs, match=r"left as it is, Ann said so: put it right and go on with `saferollout retry shop`"
+    ):
+        await run.step
+    assert look(memory) == before
+
+
+async def test_nobody_answers(memory: Memory, verify: Verify) -> None:
+    """As a no."""
+    stages = [{"traffic": 10, "approval_timeout_s": 1}, {"traffic": 100, "approval_timeout_s": 1}]
+    run = await verify(take_all, stages=stages)
+
+    with pytest.raises(LeftAsIs, match="left as it is, nobody answered in time"):
+        await run.step
+    assert traffic_of(look(memory)) == {"green": 100}
+
+
+async def test_what_cannot_be_put_back_is_rolled_back_when_a_person_says_so(
+    client: PrefectClient, verify: Verify
+) -> None:
+    """The candidate is another one by now: the flow gets a failure that leads to a rollback."""
+    run = await verify(lambda memory: deploy(memory, "green", 7))
+    question = await until_asked(client, run.id)
+    assert question.title.endswith("It cannot be put back. Roll back?")
+
+    await answer(run.id, YES)
+
+    with pytest.raises(Drifted, match="green is no longer the one that this rollout made") as caught:
+        await run.step
+    assert not isinstance(caught.value, LeftAsIs)
+
+
+def delete_live(memory: Memory) -> None:
+    """Delete blue, as somebody else might."""
+    take_all(memory)
+    memory.delete_deployment(NAME, "blue")
+
+
+@pytest.mark.parametrize(
+    ("change", "on_drift", "is_left"), [(take_all, "rollback", False), (delete_live, "stop", True)]
+)
+async def test_nobody_is_asked_what_is_known(verify: Verify, change: Change, on_drift: str, is_left: bool) -> None:
+    """Where the config says to roll back, and where there is nothing to go back to."""
+    run = await verify(change, on_drift=on_drift)
+
+    with pytest.raises(Drifted) as caught:
+        await run.step
+    assert isinstance(caught.value, LeftAsIs) is is_left
+
+
+async def running(client: PrefectClient, monkeypatch: pytest.MonkeyPatch, *, deployed: bool = False) -> FlowRun:
+    """A run that is this process's."""
+    if deployed:
+        deployment = await client.create_deployment(await client.create_flow(going), name=uuid4().hex)
+        run = await client.create_flow_run_from_deployment(deployment)
+        await client.set_flow_run_state(run.id, Running(), force=True)
+    else:
+        run = await client.create_flow_run(going, state=Running())
+    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(run.id))
+    return await client.read_flow_run(run.id)
+
+
+async def test_a_paused_run_goes_on_when_it_is_continued(
+    memory: Memory, client: PrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process waits before the next step; whoever pauses it again, or continues what is not paused, hears so."""
+    run = await running(client, monkeypatch)
+    at_ten(memory, run.id)
+    with pytest.raises(Refused, match="the rollout of shop is not paused"):
+        await act(WORKSPACE, NAME, Action.CONTINUE, "Bob", "")
+    await act(WORKSPACE, NAME, Action.PAUSE, "Ann", "lunch")
+    with pytest.raises(Refused, match=r"is paused already, by Ann at .*: lunch"):
+        await act(WORKSPACE, NAME, Action.PAUSE, "Bob", "")
+    with FlowRunContext.model_construct(flow_run=run, flow=going):  # type: ignore[call-arg]  # enough of it
+        waiting = asyncio.create_task(ThisRun(60).ready())
+        done, _ = await asyncio.wait([waiting], timeout=3)
+        assert not done
+
+        assert "it was paused by Ann at" in await act(WORKSPACE, NAME, Action.CONTINUE, "Bob", "")
+        await asyncio.wait_for(waiting, 60)
+
+    assert traffic_of(look(memory)) == {"blue": 90, "green": 10}
+    assert asked_of(await client.read_flow_run(run.id), PAUSE) is None
+
+
+@pytest.mark.parametrize("how", ["command", "Resume in the UI"])
+async def test_a_deployed_run_is_paused_without_a_process(
+    memory: Memory, client: PrefectClient, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It is suspended without an end, takes no answer, and passes the same pause when it is started again."""
+    run = await running(client, monkeypatch, deployed=True)
+    at_ten(memory, run.id)
+    await act(WORKSPACE, NAME, Action.PAUSE, "Ann", "")
+    with FlowRunContext.model_construct(flow_run=run, flow=going, client=client):  # type: ignore[call-arg]  # enough of it
+        with pytest.raises(Pause):
+            await ThisRun(60).ready()
+        shown = await client.read_flow_run(run.id)
+        assert shown.state is not None
+        assert (shown.state.name, shown.state.state_details.pause_timeout) == ("Suspended", None)
+        with pytest.raises(Refused, match="is Suspended and does not wait for an approval"):
+            await answer(run.id, YES)
+        with pytest.raises(Refused, match="is paused: `saferollout continue` goes on; there is nothing to retry"):
+            await act(WORKSPACE, NAME, Action.RETRY, "Ann", "")
+
+        if how == "command":
+            await act(WORKSPACE, NAME, Action.CONTINUE, "Ann", "")
+        else:
+            await client.resume_flow_run(run.id)
+        assert (await client.read_flow_run(run.id)).state_name == "Resuming"
+        await client.set_flow_run_state(run.id, Running(), force=True)
+        await ThisRun(60).ready()
+
+
+async def test_the_judge_is_skipped_once(
+    memory: Memory, client: PrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who, when and why stands in the evidence and in the endpoint's tags; the next judge judges again."""
+    run = await running(client, monkeypatch)
+    rollout = at_ten(memory, run.id)
+    earlier = Evidence(gate="smoke test", verdict=Finding.PASSED, summary="")
+    with pytest.raises(ConfigError, match="promote: comment: is empty; say why the judge may be skipped"):
+        await act(WORKSPACE, NAME, Action.PROMOTE, "Ann", " ")
+    await act(WORKSPACE, NAME, Action.PROMOTE, "Ann", "a hot fix")
+    with FlowRunContext.model_construct(flow_run=run, flow=going):  # type: ignore[call-arg]  # enough of it
+        found = await judge_gate(rollout, JudgeConfig(), "judge at 10%", "judge-10", earlier)
+
+    assert found.verdict is Finding.SKIPPED
+    assert found.summary.startswith("skipped by Ann at ")
+    record = record_of(memory)
+    assert record is not None
+    skip = record.skips[10]
+    assert (skip, skip.approver, skip.comment) == (found.skip, "Ann", "a hot fix")
+    shown = await client.read_flow_run(run.id)
+    assert skipped(shown, record.model_copy(update={"skips": {}}), "judge at 100%", found) is not None
+    assert skipped(shown, record, "judge at 100%", found) is None
+
+
+async def test_an_answer_to_an_aborted_rollout_is_refused_with_the_reason(
+    memory: Memory, client: PrefectClient
+) -> None:
+    """It is rolled back from its tags, and its run is cancelled."""
+    run = await client.create_flow_run(going, state=Running())
+    at_ten(memory, run.id)
+    paused: Any = Paused(timeout_seconds=600, pause_key="key")
+    paused.state_details.run_input_keyset = {"description": "d", "schema": "s", "response": "r"}
+    await client.set_flow_run_state(run.id, paused)
+
+    done = await act(WORKSPACE, NAME, Action.ABORT, "Ann", "wrong model")
+
+    assert done.endswith("; its flow run is cancelled")
+    assert (traffic_of(look(memory)), record_of(memory)) == ({"blue": 100}, None)
+    with pytest.raises(
+        Refused, match=r"is Cancelled \(rolled back: aborted by Ann at .*: wrong model\) and does not wait"
+    ):
+        await answer(run.id, YES)
+    with pytest.raises(Refused, match="endpoint shop has no rollout to roll back: nothing to do"):
+        await act(WORKSPACE, NAME, Action.ABORT, "Ann", "")
+
+
+async def test_an_abort_needs_no_prefect(memory: Memory, stack: Stack) -> None:  # noqa: ARG001  # it sets Prefect up
+    """The server does not know the run, or is not there."""
+    at_ten(memory, uuid4())
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        done = await act(WORKSPACE, NAME, Action.ABORT, "Ann", "")
+
+    assert "could not be ended in Prefect" in done
+    assert traffic_of(look(memory)) == {"blue": 100}
+
+
+@pytest.mark.parametrize(
+    ("state", "why"),
+    [
+        (Failed(), ""),
+        (Crashed(), ""),
+        (
+            Scheduled(name="Resuming"),
+            "is Resuming, with a sign of life .* s ago; it hangs for sure only after 2 min 0 s",
+        ),
+        (Pending(), "is Pending, with a sign of life .* s ago; it hangs for sure only after 2 min 0 s"),
+        (Running(), "is Running, with a sign of life .* s ago; it hangs for sure only after 6 min 40 s"),
+        (Scheduled(), "is Scheduled already, and begins when a worker takes it"),
+        (Completed(), "is Completed"),
+        (Cancelled(), "is Cancelled"),
+    ],
+    ids=lambda value: getattr(value, "name", None) or "",
+)
+async def test_only_what_failed_or_hangs_is_retried(
+    memory: Memory, client: PrefectClient, monkeypatch: pytest.MonkeyPatch, state: Any, why: str
+) -> None:
+    """The same run is scheduled again: what was decided in it stays decided. The same state, much older, hangs."""
+    deployment = await client.create_deployment(await client.create_flow(going), name=uuid4().hex)
+    run = await client.create_flow_run_from_deployment(deployment)
+    await client.set_flow_run_state(run.id, state, force=True)
+    at_ten(memory, run.id)
+    if why:
+        with pytest.raises(Refused, match=f"{why}; there is nothing to retry"):
+            await act(WORKSPACE, NAME, Action.RETRY, "Ann", "")
+        if "sign of life" not in why:
+            return
+        monkeypatch.setattr("tasks.control.HANGS_S", 0)
+        monkeypatch.setattr("tasks.control.NOT_BEGUN_S", 0)
+
+    await act(WORKSPACE, NAME, Action.RETRY, "Ann", "it was the network")
+
+    shown = await client.read_flow_run(run.id)
+    assert shown.state is not None
+    assert (shown.state.name, str(shown.state.message).endswith("it was the network")) == ("Scheduled", True)
+
+
+async def test_control_of_what_is_not_under_way_is_refused(memory: Memory, client: PrefectClient) -> None:
+    """Nothing was begun; its run has ended, is not of a deployment, or is another server's."""
+    with pytest.raises(Refused, match="no rollout of shop is under way: there is nothing to pause"):
+        await act(WORKSPACE, NAME, Action.PAUSE, "Ann", "")
+    with pytest.raises(ConfigError, match="pause: by: is empty"):
+        await act(WORKSPACE, NAME, Action.PAUSE, "", "")
+    run = await client.create_flow_run(going, state=Failed())
+    at_ten(memory, run.id)
+    for action in (Action.PAUSE, Action.CONTINUE, Action.PROMOTE):
+        with pytest.raises(Refused, match="is Failed: nothing is at work; `saferollout retry shop` goes on"):
+            await act(WORKSPACE, NAME, action, "Ann", "why")
+    with pytest.raises(Refused, match="is not of a deployment: repeat the `saferollout run` that began it"):
+        await act(WORKSPACE, NAME, Action.RETRY, "Ann", "")
+    edit(memory, tags=look(memory).resource["tags"] | {"saferollout.flow-run": str(uuid4())})
+    with pytest.raises(Refused, match=r"knows no flow run .*, in which ann@laptop began rollout"):
+        await act(WORKSPACE, NAME, Action.PAUSE, "Ann", "")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {},
+        {"saferollout.team": "x", "saferollout": "y", "my.saferollout.endpoint": "z"},
+        {"saferollout.operation_timeout_s": "soon"},
+        {"saferollout.subscription_id": "", "saferollout.resource_group": ""},
+        {"saferollout.endpoint": "no such/name"},
+        {"saferollout.pause": "{", "saferollout.skip-judge": 7},
+    ],
+    ids=str,
+)
+async def test_labels_of_others_do_not_keep_a_cancelled_run_from_going_back(
+    memory: Memory, client: PrefectClient, monkeypatch: pytest.MonkeyPatch, broken: dict[str, Any]
+) -> None:
+    """What cannot be is not believed: the environment names the workspace, the record the run."""
+    for name in ("AZURE_SUBSCRIPTION_ID", "AZURE_RESOURCE_GROUP", "AZUREML_WORKSPACE_NAME"):
+        monkeypatch.setenv(name, "local")
+    run = await client.create_flow_run(going, state=Running())
+    at_ten(memory, run.id)
+    labels = WORKSPACE.model_dump() | {"endpoint": NAME}
+    await client.update_flow_run_labels(run.id, {f"saferollout.{name}": value for name, value in labels.items()})
+    await client.update_flow_run_labels(run.id, broken)
+
+    await roll_back_cancelled(going, run, Cancelled())
+
+    assert (traffic_of(look(memory)), record_of(memory)) == ({"blue": 100}, None)
