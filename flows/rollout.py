@@ -52,7 +52,7 @@ from tasks.verify import verify_traffic
     on_crashed=[roll_back_terminated],
 )
 async def rollout(
-    config: str = "configs/rollout.yaml", model: ModelVersion | None = None, event: str = ""
+    config: str = "configs/rollout.yaml", model: ModelVersion | None = None, event: str = "", requester: str = ""
 ) -> Outcome | State[Any]:
     """Put a new version of a model into production gate by gate, and go back on any doubt.
 
@@ -60,6 +60,7 @@ async def rollout(
         config: Path of the rollout's config.
         model: A registered model to roll out instead of the one in the deployment's YAML.
         event: The payload of the event that started the run, as JSON; it takes the place of both. Else leave it empty.
+        requester: Who wants the rollout, for the record; nobody checks it.
     """
     heed_sigterm()
     await recall_steps()
@@ -73,7 +74,7 @@ async def rollout(
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:
-        rollout = await take_baseline(project)
+        rollout = await take_baseline(project, event=event, requester=requester)
         if rollout is None:
             return await already_live(project)
         run = ThisRun(project.config.orchestrator_grace_s)

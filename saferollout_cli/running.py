@@ -19,7 +19,7 @@ from saferollout.config.project import Project
 from saferollout.config.rollout import ModelVersion, WorkspaceConfig
 from saferollout.domain.errors import NotRestored, Refused, SaferolloutError
 from saferollout.report.outcome import Outcome
-from saferollout.rollout.record import Owner, Record
+from saferollout.rollout.record import Owner, Record, user_name
 from saferollout_cli import steps
 from saferollout_cli.choices import Approve
 from saferollout_cli.environment import check_prefect_home, check_server, server_url
@@ -154,7 +154,9 @@ def submit(config: Path, model: ModelVersion | None) -> dict[str, str]:
     """Start the deployed rollout; Refused if it is not deployed."""
     found = check(config, model)
     check_server()
-    result = asyncio.run(_submit({"config": str(config.absolute()), "model": model.model_dump() if model else None}))
+    chosen = model.model_dump() if model else None
+    asked = {"config": str(config.absolute()), "model": chosen, "requester": user_name()}
+    result = asyncio.run(_submit(asked))
     return result | {"endpoint": found.endpoint}
 
 
@@ -200,7 +202,7 @@ class _Attended:
     """
 
     def __init__(self, config: Path, model: ModelVersion | None, how: Approve) -> None:
-        self._parameters = {"config": str(config), "model": model}
+        self._parameters = {"config": str(config), "model": model, "requester": user_name()}
         self._how = how
         self._ended: Future[Any] = Future()
         self._loop: asyncio.AbstractEventLoop

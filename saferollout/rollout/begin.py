@@ -2,6 +2,7 @@
 
 import uuid
 
+from saferollout.approvals.requester import Requester
 from saferollout.azure.rules import MAX_DEPLOYMENTS
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import Project
@@ -13,18 +14,24 @@ from saferollout.rollout.record import MAX_TAGS, Owner, Phase, Record, now, with
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Rollout
 
-RECORD_TAGS = 16  # what a record takes of Azure's 50 tags, at most, with the approvals of a few stages
+RECORD_TAGS = 17  # what a record takes of Azure's 50 tags, at most, with the approvals of a few stages
 
 
 def begin(
-    workspace: Workspace, project: Project, owner: Owner, *, gone: Owner | None, begun_before: bool
+    workspace: Workspace,
+    project: Project,
+    owner: Owner,
+    *,
+    gone: Owner | None,
+    begun_before: bool,
+    requester: Requester = Requester(),  # noqa: B008  # immutable
 ) -> Rollout | None:
     """Write the record of a new rollout, or take over what this very rollout left unfinished.
 
     Returns None when the live deployment is this very revision already: then there is nothing to do.
 
     `gone` is an owner who is surely no longer at work; `begun_before` says that this run wrote a record before
-    it was suspended, so that an answer cannot start anything new.
+    it was suspended, so that an answer cannot start anything new. The `requester` is recorded with a new one.
 
     Raises:
         Lost: This run's rollout was rolled back or replaced while it waited, or another one has begun meanwhile.
@@ -58,6 +65,7 @@ def begin(
         baseline=baseline,
         left_candidate=project.config.rollback.candidate,
         raised_to=wanted if wanted > baseline.instance_count else 0,
+        requester=requester,
     )
     _check_azure(workspace, project, state, candidate)
     check_quota(workspace, Rollout.of(project, record), state)

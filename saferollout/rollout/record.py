@@ -6,6 +6,7 @@ Azure allows 50 tags of 256 characters; the record takes a dozen short ones and 
 import getpass
 import hashlib
 import os
+import re
 import socket
 import sys
 from datetime import UTC, datetime
@@ -16,13 +17,16 @@ from typing import Self
 import psutil
 from pydantic import Field
 
+from saferollout.approvals import tag
+from saferollout.approvals.requester import Requester
 from saferollout.config.rollout import LeftCandidate
 from saferollout.domain.endpoint import Baseline, Decision, Value
 from saferollout.domain.errors import Refused
 
 PREFIX = "saferollout."
 MAX_TAGS = 50
-MAX_TAG_LENGTH = 256
+MAX_TAG_LENGTH = tag.MAX_LENGTH
+APPROVAL = re.compile("approval-([1-9][0-9]{0,2})")
 
 
 class Phase(StrEnum):
@@ -103,6 +107,8 @@ class Record(Value):
     raised_to: int = 0
     """How many instances the rollout gives the live deployment, if that is more than it had; else 0."""
     keep_until: datetime | None = None
+    requester: Requester = Requester()
+    """Who wanted the rollout, as far as anybody says so."""
 
     @property
     def unfinished(self) -> bool:
@@ -137,7 +143,8 @@ class Record(Value):
             "stage": str(self.share),
             "keep-until": self.keep_until.isoformat(timespec="seconds") if self.keep_until else "",
             "on-rollback": self.left_candidate.value,
-        } | {f"approval-{stage}": fitted(decision).model_dump_json() for stage, decision in self.approvals.items()}
+            "requester": str(self.requester),
+        } | {f"approval-{stage}": tag.to_tag(tag.fitted(decision)) for stage, decision in self.approvals.items()}
         tags = {PREFIX + name: value for name, value in fields.items() if value}
         if too_long := [name for name, value in tags.items() if len(value) > MAX_TAG_LENGTH]:
             msg = f"the value of tag {too_long[0]} is longer than Azure's {MAX_TAG_LENGTH} characters"
@@ -172,14 +179,11 @@ class Record(Value):
                 environment=own.get("environment", ""),
                 baseline=Baseline(live=own["live"], instance_count=int(own["live-instances"])),
                 share=int(own["stage"]),
-                approvals={
-                    int(name.removeprefix("approval-")): Decision.model_validate_json(value)
-                    for name, value in own.items()
-                    if name.startswith("approval-")
-                },
+                approvals=_approvals(own),
                 left_candidate=LeftCandidate(own["on-rollback"]),
                 raised_to=int(own.get("raised-to", 0)),
                 keep_until=datetime.fromisoformat(keep_until) if keep_until else None,
+                requester=Requester.parse(own.get("requester", "")),
             )
         except (KeyError, ValueError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
@@ -187,18 +191,19 @@ class Record(Value):
             raise Refused(msg) from None
 
 
+def _approvals(own: dict[str, str]) -> dict[int, Decision]:
+    """What the tags claim of approvals, which may be anything that somebody wrote there."""
+    found = {APPROVAL.fullmatch(name): value for name, value in own.items()}
+    return {
+        int(name[1]): tag.from_tag(int(name[1]), value, rollout=own["rollout"], revision=own["revision"])
+        for name, value in found.items()
+        if name
+    }
+
+
 def without_record(tags: dict[str, str]) -> dict[str, str]:
     """The other tags."""
     return {name: value for name, value in tags.items() if not name.startswith(PREFIX)}
-
-
-def fitted(decision: Decision) -> Decision:
-    """The decision as a tag holds it: its comment and, if need be, its approver cut."""
-    for field in ("comment", "approver"):
-        if (excess := len(decision.model_dump_json()) - MAX_TAG_LENGTH) > 0:
-            text = getattr(decision, field)
-            decision = decision.model_copy(update={field: text[: max(0, len(text) - excess - 1)] + "…"})
-    return decision
 
 
 def user_name() -> str:

@@ -2,6 +2,7 @@
 
 import math
 
+from saferollout.approvals.requester import Requester
 from saferollout.config.assets import label_of, short
 from saferollout.config.project import Project
 from saferollout.domain.endpoint import Baseline, Decision, DeploymentState, EndpointState, Value
@@ -25,7 +26,9 @@ class Rollout(Value):
     share: int
     """The candidate's traffic when this process began: above 0 when it resumes what was left."""
     approvals: dict[int, Decision]
-    """The decisions taken so far, by stage; nobody is asked twice."""
+    """The decisions taken so far, by stage, as the tags claim them; nobody is asked twice."""
+    requester: Requester = Requester()
+    """Who wanted the rollout, as far as anybody says so."""
 
     @classmethod
     def of(cls, project: Project, record: Record) -> "Rollout":
@@ -38,6 +41,7 @@ class Rollout(Value):
             baseline=record.baseline,
             share=record.share,
             approvals=record.approvals,
+            requester=record.requester,
         )
 
     @property

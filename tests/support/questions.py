@@ -18,7 +18,7 @@ from prefect.states import Paused, Running
 
 from saferollout_cli.approvals import Question as Asked
 from saferollout_cli.approvals import Reply, attend
-from tasks.approval import _form
+from tasks.support.forms import make_form
 from tests.support.prefect import Server
 from tests.support.stack import wait_for
 
@@ -48,7 +48,7 @@ async def write(client: PrefectClient, run: FlowRun) -> None:
     """Write the run's question, as it does a moment after it paused."""
     keys = keyset_from_paused_state(Paused(pause_key=f"{DIGEST}-10"))
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
-        await client.create_flow_run_input(run.id, keys["schema"], json.dumps(_form(DIGEST).model_json_schema()))
+        await client.create_flow_run_input(run.id, keys["schema"], json.dumps(make_form(DIGEST).model_json_schema()))
         await client.create_flow_run_input(run.id, keys["description"], json.dumps("# Give green 10%?"))
 
 

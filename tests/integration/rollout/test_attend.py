@@ -28,10 +28,10 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from saferollout.domain.errors import Refused
-from saferollout_cli.approvals import Reply, answer, stored, waiting_question
+from saferollout_cli.approvals import Question, Reply, answer, stored, waiting_question
 from saferollout_cli.demo import processes
-from tasks.approval import _form, _pause, _suspend
 from tasks.support.orchestrator import passing
+from tasks.support.waiting import pause, suspend
 from tests.support.edge import Edge
 from tests.support.prefect import Proxy, Server
 from tests.support.questions import DIGEST, YES, attended, paused, until_running, waiting, write
@@ -223,7 +223,7 @@ async def test_a_question_stays_open_while_prefect_fails(
 ) -> None:
     """One answer of 500 in a day's wait ends no rollout; a question that could not be written is written later."""
     keys = keyset_from_paused_state(Paused(pause_key=f"{DIGEST}-10"))
-    form = _form(DIGEST).with_initial_data(description="# Give green 10%?")
+    form = make_form(DIGEST).with_initial_data(description="# Give green 10%?")
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
         run = await client.create_flow_run(waiting)
         await client.set_flow_run_state(run.id, Running())
@@ -238,7 +238,7 @@ async def test_a_question_stays_open_while_prefect_fails(
         temporary_settings({PREFECT_API_URL: edge.url, PREFECT_LOGGING_TO_API_ENABLED: False}),
         FlowRunContext.model_construct(flow_run=run, flow=waiting, client=client),  # type: ignore[call-arg]  # enough of it
     ):
-        pause = asyncio.create_task(_pause(form, 600, f"{DIGEST}-10"))
+        pausing = asyncio.create_task(pause(form, 600, f"{DIGEST}-10"))
         await asyncio.to_thread(wait_for, "the question", asked, 60)
         trouble(edge)
         await asyncio.to_thread(wait_for, "trouble", lambda: "the question stays open" in caplog.text or None)
@@ -248,7 +248,7 @@ async def test_a_question_stays_open_while_prefect_fails(
         await asyncio.to_thread(wait_for, "the question", asked, 60)
         await answer(run.id, YES)
 
-        assert (await pause).approver == "Ann"
+        assert (await pausing).approver == "Ann"
     server.set_state(run.id, "COMPLETED")
 
 
@@ -262,7 +262,7 @@ async def test_a_suspension_outlives_a_failing_server(
 ) -> None:
     """One answer of 500 ends no deployed rollout: it is suspended, with its whole question, when that is taken."""
     keys = keyset_from_paused_state(Suspended(pause_key=f"{DIGEST}-10"))
-    form = _form(DIGEST).with_initial_data(description="# Give green 10%?")
+    form = make_form(DIGEST).with_initial_data(description="# Give green 10%?")
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
         deployment = await client.create_deployment(await client.create_flow(waiting), name=uuid4().hex)
         run = await client.create_flow_run_from_deployment(deployment)
@@ -280,7 +280,7 @@ async def test_a_suspension_outlives_a_failing_server(
         FlowRunContext.model_construct(flow_run=run, flow=waiting, client=client),  # type: ignore[call-arg]  # enough of it
     ):
         edge.fail()
-        suspending = asyncio.create_task(_suspend(form, 600, f"{DIGEST}-10", 120))
+        suspending = asyncio.create_task(suspend(form, 600, f"{DIGEST}-10", 120))
         await asyncio.to_thread(wait_for, "trouble", lambda: "the question is asked again" in caplog.text or None, 60)
         edge.mend()
         with pytest.raises(Pause):
@@ -297,6 +297,11 @@ async def test_an_endpoint_is_answered_by_its_name(client: PrefectClient) -> Non
     """The run that waits is found by its labels; the evidence is read before the answer is given."""
     runs = [await paused(client) for _ in range(3)]
     read: list[str] = []
+
+    def keep(question: Question, given: Reply) -> Reply:
+        read.append(question.text)
+        return given
+
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
         for run, endpoint in zip(runs, ("shop", "twice", "twice"), strict=True):
             await client.update_flow_run_labels(run.id, {"saferollout.endpoint": endpoint})
@@ -305,7 +310,7 @@ async def test_an_endpoint_is_answered_by_its_name(client: PrefectClient) -> Non
             await answer("shopp", YES)
         with pytest.raises(Refused, match=r"2 runs wait for an approval of twice; name one: .*-.*, .*-"):
             await answer("twice", YES)
-        await answer("shop", YES, read=lambda question: read.append(question.text))
+        await answer("shop", YES, read=keep)
 
     assert read == ["# Give green 10%?"]
     assert (await client.read_flow_run(runs[0].id)).state_name == "Running"
