@@ -1,6 +1,7 @@
 """The commands about approvers: `saferollout approver enroll`."""
 
 import asyncio
+import io
 from typing import Annotated
 
 import segno
@@ -41,7 +42,9 @@ def enroll(
     if not environment:
         check_server()
         asyncio.run(_store(block, secret, name, replace=replace))
-    segno.make(totp.uri(secret, name), error="m").terminal(err(), border=2)
+    code = io.StringIO()
+    segno.make(totp.uri(secret, name), error="m").terminal(code, border=2)
+    print(code.getvalue(), file=err())  # `say` would take the colours away
     say(f"Scan this, or enter the key {secret}. It is shown once; whoever has it can approve as {name}.")
     kept = f"Set {variable} to this key on every worker." if environment else f"Kept in Prefect's Secret block {block}."
     result = {
