@@ -35,10 +35,10 @@ async def refuse_code(approver: str, code: str, at: datetime, question: str) -> 
         return _locked(who)
     if (step := totp.step_of(secret, code, at)) is None:
         return f"the code of {who} is wrong, or too old"
+    await variables.delete(attempt)
     used = f"saferollout_code_{name}_{step}"
     if not await variables.create(used, question) and await variables.get(used) != question:
         return f"the code of {who} has been used before; wait for the next one"
-    await variables.delete(attempt)
     await _forget(name, step)
     return ""
 

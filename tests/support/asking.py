@@ -1,13 +1,14 @@
 """A run that asks for an approval, deployed or in this process, of a rollout on Azure's twin in memory."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 from uuid import uuid4
 
 from prefect import flow, get_client
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow_async
 
 from saferollout.approvals.requester import Requester
@@ -51,7 +52,7 @@ class Case:
 _case: Case
 
 
-@contextmanager
+@contextlib.contextmanager
 def current(case: Case) -> Iterator[Case]:
     """Let runs ask for this rollout, in its workspace."""
     global _case  # a flow's parameters go through JSON
@@ -80,7 +81,8 @@ async def deployed() -> FlowRun:
 async def go_on(run: FlowRun) -> State[Any]:
     """Do what a worker does with the run, in this process, until it ends or is suspended; return its state."""
     async with get_client() as client:
-        await run_flow_async(asks, flow_run=await client.read_flow_run(run.id), return_type="state")
+        with contextlib.suppress(Pause):
+            await run_flow_async(asks, flow_run=await client.read_flow_run(run.id), return_type="state")
         state = (await client.read_flow_run(run.id)).state
     assert state is not None
     return state

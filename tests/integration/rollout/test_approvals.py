@@ -1,6 +1,7 @@
 """Who may approve, how that is proven, and what is kept of it, at a real Prefect server."""
 
 import asyncio
+import gc
 import json
 import sqlite3
 from collections.abc import Iterator
@@ -28,8 +29,10 @@ from tests.support.asking import Case, current, deployed, go_on, here
 from tests.support.prefect import Server
 from tests.support.signing import make_keys, make_pem
 
+# Prefect's engine leaves the connection open by which it asks where results are kept
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 PEM = make_pem()
-SECRETS = {name: totp.new_secret() for name in ("Ann", "Bob")}
+SECRETS = {name: totp.new_secret() for name in ("Ann", "Bob", "Cy", "Dee")}
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,7 @@ def prefect(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setenv(totp.variable_of(name), secret)
     with temporary_settings({PREFECT_API_URL: server.url, PREFECT_LOCAL_STORAGE_PATH: tmp_path}):
         yield
+    gc.collect()  # while its warnings are ignored
 
 
 def code(name: str, *used: str) -> str:
@@ -92,10 +96,10 @@ async def test_people_prove_who_they_are_and_what_does_not_count_is_refused(serv
         first = await question_of(run)
         assert "self-declared" not in first.text
         assert first.wants_code
-        for name, secret, reason in given:
-            if secret == "new":
+        for name, typed, reason in given:
+            if typed == "new":
                 used.append(code("Ann", *used))
-            await reply(run, name, used[-1] if secret in ("new", "old") else secret)
+            await reply(run, name, used[-1] if typed in ("new", "old") else typed)
             assert (await go_on(run)).name == "Suspended", reason
             question = await question_of(run)
             assert reason in question.text.split("\n\n")[1]
@@ -183,39 +187,32 @@ async def again(run: FlowRun) -> None:
 async def test_a_code_works_once_for_whoever_comes_first() -> None:
     """Two workers that get the same code at the same moment accept it once, and the same answer twice."""
     at = now()
-    right = pyotp.TOTP(SECRETS["Ann"]).at(at)
+    right = pyotp.TOTP(SECRETS["Cy"]).at(at)
 
-    refusals = await asyncio.gather(*(refuse_code("Ann", right, at, f"question-{number}") for number in range(5)))
+    refusals = await asyncio.gather(*(refuse_code("Cy", right, at, f"question-{number}") for number in range(5)))
 
     assert sorted(bool(refusal) for refusal in refusals) == [False, True, True, True, True]
     winner = refusals.index("")
-    assert await refuse_code("Ann", right, at, f"question-{winner}") == ""
-    await forget_wrong_codes()
+    assert await refuse_code("Cy", right, at, f"question-{winner}") == ""
 
 
 async def test_five_wrong_codes_lock_an_approver_for_15_minutes() -> None:
     """The sixth is not looked at, even if it is right; nobody else is locked; a quarter of an hour later it is over."""
     at = now()
     for _ in range(5):
-        assert "is wrong, or too old" in await refuse_code("Bob", "000000", at, "question")
-    right = pyotp.TOTP(SECRETS["Bob"]).at(at - timedelta(seconds=30))
+        assert "is wrong, or too old" in await refuse_code("Dee", "000000", at, "question")
+    right = pyotp.TOTP(SECRETS["Dee"]).at(at - timedelta(seconds=30))
     assert (
-        await refuse_code("Bob", right, at, "question") == "Bob is locked after 5 wrong codes; try again in 15 minutes"
+        await refuse_code("Dee", right, at, "question") == "Dee is locked after 5 wrong codes; try again in 15 minutes"
     )
-    assert "wrong" in await refuse_code("Ann", "000000", at, "question")
+    assert "wrong" in await refuse_code("Cy", "000000", at, "question")
 
-    await forget_wrong_codes()
+    for name in await variables.newest("saferollout_wrong_dee"):
+        await variables.delete(name)
     for number in range(5):
         then = (now() - timedelta(minutes=16)).isoformat()
         await variables.create(f"saferollout_wrong_{totp.short_name('Bob')}_{number:032}", then)
-    assert await refuse_code("Bob", right, at, "question") == ""
-    await forget_wrong_codes()
-
-
-async def forget_wrong_codes() -> None:
-    """Let nobody be locked."""
-    for name in await variables.newest("saferollout_wrong_"):
-        await variables.delete(name)
+    assert await refuse_code("Dee", right, at, "question") == ""
 
 
 async def test_many_writers_leave_one_history_and_tampering_shows() -> None:
