@@ -14,6 +14,8 @@ from saferollout.approvals.history import Event
 from saferollout.approvals.keys import Keyring
 from saferollout.approvals.question import (
     TAMPERED,
+    UNKNOWN,
+    UNSIGNED,
     Question,
     compare_deployments,
     make_question,
@@ -97,7 +99,7 @@ async def ask(
         revision=rollout.revision,
         deployment=change.deployment,
     )
-    notes = [TAMPERED.format(stage.traffic, "no signing key" if keys else "Prefect")] if claim else []
+    notes = [TAMPERED.format(stage.traffic, UNSIGNED if keys else UNKNOWN)] if claim else []
     for note in notes:
         get_run_logger().warning(note)
     asking = _Asking(rollout, stage, rules, keys, asked, change)

@@ -13,10 +13,9 @@ from saferollout.domain.text import as_markdown, one_line
 
 FINDING_LENGTH = 200
 REJECT = "Reject rolls everything back."
-TAMPERED = (
-    "The tag saferollout.approval-{} claims an approval that {} does not know, or that is not of this question: "
-    "somebody has tampered with it; asked again."
-)
+TAMPERED = "The tag saferollout.approval-{} claims an approval that {}: somebody has tampered with it; asked again."
+UNSIGNED = "no worker has signed for this rollout, share and revision"
+UNKNOWN = "Prefect does not know"
 _ANONYMOUS = re.compile(r"(?:CliV2AnonymousEnvironment:)?([0-9a-f]{8})[0-9a-f-]{24,}(?::1)?")
 
 

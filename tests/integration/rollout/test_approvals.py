@@ -13,21 +13,29 @@ from uuid import UUID
 import pyotp
 import pytest
 from prefect import get_client
+from prefect.blocks.system import Secret
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from typer.testing import CliRunner
 
 from saferollout.approvals import totp
-from saferollout.approvals.history import problems
+from saferollout.approvals.history import Event, problems
 from saferollout.approvals.keys import KEY, Keyring
 from saferollout.approvals.tag import is_signed
+from saferollout.domain.endpoint import Decision
+from saferollout.domain.errors import ConfigError, Refused
 from saferollout.rollout.record import now
 from saferollout_cli.approvals import Question, Reply, answer, waiting_question
+from saferollout_cli.commands import app
+from tasks.baseline import _requester
+from tasks.preflight import _check_keys
 from tasks.support import history, variables
 from tasks.support.codes import refuse_code
+from tasks.support.keys import SIGNING_KEY, load_keys, totp_secret
 from tasks.support.polling import poll
 from tests.support.asking import Case, current, deployed, go_on, here
 from tests.support.prefect import Server
-from tests.support.signing import make_keys, make_pem
+from tests.support.signing import make_keys, make_pem, public_pem
 
 # Prefect's engine leaves the connection open by which it asks where results are kept
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -219,7 +227,7 @@ async def test_many_writers_leave_one_history_and_tampering_shows() -> None:
     """Ten at once: each has an entry of its own. One that is changed, removed or forged through the API is noticed."""
     keys, case = make_keys(PEM), Case()
     with current(case):
-        event = history.Event(
+        event = Event(
             kind="outcome",
             at=now(),
             workspace="w",
@@ -260,8 +268,97 @@ async def test_what_the_api_forges_in_the_history_decides_nothing(monkeypatch: p
         stolen = case.rollout.model_copy(update={"flow_run": str(run.id)})
         monkeypatch.setattr("tasks.support.history.run_id", lambda: run.id)
         decision = {"stage": 10, "decision": "approve", "approver": "Mallory", "at": now(), "evidence": "e"}
-        event = history.event_of(stolen, "decision", "", history.Decision.model_validate(decision), question=keys)
+        event = history.event_of(stolen, "decision", "", Decision.model_validate(decision), question=keys)
         await history.append(event, Keyring())
 
         assert keys not in await history.rulings("shop", case.rollout.id, make_keys(PEM))
         assert json.dumps(keys) in json.dumps([*await history.rulings("shop", case.rollout.id, Keyring())])
+
+
+def test_commands_list_the_history_and_report_what_was_changed(server: Server, tmp_path: Path) -> None:
+    """`history --verify` exits with 1 as soon as one entry is another; the public key is enough to check."""
+    (tmp_path / "public.pem").write_text(public_pem(PEM))
+    event = Event(
+        kind="outcome",
+        at=now(),
+        workspace="w",
+        endpoint="listed",
+        rollout="r-1",
+        flow_run="f",
+        candidate="green",
+        revision="v",
+        reason="promoted: fine",
+    )
+    arguments = ["history", "listed", "--verify", "--json", "--key", str(tmp_path / "public.pem")]
+    for number in (1, 2):
+        assert asyncio.run(history.append(event, make_keys(PEM))).number == number
+
+    holds = CliRunner().invoke(app, arguments)
+    name = next(iter(asyncio.run(variables.newest("saferollout_history_listed", 1))))
+    assert name.endswith("head")
+    asyncio.run(variables.delete(name.replace("head", "00000002")))
+    broken = CliRunner().invoke(app, arguments)
+
+    assert (holds.exit_code, json.loads(holds.stdout)["outcome"]) == (0, "verified")
+    assert [entry["event"]["reason"] for entry in json.loads(holds.stdout)["entries"]] == ["promoted: fine"] * 2
+    assert (broken.exit_code, json.loads(broken.stdout)["problems"]) == (
+        1,
+        ["listed: entry 2 is missing: the newest entries were removed"],
+    )
+    assert "promoted: fine" in CliRunner().invoke(app, ["history"]).stdout
+
+
+def test_an_approver_is_enrolled_once_and_the_secret_shown_once(server: Server) -> None:
+    """It is kept in a Secret block, which a worker reads; who enrols somebody again must say so."""
+    shown = CliRunner().invoke(app, ["approver", "enroll", "Fay Lee"])
+    again = CliRunner().invoke(app, ["approver", "enroll", "Fay Lee"])
+    secret = asyncio.run(totp_secret("fay lee"))
+
+    assert shown.exit_code == 0, shown.output
+    assert secret is not None
+    assert shown.output.count(secret) == 1
+    assert "Kept in Prefect's Secret block saferollout-totp-fay-lee-" in " ".join(shown.output.split())
+    assert isinstance(again.exception, Refused)
+    assert asyncio.run(totp_secret("fay lee")) == secret
+    by_variable = CliRunner().invoke(app, ["approver", "enroll", "Gil", "--environment"])
+    assert totp.variable_of("Gil") in by_variable.output
+    assert asyncio.run(totp_secret("Gil")) is None
+    assert CliRunner().invoke(app, ["approver", "enroll", "Fay Lee", "--replace"]).exit_code == 0
+    assert asyncio.run(totp_secret("fay lee")) != secret
+    assert secret not in dump(server.database)
+
+
+async def test_a_key_may_be_in_a_secret_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the environment holds none; whoever reads Prefect's blocks has it, too."""
+    monkeypatch.delenv(KEY)
+    assert not await load_keys()
+
+    await Secret(value=PEM).asave(SIGNING_KEY)
+    try:
+        assert (await load_keys()).signer == make_keys(PEM).signer
+    finally:
+        await Secret.adelete(SIGNING_KEY)
+
+
+async def test_proven_names_need_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one, whoever reaches the API could forge what a code has proven: such a run is refused at its start."""
+    project = Case(approvals={"verify": "totp"}).rollout.project
+    await _check_keys(project)
+    monkeypatch.delenv(KEY)
+
+    with pytest.raises(ConfigError, match=r"approvals.verify: needs a signing key, and this worker has none in"):
+        await _check_keys(project)
+    await _check_keys(Case().rollout.project)
+
+
+def test_who_requested_must_be_known_where_that_matters() -> None:
+    """A rule that nobody could break would be none."""
+    strict = Case(approvals={"not_requester": True}).rollout.project
+
+    assert _requester(strict, '{"requester": "Eve"}', "Ann").name == "Eve"
+    assert _requester(strict, "", "Ann").name == "Ann"
+    assert _requester(Case().rollout.project, "", "").name == ""
+    with pytest.raises(
+        ConfigError, match=r"approvals.not_requester: who requested this rollout may not approve it, and"
+    ):
+        _requester(strict, "{}", "")
