@@ -12,7 +12,7 @@ from saferollout.approvals.attestation import open_sealed
 from saferollout.approvals.history import Entry, problems
 from saferollout.approvals.keys import KEY, KEY_FILE, REMEDY, Keyring, from_environment
 from saferollout.domain.errors import ConfigError, Problem, Refused
-from saferollout.domain.evidence import markdown_table
+from saferollout.domain.text import as_markdown
 from saferollout_cli.environment import check_server
 from saferollout_cli.terminal import print_result, say
 
@@ -36,10 +36,12 @@ def history(
     found, broken = asyncio.run(_histories(endpoint, key))
     entries = [entry for listed in found.values() for entry in listed]
     result: dict[str, Any] = {"outcome": "listed", "entries": [entry.model_dump(mode="json") for entry in entries]}
-    text = markdown_table([_row(entry) for entry in entries]) or "There is no entry."
+    text = "\n".join(map(_line, entries)) or "There is no entry."
     if verify:
         result |= {"outcome": "broken" if broken else "verified", "problems": broken}
-        text += f"\n{len(broken)} problems." if broken else f"\nVerified: {len(entries)} entries, none of them changed."
+        text += (
+            f"\n\n{len(broken)} problems." if broken else f"\n\nVerified: {len(entries)} entries, none of them changed."
+        )
         for problem in broken:
             say(f"error: {problem}")
     print_result(result, text, as_json=as_json)
@@ -124,17 +126,16 @@ def _keys_of(path: Path) -> Keyring:
         raise ConfigError(Problem(str(path), "", problem, REMEDY)) from None
 
 
-def _row(entry: Entry) -> dict[str, str]:
+def _line(entry: Entry) -> str:
+    """An entry as an item of a list in markdown: a table of so much would not fit into a terminal."""
     event, decision = entry.event, entry.event.decision
-    what = event.reason if decision is None else f"{decision.decision} {decision.stage}%"
-    return {
-        "#": str(entry.number),
-        "at": f"{event.at:%Y-%m-%d %H:%M:%S}",
-        "endpoint": event.endpoint,
-        "rollout": event.rollout,
-        "what": f"refused: {what}" if event.kind == "refusal" else what,
-        "by": decision.approver if decision else "",
-        "proven": ("self-declared" if decision.proof == "none" else decision.proof) if decision else "",
-        "why": (event.reason if event.kind == "refusal" else decision.comment) if decision else "",
-        "evidence": decision.evidence if decision else "",
-    }
+    where = as_markdown(f"{event.endpoint}, rollout {event.rollout}")
+    head = f"- {entry.number}. {event.at:%Y-%m-%d %H:%M:%S} {where}:"
+    if decision is None:
+        return f"{head} {as_markdown(event.reason)}"
+    proof = "self-declared" if decision.proof == "none" else decision.proof
+    what = f"**{decision.decision} {decision.stage}%** by {as_markdown(decision.approver)} ({proof})"
+    if event.kind == "refusal":
+        return f"{head} refused: {what}, since {as_markdown(event.reason)}"
+    why = f": {as_markdown(decision.comment)}" if decision.comment else ""
+    return f"{head} {what} on evidence {as_markdown(decision.evidence)}{why}"

@@ -275,7 +275,7 @@ async def test_what_the_api_forges_in_the_history_decides_nothing(monkeypatch: p
         assert json.dumps(keys) in json.dumps([*await history.rulings("shop", case.rollout.id, Keyring())])
 
 
-def test_commands_list_the_history_and_report_what_was_changed(server: Server, tmp_path: Path) -> None:
+def test_commands_list_the_history_and_report_what_was_changed(tmp_path: Path) -> None:
     """`history --verify` exits with 1 as soon as one entry is another; the public key is enough to check."""
     (tmp_path / "public.pem").write_text(public_pem(PEM))
     event = Event(
