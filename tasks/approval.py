@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from prefect import runtime, task
@@ -39,6 +40,7 @@ from tasks.support.codes import refuse_code
 from tasks.support.forms import make_form
 from tasks.support.keys import load_keys
 from tasks.support.names import named
+from tasks.support.orchestrator import insist
 from tasks.support.policy import GATE
 from tasks.support.this_run import ThisRun, run_id
 
@@ -84,10 +86,12 @@ async def ask(
     Raises:
         Rejected: An answer is no, or not enough come in time.
     """
-    rules, keys = rollout.project.config.approvals_of(stage), await load_keys()
+    config = rollout.project.config
+    rules, grace_s = config.approvals_of(stage), config.orchestrator_grace_s
+    keys = await insist(load_keys, grace_s)
     name = name_of(question, stage.traffic, rollout=rollout.id, revision=rollout.revision)
     claim = None if again else rollout.approvals.get(stage.traffic)
-    if claim and (given := await prove(rollout, stage, claim, name, keys)):
+    if claim and (given := await insist(lambda: prove(rollout, stage, claim, name, keys), grace_s)):
         return given
     change = await changes(rollout, stage, question)
     asked = make_question(
@@ -103,7 +107,7 @@ async def ask(
     for note in notes:
         get_run_logger().warning(note)
     asking = _Asking(rollout, stage, rules, keys, asked, change)
-    known = await history.rulings(rollout.endpoint, rollout.id, keys)
+    known = await insist(lambda: history.rulings(rollout.endpoint, rollout.id, keys), grace_s)
     round_ = 0
     while len(asking.taken) < rules.required:
         key = asked.key(round_)
@@ -112,7 +116,7 @@ async def ask(
             answer = await _answer(asking, form.with_initial_data(description=asked.shown(notes)), key)
             ruling = await _rule(asking, answer, key)
         if wants_code(rules):
-            await waiting.forget_code(key)
+            await insist(partial(waiting.forget_code, key), grace_s)
         notes = _follow(asking, ruling)
         round_ += 1
     return sign(combine(asking.taken), keys)
@@ -154,15 +158,17 @@ async def _rule(asking: _Asking, answer: Any, key: str) -> Event:
         revision=rollout.revision,
         deployment=asking.change.deployment,
     )
+    grace_s = rollout.project.config.orchestrator_grace_s
     reason = stranger(rules, decision.approver)
     if not reason and wants_code(rules):
-        at = await waiting.answered_at(key)
-        reason = await refuse_code(decision.approver, answer.code.get_secret_value(), at, key)
+        at = await insist(lambda: waiting.answered_at(key), grace_s)
+        code = answer.code.get_secret_value()
+        reason = await insist(lambda: refuse_code(decision.approver, code, at, key), grace_s)
     reason = reason or refusal(rules, rollout.requester.name, decision, asking.taken)
     if reason:
         decision = decision.model_copy(update={"proof": "none"})
     event = history.event_of(rollout, "refusal" if reason else "decision", reason, decision, question=key)
-    await history.append_surely(event, asking.keys, rollout.project.config.orchestrator_grace_s)
+    await insist(lambda: history.append(event, asking.keys), grace_s)
     return event
 
 

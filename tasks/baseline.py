@@ -34,9 +34,13 @@ async def take_baseline(project: Project, *, event: str = "", requester: str = "
     before = await _begun_before()
     wanted_by = _requester(project, event, requester)
     await mark(project)
-    return await in_workspace(
+    begun = await in_workspace(
         workspace, lambda azure: begin.begin(azure, project, owner, gone=gone, begun_before=before, requester=wanted_by)
     )
+    is_own = record is None or not record.unfinished or record.owner.flow_run == owner.flow_run
+    if begun and wanted_by.name and is_own:  # what a tag says of it, anybody may have written
+        return begun.model_copy(update={"requester": wanted_by})
+    return begun
 
 
 def _requester(project: Project, event: str, given: str) -> Requester:

@@ -7,8 +7,6 @@ import hashlib
 import re
 from typing import Any, Literal
 
-import tenacity
-from prefect.logging import get_run_logger
 from pydantic import ValidationError
 
 from saferollout.approvals.history import Entry, Event, Head, head_of, is_genuine, make_entry
@@ -17,12 +15,10 @@ from saferollout.domain.endpoint import Decision
 from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
 from tasks.support import variables
-from tasks.support.orchestrator import passing
 from tasks.support.this_run import run_id
 
 RECENT = 200
 """How many entries a rollout looks at for its own."""
-RETRY_S = 2.0
 
 
 def event_of(
@@ -50,32 +46,18 @@ def event_of(
 
 
 async def append(event: Event, keys: Keyring) -> Entry:
-    """Add an event to the history of its endpoint; the same decision is added once."""
+    """Add an event to the history of its endpoint; the same event is not added once more right after itself."""
     prefix = _prefix(event.endpoint)
     while True:
         number, last = await _last(prefix)
-        previous = last.digest if last else ""
-        entry = make_entry(number + 1, previous, event, keys)
+        entry = make_entry(number + 1, last.digest if last else "", event, keys)
+        if last and last.event == entry.event:  # it was made, and the reply got lost
+            entry = last
+            break
         if await variables.create(f"{prefix}{entry.number:08}", entry.model_dump(mode="json")):
             break
-        if await variables.get(f"{prefix}{entry.number:08}") == entry.model_dump(mode="json"):
-            break  # it was made, and the reply got lost
     await variables.put(f"{prefix}head", head_of(entry, keys).model_dump(mode="json"))
     return entry
-
-
-async def append_surely(event: Event, keys: Keyring, grace_s: float) -> None:
-    """Add an event, again while Prefect's server fails, for `grace_s` seconds."""
-    trying = tenacity.AsyncRetrying(
-        retry=tenacity.retry_if_exception(passing),
-        wait=tenacity.wait_fixed(RETRY_S),
-        stop=tenacity.stop_after_delay(grace_s),
-        before_sleep=lambda _: get_run_logger().warning(
-            "Prefect's server fails; the decision is recorded when it answers"
-        ),
-        reraise=True,
-    )
-    await trying(append, event, keys)
 
 
 async def read_history(endpoint: str, limit: int | None = None) -> tuple[list[Entry], Head | None]:
