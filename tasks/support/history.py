@@ -56,8 +56,18 @@ async def append(event: Event, keys: Keyring) -> Entry:
             break
         if await variables.create(f"{prefix}{entry.number:08}", entry.model_dump(mode="json")):
             break
-    await variables.put(f"{prefix}head", head_of(entry, keys).model_dump(mode="json"))
+    await _set_head(prefix, entry, keys)
     return entry
+
+
+async def _set_head(prefix: str, entry: Entry, keys: Keyring) -> None:
+    """Let the head name the newest entry: another writer may have been faster with the entry and slower with the head."""
+    while True:
+        await variables.put(f"{prefix}head", head_of(entry, keys).model_dump(mode="json"))
+        _, last = await _last(prefix)
+        if last is None or last.number <= entry.number or not is_genuine(last, keys):
+            return
+        entry = last
 
 
 async def read_history(endpoint: str, limit: int | None = None) -> tuple[list[Entry], Head | None]:

@@ -1,7 +1,6 @@
 """Prefect's server in trouble, as its client shows it."""
 
 import json
-
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 

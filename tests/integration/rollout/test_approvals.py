@@ -291,7 +291,9 @@ def test_commands_list_the_history_and_report_what_was_changed(tmp_path: Path) -
     )
     arguments = ["history", "listed", "--verify", "--json", "--key", str(tmp_path / "public.pem")]
     for number in (1, 2):
-        assert asyncio.run(history.append(event, make_keys(PEM))).number == number
+        later = event.model_copy(update={"at": now()})
+        assert asyncio.run(history.append(later, make_keys(PEM))).number == number
+        assert asyncio.run(history.append(later, make_keys(PEM))).number == number  # asked again: the reply was lost
 
     holds = CliRunner().invoke(app, arguments)
     name = next(iter(asyncio.run(variables.newest("saferollout_history_listed", 1))))
