@@ -61,7 +61,7 @@ async def append(event: Event, keys: Keyring) -> Entry:
 
 
 async def _set_head(prefix: str, entry: Entry, keys: Keyring) -> None:
-    """Let the head name the newest entry: another writer may have been faster with the entry and slower with the head."""
+    """Let the head name the newest entry: of two writers the one may write its entry first, and the head last."""
     while True:
         await variables.put(f"{prefix}head", head_of(entry, keys).model_dump(mode="json"))
         _, last = await _last(prefix)
