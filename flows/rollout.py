@@ -31,7 +31,7 @@ from tasks.baseline import take_baseline
 from tasks.create import create_candidate
 from tasks.judge import judge
 from tasks.mirror import mirror
-from tasks.preflight import preflight
+from tasks.preflight import check_approvals, preflight
 from tasks.recheck import recheck
 from tasks.report import already_live, report
 from tasks.resolve import resolve_labels
@@ -66,6 +66,7 @@ async def rollout(
     await recall_steps()
     try:
         project = await preflight(config, model, event=event)
+        await check_approvals(project, event=event, requester=requester)
         project = project.with_assets(await resolve_labels(project))
     except Exception:
         await roll_back_this_run()

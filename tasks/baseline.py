@@ -3,14 +3,9 @@
 from uuid import UUID
 
 from prefect import get_client, runtime, task
-from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound
 
-from saferollout.approvals.requester import Requester, find_requester
-from saferollout.config.handover import read_event
 from saferollout.config.project import Project
-from saferollout.config.yaml_file import display_path
-from saferollout.domain.errors import ConfigError, Problem
 from saferollout.report.outcome import DONE_BEFORE
 from saferollout.rollout import begin
 from saferollout.rollout.record import Owner, Record
@@ -18,6 +13,7 @@ from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.names import named, steps_of
 from tasks.support.policy import STEP
+from tasks.support.requester import requester_of
 from tasks.support.this_run import mark, run_id
 
 NAME = "baseline"
@@ -32,7 +28,7 @@ async def take_baseline(project: Project, *, event: str = "", requester: str = "
     owner = Owner.here(str(run_id()), in_process=not runtime.deployment.id)
     gone = record.owner if record and await _is_gone(record.owner, owner) else None
     before = await _begun_before()
-    wanted_by = _requester(project, event, requester)
+    wanted_by = requester_of(event, requester)
     await mark(project)
     begun = await in_workspace(
         workspace, lambda azure: begin.begin(azure, project, owner, gone=gone, begun_before=before, requester=wanted_by)
@@ -41,25 +37,6 @@ async def take_baseline(project: Project, *, event: str = "", requester: str = "
     if begun and wanted_by.name and is_own:  # what a tag says of it, anybody may have written
         return begun.model_copy(update={"requester": wanted_by})
     return begun
-
-
-def _requester(project: Project, event: str, given: str) -> Requester:
-    """Who wanted the rollout, as the event or whoever started the run says, or as far as Prefect knows.
-
-    Raises:
-        ConfigError: Nobody says it, though who requested the rollout may not approve it.
-    """
-    context = FlowRunContext.get()
-    creator = context.flow_run.created_by if context and context.flow_run else None
-    found = find_requester(
-        read_event(event).requester if event else "", given, (creator.display_value if creator else "") or ""
-    )
-    config = project.config
-    if not found.name and any(config.approvals_of(stage).not_requester for stage in config.stages):
-        file, key = display_path(project.config_path), "approvals.not_requester"
-        problem = "who requested this rollout may not approve it, and nobody says who that is"
-        raise ConfigError(Problem(file, key, problem, "start the run with a `requester`, or name one in the event"))
-    return found
 
 
 async def _begun_before() -> bool:

@@ -17,6 +17,7 @@ from saferollout.domain.errors import ConfigError, Problem
 from tasks.support.keys import SIGNING_KEY, load_keys
 from tasks.support.names import named
 from tasks.support.policy import ONCE
+from tasks.support.requester import requester_of
 
 
 @task(task_run_name=named("preflight"), **ONCE)
@@ -32,22 +33,25 @@ async def preflight(config: str, model: ModelVersion | None, deployment: str | N
         check_place("config", config)
         if deployment:
             check_place("deployment", deployment)
-    found = await asyncio.to_thread(_checked, config, model, deployment)
-    await _check_keys(found)
-    return found
+    return await asyncio.to_thread(_checked, config, model, deployment)
 
 
-async def _check_keys(found: Project) -> None:
-    """Check that decisions can be signed where approvers prove who they are: what they proved must not be forged.
+async def check_approvals(project: Project, *, event: str, requester: str) -> None:
+    """Check that the rules for approvals can be kept, before anything is done.
 
     Raises:
-        ConfigError: They cannot.
+        ConfigError: What approvers prove could be forged, as no key signs it; or who requested the rollout may not
+            approve it, and nobody says who that is.
     """
-    stages = found.config.stages
-    if all(found.config.approvals_of(stage).verify is Verify.NONE for stage in stages) or (await load_keys()).signs:
-        return
-    problem = f"needs a signing key, and this worker has none in {KEY}, {KEY_FILE} or Secret block {SIGNING_KEY}"
-    raise ConfigError(Problem(display_path(found.config_path), "approvals.verify", problem, REMEDY))
+    rules = [project.config.approvals_of(stage) for stage in project.config.stages]
+    file = display_path(project.config_path)
+    if any(rule.verify is not Verify.NONE for rule in rules) and not (await load_keys()).signs:
+        problem = f"needs a signing key, and this worker has none in {KEY}, {KEY_FILE} or Secret block {SIGNING_KEY}"
+        raise ConfigError(Problem(file, "approvals.verify", problem, REMEDY))
+    if any(rule.not_requester for rule in rules) and not requester_of(event, requester).name:
+        problem = "who requested this rollout may not approve it, and nobody says who that is"
+        remedy = "start the run with a `requester`, or name one in the event"
+        raise ConfigError(Problem(file, "approvals.not_requester", problem, remedy))
 
 
 def _checked(config: str, model: ModelVersion | None, deployment: str | None) -> Project:

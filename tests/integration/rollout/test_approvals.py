@@ -27,8 +27,7 @@ from saferollout.domain.errors import ConfigError, Refused
 from saferollout.rollout.record import now
 from saferollout_cli.approvals import Question, Reply, answer, waiting_question
 from saferollout_cli.commands import app
-from tasks.baseline import _requester
-from tasks.preflight import _check_keys
+from tasks.preflight import check_approvals
 from tasks.support import history, variables
 from tasks.support.codes import refuse_code
 from tasks.support.keys import SIGNING_KEY, load_keys, totp_secret
@@ -342,25 +341,19 @@ async def test_a_key_may_be_in_a_secret_block(monkeypatch: pytest.MonkeyPatch) -
         await Secret.adelete(SIGNING_KEY)
 
 
-async def test_proven_names_need_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without one, whoever reaches the API could forge what a code has proven: such a run is refused at its start."""
-    project = Case(approvals={"verify": "totp"}).rollout.project
-    await _check_keys(project)
-    monkeypatch.delenv(KEY)
-
-    with pytest.raises(ConfigError, match=r"approvals.verify: needs a signing key, and this worker has none in"):
-        await _check_keys(project)
-    await _check_keys(Case().rollout.project)
-
-
-def test_who_requested_must_be_known_where_that_matters() -> None:
-    """A rule that nobody could break would be none."""
+async def test_rules_that_cannot_be_kept_are_refused_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a key whoever reaches the API could forge what a code has proven; an unknown requester could approve."""
+    proven = Case(approvals={"verify": "totp"}).rollout.project
     strict = Case(approvals={"not_requester": True}).rollout.project
-
-    assert _requester(strict, '{"requester": "Eve"}', "Ann").name == "Eve"
-    assert _requester(strict, "", "Ann").name == "Ann"
-    assert _requester(Case().rollout.project, "", "").name == ""
+    await check_approvals(proven, event="", requester="")
+    await check_approvals(strict, event="", requester="Ann")
+    await check_approvals(strict, event='{"requester": "Eve"}', requester="")
     with pytest.raises(
         ConfigError, match=r"approvals.not_requester: who requested this rollout may not approve it, and"
     ):
-        _requester(strict, "{}", "")
+        await check_approvals(strict, event="{}", requester="")
+
+    monkeypatch.delenv(KEY)
+    await check_approvals(Case().rollout.project, event="", requester="")
+    with pytest.raises(ConfigError, match=r"approvals.verify: needs a signing key, and this worker has none in"):
+        await check_approvals(proven, event="", requester="")
