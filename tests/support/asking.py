@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import sqlite3
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -10,6 +12,7 @@ from prefect import flow, get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import Pause
 from prefect.flow_engine import run_flow_async
+from prefect.states import AwaitingRetry
 
 from saferollout.approvals.requester import Requester
 from saferollout.azure.workspace import Workspace
@@ -19,6 +22,7 @@ from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
 from saferollout.rollout.record import Owner
 from saferollout.rollout.rollout import Rollout
+from saferollout_cli.approvals import Question, Reply, answer, waiting_question
 from tasks.approval import ask
 from tasks.support import access
 from tests.support.twin import make_endpoint, make_project
@@ -98,3 +102,29 @@ async def here(answers: Callable[[FlowRun], Any]) -> State[Any]:
         state = (await client.read_flow_run(run.id)).state
     assert state is not None
     return state
+
+
+async def question_of(run: FlowRun) -> Question:
+    """What a run asks."""
+    async with get_client() as client:
+        found = await waiting_question(client, await client.read_flow_run(run.id))
+    assert found is not None
+    return found
+
+
+async def reply(run: FlowRun, name: str, given: str = "", decision: str = "approve") -> None:
+    """Answer what a run asks."""
+    await answer(run.id, Reply.model_validate({"decision": decision, "approver": name, "code": given, "comment": "ok"}))
+
+
+async def again(run: FlowRun) -> None:
+    """Retry the run, as `prefect flow-run retry` does."""
+    async with get_client() as client:
+        await client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
+
+
+def dump(database: Path) -> str:
+    """All rows of all tables, a row a line."""
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        return "\n".join(str(row) for name in names for row in connection.execute(f'SELECT * FROM "{name}"'))  # noqa: S608  # its own names

@@ -3,12 +3,9 @@
 import asyncio
 import gc
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
-from uuid import UUID
 
 import pyotp
 import pytest
@@ -25,16 +22,16 @@ from saferollout.approvals.tag import is_signed
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import ConfigError, Refused
 from saferollout.rollout.record import now
-from saferollout_cli.approvals import Question, Reply, answer, waiting_question
+from saferollout_cli.approvals import Question, waiting_question
 from saferollout_cli.commands import app
 from tasks.preflight import check_approvals
 from tasks.support import history, variables
 from tasks.support.codes import refuse_code
 from tasks.support.keys import SIGNING_KEY, load_keys, totp_secret
 from tasks.support.polling import poll
-from tests.support.asking import Case, current, deployed, go_on, here
-from tests.support.prefect import Server
+from tests.support.asking import Case, again, current, deployed, dump, go_on, here, question_of, reply
 from tests.support.signing import make_keys, make_pem, public_pem
+from tests.support.stack import Stack
 
 # Prefect's engine leaves the connection open by which it asks where results are kept
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
@@ -42,22 +39,13 @@ PEM = make_pem()
 SECRETS = {name: totp.new_secret() for name in ("Ann", "Bob", "Cy", "Dee")}
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of this module's own."""
-    made = Server(tmp_path_factory.mktemp("server"))
-    made.start()
-    yield made
-    made.stop()
-
-
 @pytest.fixture(autouse=True)
-def prefect(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Runs here are the server's; this process has a key and knows two people's secrets, as a worker does."""
+def prefect(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Runs here are the stack's; this process has a key and knows two people's secrets, as a worker does."""
     monkeypatch.setenv(KEY, PEM)
     for name, secret in SECRETS.items():
         monkeypatch.setenv(totp.variable_of(name), secret)
-    with temporary_settings({PREFECT_API_URL: server.url, PREFECT_LOCAL_STORAGE_PATH: tmp_path}):
+    with temporary_settings({PREFECT_API_URL: stack.env["PREFECT_API_URL"], PREFECT_LOCAL_STORAGE_PATH: tmp_path}):
         yield
     gc.collect()  # while its warnings are ignored
 
@@ -68,20 +56,7 @@ def code(name: str, *used: str) -> str:
     return next(found for step in steps if (found := pyotp.TOTP(SECRETS[name]).at(now() + step)) not in used)
 
 
-async def question_of(run: FlowRun | UUID) -> Question:
-    """What a run asks."""
-    async with get_client() as client:
-        found = await waiting_question(client, await client.read_flow_run(run if isinstance(run, UUID) else run.id))
-    assert found is not None
-    return found
-
-
-async def reply(run: FlowRun, name: str, given: str = "", decision: str = "approve") -> None:
-    """Answer what a run asks."""
-    await answer(run.id, Reply.model_validate({"decision": decision, "approver": name, "code": given, "comment": "ok"}))
-
-
-async def test_people_prove_who_they_are_and_what_does_not_count_is_refused(server: Server) -> None:
+async def test_people_prove_who_they_are_and_what_does_not_count_is_refused(stack: Stack) -> None:
     """A suspended run asks the same question again, with the reason on top, until two people have approved.
 
     Neither a code nor a key nor a secret is kept in any row of Prefect's database.
@@ -126,17 +101,10 @@ async def test_people_prove_who_they_are_and_what_does_not_count_is_refused(serv
     kinds = [entry.event.kind for entry in entries if entry.event.rollout == case.rollout.id]
     assert (kinds.count("refusal"), kinds.count("decision")) == (6, 2)
     assert problems(entries, head, make_keys(PEM)) == []
-    rows = dump(server.database)
+    rows = dump(stack.directory / "prefect" / "prefect.db")
     assert "bob" in rows
     for secret in (*used, *SECRETS.values(), PEM.splitlines()[1]):
         assert secret not in rows
-
-
-def dump(database: Path) -> str:
-    """All rows of all tables, a row a line."""
-    with closing(sqlite3.connect(database)) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
-        return "\n".join(str(row) for name in names for row in connection.execute(f'SELECT * FROM "{name}"'))  # noqa: S608  # its own names
 
 
 async def test_a_run_in_this_process_goes_on_waiting() -> None:
@@ -181,14 +149,6 @@ async def test_a_resumed_run_is_asked_once_and_a_retried_one_if_the_evidence_dif
         await again(run)
         assert (await go_on(run)).name == "Suspended"
         assert "one failed" in (await question_of(run)).text
-
-
-async def again(run: FlowRun) -> None:
-    """Retry the run, as `prefect flow-run retry` does."""
-    from prefect.states import AwaitingRetry
-
-    async with get_client() as client:
-        await client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
 
 
 async def test_a_code_works_once_for_whoever_comes_first() -> None:
@@ -309,7 +269,7 @@ def test_commands_list_the_history_and_report_what_was_changed(tmp_path: Path) -
     assert "promoted: fine" in CliRunner().invoke(app, ["history"]).stdout
 
 
-def test_an_approver_is_enrolled_once_and_the_secret_shown_once(server: Server) -> None:
+def test_an_approver_is_enrolled_once_and_the_secret_shown_once(stack: Stack) -> None:
     """It is kept in a Secret block, which a worker reads; who enrols somebody again must say so."""
     shown = CliRunner().invoke(app, ["approver", "enroll", "Fay Lee"])
     again = CliRunner().invoke(app, ["approver", "enroll", "Fay Lee"])
@@ -326,7 +286,7 @@ def test_an_approver_is_enrolled_once_and_the_secret_shown_once(server: Server) 
     assert asyncio.run(totp_secret("Gil")) is None
     assert CliRunner().invoke(app, ["approver", "enroll", "Fay Lee", "--replace"]).exit_code == 0
     assert asyncio.run(totp_secret("fay lee")) != secret
-    assert secret not in dump(server.database)
+    assert secret not in dump(stack.directory / "prefect" / "prefect.db")
 
 
 async def test_a_key_may_be_in_a_secret_block(monkeypatch: pytest.MonkeyPatch) -> None:
