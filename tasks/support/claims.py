@@ -54,7 +54,8 @@ async def _kept(rollout: Rollout, stage: StageConfig, claim: Decision, name: str
         answer = await waiting.kept_answer(asked_by, key_of(name, claim.evidence, round_))
         if answer is None or answer.get("evidence") != claim.evidence:
             return None
-        given = claim.model_copy(update={key: str(answer.get(key, "")) for key in ("approver", "comment")})
+        texts = {key: str(answer.get(key, "")) for key in ("approver", "comment")}
+        given = claim.model_copy(update=texts | {"proof": "none"})
         if not stranger(rules, given.approver):
             if answer.get("decision") != "approve":
                 return None

@@ -96,6 +96,7 @@ async def test_an_approval_that_prefect_knows_counts_and_is_whole() -> None:
         {"flow_run": "run"},
         {"flow_run": ""},
         {"approver": "Mallory"},
+        {"proof": "totp"},
     ],
     ids=[
         "a rejection",
@@ -108,6 +109,7 @@ async def test_an_approval_that_prefect_knows_counts_and_is_whole() -> None:
         "no run",
         "no run named",
         "another person",
+        "a proof that was not given",
     ],
 )
 async def test_an_approval_that_prefect_does_not_know_counts_for_nothing(forged: dict[str, Any]) -> None:
