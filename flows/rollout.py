@@ -34,7 +34,7 @@ from tasks.baseline import take_baseline
 from tasks.create import create_candidate
 from tasks.judge import judge
 from tasks.mirror import mirror
-from tasks.preflight import preflight
+from tasks.preflight import check_approvals, preflight
 from tasks.recheck import recheck
 from tasks.report import already_live, report
 from tasks.resolve import resolve_labels
@@ -58,6 +58,7 @@ async def rollout(
     config: str = "configs/rollout.yaml",
     model: ModelVersion | None = None,
     event: str = "",
+    requester: str = "",
     wait: bool = False,
     again: bool = False,
     by: str = "",
@@ -68,6 +69,7 @@ async def rollout(
         config: Path of the rollout's config.
         model: A registered model to roll out instead of the one in the deployment's YAML.
         event: The payload of the event that started the run, as JSON; it takes the place of both. Else leave it empty.
+        requester: Who wants the rollout, for the record; nobody checks it.
         wait: Where another rollout of the endpoint is under way, wait for its end, for a day at most.
         again: Roll the revision out although it is held: it was rolled back for harm, or rejected. For people only.
         by: Who says so, for the report.
@@ -76,6 +78,7 @@ async def rollout(
     await recall_steps()
     try:
         project = await preflight(config, model, event=event)
+        await check_approvals(project, event=event, requester=requester)
         project = project.with_assets(await resolve_labels(project))
     except Exception:
         await roll_back_this_run()
@@ -84,7 +87,8 @@ async def rollout(
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:
-        rollout = await take_baseline(project, wait, (by or "somebody who named nobody") if again else "")
+        insisting = (by or requester or "somebody who named nobody") if again else ""
+        rollout = await take_baseline(project, wait, insisting, event=event, requester=requester)
         if rollout is None:
             return await already_live(project)
         run = Steps(rollout, decisions, evidence)

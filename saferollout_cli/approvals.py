@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
-from pydantic import Field
+from pydantic import Field, SecretStr
 from rich.console import Console
 from rich.markdown import Markdown
 from rich.markup import escape
@@ -43,6 +43,8 @@ class Question(Value):
     """The digest that an answer must carry; the server takes no answer to anything else."""
     response: str
     """Where Prefect keeps the answer that was taken, among the run's inputs."""
+    wants_code: bool = False
+    """Whether an answer must hold a code."""
 
     @property
     def title(self) -> str:
@@ -56,6 +58,22 @@ class Reply(Value):
     decision: Literal["approve", "reject"]
     approver: str = Field(min_length=1, max_length=60)
     comment: str = Field("", max_length=500)
+    code: SecretStr = SecretStr("")
+    """Proves who decides, where the question wants it."""
+
+    def as_input(self, question: Question) -> dict[str, str]:
+        """What Prefect gets.
+
+        Raises:
+            Refused: The question wants a code, and none is given.
+        """
+        given = self.model_dump(exclude={"code"}) | {"evidence": question.evidence}
+        if not question.wants_code:
+            return given
+        if not (code := self.code.get_secret_value()):
+            msg = "this approval needs a code of yours: give it with --code, or answer in a terminal"
+            raise Refused(msg)
+        return given | {"code": code}
 
 
 Ask = Callable[[Question], Awaitable[Reply | None]]
@@ -64,24 +82,29 @@ Ask = Callable[[Question], Awaitable[Reply | None]]
 
 def asker(how: Approve, console: Console, ways: str) -> Ask:
     """The way to answer that the user chose; `ways` says which others there are."""
+    answered: set[str] = set()
 
     async def ask(question: Question) -> Reply | None:
-        if how is Approve.AUTO:
+        is_new = question.evidence not in answered
+        answered.add(question.evidence)
+        if how is Approve.AUTO and is_new and not question.wants_code:
             return Reply(decision="approve", approver=user_name(), comment="approved by --approve auto")
-        if how is Approve.UI:
+        if how is not Approve.ASK:  # what was answered once, and is asked again, somebody else must answer
             console.print(f"[bold yellow]Waiting for you:[/] {escape(printable(question.title))}")
             console.print(f"  {ways}", soft_wrap=True, highlight=False, markup=False)
             return None
         console.print(Markdown(printable(question.text)))
-        return await run_in_daemon_thread(lambda: _prompt(console), "prompt")
+        return await run_in_daemon_thread(lambda: _prompt(console, question), "prompt")
 
     return ask
 
 
-def _prompt(console: Console) -> Reply:
+def _prompt(console: Console, question: Question) -> Reply:
     decision = Prompt.ask("Your decision", choices=["approve", "reject"], console=console)
     comment = Prompt.ask("Comment", default="", show_default=False, console=console)
-    return Reply.model_validate({"decision": decision, "approver": user_name(), "comment": comment[:500]})
+    code = Prompt.ask("Code", password=True, console=console) if question.wants_code else ""
+    given = {"decision": decision, "approver": user_name(), "comment": comment[:500], "code": code}
+    return Reply.model_validate(given)
 
 
 def _asks(run: FlowRun) -> bool:
@@ -117,13 +140,18 @@ async def waiting_question(client: PrefectClient, run: FlowRun) -> Question | No
             f"flow run {run.id} ({run.name}) asks for something else than an approval of a rollout; answer it in the UI"
         )
         raise Refused(msg) from None
-    return Question(text=text, evidence=evidence, response=keys["response"])
+    return Question(text=text, evidence=evidence, response=keys["response"], wants_code="code" in form["properties"])
 
 
 async def answer(
-    target: UUID | str, given: Reply, evidence: str | None = None, read: Callable[[Question], None] = lambda _: None
+    target: UUID | str,
+    given: Reply,
+    evidence: str | None = None,
+    read: Callable[[Question, Reply], Reply] = lambda _, given: given,
 ) -> Question:
-    """Answer the approval that a run, or an endpoint's, waits at and return what it asked; `read` gets that before.
+    """Answer the approval that a run, or an endpoint's, waits at and return what it asked.
+
+    `read` gets question and answer before, and returns the answer to give.
 
     Refused if nothing waits, or if `evidence` names another question than it asks now.
     """
@@ -133,8 +161,7 @@ async def answer(
         if evidence and evidence != question.evidence:
             msg = f"flow run {run_id} asks something else by now: {question.title} (evidence {question.evidence})"
             raise Refused(msg)
-        read(question)
-        await _resume(client, run_id, given, question)
+        await _resume(client, run_id, read(question, given), question)
     return question
 
 
@@ -182,11 +209,12 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
 
 async def _resume(client: PrefectClient, run_id: UUID, given: Reply, question: Question) -> None:
     """Give the answer; Refused if the server did not take it, or took another one before."""
-    stored_answer = given.model_dump() | {"evidence": question.evidence}
+    stored_answer = given.as_input(question)
     result = await client.resume_flow_run(run_id, run_input=stored_answer)
     if result.status is SetStateStatus.ACCEPT:
         return
-    if await stored(client, run_id, question.response) == stored_answer:
+    kept = await stored(client, run_id, question.response)
+    if kept in (stored_answer, {key: value for key, value in stored_answer.items() if key != "code"}):
         return  # it was taken, but the server's reply got lost, and Prefect's client asked again
     msg = f"the answer was not taken: {getattr(result.details, 'reason', None) or result.status.value}"
     raise Refused(msg)

@@ -8,7 +8,7 @@ from typing import Annotated
 from uuid import UUID
 
 import typer
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from saferollout.azure import yaml_files
 from saferollout.config import project, yaml_file
@@ -16,7 +16,7 @@ from saferollout.config.names import check_confirmed, check_endpoint
 from saferollout.config.rollout import ModelVersion, RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.rollout.record import user_name
-from saferollout_cli import adopt, control, running
+from saferollout_cli import adopt, approvers, control, records, running
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.guard import guard
@@ -30,6 +30,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(approvers.app, name="approver")
+for command in (records.history, records.attest, records.verify):
+    app.command()(command)
 
 Config = Annotated[Path, typer.Argument(help="The rollout's config (YAML).", show_default=False)]
 Endpoint = Annotated[str, typer.Argument(help="The endpoint's name.", show_default=False)]
@@ -46,6 +49,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 Target = Annotated[str, typer.Argument(help="The endpoint's name, or the flow run's id.", show_default=False)]
 By = Annotated[str, typer.Option(help="Who decides.", default_factory=user_name, show_default="you")]
 Comment = Annotated[str, typer.Option(help="Why the decision was taken.")]
+Code = Annotated[
+    str,
+    typer.Option(
+        help="The code that proves who decides, where the run wants one; in a terminal it is asked for, and not shown.",
+        envvar="SAFEROLLOUT_CODE",
+    ),
+]
 Digest = Annotated[
     str | None, typer.Option("--evidence", help="The digest of the evidence on which the run must ask; default: any.")
 ]
@@ -136,38 +146,51 @@ def submit(
 
 
 @app.command()
-def approve(target: Target, by: By, comment: Comment = "", evidence: Digest = None, as_json: Json = False) -> None:
+def approve(
+    target: Target, by: By, comment: Comment = "", code: Code = "", evidence: Digest = None, as_json: Json = False
+) -> None:
     """Approve what a rollout waits for; the evidence is shown first."""
-    _answer(target, "approve", by, comment, evidence, as_json=as_json)
+    given = {"decision": "approve", "approver": by, "comment": comment, "code": code}
+    _answer(target, given, evidence, as_json=as_json)
 
 
 @app.command()
-def reject(target: Target, by: By, comment: Comment = "", evidence: Digest = None, as_json: Json = False) -> None:
+def reject(
+    target: Target, by: By, comment: Comment = "", code: Code = "", evidence: Digest = None, as_json: Json = False
+) -> None:
     """Reject what a rollout waits for; it rolls back."""
-    _answer(target, "reject", by, comment, evidence, as_json=as_json)
+    given = {"decision": "reject", "approver": by, "comment": comment, "code": code}
+    _answer(target, given, evidence, as_json=as_json)
 
 
-def _answer(target: str, decision: str, by: str, comment: str, evidence: str | None, *, as_json: bool) -> None:
+def _answer(target: str, said: dict[str, str], evidence: str | None, *, as_json: bool) -> None:
     check_server()
     from saferollout_cli.approvals import Question, Reply, answer
 
-    def read(question: Question) -> None:
+    def read(question: Question, given: Reply) -> Reply:
         """Show the question; a person at a terminal who has not named the evidence is asked whether it is read."""
         show(question.text)
-        if evidence is None and sys.stdin.isatty() and err().isatty():
-            typer.confirm(f"{decision.capitalize()} this?", abort=True, err=True)
+        is_terminal = sys.stdin.isatty() and err().isatty()
+        if evidence is None and is_terminal:
+            typer.confirm(f"{given.decision.capitalize()} this?", abort=True, err=True)
+        if question.wants_code and not given.code.get_secret_value() and is_terminal:
+            return given.model_copy(update={"code": SecretStr(typer.prompt("Code", hide_input=True, err=True))})
+        return given
 
     try:
-        given = Reply.model_validate({"decision": decision, "approver": by, "comment": comment})
+        given = Reply.model_validate(said)
     except ValidationError as error:
         raise ConfigError(*yaml_file.problems_of(Path("command line"), error)) from None
     question = asyncio.run(answer(_flow_run(target) or target, given, evidence, read))
     result = (
-        {"outcome": "approved" if decision == "approve" else "rejected"}
-        | given.model_dump()
+        {"outcome": "approved" if given.decision == "approve" else "rejected"}
+        | given.model_dump(exclude={"code"})
         | {"question": question.title, "evidence": question.evidence}
     )
-    print_result(result, f"{question.title} **{decision}** (evidence {question.evidence})", as_json=as_json)
+    text = f"{question.title} **{given.decision}** (evidence {question.evidence})"
+    if question.wants_code:
+        text += " The run checks the code next; if it does not count, it asks again and says why."
+    print_result(result, text, as_json=as_json)
 
 
 def _flow_run(target: str) -> UUID | None:

@@ -19,7 +19,7 @@ from saferollout.config.project import Project
 from saferollout.config.rollout import ModelVersion, WorkspaceConfig
 from saferollout.domain.errors import NotRestored, Refused, SaferolloutError
 from saferollout.report.outcome import Outcome
-from saferollout.rollout.record import Owner, Record
+from saferollout.rollout.record import Owner, Record, user_name
 from saferollout_cli import steps
 from saferollout_cli.choices import Approve
 from saferollout_cli.environment import check_prefect_home, check_server, server_url
@@ -164,7 +164,7 @@ def submit(config: Path, model: ModelVersion | None, **options: Any) -> dict[str
     found = check(config, model)
     check_server()
     given = {"config": str(config.absolute()), "model": model.model_dump() if model else None} | options
-    result = asyncio.run(_submit(given))
+    result = asyncio.run(_submit(given | {"requester": user_name()}))
     return result | {"endpoint": found.endpoint}
 
 
@@ -210,7 +210,7 @@ class _Attended:
     """
 
     def __init__(self, config: Path, model: ModelVersion | None, how: Approve, **options: Any) -> None:
-        self._parameters = {"config": str(config), "model": model} | options
+        self._parameters = {"config": str(config), "model": model, "requester": user_name()} | options
         self._how = how
         self._ended: Future[Any] = Future()
         self._loop: asyncio.AbstractEventLoop

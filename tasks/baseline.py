@@ -9,6 +9,7 @@ from prefect import get_client, runtime, task
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
+from saferollout.approvals.requester import Requester
 from saferollout.config.project import Project
 from saferollout.domain.errors import AzureFailed, Taken
 from saferollout.report.outcome import DONE_BEFORE
@@ -18,6 +19,7 @@ from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.names import named, steps_of
 from tasks.support.policy import STEP
+from tasks.support.requester import requester_of
 from tasks.support.served import Drain
 from tasks.support.this_run import ThisRun, mark, run_id
 
@@ -28,7 +30,9 @@ WAIT_S = 24 * 3600.0
 
 
 @task(task_run_name=named(NAME), **STEP)
-async def take_baseline(project: Project, wait: bool = False, again: str = "") -> Rollout | None:
+async def take_baseline(
+    project: Project, wait: bool = False, again: str = "", *, event: str = "", requester: str = ""
+) -> Rollout | None:
     """Begin the rollout, or resume what this one left; None if it is live already.
 
     `wait` waits for the end of another rollout that has the endpoint, a deployed run for a day at most; `again` is who
@@ -43,7 +47,7 @@ async def take_baseline(project: Project, wait: bool = False, again: str = "") -
     said = ""
     while True:
         try:
-            return await _begin(project, again)
+            return await _begin(project, again, requester_of(event, requester))
         except Taken as taken:
             if not wait or time.monotonic() >= until:
                 raise
@@ -56,7 +60,7 @@ async def take_baseline(project: Project, wait: bool = False, again: str = "") -
         await ThisRun(project.config.orchestrator_grace_s).unless_stopped(asyncio.sleep(LOOK_S))
 
 
-async def _begin(project: Project, again: str) -> Rollout | None:
+async def _begin(project: Project, again: str, wanted_by: Requester) -> Rollout | None:
     workspace = project.config.workspace
     state = await in_workspace(workspace, lambda azure: azure.settled(project.endpoint))
     record = Record.from_tags(state.tags)
@@ -65,7 +69,7 @@ async def _begin(project: Project, again: str) -> Rollout | None:
     before = await _begun_before()
     await mark(project)
     drain = Drain(project)
-    return await in_workspace(
+    begun = await in_workspace(
         workspace,
         lambda azure: begin.begin(
             azure,
@@ -76,8 +80,13 @@ async def _begin(project: Project, again: str) -> Rollout | None:
             deployment=str(runtime.deployment.id or ""),
             again=again,
             drain=drain,
+            requester=wanted_by,
         ),
     )
+    is_own = record is None or not record.unfinished or record.owner.flow_run == owner.flow_run
+    if begun and wanted_by.name and is_own:  # what a tag says of it, anybody may have written
+        return begun.model_copy(update={"requester": wanted_by})
+    return begun
 
 
 async def _begun_before() -> bool:

@@ -7,6 +7,7 @@ from prefect.artifacts import acreate_markdown_artifact, acreate_table_artifact
 from prefect.client.schemas.objects import FlowRun
 from prefect.logging import get_run_logger
 
+from saferollout.approvals.tag import fitted
 from saferollout.azure.workspace import Workspace
 from saferollout.config.judge import JudgeConfig, WhenUndecided
 from saferollout.domain.endpoint import Decision, EndpointState
@@ -16,7 +17,7 @@ from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
 from saferollout.report.pictures import markdown, with_plots
 from saferollout.rollout import drift
-from saferollout.rollout.record import Record, fitted
+from saferollout.rollout.record import Record
 from saferollout.rollout.rollout import Rollout
 from tasks.rollback import put_users_back
 from tasks.support.access import in_workspace, scorer_of

@@ -25,6 +25,7 @@ from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.artifacts import publish
+from tasks.support.attestation import record_outcome
 from tasks.support.names import named
 from tasks.support.policy import STEP
 from tasks.support.this_run import run_id
@@ -63,6 +64,7 @@ async def report(
         hold=f"{rollout.hold} {hold.follows(rollout.endpoint) if hold else ''}".strip(),
         traffic=traffic,
         instance_counts={name: deployment.instance_count for name, deployment in deployments.items()},
+        requester=rollout.requester.words,
         decisions=[*decisions, *(item.skip for item in evidence if item.skip)],
         evidence=[item.for_programs() for item in evidence],
         steps=steps or [],
@@ -74,7 +76,8 @@ async def report(
             markdown=f"{result.report}\n\n{gallery(evidence)}",
             key=f"{rollout.endpoint.lower()}-report",
             description=result.reason,
-        )
+        ),
+        record_outcome(rollout, result),
     )
     return result
 
@@ -120,6 +123,7 @@ async def _steps(client: PrefectClient, run_id: UUID) -> list[StepRun]:
             state=run.state_name or "",
             attempts=run.run_count,
             duration_s=round(run.total_run_time.total_seconds(), 1),
+            at=run.start_time,
         )
         for run in runs
         if str(run.id) != str(runtime.task_run.id)

@@ -13,10 +13,12 @@ import hypothesis
 import pytest
 
 from localazure.testing import LocalAzure
+from saferollout.approvals.keys import KEY
 from saferollout.azure.client import DRAIN
 from saferollout.config.handover import CONFIGS
 from saferollout_cli.demo import processes
 from tests.support.forks import fork_server, forked
+from tests.support.signing import make_pem
 from tests.support.stack import REPOSITORY, Endpoint, Stack
 
 
@@ -67,6 +69,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[str, str]]:
     """Start all of it; return the environments for Prefect and for local Azure."""
     env = forked(processes.prefect_env(directory), directory) | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
+    env[KEY] = make_pem()  # decisions are signed
     # the tests' own configs lie beside the stack
     env |= {CONFIGS: os.pathsep.join([str(REPOSITORY / "configs"), str(directory.parent)])}
     server = started.enter_context(processes.prefect_server(directory, env, REPOSITORY))

@@ -1,5 +1,6 @@
 """What a candidate is made of, as its deployment's YAML says: settings, local files, and assets that Azure holds."""
 
+import functools
 import hashlib
 import json
 import posixpath
@@ -34,6 +35,24 @@ class Contents(Value):
     uploaded: dict[str, dict[str, Path]]
     """What the SDK uploads of each of the files and folders, by its name there."""
 
+    @functools.cached_property
+    def digests(self) -> dict[str, str]:
+        """The SHA-256 of each file and folder as it is uploaded, by its key.
+
+        Raises:
+            ConfigError: Some files cannot be read.
+        """
+        found: dict[str, str] = {}
+        problems: list[Problem] = []
+        for key, root in sorted(self.files.items()):
+            try:
+                found[key] = uploads.digest(self.uploaded[key] if root.is_dir() else {"": root})
+            except ValueError as error:
+                problems.append(_problem(self.path, key, error))
+        if problems:
+            raise ConfigError(*problems)
+        return found
+
     def digest(self) -> str:
         """Return a digest over the settings and over the files as they are uploaded.
 
@@ -44,18 +63,10 @@ class Contents(Value):
         left_out = {"name", "$schema", *self.assets}
         spec = {key: value for key, value in self.spec.items() if key not in left_out}
         whole = hashlib.sha256(json.dumps(spec, sort_keys=True, default=str).encode())
-        problems: list[Problem] = []
-        for key, root in sorted(self.files.items()):
-            try:
-                content = uploads.digest(self.uploaded[key] if root.is_dir() else {"": root})
-            except ValueError as error:
-                problems.append(_problem(self.path, key, error))
-                continue
+        for key, content in self.digests.items():
             # only a model's name reaches the candidate: its folder or file lies under it in $AZUREML_MODEL_DIR
-            name = root.name if key == MODEL else ""
+            name = self.files[key].name if key == MODEL else ""
             whole.update(f"{key}\0{name}\0{content}\0".encode())
-        if problems:
-            raise ConfigError(*problems)
         return whole.hexdigest()
 
 

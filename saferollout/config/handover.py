@@ -22,6 +22,8 @@ class Handover(Section):
 
     config: str = Field("configs/rollout.yaml", min_length=1)
     model: ModelVersion | None = None
+    requester: str = Field("", max_length=200)
+    """Who wants the rollout, as the sender says."""
 
 
 def read_event(payload: str) -> Handover:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from saferollout.config import answer_schema, yaml_file
 from saferollout.config.assets import short
@@ -54,6 +54,8 @@ class Project(Value):
     answer_schema: dict[str, Any] | None
     files: str
     """A digest over all else that the candidate is made of: its YAML, and local models, code and environments."""
+    parts: dict[str, str] = Field(default={})
+    """The SHA-256 of each local file and folder that it is made of, by its key in the YAML."""
     model_of_yaml: str
     """A local model's name and version as the YAML names them; empty where it does not."""
     settings: dict[str, str] | None = None
@@ -193,6 +195,7 @@ class _Reading:
             recorded=recorded,
             answer_schema=schema,
             files=parts.digest(),
+            parts=parts.digests,
             model_of_yaml=_model_of(spec),
             settings=None if parts.files else digests_of(parts.spec),
         )

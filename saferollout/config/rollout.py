@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from saferollout.config.approvals import ApprovalsConfig
 from saferollout.config.judge import JudgeConfig, WhenUndecided
 from saferollout.config.names import check_deployment_name
 from saferollout.config.section import Section
@@ -145,6 +146,9 @@ class StageConfig(Section):
             "What follows where nobody answers in time: roll back, or keep the traffic as it is and the question open."
         ),
     )
+    approvals: ApprovalsConfig | None = Field(
+        None, description="Who may approve this stage; what is left out is as the config's `approvals` says."
+    )
     recheck_s: float = Field(
         10,
         ge=0,
@@ -220,6 +224,11 @@ def _two_slots(value: tuple[str, str]) -> tuple[str, str]:
     return value
 
 
+def _with_approvals(stage: Any, general: dict[str, Any]) -> Any:
+    own = stage.get("approvals") if isinstance(stage, dict) else None
+    return stage | {"approvals": general | own} if isinstance(own, dict) else stage
+
+
 class RolloutConfig(Section):
     """One rollout: which endpoint, which candidate, and what must hold before it takes over."""
 
@@ -243,6 +252,7 @@ class RolloutConfig(Section):
         StageConfig(traffic=10),
         StageConfig(traffic=100),
     )
+    approvals: ApprovalsConfig = ApprovalsConfig()
     orchestrator_grace_s: float = Field(
         120,
         ge=0,
@@ -258,6 +268,19 @@ class RolloutConfig(Section):
     )
     rollback: RollbackConfig = RollbackConfig()
     retire: RetireConfig = RetireConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _complete_approvals(cls, given: Any) -> Any:
+        """Let what holds for all approvals stand where a stage says nothing else."""
+        general, stages = (given.get(key) for key in ("approvals", "stages")) if isinstance(given, dict) else (0, 0)
+        if not (isinstance(general, dict) and isinstance(stages, list | tuple)):
+            return given
+        return given | {"stages": [_with_approvals(stage, general) for stage in stages]}
+
+    def approvals_of(self, stage: StageConfig) -> ApprovalsConfig:
+        """Who may approve a stage."""
+        return stage.approvals or self.approvals
 
 
 class ModelVersion(Section):

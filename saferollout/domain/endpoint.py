@@ -1,5 +1,7 @@
 """What the rollout knows of an endpoint: plain values, without Azure's client."""
 
+import hashlib
+import json
 from datetime import datetime
 from typing import Literal
 
@@ -31,6 +33,12 @@ class DeploymentState(Value):
     def broken(self) -> bool:
         """Whether Azure could not bring it up."""
         return self.provisioning_state in ("Failed", "Canceled")
+
+    @property
+    def digest(self) -> str:
+        """12 hex digits over what it is made of as Azure shows it; not over how many instances it has."""
+        made_of = [self.model, self.code, self.environment, self.instance_type]
+        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
 
     def has(self, tags: dict[str, str]) -> bool:
         """Whether it has all these tags."""
@@ -83,6 +91,21 @@ class Decision(Value):
     """The rollout that it was asked for; empty in a record of an earlier version, which counts for nothing."""
     flow_run: str = ""
     """The flow run that asked: Prefect keeps the answer among its inputs."""
+    proof: str = "none"
+    """How the approver's name was proven: `none` means that it is self-declared."""
+    revision: str = ""
+    """The revision of the candidate that it is about."""
+    deployment: str = ""
+    """Digest of the candidate as Azure showed it when the question was asked."""
+    others: tuple["Decision", ...] = ()
+    """The approvals by other people before this one, where several were needed."""
+    signature: str = ""
+    """By a worker's key, over what a tag holds; empty where no key is configured."""
+
+    @property
+    def all(self) -> tuple["Decision", ...]:
+        """This one and those before it, in order."""
+        return (*self.others, self.model_copy(update={"others": ()}))
 
 
 def describe(traffic: dict[str, int]) -> str:

@@ -1,6 +1,7 @@
 """What became of a rollout, for people (markdown) and for programs (JSON)."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Literal
 
 from pydantic import ConfigDict, Field
@@ -18,6 +19,8 @@ class StepRun(Value):
     name: str
     state: str
     duration_s: float
+    at: datetime | None = None
+    """When it began; None where it never did."""
     attempts: int
 
 
@@ -58,6 +61,8 @@ class Outcome(Value):
     """That the revision is held from now on, and who rolled it out although it was held before."""
     traffic: dict[str, int]
     instance_counts: dict[str, int]
+    requester: str = ""
+    """Who wanted the rollout, in a sentence that says what the name is worth."""
     decisions: list[Decision] = Field(default=[])
     evidence: list[Evidence] = Field(default=[], alias="verdicts")
     steps: list[StepRun] = Field(default=[])
@@ -80,10 +85,12 @@ class Outcome(Value):
             *self._next(),
             *self._deployed(),
             *([self._took()] if self.rollout else []),
+            *([as_markdown(self.requester)] if self.requester else []),
             *(evidence.details for evidence in self.evidence),
         ]
         if self.decisions:
-            lines += ["## Decisions", markdown_table([_decision_row(decision) for decision in self.decisions])]
+            rows = [_decision_row(given) for decision in self.decisions for given in decision.all]
+            lines += ["## Decisions", markdown_table(rows)]
         if self.steps:
             lines += ["## Steps", markdown_table([_step_row(step) for step in self.steps])]
         return "\n\n".join(lines)
@@ -119,6 +126,7 @@ def _decision_row(decision: Decision) -> dict[str, str]:
         "traffic": f"{decision.stage}%",
         "decision": decision.decision,
         "by": decision.approver,
+        "proven": "self-declared" if decision.proof == "none" else decision.proof,
         "at": f"{decision.at:%Y-%m-%d %H:%M:%S %Z}",
         "comment": decision.comment,
         "evidence": decision.evidence,

@@ -2,6 +2,7 @@
 
 import uuid
 
+from saferollout.approvals.requester import Requester
 from saferollout.azure.rules import MAX_DEPLOYMENTS
 from saferollout.azure.workspace import Workspace
 from saferollout.azure.written import Written
@@ -19,7 +20,7 @@ from saferollout.rollout.record import MAX_TAGS, Owner, Phase, Record, now, with
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Rollout
 
-RECORD_TAGS = 28  # what a record and a hold take of Azure's 50 tags, at most, without the decisions on stages
+RECORD_TAGS = 29  # what a record and a hold take of Azure's 50 tags, at most, without the decisions on stages
 
 
 def begin(
@@ -32,6 +33,7 @@ def begin(
     deployment: str = "",
     again: str = "",
     drain: ByTime = BY_TIME,
+    requester: Requester = Requester(),  # noqa: B008  # immutable
 ) -> Rollout | None:
     """Write the record of a new rollout, or take over what this very rollout left unfinished.
 
@@ -42,6 +44,7 @@ def begin(
     is of another one is rolled back first. `begun_before` says that this run wrote a record before it was suspended,
     so that an answer cannot start anything new; `deployment` is the run's in Prefect. `again` is who rolls the revision
     out although it is held; `drain` waits until users are off what a rollback, or an earlier rollout's end, takes away.
+    The `requester` is recorded with a new one.
 
     Raises:
         Lost: This run's rollout was rolled back or replaced while it waited, or another one has begun meanwhile.
@@ -95,6 +98,7 @@ def begin(
         live_environment=live.environment,
         live_revision=live.tags.get(TAG_REVISION, ""),
         on_drift=project.config.on_drift,
+        requester=requester,
     )
     _check_azure(workspace, project, state, candidate)
     check_quota(workspace, Rollout.of(project, record), state)

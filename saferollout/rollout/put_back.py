@@ -34,5 +34,5 @@ def put_back(azure: Workspace, rollout: Rollout, *, at_most: int) -> None:
         rollout.endpoint,
         traffic=record.traffic(),
         mirror=state.mirror_without(rollout.candidate, rollout.live),
-        tags=lambda tags: rollout.advanced(tags, instance_counts=counts, drifts=record.drifts + 1),
+        tags=lambda tags: rollout.advanced(tags, asks=None, instance_counts=counts, drifts=record.drifts + 1),
     )

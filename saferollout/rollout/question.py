@@ -5,11 +5,11 @@ from datetime import timedelta
 from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import OnTimeout, StageConfig
 from saferollout.rollout.due import due_after_question
-from saferollout.rollout.record import Question, now
+from saferollout.rollout.record import OpenQuestion, now
 from saferollout.rollout.rollout import Rollout
 
 
-def note_question(azure: Workspace, rollout: Rollout, stage: StageConfig) -> Question:
+def note_question(azure: Workspace, rollout: Rollout, stage: StageConfig) -> OpenQuestion:
     """Put the question of a stage on record, unless it is there, and return it as it is there.
 
     A question that was asked before keeps its time: a run that begins again does not give it more.
@@ -22,7 +22,7 @@ def note_question(azure: Workspace, rollout: Rollout, stage: StageConfig) -> Que
         return asked
     since = now().replace(microsecond=0)
     until = since + timedelta(seconds=stage.approval_timeout_s) if stage.on_timeout is OnTimeout.ROLLBACK else None
-    asked = Question(share=stage.traffic, since=since, until=until)
+    asked = OpenQuestion(share=stage.traffic, since=since, until=until)
     due = due_after_question(rollout.project.config, stage, until) if until else None
     azure.update_endpoint(rollout.endpoint, tags=lambda tags: rollout.advanced(tags, asks=asked, due=due))
     return asked

@@ -6,6 +6,7 @@ Azure allows 50 tags of 256 characters; the record takes a dozen short ones and 
 import getpass
 import hashlib
 import os
+import re
 import socket
 import sys
 from datetime import UTC, datetime
@@ -16,6 +17,8 @@ from typing import Self, TypeVar
 import psutil
 from pydantic import Field
 
+from saferollout.approvals import tag
+from saferollout.approvals.requester import Requester
 from saferollout.config.rollout import MAX_RESUMES, LeftCandidate, OnDrift
 from saferollout.domain.endpoint import Baseline, Decision, Value, describe
 from saferollout.domain.errors import Refused
@@ -24,7 +27,9 @@ PREFIX = "saferollout."
 TAG_HELD = PREFIX + "held"
 """Of the endpoint: the hold on a revision. It belongs to no record, and stays when a record goes."""
 MAX_TAGS = 50
-MAX_TAG_LENGTH = 256
+MAX_TAG_LENGTH = tag.MAX_LENGTH
+APPROVAL = re.compile("approval-([1-9][0-9]{0,2})")
+SKIP = re.compile("skip-([1-9][0-9]{0,2})")
 V = TypeVar("V", bound=Value)
 
 
@@ -83,7 +88,7 @@ class Owner(Value):
         return pid, start, place
 
 
-class Question(Value):
+class OpenQuestion(Value):
     """What a rollout waits for a person to answer."""
 
     share: int
@@ -131,7 +136,7 @@ class Record(Value):
     raised_to: int = 0
     """How many instances the rollout gives the live deployment, if that is more than it had; else 0."""
     keep_until: datetime | None = None
-    asks: Question | None = None
+    asks: OpenQuestion | None = None
     """What it waits for; None while it works."""
     resumes: int = 0
     """How often the guard has had its run begin again. A process that began before that is out of the game."""
@@ -155,6 +160,8 @@ class Record(Value):
     """How often it was put back by a person's will."""
     skips: dict[int, Decision] = Field(default={})
     """Who let the judge be skipped at which share of traffic, when and why."""
+    requester: Requester = Requester()
+    """Who wanted the rollout, as far as anybody says so."""
 
     @property
     def unfinished(self) -> bool:
@@ -200,8 +207,9 @@ class Record(Value):
             "instances": describe(self.instance_counts) if self.instance_counts else "",
             "drifts": str(self.drifts or ""),
             "on-drift": self.on_drift.value if self.on_drift is not OnDrift.STOP else "",
+            "requester": str(self.requester),
         } | {
-            f"{kind}-{stage}": fitted(decision).model_dump_json()
+            f"{kind}-{stage}": tag.to_tag(tag.fitted(decision))
             for kind, decisions in (("approval", self.approvals), ("skip", self.skips))
             for stage, decision in decisions.items()
         }
@@ -240,11 +248,11 @@ class Record(Value):
                 environment=own.get("environment", ""),
                 baseline=Baseline(live=own["live"], instance_count=int(own["live-instances"])),
                 share=int(own["stage"]),
-                approvals=_decisions(own, "approval-"),
+                approvals=_decisions(own, APPROVAL),
                 left_candidate=LeftCandidate(own["on-rollback"]),
                 raised_to=int(own.get("raised-to", 0)),
                 keep_until=_moment_or_none(own.get("keep-until")),
-                asks=Question.from_tag(own["asks"]) if "asks" in own else None,
+                asks=OpenQuestion.from_tag(own["asks"]) if "asks" in own else None,
                 resumes=int(resumes),
                 max_resumes=int(max_resumes or MAX_RESUMES),
                 due=_moment_or_none(own.get("due")),
@@ -258,7 +266,8 @@ class Record(Value):
                 },
                 drifts=int(own.get("drifts", 0)),
                 on_drift=OnDrift(own.get("on-drift", OnDrift.STOP)),
-                skips=_decisions(own, "skip-"),
+                skips=_decisions(own, SKIP),
+                requester=Requester.parse(own.get("requester", "")),
             )
         except (KeyError, ValueError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
@@ -266,11 +275,13 @@ class Record(Value):
             raise Refused(msg) from None
 
 
-def _decisions(own: dict[str, str], prefix: str) -> dict[int, Decision]:
+def _decisions(own: dict[str, str], names: re.Pattern[str]) -> dict[int, Decision]:
+    """What the tags claim of decisions, which may be anything that somebody wrote there."""
+    found = {names.fullmatch(name): value for name, value in own.items()}
     return {
-        int(name.removeprefix(prefix)): Decision.model_validate_json(value)
-        for name, value in own.items()
-        if name.startswith(prefix)
+        int(name[1]): tag.from_tag(int(name[1]), value, rollout=own["rollout"], revision=own["revision"])
+        for name, value in found.items()
+        if name
     }
 
 
@@ -282,11 +293,6 @@ def without_record(tags: dict[str, str]) -> dict[str, str]:
 def is_of_record(tag: str) -> bool:
     """Whether a tag of this name belongs to a record."""
     return tag.startswith(PREFIX) and tag != TAG_HELD
-
-
-def fitted(decision: Decision) -> Decision:
-    """The decision as a tag holds it: its comment and, if need be, its approver cut."""
-    return cut(decision, "comment", "approver")
 
 
 def cut(value: V, *fields: str) -> V:

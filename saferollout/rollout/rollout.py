@@ -2,6 +2,7 @@
 
 import math
 
+from saferollout.approvals.requester import Requester
 from saferollout.config.project import Project
 from saferollout.domain.endpoint import Baseline, Decision, Value
 from saferollout.domain.errors import Lost
@@ -24,11 +25,13 @@ class Rollout(Value):
     share: int
     """The candidate's traffic when this process began: above 0 when it resumes what was left."""
     approvals: dict[int, Decision]
-    """The decisions taken so far, by stage; nobody is asked twice."""
+    """The decisions taken so far, by stage, as the tags claim them; nobody is asked twice."""
     resumes: int = 0
     """How often the guard had had the run begin again when this process began."""
     hold: str = ""
     """What the report says of a hold on the revision that somebody ended or overrode; empty without one."""
+    requester: Requester = Requester()
+    """Who wanted the rollout, as far as anybody says so."""
 
     @classmethod
     def of(cls, project: Project, record: Record) -> "Rollout":
@@ -42,6 +45,7 @@ class Rollout(Value):
             share=record.share,
             approvals=record.approvals,
             resumes=record.resumes,
+            requester=record.requester,
         )
 
     @property

@@ -1,10 +1,11 @@
 """Shift: give the candidate its share of the traffic."""
 
+from saferollout.approvals.tag import fitted
 from saferollout.azure.workspace import Workspace
-from saferollout.domain.endpoint import Decision
+from saferollout.domain.endpoint import Decision, DeploymentState
+from saferollout.domain.errors import GateFailed
 from saferollout.rollout import drift
 from saferollout.rollout.due import due_after
-from saferollout.rollout.record import fitted
 from saferollout.rollout.rollout import Rollout
 
 
@@ -13,11 +14,13 @@ def shift_traffic(azure: Workspace, rollout: Rollout, share: int, decision: Deci
 
     Raises:
         Drifted: Somebody else changed something meanwhile.
-        GateFailed: The candidate is broken.
+        GateFailed: The candidate is broken, or not what the decision is about.
         Lost: The rollout is somebody else's by now.
     """
     state = azure.settled(rollout.endpoint, rollout.live, rollout.candidate)
     record = drift.check(azure, state, rollout, at_most=max(rollout.share, share))
+    if decision and record.share < share:
+        _check_bound(decision, rollout, share, state.deployments[rollout.candidate])
     reached = max(record.share, share)
     approvals = record.approvals | ({share: fitted(decision)} if decision else {})
     traffic, counts = rollout.traffic(reached), drift.counted(state, record)
@@ -31,3 +34,21 @@ def shift_traffic(azure: Workspace, rollout: Rollout, share: int, decision: Deci
         mirror=state.mirror_without(rollout.candidate),
         tags=lambda tags: rollout.advanced(tags, **changes),
     )
+
+
+def _check_bound(decision: Decision, rollout: Rollout, share: int, candidate: DeploymentState) -> None:
+    """Check that the decision approves this very change.
+
+    Raises:
+        GateFailed: It is a rejection, or about another share, rollout, revision or deployment.
+    """
+    bound = (decision.decision, decision.stage, decision.rollout, decision.revision)
+    if bound != ("approve", share, rollout.id, rollout.revision):
+        msg = f"the decision of {decision.approver} does not approve {share}% for this rollout's {rollout.candidate}"
+        raise GateFailed(msg)
+    if decision.deployment != candidate.digest:
+        msg = (
+            f"deployment {rollout.candidate} is no longer what {decision.approver} approved: somebody else changed its "
+            "model, code, environment or instance type"
+        )
+        raise GateFailed(msg)

@@ -1,9 +1,16 @@
 """Prefect's server in trouble, as its client shows it."""
 
 import json
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 import httpx
+import tenacity
 from prefect.exceptions import ObjectNotFound
+from prefect.logging import get_run_logger
+
+T = TypeVar("T")
+AGAIN_S = 2.0
 
 
 def is_unknown(error: ObjectNotFound) -> bool:
@@ -24,3 +31,19 @@ def passing(error: BaseException) -> bool:
     if isinstance(error, httpx.HTTPStatusError):
         return error.response.status_code in (408, 429) or not error.response.is_client_error
     return isinstance(error, httpx.RequestError | json.JSONDecodeError)
+
+
+async def insist(call: Callable[[], Awaitable[T]], grace_s: float) -> T:
+    """Do something that may be done twice, again while Prefect's server fails, for `grace_s` seconds."""
+
+    async def attempt() -> T:  # tenacity awaits no lambda
+        return await call()
+
+    trying = tenacity.AsyncRetrying(
+        retry=tenacity.retry_if_exception(passing),
+        wait=tenacity.wait_fixed(AGAIN_S),
+        stop=tenacity.stop_after_delay(grace_s),
+        before_sleep=lambda _: get_run_logger().warning("Prefect's server fails; asked again"),
+        reraise=True,
+    )
+    return await trying(attempt)

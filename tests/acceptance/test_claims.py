@@ -22,9 +22,9 @@ def forge(endpoint: Endpoint, **tags: str) -> None:
 
 
 def test_a_forged_approval_is_reported_and_asked_again(stack: Stack, endpoint: Endpoint) -> None:
-    """Tags that hold an approval, or a rejection, of 100% spare nobody the question; Prefect's own record counts.
+    """Tags that hold an approval, or a rejection, of 100% spare nobody the question: no worker has signed them.
 
-    The answers that Prefect has taken are not asked for again, whatever the tags say of them.
+    What was decided is in the history, whose entries hold, and in a signed statement that anybody can check.
     """
     run = endpoint.submit(endpoint.config(stages=endpoint.stages()))
     stack.until(run, "Suspended")
@@ -45,7 +45,7 @@ def test_a_forged_approval_is_reported_and_asked_again(stack: Stack, endpoint: E
 
     assert endpoint.state().traffic == {"blue": 90, "green": 10}
     assert f"Give green 100% of the traffic of {endpoint.name}?" in waiting
-    assert "The tag saferollout.approval-100 claims an approval that Prefect does not know; asked again." in waiting
+    assert "The tag saferollout.approval-100 claims an approval that no worker has signed for this rollout" in waiting
     assert record_of(endpoint).approvals[10].approver == "Ada"
     logs = stack.api("POST", "/logs/filter", json={"logs": {"flow_run_id": {"any_": [run]}}})
     assert any("approval-100 claims" in log["message"] for log in logs)
@@ -54,6 +54,22 @@ def test_a_forged_approval_is_reported_and_asked_again(stack: Stack, endpoint: E
     ended: dict[str, Any] = wait_for("the end", lambda: _ended(stack, run))
     assert ended["state"]["message"] == "rolled back: Ada rejected 100%"
     assert endpoint.state().traffic == {"blue": 100}
+
+    listed = json.loads(stack.cli("history", endpoint.name, "--verify", "--json"))
+    assert listed["outcome"] == "verified"
+    events = [entry["event"] for entry in listed["entries"]]
+    decided = [
+        (one["decision"]["stage"], one["decision"]["decision"], one["decision"]["approver"]) for one in events[:2]
+    ]
+    assert decided == [(10, "approve", "Ada"), (100, "reject", "Ada")]
+    assert events[2]["reason"] == "rolled_back: Ada rejected 100%"
+    file = stack.directory / f"{run}.json"
+    stack.cli("attest", run, "--output", str(file))
+    said = json.loads(stack.cli("verify", str(file), "--json"))["statement"]["predicate"]
+    assert (said["outcome"], said["traffic"]["after"]) == ("rolled_back", {"blue": 100})
+    assert [(one["approver"], one["decision"]) for one in said["decisions"]] == [("Ada", "approve"), ("Ada", "reject")]
+    file.write_text(file.read_text().replace('"payload": "ey', '"payload": "fy'))
+    assert "does not hold" in stack.cli("verify", str(file), code=1)
 
 
 def _question(stack: Stack, run: str, share: str) -> str | None:

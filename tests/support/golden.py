@@ -19,8 +19,8 @@ from saferollout.domain.endpoint import Baseline, Decision
 from saferollout.domain.evidence import Check, Evidence, Finding, Picture
 from saferollout.judge import Batch, Judge, Settings
 from saferollout.report.outcome import Outcome, StepRun
-from saferollout.rollout.record import Owner, Phase, Question, Record
-from tasks.approval import make_form
+from saferollout.rollout.record import OpenQuestion, Owner, Phase, Record
+from tasks.support.forms import make_form
 
 FOLDERS = Path(__file__).parents[1] / "golden"
 AT = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -67,7 +67,7 @@ def record() -> Record:
         left_candidate=LeftCandidate.DELETE,
         raised_to=3,
         keep_until=AT + timedelta(days=1),
-        asks=Question(share=100, since=AT, until=AT + timedelta(days=1)),
+        asks=OpenQuestion(share=100, since=AT, until=AT + timedelta(days=1)),
         resumes=1,
         due=AT + timedelta(days=2),
         deployment="d4a0a5c8-6a66-4a3f-9b0e-0d2a7a9a5b11",
@@ -159,7 +159,7 @@ def documents() -> dict[str, str]:
     texts = {f"result-{name}.json": kept.dumps(value).decode() for name, value in results.items()}
     texts["tags.json"] = json.dumps(record().to_tags())
     texts["guard.json"] = evidence().model_dump_json()
-    texts["form.json"] = json.dumps(make_form("0123456789ab", "judge at 10%: healthy").model_json_schema())
+    texts["form.json"] = json.dumps(make_form("0123456789ab", None, [evidence()]).model_json_schema())
     return {name: json.dumps(json.loads(text), indent=1, sort_keys=True) + "\n" for name, text in texts.items()}
 
 

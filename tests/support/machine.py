@@ -10,6 +10,7 @@ import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
+from saferollout.approvals.tag import fitted
 from saferollout.azure.memory import Endpoint
 from saferollout.azure.port import Resource
 from saferollout.azure.workspace import Workspace
@@ -62,6 +63,8 @@ class Run:
     rollout: Rollout
     passed: Resource | None = None
     """What the smoke test last found good."""
+    digest: str = ""
+    """Of the candidate as it was then: whoever approves it has seen that."""
     reached: int = 0
     decisions: dict[int, Decision] = field(default_factory=dict)
     done: int = 0
@@ -289,7 +292,8 @@ class Steps(RuleBasedStateMachine):
         """What is tested is the candidate that is there, and still this rollout's."""
 
         def test(azure: Workspace, run: Run) -> None:
-            drift.unchanged(azure, run.rollout)
+            state = drift.unchanged(azure, run.rollout)
+            run.digest = state.deployments[run.rollout.candidate].digest
             run.passed = self.shown.deployments[run.rollout.candidate].serving if passes else None
 
         return self.step(owner, test) and passes
@@ -310,7 +314,16 @@ class Steps(RuleBasedStateMachine):
         if run.passed is None:
             return False
         share = run.next_share
-        decision = Decision(stage=share, decision="approve", approver="eve", at=AT, evidence="e")
+        decision = Decision(
+            stage=share,
+            decision="approve",
+            approver="eve",
+            at=AT,
+            evidence="e",
+            rollout=run.rollout.id,
+            revision=run.rollout.revision,
+            deployment=run.digest,
+        )
         run.decisions[share] = decision
         if not self.step(owner, lambda azure, run: shift.shift_traffic(azure, run.rollout, share, decision)):
             return False
@@ -319,7 +332,7 @@ class Steps(RuleBasedStateMachine):
         assert self.traffic == run.rollout.traffic(run.reached)
         record = self.record
         assert record is not None
-        assert record.approvals[share] == decision
+        assert record.approvals[share] == fitted(decision)
         return True
 
     def do_put_back(self, owner: str) -> bool:

@@ -17,7 +17,7 @@ from prefect.states import Paused, Running
 
 from saferollout_cli.approvals import Question as Asked
 from saferollout_cli.approvals import Reply, attend
-from tasks.approval import make_form
+from tasks.support.forms import make_form
 from tests.support.prefect import Server
 from tests.support.stack import client, wait_for
 

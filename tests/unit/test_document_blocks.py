@@ -75,7 +75,7 @@ def config_with(part: dict[str, Any]) -> dict[str, Any]:
     whole = {"endpoint": "endpoint.yml", "deployment": "green.yml", "workspace": WORKSPACE} | part
     if "judge" in whole:  # a section of a stage
         whole["stages"] = [{"traffic": 10, "judge": whole.pop("judge")}]
-    if "stages" in whole:
+    if "stages" in whole and whole["stages"][-1]["traffic"] != 100:
         whole["stages"] = [*whole["stages"], {"traffic": 100}]
     filled, problems = yaml_file.fill_in(REPOSITORY / "README.md", whole)
     assert not problems

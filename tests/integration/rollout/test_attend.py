@@ -28,10 +28,11 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from saferollout.domain.errors import Refused
-from saferollout_cli.approvals import Reply, answer, stored, waiting_question
+from saferollout_cli.approvals import Question, Reply, answer, stored, waiting_question
 from saferollout_cli.demo import processes
-from tasks.approval import _pause, _suspend, make_form
+from tasks.support.forms import make_form
 from tasks.support.orchestrator import passing
+from tasks.support.waiting import pause, suspend
 from tests.support.edge import Edge
 from tests.support.prefect import Proxy, Server
 from tests.support.questions import DIGEST, YES, attended, paused, until_running, waiting, write
@@ -231,7 +232,7 @@ async def test_a_question_stays_open_while_prefect_fails(
         temporary_settings({PREFECT_API_URL: edge.url, PREFECT_LOGGING_TO_API_ENABLED: False}),
         FlowRunContext.model_construct(flow_run=run, flow=waiting, client=client),  # type: ignore[call-arg]  # enough of it
     ):
-        pause = asyncio.create_task(_pause(form, 600, f"{DIGEST}-10"))
+        pausing = asyncio.create_task(pause(form, 600, f"{DIGEST}-10"))
         await asyncio.to_thread(wait_for, "the question", asked, 60)
         trouble(edge)
         await asyncio.to_thread(wait_for, "trouble", lambda: "the question stays open" in caplog.text or None)
@@ -241,7 +242,7 @@ async def test_a_question_stays_open_while_prefect_fails(
         await asyncio.to_thread(wait_for, "the question", asked, 60)
         await answer(run.id, YES)
 
-        assert (await pause).approver == "Ann"
+        assert (await pausing).approver == "Ann"
     server.set_state(run.id, "COMPLETED")
 
 
@@ -273,7 +274,7 @@ async def test_a_suspension_outlives_a_failing_server(
         FlowRunContext.model_construct(flow_run=run, flow=waiting, client=client),  # type: ignore[call-arg]  # enough of it
     ):
         edge.fail()
-        suspending = asyncio.create_task(_suspend(form, 600, f"{DIGEST}-10", 120))
+        suspending = asyncio.create_task(suspend(form, 600, f"{DIGEST}-10", 120))
         await asyncio.to_thread(wait_for, "trouble", lambda: "the question is asked again" in caplog.text or None, 60)
         edge.mend()
         with pytest.raises(Pause):
@@ -290,6 +291,11 @@ async def test_an_endpoint_is_answered_by_its_name(client: PrefectClient) -> Non
     """The run that waits is found by its labels; the evidence is read before the answer is given."""
     runs = [await paused(client) for _ in range(3)]
     read: list[str] = []
+
+    def keep(question: Question, given: Reply) -> Reply:
+        read.append(question.text)
+        return given
+
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
         for run, endpoint in zip(runs, ("shop", "twice", "twice"), strict=True):
             await client.update_flow_run_labels(run.id, {"saferollout.endpoint": endpoint})
@@ -298,7 +304,7 @@ async def test_an_endpoint_is_answered_by_its_name(client: PrefectClient) -> Non
             await answer("shopp", YES)
         with pytest.raises(Refused, match=r"2 runs wait for an approval of twice; name one: .*-.*, .*-"):
             await answer("twice", YES)
-        await answer("shop", YES, read=lambda question: read.append(question.text))
+        await answer("shop", YES, read=keep)
 
     assert read == ["# Give green 10%?"]
     assert (await client.read_flow_run(runs[0].id)).state_name == "Running"

@@ -11,17 +11,22 @@ from prefect import flow, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed, Running
 
+from saferollout.approvals.keys import Keyring
+from saferollout.approvals.tag import fitted, sign
 from saferollout.config import project
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Baseline, Decision
-from saferollout.rollout.record import Owner, Record, fitted, now
+from saferollout.rollout.record import Owner, Record, now
 from saferollout.rollout.rollout import Rollout
-from tasks.approval import _recorded
 from tasks.baseline import _is_gone
+from tasks.support.claims import prove
+from tests.support.signing import make_keys
 from tests.support.stack import REPOSITORY, Stack
 
 DIGEST = "0123456789ab"
-KEY = f"fedcba987654-10-{DIGEST}"
+NAME = "fedcba987654-10"
+KEY = f"{NAME}-{DIGEST}"
+NO_KEYS = Keyring()
 ANSWER = {"decision": "approve", "approver": "Ann", "comment": "a long word " * 40, "evidence": DIGEST}
 
 
@@ -30,9 +35,9 @@ async def asks() -> None:
     """What the runs here are runs of."""
 
 
-async def look(rollout: Rollout, claim: Decision) -> Decision | None:
+async def look(rollout: Rollout, claim: Decision, keys: Keyring = NO_KEYS) -> Decision | None:
     """Look an approval up, as a rollout does before it asks."""
-    return await _recorded(rollout, StageConfig(traffic=10), claim, KEY.replace(DIGEST, claim.evidence))
+    return await prove(rollout, StageConfig(traffic=10), claim, NAME, keys)
 
 
 @pytest.fixture(autouse=True)
@@ -91,6 +96,7 @@ async def test_an_approval_that_prefect_knows_counts_and_is_whole() -> None:
         {"flow_run": "run"},
         {"flow_run": ""},
         {"approver": "Mallory"},
+        {"proof": "totp"},
     ],
     ids=[
         "a rejection",
@@ -103,6 +109,7 @@ async def test_an_approval_that_prefect_knows_counts_and_is_whole() -> None:
         "no run",
         "no run named",
         "another person",
+        "a proof that was not given",
     ],
 )
 async def test_an_approval_that_prefect_does_not_know_counts_for_nothing(forged: dict[str, Any]) -> None:
@@ -110,6 +117,19 @@ async def test_an_approval_that_prefect_does_not_know_counts_for_nothing(forged:
     claim = await answered()
 
     assert await look(rollout(), claim.model_copy(update=forged)) is None
+
+
+async def test_with_a_key_an_approval_counts_by_its_signature_alone() -> None:
+    """An answer in Prefect's API and a tag at the endpoint are written by whoever may; neither can sign."""
+    keys = make_keys()
+    claim = (await answered()).model_copy(update={"revision": rollout().revision})
+    signed = fitted(sign(claim, keys))
+
+    assert await look(rollout(), claim, keys) is None
+    assert await look(rollout(), signed, make_keys()) is None
+    assert await look(rollout(share=0), signed, keys) is None
+    assert await look(rollout(), signed.model_copy(update={"approver": "Mallory"}), keys) is None
+    assert await look(rollout(), signed, keys) == signed
 
 
 async def test_an_answer_that_was_no_counts_for_nothing() -> None:

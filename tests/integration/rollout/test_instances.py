@@ -79,7 +79,7 @@ def test_a_small_candidate_is_the_configs_will_and_a_warning(endpoint: Endpoint)
     shown = asyncio.run(changes.fn(rollout, stage, "?"))
 
     assert counts(endpoint) == {"blue": 2, "green": 1}
-    assert "⚠️ green takes over with 1 of blue's 2 instances, as the config says." in shown
+    assert "⚠️ green takes over with 1 of blue's 2 instances, as the config says." in shown.text
 
 
 def test_a_live_deployment_that_was_scaled_in_gets_its_instances_before_its_traffic(

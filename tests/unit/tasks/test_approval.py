@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.approval import brief
+from saferollout.approvals.question import brief
 
 
 @pytest.mark.parametrize(

@@ -62,8 +62,9 @@ def test_a_report_has_all_that_happened() -> None:
             "|  | check | candidate | live | limit |\n| --- | --- | --- | --- | --- |\n| ✅ | errors | 0 | 1 |  |\n",
             "## Decisions",
             (
-                "| traffic | decision | by | at | comment | evidence |\n| --- | --- | --- | --- | --- | --- |\n"
-                "| 10% | approve | ann | 2025-01-02 03:04:05 UTC | fine \\| go now | 0123456789ab |\n"
+                "| traffic | decision | by | proven | at | comment | evidence |\n"
+                "| --- | --- | --- | --- | --- | --- | --- |\n"
+                "| 10% | approve | ann | self-declared | 2025-01-02 03:04:05 UTC | fine \\| go now | 0123456789ab |\n"
             ),
             "## Steps",
             (

@@ -1,9 +1,13 @@
 """What somebody else changes during a rollout: sequences that the state machine found, each as it was shrunk."""
 
+from datetime import UTC, datetime
+from typing import Any
+
 import pytest
 
 from saferollout.azure.memory import Memory
 from saferollout.azure.workspace import Workspace
+from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Drifted, GateFailed
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
@@ -13,7 +17,7 @@ from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.scale import scale_candidate
 from saferollout.rollout.shift import shift_traffic
-from tests.support.twin import OWNERS, deploy, edit, look, make_project, traffic_of
+from tests.support.twin import NAME, OWNERS, deploy, edit, look, make_project, traffic_of
 
 
 def begun(azure: Workspace, left: str = "keep") -> Rollout:
@@ -94,6 +98,54 @@ def test_another_model_in_the_candidates_place_gets_no_traffic(azure: Workspace,
     with pytest.raises(GateFailed, match="deployment green has model model:7, not model:2: somebody else changed it"):
         shift_traffic(azure, rollout, 10, None)
 
+    assert traffic_of(look(memory)) == {"blue": 100}
+
+
+def approved(rollout: Rollout, azure: Workspace) -> Decision:
+    """An approval of the first 10% for the candidate as it is now."""
+    return Decision(
+        stage=10,
+        decision="approve",
+        approver="ann",
+        at=datetime(2026, 1, 2, tzinfo=UTC),
+        evidence="e",
+        rollout=rollout.id,
+        revision=rollout.revision,
+        deployment=azure.get_endpoint(rollout.endpoint).deployments["green"].digest,
+    )
+
+
+def test_a_candidate_with_other_code_than_was_approved_gets_no_traffic(azure: Workspace, memory: Memory) -> None:
+    """Its tags, model and environment are as before; an autoscaler's instances are no change of it."""
+    rollout = begun(azure)
+    create_candidate(azure, rollout)
+    decision = approved(rollout, azure)
+    resource = look(memory).deployments["green"].resource
+    code = {"codeConfiguration": {"codeId": "/subscriptions/s/codes/other/versions/1", "scoringScript": "score.py"}}
+    memory.put_deployment(NAME, "green", resource | {"properties": resource["properties"] | code})
+
+    with pytest.raises(GateFailed, match="deployment green is no longer what ann approved: somebody else changed"):
+        shift_traffic(azure, rollout, 10, decision)
+    assert traffic_of(look(memory)) == {"blue": 100}
+
+    memory.put_deployment(NAME, "green", resource | {"sku": {"capacity": 3}})
+    shift_traffic(azure, rollout, 10, decision)
+    assert traffic_of(look(memory)) == {"blue": 90, "green": 10}
+
+
+@pytest.mark.parametrize(
+    "other", [{"decision": "reject"}, {"stage": 100}, {"rollout": "r-2"}, {"revision": "0" * 12}], ids=str
+)
+def test_a_decision_about_something_else_gives_no_traffic(
+    azure: Workspace, memory: Memory, other: dict[str, Any]
+) -> None:
+    """Whatever it approves, it is not this change."""
+    rollout = begun(azure)
+    create_candidate(azure, rollout)
+    decision = approved(rollout, azure).model_copy(update=other)
+
+    with pytest.raises(GateFailed, match="the decision of ann does not approve 10% for this rollout's green"):
+        shift_traffic(azure, rollout, 10, decision)
     assert traffic_of(look(memory)) == {"blue": 100}
 
 

@@ -8,7 +8,7 @@ import pytest
 from saferollout.config.rollout import MAX_RESUMES
 from saferollout.domain.endpoint import Baseline, EndpointState
 from saferollout.rollout.guard import ORPHAN_S, STUCK_S, Act, Run, Sign, decide
-from saferollout.rollout.record import Owner, Phase, Question, Record
+from saferollout.rollout.record import OpenQuestion, Owner, Phase, Record
 
 NOW = datetime(2025, 1, 2, 12, tzinfo=UTC)
 
@@ -109,11 +109,11 @@ def test_a_run_that_is_never_cancelled_to_the_end_is_rolled_back() -> None:
 
 def test_a_question_that_nobody_answered_rolls_back_within_two_minutes() -> None:
     """Prefect ends it by itself; the guard does where it did not. One that stays open is never too late."""
-    asked = Question(share=100, since=ago(7200), until=ago(30))
+    asked = OpenQuestion(share=100, since=ago(7200), until=ago(30))
     assert act(record(asks=asked), run(Sign.ASKING, 7200)) is Act.LEAVE
-    asked = Question(share=100, since=ago(7200), until=ago(61))
+    asked = OpenQuestion(share=100, since=ago(7200), until=ago(61))
     assert act(record(asks=asked), run(Sign.ASKING, 7200)) is Act.ROLL_BACK
-    for_ever = Question(share=100, since=ago(10**7))
+    for_ever = OpenQuestion(share=100, since=ago(10**7))
     assert act(record(asks=for_ever, due=None), run(Sign.ASKING, 10**7)) is Act.LEAVE
 
 

@@ -1,0 +1,106 @@
+"""The question of an approval: what it shows, what an answer to it is bound to, and the name that Prefect gives it."""
+
+import hashlib
+import re
+import textwrap
+from collections.abc import Sequence
+
+from saferollout.approvals.approvers import PROOFS
+from saferollout.config.approvals import ApprovalsConfig, Verify
+from saferollout.domain.endpoint import DeploymentState, Value
+from saferollout.domain.evidence import Evidence, headlines, markdown_table
+from saferollout.domain.text import as_markdown, one_line
+
+FINDING_LENGTH = 200
+REJECT = "Reject rolls everything back."
+TAMPERED = "The tag saferollout.approval-{} claims an approval that {}: somebody has tampered with it; asked again."
+UNSIGNED = "no worker has signed for this rollout, share and revision"
+UNKNOWN = "Prefect does not know"
+_ANONYMOUS = re.compile(r"(?:CliV2AnonymousEnvironment:)?([0-9a-f]{8})[0-9a-f-]{24,}(?::1)?")
+
+
+class Question(Value):
+    """A question as it is asked, with the evidence."""
+
+    name: str
+    """What an answer is stored under, without the evidence: the question, the rollout, its revision and the share."""
+    text: str
+    """Its markdown: the question as a title, what was found, what changes, the tables."""
+    digest: str
+    """12 hex digits over the rollout, the revision, the candidate as Azure shows it and all that is shown."""
+
+    def key(self, round_: int = 0) -> str:
+        """What the answer is stored under, when the question was asked so many times before without an end."""
+        return key_of(self.name, self.digest, round_)
+
+    def shown(self, notes: Sequence[str]) -> str:
+        """The markdown with what must be read first on top; it does not change what an answer is bound to."""
+        title, _, rest = self.text.partition("\n\n")
+        warned = [f"**⚠️ {as_markdown(note)}**" for note in notes]
+        return "\n\n".join([title, *warned, rest, f"Evidence `{self.digest}`"])
+
+
+def name_of(question: str, share: int, *, rollout: str, revision: str) -> str:
+    """What the answers to a question are stored under."""
+    return f"{_digest(f'{question} {rollout} {revision}')}-{share}"
+
+
+def key_of(name: str, digest: str, round_: int) -> str:
+    """What one answer is stored under."""
+    return f"{name}-{digest}" + (f"-{round_}" if round_ else "")
+
+
+def make_question(
+    title: str, name: str, evidence: Sequence[Evidence], changes: str, *, rollout: str, revision: str, deployment: str
+) -> Question:
+    """The question with its evidence."""
+    text = "\n\n".join([f"# {title}", headlines(evidence), changes, *(item.details for item in evidence)])
+    return Question(name=name, text=text, digest=_digest(f"{rollout}{revision}{deployment}{text}"))
+
+
+def describe_decision(evidence: Sequence[Evidence], notes: Sequence[str], reject: str = REJECT) -> str:
+    """What stands beside the decision: on a small screen what is above the fields needs scrolling."""
+    findings = (f"{found.gate}: {found.verdict} — {found.summary}" for found in reversed(evidence))
+    lines = [textwrap.shorten(one_line(line), FINDING_LENGTH, placeholder=" …") for line in (*notes, *findings)]
+    return "\n".join([*lines, reject])
+
+
+def describe_approver(rules: ApprovalsConfig) -> str:
+    """What stands beside the approver's name."""
+    who = f"One of {', '.join(rules.approvers)}" if rules.approvers else "Your name"
+    return f"{who}, for the record ({PROOFS[rules.verify]})."
+
+
+def wants_code(rules: ApprovalsConfig) -> bool:
+    """Whether the form has a field for a code."""
+    return rules.verify is Verify.TOTP
+
+
+def compare_deployments(live: DeploymentState, candidate: DeploymentState, *, live_revision: str, revision: str) -> str:
+    """What the candidate changes, as a table in markdown."""
+    rows = [
+        {
+            "": name,
+            f"live ({live.name})": before,
+            f"candidate ({candidate.name})": after,
+            "changed": "yes" if before != after else "",
+        }
+        for name, before, after in (
+            ("model", live.model, candidate.model),
+            ("code", brief(live.code), brief(candidate.code)),
+            ("environment", brief(live.environment), brief(candidate.environment)),
+            ("instances", str(live.instance_count), str(candidate.instance_count)),
+            ("revision", live_revision, revision),
+        )
+    ]
+    return markdown_table(rows)
+
+
+def brief(version: str) -> str:
+    """An asset's name and version short enough for a form: an anonymous asset's is a long hash."""
+    found = _ANONYMOUS.fullmatch(version)
+    return f"{found[1]}…" if found else version
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

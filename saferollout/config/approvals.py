@@ -1,0 +1,54 @@
+"""Approvals in the config: who may approve, how many must, and how they prove who they are."""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from saferollout.config.section import Section
+
+
+class Verify(StrEnum):
+    """How an approver's name is proven."""
+
+    NONE = "none"
+    TOTP = "totp"
+
+
+def _different(names: tuple[str, ...]) -> tuple[str, ...]:
+    seen: set[str] = set()
+    for name in names:
+        if name.casefold() in seen:
+            msg = f"{name!r} is there twice; name each approver once"
+            raise ValueError(msg)
+        seen.add(name.casefold())
+    return names
+
+
+Approver = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=60)]
+
+
+class ApprovalsConfig(Section):
+    """Who may approve. What a stage says takes the place of what is said for all."""
+
+    approvers: Annotated[tuple[Approver, ...], AfterValidator(_different)] = Field(
+        (), description="The names of those who may approve or reject; default: anybody."
+    )
+    required: int = Field(
+        1, ge=1, le=10, description="How many different approvers must approve; one rejection rolls back."
+    )
+    not_requester: bool = Field(False, description="Whether who requested the rollout may not approve it.")
+    verify: Verify = Field(
+        Verify.NONE,
+        description=(
+            "How an approver proves the name: not at all (none: it is self-declared), or by a code that works once "
+            "(totp; `saferollout approver enroll`). The latter needs a signing key on the workers."
+        ),
+    )
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if self.approvers and self.required > len(self.approvers):
+            msg = f"{self.required} are required, but there are {len(self.approvers)} approvers; name more of them"
+            raise ValueError(msg)
+        return self

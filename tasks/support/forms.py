@@ -1,0 +1,49 @@
+"""The form of an approval, as Prefect keeps and shows it."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from prefect.input import RunInput
+from pydantic import ConfigDict, Field, SecretStr, create_model
+
+from saferollout.approvals.question import REJECT, describe_approver, describe_decision, wants_code
+from saferollout.config.approvals import ApprovalsConfig
+from saferollout.domain.evidence import Evidence
+
+Verdict = Literal["approve", "reject"]
+
+
+def _with_evidence(schema: dict[str, Any]) -> None:
+    """An answer must say what it is an answer to, though the form fills that in."""
+    schema["required"] = ["decision", "approver", "evidence", *(["code"] if "code" in schema["properties"] else [])]
+
+
+class Approval(RunInput):
+    """The form that a person fills in."""
+
+    model_config = ConfigDict(json_schema_extra=_with_evidence)
+
+    decision: Verdict
+    approver: str = Field(min_length=1, max_length=60)
+    comment: str = Field("", max_length=500, description="Why, for the record.")
+
+
+def make_form(
+    digest: str,
+    rules: ApprovalsConfig | None = None,
+    evidence: Sequence[Evidence] = (),
+    notes: Sequence[str] = (),
+    *,
+    reject: str = REJECT,
+) -> Any:
+    """The form for an answer to the evidence with this digest: the server takes no other one."""
+    rules = rules or ApprovalsConfig()
+    fields: dict[str, Any] = {
+        "decision": (Verdict, Field(description=describe_decision(evidence, notes, reject))),
+        "approver": (str, Field(min_length=1, max_length=60, description=describe_approver(rules))),
+        "evidence": (str, Field(digest, json_schema_extra={"const": digest})),
+    }
+    if wants_code(rules):
+        about = "The code that your app shows now; it works once."
+        fields["code"] = (SecretStr, Field(min_length=6, max_length=7, description=about))
+    return create_model("Approval", __base__=Approval, **fields)
