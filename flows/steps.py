@@ -5,7 +5,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from saferollout.config.rollout import OnDrift, StageConfig
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.errors import Drifted, LeftAsIs
+from saferollout.domain.errors import LEFT_AS_IS, Drifted, LeftAsIs
 from saferollout.domain.evidence import Evidence
 from saferollout.rollout.rollout import Rollout
 from tasks.drift import settle
@@ -55,6 +55,6 @@ class Steps:
                     raise
                 decision = await settle(self._rollout, self.stage, self._evidence, found, at_most=self._reached)
                 if self._decisions and self._decisions[-1].evidence == decision.evidence:
-                    msg = f"{found}; left as it is, since that was put back and changed again: find out who does it"
+                    msg = f"{found}; {LEFT_AS_IS}, since that was put back and changed again: find out who does it"
                     raise LeftAsIs(msg) from found
                 self._decisions.append(decision)

@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision, describe
-from saferollout.domain.errors import Drifted, LeftAsIs, Rejected
+from saferollout.domain.errors import LEFT_AS_IS, Drifted, LeftAsIs, Rejected
 from saferollout.domain.evidence import Evidence
 from saferollout.domain.text import one_line
 from saferollout.rollout import put_back as putting_back
@@ -42,7 +42,7 @@ async def settle(
     endpoint = rollout.endpoint
     get_run_logger().error("%s; a person is asked what is to follow", found)
     if found.is_hopeless:
-        msg = f"{found}; left as it is, for there is nothing to go back to: {WAY_ON}"
+        msg = f"{found}; {LEFT_AS_IS}, for there is nothing to go back to: {WAY_ON}"
         raise LeftAsIs(msg)
     record = await in_workspace(rollout, lambda azure: rollout.own_record(azure.get_endpoint(endpoint).tags))
     question, yes = _question(found, record)
@@ -55,7 +55,7 @@ async def settle(
         who = f"{error.decision.approver} said so" if error.decision else "nobody answered in time"
         why = f" ({error.decision.comment})" if error.decision and error.decision.comment else ""
         msg = (
-            f"{found}; left as it is, {who}{why}: put it right and go on with `saferollout retry {endpoint}` or the "
+            f"{found}; {LEFT_AS_IS}, {who}{why}: put it right and go on with `saferollout retry {endpoint}` or the "
             f"same command, or go back with `saferollout rollback --force {endpoint}`"
         )
         raise LeftAsIs(one_line(msg)) from None

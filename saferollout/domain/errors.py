@@ -113,6 +113,10 @@ class Drifted(GateFailed):
         self.is_hopeless = is_hopeless
 
 
+LEFT_AS_IS = "left as it is"
+"""What the message of a `LeftAsIs` says, and so that of its run: the guard leaves it to a person, too."""
+
+
 class LeftAsIs(Drifted):
     """Somebody else changed the endpoint, and it is left so: neither does the rollout go on nor is it rolled back."""
 

@@ -49,6 +49,8 @@ class Run(Value):
     """Whether a worker can take it up again; else it lives and dies with its process."""
     orphaned: bool = False
     """Whether its process is surely gone, as seen from here."""
+    left_as_is: bool = False
+    """Whether it ended because somebody else changed the endpoint, and a person is to put that right."""
 
 
 class Act(StrEnum):
@@ -115,6 +117,8 @@ def _of_run(record: Record, run: Run, now: datetime) -> Action:
     """What the state of the run asks for."""
     age_s = (now - run.since).total_seconds()
     match run.sign:
+        case Sign.ENDED if run.left_as_is:
+            return Action(act=Act.LEAVE, reason="a person is to put right what somebody else changed, and to retry it")
         case Sign.DELETED | Sign.ENDED:
             return Action(act=Act.ROLL_BACK, reason=f"its flow run is {run.state}", insists=run.state == "Cancelled")
         case Sign.CRASHED if age_s < SETTLING_S:

@@ -14,6 +14,7 @@ from prefect.serializers import JSONSerializer
 from prefect.settings import get_current_settings
 from prefect.states import AwaitingRetry, Failed
 
+from saferollout.domain.errors import LEFT_AS_IS
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.guard import Run, Sign
 from saferollout.rollout.record import Record, now
@@ -59,6 +60,7 @@ async def look_up(client: PrefectClient, record: Record) -> Run | None:
         since=state.timestamp,
         deployed=found.deployment_id is not None,
         orphaned=record.owner.is_gone(),
+        left_as_is=state.is_failed() and LEFT_AS_IS in (state.message or ""),
     )
     return await _heard(client, found, run) if run.sign is Sign.WORKING else run
 

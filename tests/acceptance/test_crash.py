@@ -3,39 +3,18 @@
 import json
 import os
 import signal
-import subprocess
 from contextlib import closing
 
 import psutil
 import pytest
 
 from localazure.chaos import Chaos
-from tests.support.stack import STAGE, Endpoint, Stack, counts_of, phase_of, started, wait_for
+from tests.support.stack import STAGE, Endpoint, Stack, phase_of, started, wait_for
 
 SLOW_STAGES = [
     {"traffic": 10, "approval": True, "recheck_s": 1, "judge": STAGE | {"min_duration_s": 8}},
     {"traffic": 100, "approval": False, "recheck_s": 1, "judge": STAGE},
 ]
-
-
-def test_retry_of_a_killed_run_asks_nothing_again(stack: Stack, endpoint: Endpoint) -> None:
-    """Killed while it judges at 10%, the run is crashed; its retry goes on from there without another approval."""
-    with endpoint.users() as users:
-        run = endpoint.submit(endpoint.config(stages=SLOW_STAGES))
-        stack.until(run, "Suspended")
-        stack.cli("approve", run, "--by", "Ada")
-        wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
-
-        os.kill(process_of(run), signal.SIGKILL)
-        crashed(stack, run)
-        prefect = stack.command()[0].replace("saferollout", "prefect")
-        subprocess.run([prefect, "flow-run", "retry", run], env=stack.env, capture_output=True, check=True)
-        stack.until(run, "Completed")
-        counts = counts_of(users)
-    assert endpoint.state().traffic == {"green": 100}
-    assert counts["failed"] == 0, counts
-    report = stack.artifacts(run)[f"{endpoint.name}-report"]["data"]
-    assert report.count("Ada") == 1
 
 
 def test_same_command_finishes_what_a_killed_one_began(stack: Stack, endpoint: Endpoint) -> None:

@@ -134,7 +134,7 @@ def test_drift_is_asked_about_and_the_run_is_retried_paused_and_promoted(stack: 
     message = stack.until(run, "Failed")["state"]["message"]
     assert "left as it is, Bo said so" in message
     assert f"`saferollout rollback --force {endpoint.name}`" in message
-    wait_for("the end of the clean-up", lambda: cleaned_up(stack, run))
+    wait_for("the end of the guard", lambda: guarded(stack, run))
     assert endpoint.state().traffic == {"blue": 50, "green": 50}
 
     endpoint.workspace().update_endpoint(endpoint.name, traffic={"blue": 90, "green": 10})
@@ -159,7 +159,8 @@ def test_drift_is_asked_about_and_the_run_is_retried_paused_and_promoted(stack: 
     assert "there is nothing to pause" in stack.cli("pause", endpoint.name, code=1)
 
 
-def cleaned_up(stack: Stack, run: str) -> bool | None:
-    """Whether the clean-up after the run has ended well."""
-    named = {"name": {"any_": [f"clean up after {run}"]}, "state": {"name": {"any_": ["Completed"]}}}
-    return bool(stack.api("POST", "/flow_runs/filter", json={"flow_runs": named})) or None
+def guarded(stack: Stack, run: str) -> bool | None:
+    """Whether the guard that the run's end has called has ended well."""
+    wanted = {"deployments": {"name": {"any_": ["guard"]}}, "flow_runs": {"state": {"name": {"any_": ["Completed"]}}}}
+    found = stack.api("POST", "/flow_runs/filter", json=wanted)
+    return any(guard["parameters"].get("flow_run") == run for guard in found) or None

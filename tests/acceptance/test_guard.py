@@ -28,7 +28,7 @@ def test_a_candidate_that_turns_bad_while_people_think_goes_back(stack: Stack, e
     looked = json.loads(stack.cli("guard", endpoint.name, "--json"))["done"][endpoint.name]
 
     assert looked.startswith("rolled back: green went bad at 10% (waits for a person"), looked
-    assert "turned bad" in looked
+    assert "harmful" in looked
     assert (phase_of(endpoint), endpoint.state().traffic) == (None, {"blue": 100})
     ended = stack.run(run)
     assert ended["state_name"] == "Failed"

@@ -79,6 +79,14 @@ def test_what_an_ended_run_left_is_rolled_back(sign: Sign) -> None:
     assert act(record(), run(sign), share=10) is Act.ROLL_BACK
 
 
+def test_what_is_for_a_person_to_put_right_is_left_to_one() -> None:
+    """Somebody else changed the endpoint, and nobody wanted it put back: rolled back when that is overdue."""
+    left = run(Sign.ENDED).model_copy(update={"left_as_is": True})
+    assert act(record(), left) is Act.LEAVE
+    assert act(record(), left, share=10) is Act.JUDGE
+    assert act(record(due=ago(1)), left) is Act.ROLL_BACK
+
+
 @pytest.mark.parametrize(
     ("sign", "young_s", "old_s", "meanwhile"),
     [
