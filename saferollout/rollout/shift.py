@@ -29,7 +29,7 @@ def shift_traffic(azure: Workspace, rollout: Rollout, share: int, decision: Deci
     approvals = record.approvals | ({share: fitted(decision)} if decision else {})
     changes: dict[str, object] = {"share": reached, "approvals": approvals}
     if reached > record.share:
-        changes |= {"asks": None, "due": due_after(rollout.project.config, reached)}
+        changes |= {"asks": None, "frozen_until": None, "due": due_after(rollout.project.config, reached)}
     azure.update_endpoint(
         rollout.endpoint,
         traffic=rollout.traffic(reached),

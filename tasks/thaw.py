@@ -1,0 +1,86 @@
+"""Thaw: wait for the end of a freeze window before a shift. Called from a flow, since a task cannot end its run."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import NoReturn
+
+from prefect import get_client, runtime, task
+from prefect.client.schemas.responses import SetStateStatus
+from prefect.exceptions import Pause
+from prefect.logging import get_run_logger
+from prefect.states import Scheduled
+
+from saferollout.approvals.freeze import Freeze, freeze_at
+from saferollout.domain.errors import GateFailed
+from saferollout.domain.text import one_line
+from saferollout.rollout.frozen import note_freeze
+from saferollout.rollout.record import now
+from saferollout.rollout.rollout import Rollout
+from tasks.support.access import in_workspace
+from tasks.support.names import named
+from tasks.support.policy import STEP
+from tasks.support.progress import Progress
+from tasks.support.this_run import ThisRun, run_id
+
+EARLY = timedelta(seconds=1)
+"""A run that a worker takes up a little early must not find its window still open."""
+
+
+async def thaw(rollout: Rollout, ignored: str = "") -> bool:
+    """Return when no freeze window holds, and whether it was waited for; at once where that is `ignored`, with a reason.
+
+    A deployed run ends its process and is scheduled for the end of the window, when the flow starts again from its top.
+    Elsewhere the process waits.
+
+    Raises:
+        GateFailed: The windows have no end.
+    """
+    waited = False
+    while freeze := _freeze(rollout):
+        if ignored:
+            get_run_logger().warning("%s, and ignored: %s", freeze, one_line(ignored))
+            return waited
+        await note(rollout, freeze.until)
+        get_run_logger().warning("nothing is shifted: %s", freeze)
+        await Progress(f"freeze-{rollout.endpoint}").show(0, f"waiting: {freeze}")
+        if runtime.deployment.id:
+            await _come_back(freeze)
+        left_s = (freeze.until - now()).total_seconds()
+        await ThisRun(rollout.project.config.orchestrator_grace_s).unless_stopped(asyncio.sleep(max(0, left_s)))
+        waited = True
+    return waited
+
+
+def is_frozen(rollout: Rollout, ignored: str = "") -> bool:
+    """Whether a freeze window holds now that is not ignored."""
+    return not ignored and _freeze(rollout) is not None
+
+
+def _freeze(rollout: Rollout) -> Freeze | None:
+    try:
+        return freeze_at(rollout.project.config.freeze, now())
+    except ValueError as error:
+        msg = f"freeze: {error}"
+        raise GateFailed(msg) from None
+
+
+@task(task_run_name=named("wait for the end of a freeze"), **STEP)
+async def note(rollout: Rollout, until: datetime) -> None:
+    """Put the freeze on the endpoint's record; see `saferollout.rollout.frozen.note_freeze`."""
+    await in_workspace(rollout, lambda azure: note_freeze(azure, rollout, until))
+
+
+async def _come_back(freeze: Freeze) -> NoReturn:
+    """End this process; a worker takes the run up again when the freeze is over.
+
+    Raises:
+        Pause: Ends the process, as Prefect's own suspension does.
+        GateFailed: Prefect does not let the run wait, as when somebody has just cancelled it.
+    """
+    state: Scheduled = Scheduled(scheduled_time=freeze.until + EARLY, name="Frozen", message=str(freeze))
+    async with get_client() as client:
+        answer = await client.set_flow_run_state(run_id(), state)
+    if answer.status is not SetStateStatus.ACCEPT:
+        msg = f"the run cannot wait for the end of a freeze: {getattr(answer.details, 'reason', answer.status.value)}"
+        raise GateFailed(msg)
+    raise Pause(state=state)
