@@ -13,7 +13,12 @@ from prefect.context import FlowRunContext
 from prefect.exceptions import TerminationSignal
 
 from saferollout.config.rollout import WorkspaceConfig
+from saferollout.report.message import cancelled
+from saferollout.rollout.record import Record
 from tasks.rollback import roll_back_own
+from tasks.support.artifacts import publish
+from tasks.support.kept import kept_by
+from tasks.support.messages import tell
 from tasks.support.this_run import marks
 
 TOLD_TO_END = "Execution was "
@@ -65,16 +70,23 @@ async def roll_back_this_run() -> None:
 
 async def roll_back_cancelled(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  # Prefect names the parameters
     """Roll back what a cancelled run began; Prefect calls this in a fresh process once the run's own is gone."""
-    await roll_back_run(flow_run.id)
+    if (record := await roll_back_run(flow_run.id)) is None:
+        return
+    (kept,) = await publish(kept_by(flow_run.id))
+    if kept:
+        await tell(kept.project.config.notify, flow_run.id, cancelled(kept.project.endpoint, record.candidate))
 
 
-async def roll_back_run(flow_run: UUID) -> None:
-    """Roll back what a run began, if it did, and as far as its labels show."""
+async def roll_back_run(flow_run: UUID) -> Record | None:
+    """Roll back what a run began, if it did, and as far as its labels show; the record that it had, if any."""
     async with get_client() as client:
-        await _roll_back(await client.read_flow_run(flow_run))  # a hook's copy of the run may be older than its labels
+        return await _roll_back(
+            await client.read_flow_run(flow_run)
+        )  # a hook's copy of the run may be older than its labels
 
 
-async def _roll_back(flow_run: FlowRun) -> None:
+async def _roll_back(flow_run: FlowRun) -> Record | None:
     labels = marks(flow_run)
     if endpoint := labels.pop("endpoint", None):
-        await roll_back_own(WorkspaceConfig.model_validate(labels), endpoint, str(flow_run.id))
+        return await roll_back_own(WorkspaceConfig.model_validate(labels), endpoint, str(flow_run.id))
+    return None

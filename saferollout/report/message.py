@@ -86,14 +86,21 @@ def _end(event: Event, outcome: Outcome, *lines: str) -> Message:
     mark, done = ("✅", "promoted") if outcome.outcome == "promoted" else ("↩️", "rolled back")
     title = f"{mark} {outcome.endpoint}: {outcome.candidate} {done}: {outcome.reason}"
     traffic = " ".join(f"{name}={share}" for name, share in sorted(outcome.traffic.items()))
+    ignored = f"Freeze windows were ignored by {outcome.freeze_ignored}" if outcome.freeze_ignored else ""
     return Message(
         event=event,
         key=outcome.rollout,
         title=title,
-        lines=(*lines, verdict_line(outcome.evidence), f"Traffic now: {traffic}", outcome.hold),
+        lines=(*lines, verdict_line(outcome.evidence), f"Traffic now: {traffic}", outcome.hold, ignored),
     )
 
 
 def not_rolled_back(endpoint: str, why: str) -> Message:
     """The rollback failed: a person is needed."""
     return Message(event=Event.ENDED, key="not-rolled-back", title=f"🚨 {endpoint}: {why}")
+
+
+def cancelled(endpoint: str, candidate: str) -> Message:
+    """Somebody cancelled its run in Prefect."""
+    title = f"↩️ {endpoint}: {candidate} rolled back: the run was cancelled in Prefect"
+    return Message(event=Event.ENDED, key="cancelled", title=title)

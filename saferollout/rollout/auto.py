@@ -26,14 +26,13 @@ def approve_by_itself(
     shown = "".join(f"{gate.headline}{gate.details}" for gate in gates)
     digest = hashlib.sha256(f"{rollout.id}{rollout.revision}{shown}".encode()).hexdigest()[:12]
     before = rollout.approvals.get(stage.traffic)
-    if before and (before.approver, before.evidence, before.rollout) == (AUTO, digest, rollout.id):
-        return before
+    is_same = before and (before.approver, before.evidence, before.rollout) == (AUTO, digest, rollout.id)
     return Decision(
         stage=stage.traffic,
         decision="approve",
         approver=AUTO,
         comment=f"auto: healthy in the config; {gates[-1].summary}",
-        at=now(),
+        at=before.at if before and is_same else now(),
         evidence=digest,
         rollout=rollout.id,
         flow_run=flow_run,

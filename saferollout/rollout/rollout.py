@@ -31,6 +31,9 @@ class Rollout(Value):
     hold: str = ""
     """What the report says of a hold on the revision that somebody ended or overrode; empty without one."""
 
+    freeze_ignored: str = ""
+    """Who has it go on in freeze windows, and why; empty where it waits for their end."""
+
     @classmethod
     def of(cls, project: Project, record: Record) -> "Rollout":
         """The rollout that belongs to a record."""

@@ -31,15 +31,16 @@ _STATUS = re.compile(r"error[=:]\s*(\d{3})\b")
 _log_lines: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("log_lines", default=None)
 
 
-async def tell(notify: NotifyConfig | None, run: UUID, message: Message) -> None:
+async def tell(notify: NotifyConfig | None, run: UUID | None, message: Message) -> None:
     """Send a message about the rollout of a flow run wherever the config says; the only place that sends any.
 
     Each is sent once, whichever process comes to it, and however often: that it is about to be sent is first put among
-    the run's inputs. What cannot be sent is a warning in the log, and costs some seconds at most.
+    the run's inputs, but for where Prefect is not asked at all, and `run` is None. What cannot be sent is a warning in
+    the log, and costs some seconds at most.
     """
-    if notify is None or message.event not in notify.events or not await _claim(run, message):
+    if notify is None or message.event not in notify.events or (run and not await _claim(run, message)):
         return
-    link = url_for("flow-run", obj_id=run) or ""
+    link = (url_for("flow-run", obj_id=run) or "") if run else ""
     failures = await asyncio.gather(*(_try(name, message.short_title, message.text(link)) for name in notify.urls))
     for number, (name, failure) in enumerate(zip(notify.urls, failures, strict=True)):
         if failure:
