@@ -5,11 +5,13 @@ from pathlib import Path
 
 from prefect import runtime, task
 
+from saferollout.approvals.freeze import check_windows
 from saferollout.azure import yaml_files
 from saferollout.config import project
 from saferollout.config.handover import check_place, read_event
 from saferollout.config.project import Project
 from saferollout.config.rollout import ModelVersion
+from saferollout.rollout.record import now
 from tasks.support.names import named
 from tasks.support.policy import ONCE
 
@@ -31,4 +33,6 @@ async def preflight(config: str, model: ModelVersion | None, deployment: str | N
 
 
 def _checked(config: str, model: ModelVersion | None, deployment: str | None) -> Project:
-    return project.load(config, model, Path(deployment) if deployment else None, sdk=yaml_files)
+    found = project.load(config, model, Path(deployment) if deployment else None, sdk=yaml_files)
+    check_windows(found, now())
+    return found

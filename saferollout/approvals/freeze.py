@@ -3,8 +3,11 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 
+from saferollout.config import yaml_file
 from saferollout.config.freeze import MIDNIGHT, FreezeWindow
+from saferollout.config.project import Project
 from saferollout.domain.endpoint import Value
+from saferollout.domain.errors import ConfigError, Problem
 from saferollout.domain.words import clock
 
 DAY = timedelta(days=1)
@@ -57,6 +60,20 @@ def next_freeze(windows: Sequence[FreezeWindow], moment: datetime) -> Freeze | N
         return held
     ahead = [span for window in windows for span in _spans(window, moment, moment + AHEAD) if span.since > moment]
     return freeze_at(windows, min(span.since for span in ahead)) if ahead else None
+
+
+def check_windows(project: Project, moment: datetime) -> None:
+    """Check that the windows of a config end, as seen from this moment.
+
+    Raises:
+        ConfigError: They do not.
+    """
+    try:
+        freeze_at(project.config.freeze, moment)
+    except ValueError as error:
+        problem, _, remedy = str(error).partition("; ")
+        file = yaml_file.display_path(project.config_path)
+        raise ConfigError(*yaml_file.with_lines([Problem(file, "freeze", problem, remedy)])) from None
 
 
 def _spans(window: FreezeWindow, since: datetime, until: datetime) -> list[Freeze]:

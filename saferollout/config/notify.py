@@ -1,5 +1,6 @@
 """Messages: where they go and about what, as the config says it; what is secret in it has a name there, no value."""
 
+import os
 import re
 from enum import StrEnum
 from typing import Annotated, Any
@@ -38,6 +39,12 @@ def _name(value: Any) -> Any:
         msg = f"addresses are secrets and may not be given here; {REMEDY}"
         raise ValueError(msg)
     return value
+
+
+def unset_variables(notify: "NotifyConfig | None") -> list[str]:
+    """The variables that the config names and this environment does not have: those of the worker count."""
+    names = [found["variable"] for url in (notify.urls if notify else ()) if (found := NAMED_SECRET.fullmatch(url))]
+    return [name for name in names if name and not os.environ.get(name)]
 
 
 def _some(value: tuple[str, ...]) -> tuple[str, ...]:
