@@ -46,6 +46,7 @@ RECORDS = st.builds(
     left_candidate=st.sampled_from(LeftCandidate),
     keep_until=st.none() | SECONDS,
     raised_to=st.integers(0, 50),
+    frozen_until=st.none() | SECONDS,
 )
 
 
