@@ -1,13 +1,16 @@
 """Freeze windows: when they hold, to the minute, in their own time zone, and when they are over."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from saferollout.approvals.freeze import freeze_at, next_freeze
+from saferollout.approvals.freeze import check_windows, freeze_at, next_freeze
+from saferollout.config import project
 from saferollout.config.freeze import FreezeWindow
+from saferollout.domain.errors import ConfigError
 
 WEEKEND = {"days": ["fri"], "from": "15:00", "to": "24:00", "timezone": "Europe/Berlin"}
 FREE = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -122,3 +125,30 @@ def test_a_window_survives_being_kept() -> None:
     (window,) = windows(WEEKEND)
 
     assert FreezeWindow.model_validate_json(window.model_dump_json()) == window
+
+
+def test_a_config_without_a_free_moment_is_refused_with_its_line(project_files: Path) -> None:
+    """Before anything is called."""
+    config = project_files / "rollout.yaml"
+    config.write_text(config.read_text() + "freeze:\n- {from: 00:00}\n")
+    found = project.load(config)
+
+    with pytest.raises(ConfigError) as caught:
+        check_windows(found, FREE)
+
+    expected = "rollout.yaml: line 3, column 1: freeze: the windows leave no free moment for a year; "
+    assert str(caught.value) == expected + "make one of them shorter"
+
+
+def test_a_run_keeps_the_name_of_an_address_and_not_its_value(
+    project_files: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What Prefect keeps of a run shows no secret."""
+    monkeypatch.setenv("TEAM_CHAT", "slack://a-secret")
+    config = project_files / "rollout.yaml"
+    config.write_text(config.read_text() + "notify:\n  urls: ['${TEAM_CHAT}', 'secret:team']\n")
+
+    kept = project.load(config).model_dump_json()
+
+    assert "a-secret" not in kept
+    assert "${TEAM_CHAT}" in kept
