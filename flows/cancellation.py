@@ -12,7 +12,12 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.exceptions import TerminationSignal
 
+from saferollout.report.message import cancelled
+from saferollout.rollout.record import Record
 from tasks.rollback import find_own, roll_back_own
+from tasks.support.artifacts import publish
+from tasks.support.kept import kept_by
+from tasks.support.messages import tell
 from tasks.support.this_run import marks, target_of
 
 TOLD_TO_END = "Execution was "
@@ -64,19 +69,24 @@ async def roll_back_this_run() -> None:
 
 async def roll_back_cancelled(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001  # Prefect names the parameters
     """Roll back what a cancelled run began; Prefect calls this in a fresh process once the run's own is gone."""
-    await roll_back_run(flow_run.id)
+    if (record := await roll_back_run(flow_run.id)) is None:
+        return
+    (kept,) = await publish(kept_by(flow_run.id))
+    if kept:
+        await tell(kept.project.config.notify, flow_run.id, cancelled(kept.project.endpoint, record.candidate))
 
 
-async def roll_back_run(flow_run: UUID) -> None:
-    """Roll back what a run began, if it did, and as far as its labels show."""
+async def roll_back_run(flow_run: UUID) -> Record | None:
+    """Roll back what a run began, if it did, and as far as its labels show; the record that it had, if any."""
     async with get_client() as client:
         found = await client.read_flow_run(flow_run)
-    await _roll_back(found)  # a hook's copy of the run may be older than its labels
+    return await _roll_back(found)  # a hook's copy of the run may be older than its labels
 
 
-async def _roll_back(flow_run: FlowRun) -> None:
+async def _roll_back(flow_run: FlowRun) -> Record | None:
     if (target := target_of(flow_run)) is None:
-        return
+        return None
     workspace, endpoint = target
-    for name in [endpoint] if endpoint else await find_own(workspace, str(flow_run.id)):
-        await roll_back_own(workspace, name, str(flow_run.id))
+    names = [endpoint] if endpoint else await find_own(workspace, str(flow_run.id))
+    done = [await roll_back_own(workspace, name, str(flow_run.id)) for name in names]
+    return next((record for record in done if record), None)

@@ -7,6 +7,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Failed
 
+from flows.asking import approve, approve_in_doubt
 from flows.cancellation import heed_sigterm, roll_back_cancelled, roll_back_terminated, roll_back_this_run
 from flows.naming import name_run
 from flows.steps import Steps
@@ -26,10 +27,10 @@ from saferollout.domain.errors import (
     Stopped,
 )
 from saferollout.domain.evidence import Evidence, Finding
+from saferollout.report.message import ended, not_rolled_back
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.hold import hold_for
 from saferollout.rollout.rollout import Rollout
-from tasks.approval import ask
 from tasks.baseline import take_baseline
 from tasks.create import create_candidate
 from tasks.judge import judge
@@ -43,8 +44,10 @@ from tasks.rollback import roll_back_own
 from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
+from tasks.support.messages import tell
 from tasks.support.names import recall_steps
 from tasks.support.this_run import may_have_begun, run_id
+from tasks.thaw import is_frozen, thaw
 from tasks.verify import verify_traffic
 
 
@@ -62,6 +65,7 @@ async def rollout(
     wait: bool = False,
     again: bool = False,
     by: str = "",
+    ignore_freeze: str = "",
 ) -> Outcome | State[Any]:
     """Put a new version of a model into production gate by gate, and go back on any doubt.
 
@@ -73,6 +77,7 @@ async def rollout(
         wait: Where another rollout of the endpoint is under way, wait for its end, for a day at most.
         again: Roll the revision out although it is held: it was rolled back for harm, or rejected. For people only.
         by: Who says so, for the report.
+        ignore_freeze: Why the candidate gets traffic in freeze windows, too; empty: it waits for their end. For people.
     """
     heed_sigterm()
     await recall_steps()
@@ -91,6 +96,8 @@ async def rollout(
         rollout = await take_baseline(project, wait, insisting, event=event, requester=requester)
         if rollout is None:
             return await already_live(project)
+        if why := ignore_freeze.strip():
+            rollout = rollout.model_copy(update={"freeze_ignored": f"{by or 'somebody who named nobody'}: {why}"})
         run = Steps(rollout, decisions, evidence)
         await name_run(f"rollout {rollout.endpoint} {rollout.candidate} ← {rollout.project.label}")
         await run.step(_both, rollout)
@@ -101,11 +108,15 @@ async def rollout(
         judged_by = shadow.judge if shadow else project.config.stages[0].judge
         for stage in project.config.stages:
             run.stage = stage
-            decision = await run.step(_approval, rollout, stage, evidence)
+            await run.step(thaw, rollout, stage, asked=False)
+            decision = await run.step(approve, rollout, stage, evidence)
             decisions += [decision] if decision else []
-            if stage.traffic > rollout.share:
+            is_ahead = stage.traffic > rollout.share
+            while is_ahead:
+                await run.step(thaw, rollout, stage, asked=True)
                 await run.step(scale_candidate, rollout, stage)
                 await run.step(recheck, rollout, stage, judged_by, evidence, decision)
+                is_ahead = is_frozen(rollout)  # a window may have begun meanwhile
             run.may_reach(stage)
             await run.step(shift_traffic, rollout, stage, decision)
             evidence.append(await run.anyway(judge, rollout, stage, evidence[-1]))  # also while Prefect is away
@@ -117,7 +128,9 @@ async def rollout(
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
         return await _back(project, rollout, failure, evidence, decisions)
     reason = f"{rollout.candidate} passed every gate and has all traffic" + kept
-    return await report(rollout, "promoted", reason, decisions, evidence)
+    outcome = await report(rollout, "promoted", reason, decisions, evidence)
+    await tell(project.config.notify, run_id(), ended(outcome))
+    return outcome
 
 
 async def _both(rollout: Rollout) -> None:
@@ -127,22 +140,12 @@ async def _both(rollout: Rollout) -> None:
             raise result
 
 
-async def _approval(rollout: Rollout, stage: StageConfig, evidence: list[Evidence]) -> Decision | None:
-    """Ask before the stage where it says so, and wherever a gate since the last one could not decide."""
-    gates = evidence if stage == rollout.project.config.stages[0] else evidence[-1:]
-    if not stage.approval and Finding.UNDECIDED not in (gate.verdict for gate in gates):
-        return None
-    question = f"Give {rollout.candidate} {stage.traffic}% of the traffic of {rollout.endpoint}?"
-    return await ask(rollout, stage, evidence, question=question)
-
-
 async def _last_doubt(
     rollout: Rollout, stage: StageConfig, evidence: list[Evidence], decisions: list[Decision]
 ) -> None:
     """No stage follows the last one, so its undecided verdict needs a question of its own."""
     if evidence[-1].verdict == Finding.UNDECIDED:
-        question = f"The judge is undecided. Keep {rollout.candidate} at {stage.traffic}% of {rollout.endpoint}?"
-        decisions.append(await ask(rollout, stage, evidence, question=question, again=True))
+        decisions.append(await approve_in_doubt(rollout, stage, evidence))
         await recheck(rollout, stage, stage.judge, evidence, decisions[-1])  # the way back is deleted next
 
 
@@ -182,11 +185,13 @@ async def _back(
         msg = (
             f"NOT rolled back: {error} (after: {reason}); look, then `saferollout rollback --force {project.endpoint}`"
         )
+        await tell(project.config.notify, run_id(), not_rolled_back(project.endpoint, msg))
         raise kind(msg) from failure
     if rolled_back is None:
         raise failure  # nothing was begun, or somebody has rolled it back already
     rollout = rollout or Rollout.of(project, rolled_back)
     outcome = await report(rollout, "rolled_back", reason, decisions, evidence, hold)
+    await tell(project.config.notify, run_id(), ended(outcome))
     message = f"rolled back: {reason}"
     if isinstance(failure, Stopped) and failure.cancelled:
         return Cancelled(message=message, data=outcome)

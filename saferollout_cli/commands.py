@@ -4,18 +4,21 @@ import asyncio
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 from pydantic import SecretStr, ValidationError
 
+from saferollout.approvals.freeze import next_freeze
 from saferollout.azure import yaml_files
 from saferollout.config import project, yaml_file
 from saferollout.config.names import check_confirmed, check_endpoint
+from saferollout.config.notify import unset_variables
 from saferollout.config.rollout import ModelVersion, RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
-from saferollout.rollout.record import user_name
+from saferollout.domain.words import clock
+from saferollout.rollout.record import now, user_name
 from saferollout_cli import adopt, approvers, control, records, running
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
@@ -45,6 +48,9 @@ Wait = Annotated[
 Again = Annotated[
     bool, typer.Option("--again", help="Roll out a revision that is held: it did harm before, or was rejected.")
 ]
+IgnoreFreeze = Annotated[
+    str | None, typer.Option(metavar="COMMENT", help="Shift also in freeze windows, and say why; it is put on record.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")]
 Target = Annotated[str, typer.Argument(help="The endpoint's name, or the flow run's id.", show_default=False)]
 By = Annotated[str, typer.Option(help="Who decides.", default_factory=user_name, show_default="you")]
@@ -69,6 +75,13 @@ def _model(text: str | None) -> ModelVersion | None:
     except ValueError as error:
         problem, _, remedy = str(error).partition("; ")
         raise ConfigError(Problem("command line", "--model", problem, remedy)) from None
+
+
+def _options(wait: bool, again: bool, ignore_freeze: str | None) -> dict[str, Any]:
+    """The flow's parameters that both ways of starting it have."""
+    if ignore_freeze is not None and not ignore_freeze.strip():
+        raise ConfigError(Problem("command line", "--ignore-freeze", "is empty", "say why it cannot wait"))
+    return {"wait": wait, "again": again, "by": user_name(), "ignore_freeze": ignore_freeze or ""}
 
 
 def _print_version(asked: bool) -> None:
@@ -112,13 +125,15 @@ def run(
     ] = None,
     wait: Wait = False,
     again: Again = False,
+    ignore_freeze: IgnoreFreeze = None,
     as_json: Json = False,
 ) -> None:
     """Run a rollout in this process; the endpoint's tags let the same command finish what a crash left."""
+    options = _options(wait, again, ignore_freeze)
     if approve is Approve.UI:
         check_server()
     how = approve or (Approve.ASK if sys.stdin.isatty() else Approve.UI)
-    outcome = running.rollout_here(config, _model(model), how, wait=wait, again=again, by=user_name())
+    outcome = running.rollout_here(config, _model(model), how, **options)
     print_result(outcome.model_dump(mode="json") | {"report": outcome.report}, outcome.report, as_json=as_json)
     sys.exit(1 if outcome.outcome == "rolled_back" else 0)
 
@@ -127,17 +142,33 @@ def run(
 def validate(config: Config, model: Model = None, as_json: Json = False) -> None:
     """Check a rollout's config and all that it points to; nothing is called."""
     found = running.check(config, _model(model))
-    result = {"outcome": "valid", "endpoint": found.endpoint, "candidate": found.label, "revision": found.revision}
+    freeze = next_freeze(found.config.freeze, now())
+    result: dict[str, Any] = {
+        "outcome": "valid",
+        "endpoint": found.endpoint,
+        "candidate": found.label,
+        "revision": found.revision,
+    }
+    result["next_freeze"] = freeze.model_dump(mode="json") if freeze else None
     text = f"`{config}` is valid: it rolls {found.label} out to the endpoint **{found.endpoint}**."
+    if freeze:
+        text += f"\n\nNothing is shifted from {clock(freeze.since)} until {clock(freeze.until)} ({freeze.why})."
+    if missing := unset_variables(found.config.notify):
+        text += f"\n\nNot set here, but needed where it runs: {', '.join(missing)}."
     print_result(result, text, as_json=as_json)
 
 
 @app.command()
 def submit(
-    config: Config, model: Model = None, wait: Wait = False, again: Again = False, as_json: Json = False
+    config: Config,
+    model: Model = None,
+    wait: Wait = False,
+    again: Again = False,
+    ignore_freeze: IgnoreFreeze = None,
+    as_json: Json = False,
 ) -> None:
     """Start the deployed rollout flow (after `saferollout setup`) and return at once."""
-    result = running.submit(config, _model(model), wait=wait, again=again, by=user_name())
+    result = running.submit(config, _model(model), **_options(wait, again, ignore_freeze))
     text = (
         f"Flow run **{result['name']}** `{result['flow_run']}`\n\n{result['link']}\n\n"
         f"When it asks for an approval: `saferollout approve {result['endpoint']}`, or Resume in the UI."

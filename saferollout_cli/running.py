@@ -13,13 +13,14 @@ from uuid import UUID
 
 from rich.console import Console
 
+from saferollout.approvals.freeze import check_windows
 from saferollout.azure import yaml_files
 from saferollout.config import project
 from saferollout.config.project import Project
 from saferollout.config.rollout import ModelVersion, WorkspaceConfig
 from saferollout.domain.errors import NotRestored, Refused, SaferolloutError
 from saferollout.report.outcome import Outcome
-from saferollout.rollout.record import Owner, Record, user_name
+from saferollout.rollout.record import Owner, Record, now, user_name
 from saferollout_cli import steps
 from saferollout_cli.choices import Approve
 from saferollout_cli.environment import check_prefect_home, check_server, server_url
@@ -156,7 +157,9 @@ def _roll_back_own(found: Project) -> bool:
 
 def check(config: Path, model: ModelVersion | None) -> Project:
     """Read and check a config and all it points to, without a call."""
-    return project.load(config, model, sdk=yaml_files)
+    found = project.load(config, model, sdk=yaml_files)
+    check_windows(found, now())
+    return found
 
 
 def submit(config: Path, model: ModelVersion | None, **options: Any) -> dict[str, str]:

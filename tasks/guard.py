@@ -30,19 +30,22 @@ from saferollout.domain.errors import Drifted, GateFailed
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
+from saferollout.report.message import Message, closed, not_rolled_back
 from saferollout.report.outcome import Outcome
 from saferollout.rollout import drift, lookout, rollback
 from saferollout.rollout.drain import BY_TIME
-from saferollout.rollout.guard import Act, Action, Run, decide
+from saferollout.rollout.guard import Act, Action, Run, Sign, decide
 from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.retire import retire_due
 from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
 from tasks.judging import publish_evidence, watch
+from tasks.remind import remind
 from tasks.support import runs
 from tasks.support.access import in_workspace, scorer_of
 from tasks.support.artifacts import publish
 from tasks.support.kept import Kept, Looks, kept_by, looks_in
+from tasks.support.messages import tell
 from tasks.support.policy import STEP, WAY_BACK
 from tasks.support.served import Drain
 
@@ -90,6 +93,8 @@ class Guard:
                 return "no rollout"
             run = await self._look_up(record)
             action = decide(state, record, run, now())
+            if run and run.sign is Sign.ASKING and record.asks and action.act in (Act.LEAVE, Act.JUDGE):
+                await self._remind(record, endpoint)
             if action.act is not Act.WAIT:
                 return await self._do(action, state, record)
             await asyncio.sleep(action.wait_s)
@@ -122,6 +127,11 @@ class Guard:
                 return await self._judge(state, record, action.reason)
             case _:
                 return action.reason
+
+    async def _remind(self, record: Record, endpoint: str) -> None:
+        """Tell people, once, that the rollout's question is about to expire."""
+        if kept := await self._kept(record, endpoint):
+            await remind(kept.project, record, kept.evidence)
 
     async def _judge(self, state: EndpointState, record: Record, reason: str) -> str:
         """Judge the candidate for a while, from the evidence so far, and roll back for harm."""
@@ -188,16 +198,25 @@ class Guard:
                 ),
             )
         except Drifted as drifted:
+            await self._tell(record, project, not_rolled_back(state.name, str(drifted)))
             return _left_as_is(state.name, drifted)
+        if self._client and evidence:
+            evidence = await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
+        if not (self._client or (project and project.config.notify)):
+            return f"rolled back: {reason}"
+        outcome = await self._outcome(state.name, record, reason, evidence)
         if self._client:
-            if evidence:
-                evidence = await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
-            outcome = await self._outcome(state.name, record, reason, evidence)
             report = acreate_markdown_artifact(
                 markdown=outcome.report, key=f"{state.name.lower()}-report", description=reason
             )
             await publish(runs.close(self._client, record, outcome), report)
+        await self._tell(record, project, closed(outcome, record.asks.share if record.asks else None))
         return f"rolled back: {reason}"
+
+    async def _tell(self, record: Record, project: Project | None, message: Message) -> None:
+        """Tell people; without Prefect, where nobody remembers what was told, perhaps again."""
+        if project:
+            await tell(project.config.notify, UUID(record.owner.flow_run) if self._client else None, message)
 
     async def _outcome(self, endpoint: str, record: Record, reason: str, evidence: Evidence | None) -> Outcome:
         """What became of the rollout, from what Azure shows and its run has kept."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from prefect import runtime, task
 
+from saferollout.approvals.freeze import check_windows
 from saferollout.approvals.keys import KEY, KEY_FILE, REMEDY
 from saferollout.azure import yaml_files
 from saferollout.config import project
@@ -14,6 +15,7 @@ from saferollout.config.project import Project
 from saferollout.config.rollout import ModelVersion
 from saferollout.config.yaml_file import display_path
 from saferollout.domain.errors import ConfigError, Problem
+from saferollout.rollout.record import now
 from tasks.support.keys import SIGNING_KEY, load_keys
 from tasks.support.names import named
 from tasks.support.policy import ONCE
@@ -55,4 +57,6 @@ async def check_approvals(project: Project, *, event: str, requester: str) -> No
 
 
 def _checked(config: str, model: ModelVersion | None, deployment: str | None) -> Project:
-    return project.load(config, model, Path(deployment) if deployment else None, sdk=yaml_files)
+    found = project.load(config, model, Path(deployment) if deployment else None, sdk=yaml_files)
+    check_windows(found, now())
+    return found

@@ -1,1 +1,1 @@
-"""Approvals: who may decide, how that is proven, what a decision is bound to, and the record of it; without Prefect."""
+"""Approvals: who may decide, how that is proven, to what it is bound, its record, and when it is frozen; no Prefect."""

@@ -9,12 +9,12 @@ from typing import Any, Protocol, Self, TypeVar
 
 from pydantic import Field, ValidationError
 
-from saferollout.config import answer_schema, yaml_file
+from saferollout.config import answer_schema, notify, yaml_file
 from saferollout.config.assets import short
 from saferollout.config.contents import contents, digests_of
 from saferollout.config.names import check_name
 from saferollout.config.recorded_requests import DEFAULT_NAMES, FORM, RecordedRequest, Recording, short_digest
-from saferollout.config.rollout import ModelVersion, RolloutConfig, WorkspaceConfig
+from saferollout.config.rollout import Auto, ModelVersion, RolloutConfig, WorkspaceConfig
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import ConfigError, GateFailed, Problem
 
@@ -164,7 +164,7 @@ class _Reading:
         if isinstance(content.setdefault("workspace", {}), dict):
             defaults = {name: field.default for name, field in WorkspaceConfig.model_fields.items()}
             content["workspace"] = defaults | content["workspace"]
-        content, self.problems = yaml_file.fill_in(self.path, content)
+        content, self.problems = yaml_file.fill_in(self.path, content, notify.SECTION)
         config = self._config(content)
         named = _named_paths(content, {problem.key for problem in self.problems})
         endpoint_path = self._existing("endpoint", named)
@@ -176,6 +176,8 @@ class _Reading:
         schema = self._collect(answer_schema.read, schema_path)
         if config and recorded and requests_path:
             self.problems += _truths(self.path, config, requests_path, recorded.requests())
+        if config:
+            self.problems += _no_auto(self.path, config)
         if config and endpoint and endpoint_path:
             self.problems += _no_mirror(self.path, config, endpoint_path)
         if endpoint and endpoint_path:
@@ -325,6 +327,18 @@ def _truths(path: Path, config: RolloutConfig, requests_path: Path, requests: li
         for key, judge in judges.items()
         if judge.quality
     ]
+
+
+def _no_auto(path: Path, config: RolloutConfig) -> list[Problem]:
+    """A stage approves by itself where it would ask, on a verdict of the judge."""
+    problems = {}
+    if config.stages[0].auto is Auto.HEALTHY and config.shadow is None:
+        problems[0] = "no judge has looked before the first share", "add a `shadow` stage, or remove it"
+    for number, stage in enumerate(config.stages):
+        if stage.auto is Auto.HEALTHY and not stage.approval:
+            problems[number] = "the stage asks nobody", "remove it, or approval: false"
+    file = yaml_file.display_path(path)
+    return [Problem(file, f"stages[{number}].auto", *found) for number, found in problems.items()]
 
 
 def _no_mirror(path: Path, config: RolloutConfig, endpoint_path: Path) -> list[Problem]:

@@ -9,8 +9,10 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from saferollout.config.approvals import ApprovalsConfig
+from saferollout.config.freeze import FreezeWindow
 from saferollout.config.judge import JudgeConfig, WhenUndecided
 from saferollout.config.names import check_deployment_name
+from saferollout.config.notify import NotifyConfig
 from saferollout.config.section import Section
 
 ASSET_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
@@ -130,11 +132,25 @@ class OnTimeout(StrEnum):
     KEEP = "keep"
 
 
+class Auto(StrEnum):
+    """When a stage is approved by itself."""
+
+    OFF = "off"
+    HEALTHY = "healthy"
+
+
 class StageConfig(Section):
     """A traffic share for the candidate with what guards it."""
 
     traffic: int = Field(ge=1, le=100, description="The candidate's share of the traffic, in percent.")
     approval: bool = Field(True, description="Whether a person is asked before the candidate gets this share.")
+    auto: Auto = Field(
+        Auto.OFF,
+        description=(
+            "`healthy` approves by itself where the judge's last verdict is healthy and no gate was undecided; else a "
+            "person is asked."
+        ),
+    )
     approval_timeout_s: float = Field(
         86400,
         ge=1,
@@ -253,6 +269,10 @@ class RolloutConfig(Section):
         StageConfig(traffic=100),
     )
     approvals: ApprovalsConfig = ApprovalsConfig()
+    freeze: tuple[FreezeWindow, ...] = Field(
+        (), description="When no candidate gets more traffic, even if approved; the way back is never frozen."
+    )
+    notify: NotifyConfig | None = Field(None, description="Messages about the rollout; default: none.")
     orchestrator_grace_s: float = Field(
         120,
         ge=0,

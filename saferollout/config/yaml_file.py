@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from saferollout.config import bounded_yaml
+from saferollout.config import bounded_yaml, notify
 from saferollout.domain.errors import ConfigError, Problem
 
 SHOWN = 300
@@ -169,11 +169,16 @@ def unreadable(path: Path, error: OSError | ValueError) -> Problem:
     return Problem(display_path(path), "", f"cannot be read: {reason}", remedy)
 
 
-def fill_in(path: Path, content: dict[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """Replace every `${ENV}` in the mapping's strings; list the variables that are not set, which stay as written."""
+def fill_in(path: Path, content: dict[str, Any], secret: str = "") -> tuple[dict[str, Any], list[Problem]]:
+    """Replace every `${ENV}` in the mapping's strings; list the variables that are not set, which stay as written.
+
+    Those of the `secret` section all stay as written.
+    """
     problems: list[Problem] = []
 
     def walk(value: Any, key: str) -> Any:
+        if secret and key == secret:
+            return value
         if isinstance(value, dict):
             return {name: walk(inner, f"{key}.{name}" if key else str(name)) for name, inner in value.items()}
         if isinstance(value, list):
@@ -208,7 +213,8 @@ def key_of(location: Sequence[str | int]) -> str:
 def _problem(path: Path, detail: dict[str, Any]) -> Problem:
     kind, value, limits = detail["type"], detail["input"], detail.get("ctx", {})
     key = key_of(detail["loc"])
-    problem, remedy = f"{short(value)} does not fit", "correct it"
+    shown = "it" if detail["loc"][:1] == (notify.SECTION,) else short(value)  # somebody may have put an address there
+    problem, remedy = f"{shown} does not fit", "correct it"
     if kind == "value_error":
         problem, _, advice = detail["msg"].removeprefix("Value error, ").partition("; ")
         remedy = advice or remedy

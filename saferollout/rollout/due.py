@@ -25,6 +25,11 @@ def due_after_question(config: RolloutConfig, stage: StageConfig, until: datetim
     return until + _work(config, stage.recheck_s)
 
 
+def due_after_freeze(config: RolloutConfig, until: datetime) -> datetime:
+    """When what follows a freeze that holds `until` then is overdue."""
+    return until + _work(config, max(stage.recheck_s for stage in config.stages))
+
+
 def _work(config: RolloutConfig, watching_s: float) -> timedelta:
     """How long gates of so many seconds may take with what Azure does between two changes of the record."""
     operations_s = 2 * config.workspace.operation_timeout_s

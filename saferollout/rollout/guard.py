@@ -133,6 +133,8 @@ def _of_run(record: Record, run: Run, now: datetime) -> Action:
             return Action(act=Act.ROLL_BACK, reason=f"its flow run has been {run.state} for {age_s:.0f} s")
         case Sign.ASKING:
             return _leave(record)
+        case _ if record.is_frozen(now):
+            return Action(act=Act.LEAVE, reason=f"waits for the end of a freeze at {clock(record.frozen_until or now)}")
         case _:
             return Action(act=Act.LEAVE, reason=f"its flow run is {run.state}")
 

@@ -144,6 +144,8 @@ class Record(Value):
     """How often that may be before the rollout is rolled back."""
     due: datetime | None = None
     """When its next change of this record is overdue, whoever is at work; None if it never is."""
+    frozen_until: datetime | None = None
+    """When the freeze is over whose end it waits for, or has waited for."""
     deployment: str = ""
     """The deployment of its flow run in Prefect; empty for a run that lives in one process."""
     guarded: datetime | None = None
@@ -167,6 +169,10 @@ class Record(Value):
     def unfinished(self) -> bool:
         """Whether a rollout is under way or being rolled back."""
         return self.phase in (Phase.ROLLING, Phase.ROLLING_BACK)
+
+    def is_frozen(self, moment: datetime) -> bool:
+        """Whether it waits for the end of a freeze: what it asked before that was answered."""
+        return self.frozen_until is not None and moment < self.frozen_until
 
     def traffic(self) -> dict[str, int]:
         """The traffic that the rollout has set last."""
@@ -199,6 +205,7 @@ class Record(Value):
             "asks": self.asks.to_tag() if self.asks else "",
             "resumes": f"{self.resumes}/{self.max_resumes}",
             "due": self.due.isoformat(timespec="seconds") if self.due else "",
+            "frozen-until": self.frozen_until.isoformat(timespec="seconds") if self.frozen_until else "",
             "deployment": self.deployment,
             "guarded": self.guarded.isoformat(timespec="seconds") if self.guarded else "",
             "live-model": self.live_model,
@@ -256,6 +263,7 @@ class Record(Value):
                 resumes=int(resumes),
                 max_resumes=int(max_resumes or MAX_RESUMES),
                 due=_moment_or_none(own.get("due")),
+                frozen_until=_moment_or_none(own.get("frozen-until")),
                 deployment=own.get("deployment", ""),
                 guarded=_moment_or_none(own.get("guarded")),
                 live_model=own.get("live-model", ""),

@@ -33,6 +33,9 @@ class Rollout(Value):
     requester: Requester = Requester()
     """Who wanted the rollout, as far as anybody says so."""
 
+    freeze_ignored: str = ""
+    """Who has it go on in freeze windows, and why; empty where it waits for their end."""
+
     @classmethod
     def of(cls, project: Project, record: Record) -> "Rollout":
         """The rollout that belongs to a record."""

@@ -26,7 +26,7 @@ def shift_traffic(azure: Workspace, rollout: Rollout, share: int, decision: Deci
     traffic, counts = rollout.traffic(reached), drift.counted(state, record)
     changes: dict[str, object] = {"share": reached, "approvals": approvals, "instance_counts": counts}
     if reached > record.share:
-        changes |= {"asks": None, "due": due_after(rollout.project.config, reached)}
+        changes |= {"asks": None, "frozen_until": None, "due": due_after(rollout.project.config, reached)}
     azure.update_endpoint(
         rollout.endpoint,
         traffic=traffic,

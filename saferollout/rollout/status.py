@@ -51,6 +51,8 @@ class Status(Value):
     waits_for: str = ""
     waits_since: datetime | None = None
     waits_until: datetime | None = None
+    frozen_until: datetime | None = None
+    """When the freeze is over whose end it waits for; None where it does not."""
     next: str
     """What comes next, and who does it."""
     resumes: int = 0
@@ -76,6 +78,8 @@ class Status(Value):
         if self.waits_for and self.waits_since:
             until = f" until {clock(self.waits_until)}" if self.waits_until else ""
             lines.append(f"⏳ Waits for {self.waits_for} since {clock(self.waits_since)}{until}")
+        if self.frozen_until:
+            lines.append(f"❄️ Nothing is shifted until {clock(self.frozen_until)}: a freeze window of its config")
         if self.verdict:
             lines.append(as_markdown(self.verdict))
         if self.hold:
@@ -120,7 +124,8 @@ def status_of(
     }
     if record is None:
         return Status(**known, deployments=deployments, next="nothing: no rollout is under way")
-    asks = record.asks if record.unfinished else None
+    frozen = record.unfinished and record.is_frozen(now)
+    asks = record.asks if record.unfinished and not frozen else None
     return Status(
         **known,
         deployments=deployments,
@@ -132,6 +137,7 @@ def status_of(
         waits_for=f"a person to approve {asks.share}%" if asks else "",
         waits_since=asks.since if asks else None,
         waits_until=asks.until if asks else None,
+        frozen_until=record.frozen_until if frozen else None,
         next=_next(state, record, run, now),
         resumes=record.resumes,
         guarded=record.guarded,
@@ -162,7 +168,7 @@ def _next(state: EndpointState, record: Record, run: Run | None, now: datetime) 
     action = decide(state, record, run, now)
     match action.act:
         case Act.LEAVE | Act.JUDGE:
-            if record.asks and record.phase is Phase.ROLLING:
+            if record.asks and record.phase is Phase.ROLLING and not record.is_frozen(now):
                 command = f"`saferollout approve {state.name}`, or `reject`"
                 return f"{command}; the guard judges the candidate meanwhile" if record.share else command
             return action.reason

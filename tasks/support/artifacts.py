@@ -22,11 +22,11 @@ async def _show(artifact: Awaitable[Any], limit_s: float) -> Any:
         async with asyncio.timeout(limit_s):
             return await artifact
     except Exception as error:  # noqa: BLE001  # whatever it is, users' traffic matters more than a picture
-        _logger().warning("not shown: %s", error or f"Prefect took longer than {limit_s:.0f} s")
+        run_logger().warning("not shown: %s", error or f"Prefect took longer than {limit_s:.0f} s")
         return None
 
 
-def _logger() -> logging.Logger | logging.LoggerAdapter[Any]:
+def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
     """The run's logger; outside of a run, as where the guard does without Prefect, a plain one."""
     try:
         return get_run_logger()

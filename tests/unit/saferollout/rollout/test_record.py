@@ -60,6 +60,7 @@ RECORDS = st.builds(
     keep_until=st.none() | SECONDS,
     raised_to=st.integers(0, 50),
     requester=st.sampled_from([Requester(), Requester(name="ann: the first", source="the event")]),
+    frozen_until=st.none() | SECONDS,
 ).map(lambda record: bound(record))
 
 

@@ -1,0 +1,84 @@
+"""Asking: who approves a stage, and what people are told of it."""
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+from prefect import runtime
+
+from saferollout.config.rollout import OnTimeout, StageConfig
+from saferollout.domain.endpoint import Decision
+from saferollout.domain.errors import Rejected
+from saferollout.domain.evidence import Evidence, Finding, headlines
+from saferollout.report.message import answered, waiting
+from saferollout.rollout.auto import approve_by_itself
+from saferollout.rollout.record import now
+from saferollout.rollout.rollout import Rollout
+from tasks.approval import ask
+from tasks.remind import remind
+from tasks.support.access import in_workspace
+from tasks.support.messages import tell
+from tasks.support.this_run import run_id
+
+
+async def approve(rollout: Rollout, stage: StageConfig, evidence: list[Evidence]) -> Decision | None:
+    """Ask before the stage where it says so, and wherever a gate since the last one could not decide."""
+    gates = evidence if stage == rollout.project.config.stages[0] else evidence[-1:]
+    if not stage.approval and Finding.UNDECIDED not in (gate.verdict for gate in gates):
+        return None
+    if decision := approve_by_itself(rollout, stage, gates, str(run_id())):
+        await tell(rollout.project.config.notify, run_id(), answered(rollout.endpoint, decision))
+        return decision
+    question = f"Give {rollout.candidate} {stage.traffic}% of the traffic of {rollout.endpoint}?"
+    return await _ask(rollout, stage, evidence, question)
+
+
+async def approve_in_doubt(rollout: Rollout, stage: StageConfig, evidence: list[Evidence]) -> Decision:
+    """Ask whether the candidate may keep what it has, since its judge is undecided."""
+    question = f"The judge is undecided. Keep {rollout.candidate} at {stage.traffic}% of {rollout.endpoint}?"
+    return await _ask(rollout, stage, evidence, question, again=True)
+
+
+async def _ask(
+    rollout: Rollout, stage: StageConfig, evidence: list[Evidence], question: str, *, again: bool = False
+) -> Decision:
+    """Ask a person, and tell people so, and what the answer was.
+
+    Raises:
+        Rejected: The answer is no, or none came in time.
+    """
+    notify, endpoint = rollout.project.config.notify, rollout.endpoint
+    if again or rollout.share < stage.traffic:
+        until = now() + timedelta(seconds=stage.approval_timeout_s) if stage.on_timeout is OnTimeout.ROLLBACK else None
+        shown = hashlib.sha256(f"{question}{headlines(evidence)}".encode()).hexdigest()[:12]
+        await tell(notify, run_id(), waiting(endpoint, f"{stage.traffic}-{shown}", question, evidence, until))
+    try:
+        async with _reminding(rollout, stage, evidence):
+            decision = await ask(rollout, stage, evidence, question=question, again=again)
+    except Rejected as rejected:
+        if rejected.decision:
+            await tell(notify, run_id(), answered(endpoint, rejected.decision))
+        raise
+    await tell(notify, run_id(), answered(endpoint, decision))
+    return decision
+
+
+@contextlib.asynccontextmanager
+async def _reminding(rollout: Rollout, stage: StageConfig, evidence: list[Evidence]) -> AsyncIterator[None]:
+    """Remind people while this process waits for an answer; where the run is deployed, the guard does."""
+
+    async def later() -> None:
+        if notify := rollout.project.config.notify:
+            await asyncio.sleep(max(0, stage.approval_timeout_s - notify.reminder_s))
+            state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
+            await remind(rollout.project, rollout.own_record(state.tags), evidence)
+
+    reminding = None if runtime.deployment.id else asyncio.create_task(later())
+    try:
+        yield
+    finally:
+        if reminding:
+            reminding.cancel()
+            await asyncio.gather(reminding, return_exceptions=True)

@@ -1,0 +1,28 @@
+"""Remind: tell people that a question is about to expire."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from saferollout.config.notify import NotifyConfig
+from saferollout.config.project import Project
+from saferollout.domain.evidence import Evidence
+from saferollout.report.message import reminder
+from saferollout.rollout.record import OpenQuestion, Record, now
+from tasks.support.messages import tell
+
+
+async def remind(project: Project, record: Record, evidence: Sequence[Evidence]) -> None:
+    """Remind people of the question that a rollout's record has, if it is about to expire."""
+    notify, asks = project.config.notify, record.asks
+    if notify and asks and asks.until and expires_soon(notify, asks, now()):
+        message = reminder(project.endpoint, asks.share, asks.since, asks.until, evidence)
+        await tell(notify, UUID(record.owner.flow_run), message)
+
+
+def expires_soon(notify: NotifyConfig, asks: OpenQuestion, moment: datetime) -> bool:
+    """Whether it is time for the reminder of a question: never where it is open for no longer than that anyway."""
+    if asks.until is None:
+        return False
+    at = asks.until - timedelta(seconds=notify.reminder_s)
+    return asks.since < at <= moment + timedelta(seconds=1) and moment < asks.until
