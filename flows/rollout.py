@@ -10,6 +10,7 @@ from prefect.states import Cancelled, Failed
 from flows.cancellation import heed_sigterm, roll_back_cancelled, roll_back_terminated, roll_back_this_run
 from flows.naming import name_run
 from saferollout.config.project import Project
+from saferollout.config.request import Overrides, Person, Reason, RequestId, read_event, read_request
 from saferollout.config.rollout import ModelVersion, StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import (
@@ -34,7 +35,7 @@ from tasks.judge import judge
 from tasks.mirror import mirror
 from tasks.preflight import preflight
 from tasks.recheck import recheck
-from tasks.report import already_live, report
+from tasks.report import nothing_to_do, report
 from tasks.resolve import resolve_labels
 from tasks.retire import retire_old
 from tasks.rollback import roll_back_own
@@ -58,22 +59,31 @@ async def rollout(
     event: str = "",
     wait: bool = False,
     again: bool = False,
-    by: str = "",
+    by: Person = "",
+    why: Reason = "",
+    request_id: RequestId = "",
+    overrides: Overrides | None = None,
 ) -> Outcome | State[Any]:
     """Put a new version of a model into production gate by gate, and go back on any doubt.
 
     Args:
-        config: Path of the rollout's config.
+        config: Path of the rollout's config, or its name: `fraud` is `configs/fraud.yaml`.
         model: A registered model to roll out instead of the one in the deployment's YAML.
-        event: The payload of the event that started the run, as JSON; it takes the place of both. Else leave it empty.
+        event: The payload of the event that started the run, as JSON; it takes the place of all else. Else leave it
+            empty.
         wait: Where another rollout of the endpoint is under way, wait for its end, for a day at most.
         again: Roll the revision out although it is held: it was rolled back for harm, or rejected. For people only.
-        by: Who says so, for the report.
+        by: Who asks for the rollout, for the report.
+        why: Why, for the report.
+        request_id: A second request of the endpoint with the same id starts nothing.
+        overrides: What this rollout is to do otherwise than the config says.
     """
     heed_sigterm()
     await recall_steps()
     try:
-        project = await preflight(config, model, event=event)
+        asked = {"config": config, "model": model, "by": by, "why": why, "request_id": request_id}
+        request = read_event(event) if event else read_request(asked | {"overrides": overrides or Overrides()})
+        project = await preflight(request)
         project = project.with_assets(await resolve_labels(project))
     except Exception:
         await roll_back_this_run()
@@ -82,9 +92,10 @@ async def rollout(
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:
-        rollout = await take_baseline(project, wait, (by or "somebody who named nobody") if again else "")
-        if rollout is None:
-            return await already_live(project)
+        begun = await take_baseline(project, wait, (by or "somebody who named nobody") if again else "")
+        if not isinstance(begun, Rollout):
+            return await nothing_to_do(project, begun)
+        rollout = begun
         run = ThisRun(project.config.orchestrator_grace_s)
         await name_run(f"rollout {rollout.endpoint} {rollout.candidate} ← {rollout.project.label}")
         await run.step(_both(rollout))

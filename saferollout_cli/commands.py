@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from saferollout.azure import yaml_files
 from saferollout.config import project, yaml_file
 from saferollout.config.names import check_confirmed, check_endpoint
-from saferollout.config.rollout import ModelVersion, RolloutConfig
+from saferollout.config.rollout import RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.rollout.record import user_name
 from saferollout_cli import running
@@ -21,6 +21,7 @@ from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.guard import guard
 from saferollout_cli.status import status
+from saferollout_cli.submit import read_model, submit
 from saferollout_cli.terminal import err, print_json, print_result, show
 
 app = typer.Typer(
@@ -49,16 +50,6 @@ Comment = Annotated[str, typer.Option(help="Why the decision was taken.")]
 Digest = Annotated[
     str | None, typer.Option("--evidence", help="The digest of the evidence on which the run must ask; default: any.")
 ]
-
-
-def _model(text: str | None) -> ModelVersion | None:
-    if text is None:
-        return None
-    try:
-        return ModelVersion.parse(text)
-    except ValueError as error:
-        problem, _, remedy = str(error).partition("; ")
-        raise ConfigError(Problem("command line", "--model", problem, remedy)) from None
 
 
 def _print_version(asked: bool) -> None:
@@ -108,7 +99,7 @@ def run(
     if approve is Approve.UI:
         check_server()
     how = approve or (Approve.ASK if sys.stdin.isatty() else Approve.UI)
-    outcome = running.rollout_here(config, _model(model), how, wait=wait, again=again, by=user_name())
+    outcome = running.rollout_here(config, read_model(model), how, wait=wait, again=again, by=user_name())
     print_result(outcome.model_dump(mode="json") | {"report": outcome.report}, outcome.report, as_json=as_json)
     sys.exit(1 if outcome.outcome == "rolled_back" else 0)
 
@@ -116,23 +107,10 @@ def run(
 @app.command()
 def validate(config: Config, model: Model = None, as_json: Json = False) -> None:
     """Check a rollout's config and all that it points to; nothing is called."""
-    found = running.check(config, _model(model))
+    found = running.check(config, read_model(model))
     result = {"outcome": "valid", "endpoint": found.endpoint, "candidate": found.label, "revision": found.revision}
     text = f"`{config}` is valid: it rolls {found.label} out to the endpoint **{found.endpoint}**."
     print_result(result, text, as_json=as_json)
-
-
-@app.command()
-def submit(
-    config: Config, model: Model = None, wait: Wait = False, again: Again = False, as_json: Json = False
-) -> None:
-    """Start the deployed rollout flow (after `saferollout setup`) and return at once."""
-    result = running.submit(config, _model(model), wait=wait, again=again, by=user_name())
-    text = (
-        f"Flow run **{result['name']}** `{result['flow_run']}`\n\n{result['link']}\n\n"
-        f"When it asks for an approval: `saferollout approve {result['endpoint']}`, or Resume in the UI."
-    )
-    print_result({"outcome": "submitted"} | result, text, as_json=as_json)
 
 
 @app.command()
@@ -275,6 +253,7 @@ def teardown(
 
 app.command()(guard)
 app.command()(status)
+app.command()(submit)
 
 
 @app.command()

@@ -14,7 +14,7 @@ import pytest
 
 from localazure.testing import LocalAzure
 from saferollout.azure.client import DRAIN
-from saferollout.config.handover import CONFIGS
+from saferollout.config.request import CONFIGS
 from saferollout_cli.demo import processes
 from tests.support.forks import fork_server, forked
 from tests.support.stack import REPOSITORY, Endpoint, Stack, pause_guard

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from saferollout.config.handover import CONFIGS, check_place, read_event
+from saferollout.config.request import CONFIGS, check_place, read_event
 from saferollout.config.rollout import ModelVersion
 from saferollout.domain.errors import ConfigError
 
@@ -19,6 +19,7 @@ from saferollout.domain.errors import ConfigError
         ({"name": "m", "version": 2}, "azureml:m:2"),
         ({"name": "m", "version": "latest"}, "azureml:m@latest"),
         ("azureml:m:2", "azureml:m:2"),
+        ("m:2", "azureml:m:2"),
         ("azureml:m@latest", "azureml:m@latest"),
     ],
 )
@@ -50,7 +51,7 @@ def test_an_event_needs_to_say_nothing() -> None:
         ('{"modle": "azureml:m:2"}', "modle"),
         *[
             (json.dumps({"model": model}), "model")
-            for model in (5, ["a"], "m:2", "azureml:m@prod", "azureml:größe:1", "azureml:../x:1")
+            for model in (5, ["a"], "m", "azureml:m", "azureml:m@prod", "azureml:größe:1", "azureml:../x:1")
         ],
         ('{"model": {"name": "m"}}', "model.version"),
         ('{"model": {"name": "m", "version": 2.5}}', "model.version"),
