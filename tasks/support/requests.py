@@ -1,11 +1,12 @@
 """Requests in Prefect: made once under a key, noted at the run that began, found again by the next one."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from prefect import get_client, runtime
-from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterTags
-from prefect.client.schemas.objects import State
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterIdempotencyKey, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
@@ -52,6 +53,17 @@ async def submit(request: RolloutRequest, *, wait: bool = False, again: bool = F
 def key_of(request: RolloutRequest) -> str | None:
     """The key under which Prefect makes one run only; None for a request without an id."""
     return f"{request.config} {request.request_id}" if request.request_id else None
+
+
+async def submitted(requests: Sequence[RolloutRequest]) -> dict[str, FlowRun]:
+    """The runs that were made for these requests before, by the requests' ids."""
+    keys = {key: request.request_id for request in requests if (key := key_of(request))}
+    if not keys:
+        return {}
+    by_key = FlowRunFilterIdempotencyKey(any_=list(keys))
+    async with get_client() as client:
+        runs = await client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=by_key), limit=200)
+    return {keys[run.idempotency_key]: run for run in runs if run.idempotency_key}
 
 
 async def earlier(project: Project) -> str:
