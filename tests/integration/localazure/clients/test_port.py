@@ -322,13 +322,14 @@ def test_a_label_becomes_a_version(port: Azure) -> None:
     assert port.resolve("model", "azureml:scale-model:1") == "azureml:scale-model:1"
 
 
-def test_versions_of_models_are_listed(port: Azure, arm: Arm) -> None:
+def test_versions_of_models_are_listed(port: Azure, arm: Arm, assets: Assets) -> None:
     """The newest first, with their tags; without what is archived, and none of a model that is not there."""
+    uri = arm.get(assets.models[0].removeprefix(f"{arm.workspace}/"))["properties"]["modelUri"]
     for version, tags, is_archived in (("1", {}, False), ("2", {"stage": "ready"}, False), ("3", {}, True)):
         if isinstance(port, Memory):
             port.models += [RegisteredModel("listed", version, MADE_AT, tags)] if not is_archived else []
         else:
-            properties = {"modelUri": "azureml://a/b", "modelType": "custom_model", "tags": tags}
+            properties = {"modelUri": uri, "modelType": "custom_model", "tags": tags}
             body = {"properties": properties | {"isArchived": is_archived}}
             arm.call("PUT", f"models/listed/versions/{version}", body).raise_for_status()
 
