@@ -5,7 +5,7 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Cancelled, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows.cancellation import heed_sigterm, roll_back_cancelled, roll_back_terminated, roll_back_this_run
 from flows.naming import name_run
@@ -94,7 +94,8 @@ async def rollout(
     try:
         begun = await take_baseline(project, wait, (by or "somebody who named nobody") if again else "")
         if not isinstance(begun, Rollout):
-            return await nothing_to_do(project, begun)
+            outcome = await nothing_to_do(project, begun)
+            return Completed(message=outcome.reason, data=outcome)
         rollout = begun
         run = ThisRun(project.config.orchestrator_grace_s)
         await name_run(f"rollout {rollout.endpoint} {rollout.candidate} ← {rollout.project.label}")

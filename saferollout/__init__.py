@@ -35,10 +35,14 @@ def submit(
         Refused: The rollout is not deployed on the server.
     """
     import asyncio  # only now: `saferollout.judge` and others need neither these nor Prefect
+    import contextvars
+    from concurrent.futures import ThreadPoolExecutor
 
     from saferollout.config.request import read_request
     from tasks.support import requests
 
     asked = {"config": config, "model": model, "by": by, "why": why, "request_id": request_id}
     request = read_request(asked | {"overrides": dict(overrides or {})})
-    return str(asyncio.run(requests.submit(request)).flow_run)
+    context = contextvars.copy_context()  # Prefect's settings are in it
+    with ThreadPoolExecutor(1) as thread:  # whoever calls may have a running event loop, as an asynchronous flow has
+        return str(thread.submit(context.run, asyncio.run, requests.submit(request)).result().flow_run)

@@ -1,4 +1,4 @@
-"""Retrain a model, and hand it over to a rollout if it is better than what users have now. Copy it and make it yours."""
+"""Retrain a model, and hand it over to a rollout if it is better than the live one. Copy it and make it yours."""
 
 import hashlib
 import os
@@ -13,6 +13,7 @@ from azure.ai.ml import MLClient
 from azure.ai.ml.entities import Model
 from azure.identity import DefaultAzureCredential
 from prefect import flow, get_run_logger, runtime, task
+from prefect.cache_policies import NO_CACHE
 from scipy.stats import bootstrap
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LassoCV
@@ -96,7 +97,7 @@ def live_version(endpoint: str) -> tuple[str, str]:
     return name, version
 
 
-@task(cache_policy=None)
+@task(cache_policy=NO_CACHE)
 def evaluate(model: Any, data: Data, name: str, version: str, confidence: float) -> Gain:
     """How much better the model is than a registered version."""
     with tempfile.TemporaryDirectory() as folder:
@@ -106,7 +107,7 @@ def evaluate(model: Any, data: Data, name: str, version: str, confidence: float)
     return compare(losses(live, data), losses(model, data), confidence)
 
 
-@task(cache_policy=None)
+@task(cache_policy=NO_CACHE)
 def register(model: Any, name: str, tags: dict[str, str]) -> str:
     """Register the model and return its version."""
     with tempfile.TemporaryDirectory() as folder:
@@ -142,4 +143,4 @@ def retrain(endpoint: str, config: str = "rollout", margin: float = 0.0, confide
 
 
 if __name__ == "__main__":
-    print(retrain(*sys.argv[1:]))
+    print(retrain(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Requests for rollouts at a real Prefect server, by every way: once each, refused with a reason, watched, retrained."""
+"""Requests for rollouts at a real Prefect server, by every way: once, refused with a reason, watched, retrained."""
 
 import json
 import os
@@ -20,6 +20,7 @@ from sklearn.linear_model import LinearRegression
 from typer.testing import CliRunner
 
 import saferollout
+from examples.retrain import retrain
 from flows.rollout import rollout
 from flows.watch_models import watch_models
 from saferollout.config.request import read_event
@@ -106,21 +107,20 @@ def test_one_id_makes_one_run_also_twenty_times_at_once(server: Server) -> None:
     """From Python and by plain HTTP; another id, or config, makes another one."""
     before = len(runs(server))
 
-    def submit(number: int, **changes: str) -> str:  # noqa: ARG001  # the number tells threads apart
-        given = {"config": "rollout", "model": "m:1", "request_id": "one"} | changes
-        return saferollout.submit(given.pop("config"), given.pop("model"), by="eve", **given)
+    def submit(config: str) -> str:
+        return saferollout.submit(config, "m:1", by="eve", request_id="one")
 
     body = {"parameters": GOOD | {"request_id": "two"}, "idempotency_key": "rollout two"}
     path = f"/deployments/{deployment(server)}/create_flow_run"
     with ThreadPoolExecutor(20) as threads:
-        submitted = set(threads.map(submit, range(20)))
+        submitted = set(threads.map(submit, ["rollout"] * 20))
         posted = {answer["id"] for _, answer in threads.map(lambda _: post(server, path, body), range(20))}
 
     assert (len(submitted), len(posted)) == (1, 1)
     assert submitted != posted
     assert len(runs(server)) == before + 2
     assert saferollout.submit("rollout", "m:1", request_id="two") in posted
-    assert submit(0, config="other") not in submitted | posted
+    assert submit("other") not in submitted | posted
     (run,) = (found for found in runs(server) if found["id"] in submitted)
     assert run["parameters"]["model"] == {"name": "m", "version": "1"}
 
@@ -219,12 +219,9 @@ async def test_each_version_that_is_ready_is_requested_once(
 
 
 def test_a_model_that_is_better_is_registered_and_handed_over(
-    server: Server, client: MLClient, arm: Arm, assets: Assets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: Server, client: MLClient, arm: Arm, assets: Assets, tmp_path: Path
 ) -> None:
     """Against the version that is live; where it is not better by the margin, nothing is registered."""
-    monkeypatch.syspath_prepend(REPOSITORY / "examples" / "retrain")
-    import retrain
-
     data = retrain.load()
     old = Path(shutil.copytree(PROJECT / "models" / "v1", tmp_path / "old"))
     joblib.dump(LinearRegression().fit(data.training[:40], data.training_truth[:40]), old / retrain.FILE)
