@@ -36,7 +36,7 @@ def request(stack: Stack, payload: Mapping[str, object]) -> None:
 
 
 def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: Endpoint) -> None:
-    """The event `saferollout.requested` starts the deployed rollout with its model; the same event again starts nothing.
+    """The event `saferollout.requested` starts the deployed rollout with its model; again, it starts nothing.
 
     Neither while the rollout is under way nor later: the runs end well, and name the one that did it.
     """
