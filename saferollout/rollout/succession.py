@@ -2,13 +2,16 @@
 
 from saferollout.config.assets import short
 from saferollout.config.project import Project
-from saferollout.rollout.record import Owner, Record
+from saferollout.rollout.record import Owner, Phase, Record
 
 
 def may_supersede(project: Project, record: Record, owner: Owner) -> bool:
-    """Whether the rollout in the record may be rolled back for the project's: of another revision, and no newer one."""
+    """Whether the rollout in the record may be rolled back for the project's: of another revision, and no newer one.
+
+    One that is being rolled back already is waited for.
+    """
     return (
-        record.unfinished
+        record.phase is Phase.ROLLING
         and record.revision != project.revision
         and record.owner.flow_run != owner.flow_run
         and not is_older(project.model, record.model)

@@ -1,8 +1,10 @@
 """Requests for rollouts at a real Prefect server, by every way: once, refused with a reason, watched, retrained."""
 
+import contextvars
 import json
 import os
 import shutil
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -26,7 +28,6 @@ from flows.watch_models import watch_models
 from saferollout.config.request import read_event
 from saferollout.domain.errors import ConfigError
 from saferollout_cli.commands import app
-from saferollout_cli.setup import set_up
 from tests.support import stack
 from tests.support.localazure.arm import Arm, Assets
 from tests.support.localazure.sdk import PROJECT
@@ -62,15 +63,14 @@ WATCH = "import asyncio; from flows.watch_models import watch_models; asyncio.ru
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with our deployments, and no worker: what is requested stays scheduled."""
     made = Server(tmp_path_factory.mktemp("server"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SAFEROLLOUT_HOME", str(REPOSITORY))
-        try:
-            made.start()
-            with temporary_settings({PREFECT_API_URL: made.url}):
-                set_up(check=False, with_teardown=False)
-            yield made
-        finally:
-            made.stop()
+    command = [str(Path(sys.executable).parent / "saferollout"), "setup", "--json"]
+    env = made.env | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
+    try:
+        made.start()
+        subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, check=True)
+        yield made
+    finally:
+        made.stop()
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +113,8 @@ def test_one_id_makes_one_run_also_twenty_times_at_once(server: Server) -> None:
     body = {"parameters": GOOD | {"request_id": "two"}, "idempotency_key": "rollout two"}
     path = f"/deployments/{deployment(server)}/create_flow_run"
     with ThreadPoolExecutor(20) as threads:
-        submitted = set(threads.map(submit, ["rollout"] * 20))
+        contexts = [contextvars.copy_context() for _ in range(20)]  # Prefect's settings are in it
+        submitted = set(threads.map(lambda context: context.run(submit, "rollout"), contexts))
         posted = {answer["id"] for _, answer in threads.map(lambda _: post(server, path, body), range(20))}
 
     assert (len(submitted), len(posted)) == (1, 1)

@@ -5,7 +5,7 @@ import pytest
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import Taken
 from saferollout.rollout.begin import begin
-from saferollout.rollout.record import Record
+from saferollout.rollout.record import Phase, Record
 from saferollout.rollout.succession import is_older, may_supersede
 from tests.support.twin import NAME, OWNERS, look, make_endpoint, make_project, traffic_of
 
@@ -42,6 +42,8 @@ def test_a_newer_version_takes_the_place_of_an_older_one() -> None:
     may = {version: may_supersede(make_project(version), record, BOB) for version in (2, 3, 4)}
     assert may == {2: False, 3: False, 4: True}
     assert not may_supersede(make_project(4), record, ANN)
+    going_back = record.model_copy(update={"phase": Phase.ROLLING_BACK})
+    assert not may_supersede(make_project(4), going_back, BOB)
 
     second = begin(azure, make_project(4), BOB, gone=record.owner, begun_before=False)
 
