@@ -42,7 +42,7 @@ def submit(
     from tasks.support import requests
 
     asked = {"config": config, "model": model, "by": by, "why": why, "request_id": request_id}
-    request = read_request(asked | {"overrides": dict(overrides or {})})
+    request = read_request(asked | {"overrides": {} if overrides is None else overrides})
     context = contextvars.copy_context()  # Prefect's settings are in it
     with ThreadPoolExecutor(1) as thread:  # whoever calls may have a running event loop, as an asynchronous flow has
         return str(thread.submit(context.run, asyncio.run, requests.submit(request)).result().flow_run)
