@@ -1,5 +1,6 @@
 """Retrain a model, and hand it over to a rollout if it is better than the live one. Copy it and make it yours."""
 
+import functools
 import hashlib
 import os
 import sys
@@ -77,6 +78,7 @@ def compare(live: Any, new: Any, confidence: float) -> Gain:
     return Gain(float(gains.mean()), float(low), float(high))
 
 
+@functools.cache
 def connect() -> MLClient:
     """The workspace that the environment names."""
     return MLClient(

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
-from prefect.states import Cancelling
+from prefect.states import Cancelled, Cancelling
 
 from saferollout.config.project import Project
 from saferollout.config.request import RolloutRequest
@@ -104,7 +104,10 @@ async def cancel(flow_run: str) -> None:
     """Cancel the run of a rollout that this one has superseded: its rollout is lost, and it may wait for a person."""
     try:
         async with get_client() as client:
-            state: State[Any] = Cancelling(message=f"superseded by run {run_id()}")
-            await client.set_flow_run_state(UUID(flow_run), state)
+            run = await client.read_flow_run(UUID(flow_run))
+            message = f"superseded by run {run_id()}"
+            waits = run.state is not None and run.state.is_paused()  # then the server would drop the message
+            state: State[Any] = Cancelled(message=message) if waits else Cancelling(message=message)
+            await client.set_flow_run_state(run.id, state)
     except (*AWAY, ObjectNotFound) as error:  # it finds out by itself at its next step
         get_run_logger().warning("run %s, whose rollout is superseded, was not cancelled: %s", flow_run, error)
