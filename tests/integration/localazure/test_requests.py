@@ -226,7 +226,9 @@ async def test_each_version_that_is_ready_is_requested_once(
     assert requested() == ready
 
 
-@pytest.mark.filterwarnings("ignore:The use of a .BlobProperties. instance:DeprecationWarning")  # in the SDK's download
+# the SDK downloads in old manners of its storage client
+@pytest.mark.filterwarnings("ignore:The use of a .BlobProperties. instance:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:content_as_bytes is deprecated:DeprecationWarning")
 def test_a_model_that_is_better_is_registered_and_handed_over(
     server: Server, client: MLClient, arm: Arm, assets: Assets, tmp_path: Path
 ) -> None:
