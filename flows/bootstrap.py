@@ -2,6 +2,7 @@
 
 from prefect import flow
 
+from saferollout.config.request import read_request
 from tasks.bootstrap import create_endpoint, create_first, give_all_traffic
 from tasks.preflight import preflight
 from tasks.resolve import resolve_labels
@@ -15,7 +16,7 @@ async def bootstrap(config: str = "configs/rollout.yaml", deployment: str | None
         config: Path of the rollout's config.
         deployment: Path of the first deployment's YAML; by default the config's.
     """
-    project = await preflight(config, None, deployment)
+    project = await preflight(read_request({"config": config}), deployment)
     project = project.with_assets(await resolve_labels(project))
     await create_endpoint(project)
     await create_first(project)

@@ -5,13 +5,14 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.states import Cancelled, Failed
+from prefect.states import Cancelled, Completed, Failed
 
 from flows.asking import approve, approve_in_doubt
 from flows.cancellation import heed_sigterm, roll_back_cancelled, roll_back_terminated, roll_back_this_run
 from flows.naming import name_run
 from flows.steps import Steps
 from saferollout.config.project import Project
+from saferollout.config.request import Overrides, Person, Reason, RequestId, read_event, read_request
 from saferollout.config.rollout import ModelVersion, OnDrift, StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import (
@@ -37,7 +38,7 @@ from tasks.judge import judge
 from tasks.mirror import mirror
 from tasks.preflight import check_approvals, preflight
 from tasks.recheck import recheck
-from tasks.report import already_live, report
+from tasks.report import nothing_to_do, report
 from tasks.resolve import resolve_labels
 from tasks.retire import retire_old
 from tasks.rollback import roll_back_own
@@ -61,29 +62,36 @@ async def rollout(
     config: str = "configs/rollout.yaml",
     model: ModelVersion | None = None,
     event: str = "",
-    requester: str = "",
     wait: bool = False,
     again: bool = False,
-    by: str = "",
+    by: Person = "",
+    why: Reason = "",
+    request_id: RequestId = "",
+    overrides: Overrides | None = None,
     ignore_freeze: str = "",
 ) -> Outcome | State[Any]:
     """Put a new version of a model into production gate by gate, and go back on any doubt.
 
     Args:
-        config: Path of the rollout's config.
+        config: Path of the rollout's config, or its name: `fraud` is `configs/fraud.yaml`.
         model: A registered model to roll out instead of the one in the deployment's YAML.
-        event: The payload of the event that started the run, as JSON; it takes the place of both. Else leave it empty.
-        requester: Who wants the rollout, for the record; nobody checks it.
+        event: The payload of the event that started the run, as JSON; it takes the place of all else. Else leave it
+            empty.
         wait: Where another rollout of the endpoint is under way, wait for its end, for a day at most.
         again: Roll the revision out although it is held: it was rolled back for harm, or rejected. For people only.
-        by: Who says so, for the report.
+        by: Who asks for the rollout, for the record; nobody checks it.
+        why: Why, for the report.
+        request_id: A second request of the endpoint with the same id starts nothing.
+        overrides: What this rollout is to do otherwise than the config says.
         ignore_freeze: Why the candidate gets traffic in freeze windows, too; empty: it waits for their end. For people.
     """
     heed_sigterm()
     await recall_steps()
     try:
-        project = await preflight(config, model, event=event)
-        await check_approvals(project, event=event, requester=requester)
+        asked = {"config": config, "model": model, "by": by, "why": why, "request_id": request_id}
+        request = read_event(event) if event else read_request(asked | {"overrides": overrides or Overrides()})
+        project = await preflight(request)
+        await check_approvals(project)
         project = project.with_assets(await resolve_labels(project))
     except Exception:
         await roll_back_this_run()
@@ -92,12 +100,14 @@ async def rollout(
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:
-        insisting = (by or requester or "somebody who named nobody") if again else ""
-        rollout = await take_baseline(project, wait, insisting, event=event, requester=requester)
-        if rollout is None:
-            return await already_live(project)
-        if why := ignore_freeze.strip():
-            rollout = rollout.model_copy(update={"freeze_ignored": f"{by or 'somebody who named nobody'}: {why}"})
+        named = request.by or "somebody who named nobody"
+        begun = await take_baseline(project, wait, named if again else "", is_event=bool(event))
+        if not isinstance(begun, Rollout):
+            outcome = await nothing_to_do(project, begun)
+            return Completed(message=outcome.reason, data=outcome)
+        rollout = begun
+        if reason := ignore_freeze.strip():
+            rollout = rollout.model_copy(update={"freeze_ignored": f"{named}: {reason}"})
         run = Steps(rollout, decisions, evidence)
         await name_run(f"rollout {rollout.endpoint} {rollout.candidate} ← {rollout.project.label}")
         await run.step(_both, rollout)

@@ -15,7 +15,7 @@ from saferollout.azure import yaml_files
 from saferollout.config import project, yaml_file
 from saferollout.config.names import check_confirmed, check_endpoint
 from saferollout.config.notify import unset_variables
-from saferollout.config.rollout import ModelVersion, RolloutConfig
+from saferollout.config.rollout import RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.domain.words import clock
 from saferollout.rollout.record import now, user_name
@@ -24,6 +24,7 @@ from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.guard import guard
 from saferollout_cli.status import status
+from saferollout_cli.submit import read_model, reason_of, submit
 from saferollout_cli.terminal import err, print_json, print_result, show
 
 app = typer.Typer(
@@ -67,21 +68,9 @@ Digest = Annotated[
 ]
 
 
-def _model(text: str | None) -> ModelVersion | None:
-    if text is None:
-        return None
-    try:
-        return ModelVersion.parse(text)
-    except ValueError as error:
-        problem, _, remedy = str(error).partition("; ")
-        raise ConfigError(Problem("command line", "--model", problem, remedy)) from None
-
-
 def _options(wait: bool, again: bool, ignore_freeze: str | None) -> dict[str, Any]:
     """The flow's parameters that both ways of starting it have."""
-    if ignore_freeze is not None and not ignore_freeze.strip():
-        raise ConfigError(Problem("command line", "--ignore-freeze", "is empty", "say why it cannot wait"))
-    return {"wait": wait, "again": again, "by": user_name(), "ignore_freeze": ignore_freeze or ""}
+    return {"wait": wait, "again": again, "by": user_name(), "ignore_freeze": reason_of(ignore_freeze)}
 
 
 def _print_version(asked: bool) -> None:
@@ -133,7 +122,7 @@ def run(
     if approve is Approve.UI:
         check_server()
     how = approve or (Approve.ASK if sys.stdin.isatty() else Approve.UI)
-    outcome = running.rollout_here(config, _model(model), how, **options)
+    outcome = running.rollout_here(config, read_model(model), how, **options)
     print_result(outcome.model_dump(mode="json") | {"report": outcome.report}, outcome.report, as_json=as_json)
     sys.exit(1 if outcome.outcome == "rolled_back" else 0)
 
@@ -141,7 +130,7 @@ def run(
 @app.command()
 def validate(config: Config, model: Model = None, as_json: Json = False) -> None:
     """Check a rollout's config and all that it points to; nothing is called."""
-    found = running.check(config, _model(model))
+    found = running.check(config, read_model(model))
     freeze = next_freeze(found.config.freeze, now())
     result: dict[str, Any] = {
         "outcome": "valid",
@@ -156,24 +145,6 @@ def validate(config: Config, model: Model = None, as_json: Json = False) -> None
     if missing := unset_variables(found.config.notify):
         text += f"\n\nNot set here, but needed where it runs: {', '.join(missing)}."
     print_result(result, text, as_json=as_json)
-
-
-@app.command()
-def submit(
-    config: Config,
-    model: Model = None,
-    wait: Wait = False,
-    again: Again = False,
-    ignore_freeze: IgnoreFreeze = None,
-    as_json: Json = False,
-) -> None:
-    """Start the deployed rollout flow (after `saferollout setup`) and return at once."""
-    result = running.submit(config, _model(model), **_options(wait, again, ignore_freeze))
-    text = (
-        f"Flow run **{result['name']}** `{result['flow_run']}`\n\n{result['link']}\n\n"
-        f"When it asks for an approval: `saferollout approve {result['endpoint']}`, or Resume in the UI."
-    )
-    print_result({"outcome": "submitted"} | result, text, as_json=as_json)
 
 
 @app.command()
@@ -331,6 +302,7 @@ app.command()(guard)
 app.command()(status)
 app.command()(adopt.init)
 app.command()(adopt.record)
+app.command()(submit)
 
 
 @app.command()

@@ -17,17 +17,17 @@ from saferollout.approvals.freeze import check_windows
 from saferollout.azure import yaml_files
 from saferollout.config import project
 from saferollout.config.project import Project
+from saferollout.config.request import RolloutRequest, find_config
 from saferollout.config.rollout import ModelVersion, WorkspaceConfig
 from saferollout.domain.errors import NotRestored, Refused, SaferolloutError
 from saferollout.report.outcome import Outcome
-from saferollout.rollout.record import Owner, Record, now, user_name
+from saferollout.rollout.record import Owner, Record, now
 from saferollout_cli import steps
 from saferollout_cli.choices import Approve
 from saferollout_cli.environment import check_prefect_home, check_server, server_url
 from saferollout_cli.terminal import divert, err, say
 from tasks.support import threads
 
-DEPLOYMENT = "rollout/rollout"
 TELL_S = 20.0
 """How long Prefect's server may take to hear of the end of a run."""
 
@@ -162,29 +162,20 @@ def check(config: Path, model: ModelVersion | None) -> Project:
     return found
 
 
-def submit(config: Path, model: ModelVersion | None, **options: Any) -> dict[str, str]:
+def submit(request: RolloutRequest, **options: Any) -> dict[str, str]:
     """Start the deployed rollout, whose further `options` are the flow's; Refused if it is not deployed."""
-    found = check(config, model)
+    path = Path(find_config(request.config))
+    found = check(path, request.model)
     check_server()
-    given = {"config": str(config.absolute()), "model": model.model_dump() if model else None} | options
-    result = asyncio.run(_submit(given | {"requester": user_name()}))
-    return result | {"endpoint": found.endpoint}
+    made = asyncio.run(_submit(request.model_copy(update={"config": str(path.absolute())}), options))
+    return made | {"endpoint": found.endpoint}
 
 
-async def _submit(parameters: dict[str, Any]) -> dict[str, str]:
-    from prefect.deployments import arun_deployment
-    from prefect.exceptions import ObjectNotFound
+async def _submit(request: RolloutRequest, options: dict[str, Any]) -> dict[str, str]:
+    from tasks.support import requests
 
-    from tasks.support.orchestrator import is_unknown
-
-    try:
-        run = await arun_deployment(DEPLOYMENT, parameters=parameters, timeout=0)
-    except ObjectNotFound as error:
-        if not is_unknown(error):
-            raise
-        msg = f"deployment {DEPLOYMENT} is not on this Prefect server; run `saferollout setup` first"
-        raise Refused(msg) from None
-    return {"flow_run": str(run.id), "name": run.name, "link": await link_to(run.id)}
+    run = await requests.submit(request, **options)
+    return {"flow_run": str(run.flow_run), "name": run.name, "link": await link_to(run.flow_run)}
 
 
 async def link_to(run_id: UUID) -> str:
@@ -213,7 +204,7 @@ class _Attended:
     """
 
     def __init__(self, config: Path, model: ModelVersion | None, how: Approve, **options: Any) -> None:
-        self._parameters = {"config": str(config), "model": model, "requester": user_name()} | options
+        self._parameters = {"config": str(config), "model": model} | options
         self._how = how
         self._ended: Future[Any] = Future()
         self._loop: asyncio.AbstractEventLoop

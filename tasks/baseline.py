@@ -11,11 +11,14 @@ from prefect.logging import get_run_logger
 
 from saferollout.approvals.requester import Requester
 from saferollout.config.project import Project
+from saferollout.config.rollout import WhenBusy
 from saferollout.domain.errors import AzureFailed, Taken
 from saferollout.report.outcome import DONE_BEFORE
 from saferollout.rollout import begin
 from saferollout.rollout.record import Owner, Record
 from saferollout.rollout.rollout import Rollout
+from saferollout.rollout.succession import is_older, may_supersede
+from tasks.support import requests
 from tasks.support.access import in_workspace
 from tasks.support.names import named, steps_of
 from tasks.support.policy import STEP
@@ -31,12 +34,14 @@ WAIT_S = 24 * 3600.0
 
 @task(task_run_name=named(NAME), **STEP)
 async def take_baseline(
-    project: Project, wait: bool = False, again: str = "", *, event: str = "", requester: str = ""
-) -> Rollout | None:
-    """Begin the rollout, or resume what this one left; None if it is live already.
+    project: Project, wait: bool = False, again: str = "", *, is_event: bool = False
+) -> Rollout | str:
+    """Begin the rollout, or resume what this one left.
 
-    `wait` waits for the end of another rollout that has the endpoint, a deployed run for a day at most; `again` is who
-    rolls the revision out although it is held.
+    Returns why there is nothing to do, where the same was requested before; empty if it is live already.
+
+    `wait` waits for the end of another rollout that has the endpoint, a deployed run for a day at most; by default the
+    config says what follows then. `again` is who rolls the revision out although it is held.
 
     Raises:
         Taken: Another rollout has the endpoint.
@@ -44,12 +49,19 @@ async def take_baseline(
         AzureFailed: Azure or the network failed; not where that passes while it waits.
     """
     until = time.monotonic() + (WAIT_S if runtime.deployment.id else math.inf)
+    when_busy = WhenBusy.QUEUE if wait else project.config.when_busy
     said = ""
     while True:
+        if before := await requests.earlier(project):
+            return before
         try:
-            return await _begin(project, again, requester_of(event, requester))
+            wanted_by = requester_of(project.request.by, is_event=is_event)
+            begun = await _begin(project, again, wanted_by, supersede=when_busy is WhenBusy.SUPERSEDE)
         except Taken as taken:
-            if not wait or time.monotonic() >= until:
+            if taken.revision == project.revision and runtime.deployment.id:
+                return f"already requested by run {taken.flow_run}, which rolls this revision out; nothing to do"
+            is_late = when_busy is WhenBusy.SUPERSEDE and is_older(project.model, taken.model)
+            if when_busy is WhenBusy.REFUSE or is_late or time.monotonic() >= until:
                 raise
             if said != str(taken):
                 said = str(taken)
@@ -57,15 +69,20 @@ async def take_baseline(
         except AzureFailed as error:
             if not (said and error.retryable):
                 raise
+        else:
+            if begun is not None:
+                await requests.note(project)
+            return begun or ""
         await ThisRun(project.config.orchestrator_grace_s).unless_stopped(asyncio.sleep(LOOK_S))
 
 
-async def _begin(project: Project, again: str, wanted_by: Requester) -> Rollout | None:
+async def _begin(project: Project, again: str, wanted_by: Requester, *, supersede: bool) -> Rollout | None:
     workspace = project.config.workspace
     state = await in_workspace(workspace, lambda azure: azure.settled(project.endpoint))
     record = Record.from_tags(state.tags)
     owner = Owner.here(str(run_id()), in_process=not runtime.deployment.id)
-    gone = record.owner if record and await _is_gone(record.owner, owner) else None
+    replaced = record if record and supersede and may_supersede(project, record, owner) else None
+    gone = record.owner if record and (replaced or await _is_gone(record.owner, owner)) else None
     before = await _begun_before()
     await mark(project)
     drain = Drain(project)
@@ -83,6 +100,8 @@ async def _begin(project: Project, again: str, wanted_by: Requester) -> Rollout 
             requester=wanted_by,
         ),
     )
+    if replaced:
+        await requests.cancel(replaced.owner.flow_run)
     is_own = record is None or not record.unfinished or record.owner.flow_run == owner.flow_run
     if begun and wanted_by.name and is_own:  # what a tag says of it, anybody may have written
         return begun.model_copy(update={"requester": wanted_by})

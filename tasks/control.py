@@ -20,9 +20,9 @@ from saferollout.report.outcome import seconds
 from saferollout.rollout.record import Phase, Record, now
 from saferollout.rollout.rollback import roll_back
 from tasks.support.access import in_workspace
+from tasks.support.labels import PAUSE, SKIP_JUDGE, Asked, ask_of, asked_of
 from tasks.support.orchestrator import is_unknown
 from tasks.support.polling import poll
-from tasks.support.requests import PAUSE, SKIP_JUDGE, Asked, ask_of, asked_of
 
 END_S = 10.0
 """How long Prefect's server may take to hear that a rollout was aborted; the rollback does not wait for it."""

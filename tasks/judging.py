@@ -22,8 +22,8 @@ from saferollout.rollout.rollout import Rollout
 from tasks.rollback import put_users_back
 from tasks.support.access import in_workspace, scorer_of
 from tasks.support.artifacts import publish
+from tasks.support.labels import SKIP_JUDGE, asked_of
 from tasks.support.progress import Progress
-from tasks.support.requests import SKIP_JUDGE, asked_of
 from tasks.support.this_run import ThisRun
 
 DRAW_S = 60.0

@@ -10,8 +10,8 @@ from saferollout.approvals.keys import KEY, KEY_FILE, REMEDY
 from saferollout.azure import yaml_files
 from saferollout.config import project
 from saferollout.config.approvals import Verify
-from saferollout.config.handover import check_place, read_event
 from saferollout.config.project import Project
+from saferollout.config.request import RolloutRequest, check_place, find_config
 from saferollout.config.rollout import ModelVersion
 from saferollout.config.yaml_file import display_path
 from saferollout.domain.errors import ConfigError, Problem
@@ -23,22 +23,21 @@ from tasks.support.requester import requester_of
 
 
 @task(task_run_name=named("preflight"), **ONCE)
-async def preflight(config: str, model: ModelVersion | None, deployment: str | None = None, event: str = "") -> Project:
+async def preflight(request: RolloutRequest, deployment: str | None = None) -> Project:
     """Return the project as it is when the run begins; ConfigError with every mistake in the input.
 
-    An `event` names config and model itself. A deployed run, which others start, reads the worker's own configs only.
+    A deployed run, which others start, reads the worker's own configs only.
     """
-    if event:
-        asked = read_event(event)
-        config, model = asked.config, asked.model
+    config = find_config(request.config)
     if runtime.deployment.id:
         check_place("config", config)
         if deployment:
             check_place("deployment", deployment)
-    return await asyncio.to_thread(_checked, config, model, deployment)
+    found = await asyncio.to_thread(_checked, config, request.model, deployment)
+    return found.for_request(request)
 
 
-async def check_approvals(project: Project, *, event: str, requester: str) -> None:
+async def check_approvals(project: Project) -> None:
     """Check that the rules for approvals can be kept, before anything is done.
 
     Raises:
@@ -50,9 +49,9 @@ async def check_approvals(project: Project, *, event: str, requester: str) -> No
     if any(rule.verify is not Verify.NONE for rule in rules) and not (await load_keys()).signs:
         problem = f"needs a signing key, and this worker has none in {KEY}, {KEY_FILE} or Secret block {SIGNING_KEY}"
         raise ConfigError(Problem(file, "approvals.verify", problem, REMEDY))
-    if any(rule.not_requester for rule in rules) and not requester_of(event, requester).name:
+    if any(rule.not_requester for rule in rules) and not requester_of(project.request.by).name:
         problem = "who requested this rollout may not approve it, and nobody says who that is"
-        remedy = "start the run with a `requester`, or name one in the event"
+        remedy = "say who asks: `by` of the run, or of the event"
         raise ConfigError(Problem(file, "approvals.not_requester", problem, remedy))
 
 

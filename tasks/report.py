@@ -93,16 +93,20 @@ async def _read_back(rollout: Rollout) -> EndpointState | None:
 
 
 @task(task_run_name=named("nothing to do"), **STEP)
-async def already_live(project: Project) -> Outcome:
-    """Say that the live deployment is this very revision, and finish a retirement that was due and cut short."""
+async def nothing_to_do(project: Project, duplicate: str = "") -> Outcome:
+    """Say why there is nothing to do: by default that the live deployment is this very revision.
+
+    Then a retirement is finished that was due and cut short; a `duplicate` changes nothing.
+    """
     workspace = project.config.workspace
-    await in_workspace(workspace, lambda azure: retire.retire_due(azure, project.endpoint))
+    if not duplicate:
+        await in_workspace(workspace, lambda azure: retire.retire_due(azure, project.endpoint))
     state = await in_workspace(workspace, lambda azure: azure.get_endpoint(project.endpoint))
     live = next(iter(state.traffic), "")
     serving = state.deployments.get(live)
     return Outcome(
         outcome="nothing_to_do",
-        reason=f"{live} is this revision already; nothing to do",
+        reason=duplicate or f"{live} is this revision already; nothing to do",
         endpoint=project.endpoint,
         live=live,
         model=serving.model if serving else "",

@@ -15,7 +15,7 @@ import pytest
 from localazure.testing import LocalAzure
 from saferollout.approvals.keys import KEY
 from saferollout.azure.client import DRAIN
-from saferollout.config.handover import CONFIGS
+from saferollout.config.request import CONFIGS
 from saferollout_cli.demo import processes
 from tests.support.forks import fork_server, forked
 from tests.support.signing import make_pem

@@ -58,9 +58,9 @@ class Arm:
         """The resource; by default the workspace itself."""
         return self._read(self._url(path))
 
-    def list(self, path: str) -> Resources:
-        """All resources of a collection."""
-        return self._list(self._url(path))
+    def list(self, path: str, query: str = "") -> Resources:
+        """All resources of a collection; `query` is what is appended to the address."""
+        return self._list(self._url(path) + query)
 
     def list_of_location(self, location: str, path: str) -> Resources:
         """All that Azure Machine Learning lists of a region, such as `usages`, for the whole subscription."""

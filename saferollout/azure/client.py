@@ -20,10 +20,11 @@ from saferollout.azure import yaml_files
 from saferollout.azure.access import credential, translated
 from saferollout.azure.arm import Arm
 from saferollout.azure.port import LOOK_THERE, Resource
-from saferollout.azure.resources import autoscaled, vm_sizes
+from saferollout.azure.resources import autoscaled, model_versions, vm_sizes
 from saferollout.config.assets import label_of, with_version
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import AzureFailed, ConfigError, Problem
+from saferollout.domain.registered_model import RegisteredModel
 from saferollout.domain.vm_size import VmSize
 
 if TYPE_CHECKING:
@@ -116,13 +117,13 @@ class Client:
             raise AzureFailed(msg)
         poller.result()
 
-    def _unless_missing(self, endpoint: str, read: Callable[[], T]) -> T | None:
-        """What is read of an endpoint, or None if there is no such endpoint."""
-        with self._translated(f"read endpoint {endpoint}"):
+    def _unless_missing(self, what: str, read: Callable[[], T]) -> T | None:
+        """What is read of an endpoint or model, or None if there is no such thing."""
+        with self._translated(f"read {what}"):
             try:
                 return read()
             except ResourceNotFoundError:
-                self._arm.get()  # a mistyped workspace is no missing endpoint
+                self._arm.get()  # a mistyped workspace is not a missing endpoint
                 return None
 
     def list_endpoints(self) -> list[Resource]:
@@ -132,11 +133,11 @@ class Client:
 
     def read_endpoint(self, endpoint: str) -> Resource | None:
         """See `Azure`."""
-        return self._unless_missing(endpoint, lambda: self._arm.get(_path(endpoint)))
+        return self._unless_missing(f"endpoint {endpoint}", lambda: self._arm.get(_path(endpoint)))
 
     def list_deployments(self, endpoint: str) -> list[Resource] | None:
         """See `Azure`."""
-        return self._unless_missing(endpoint, lambda: self._arm.list(f"{_path(endpoint)}/deployments"))
+        return self._unless_missing(f"endpoint {endpoint}", lambda: self._arm.list(f"{_path(endpoint)}/deployments"))
 
     def load_endpoint(self, path: Path) -> Any:
         """See `Azure`."""
@@ -214,6 +215,17 @@ class Client:
         with self._translated("read the autoscale settings"):
             path = f"workspaces/{self._config.name}/onlineEndpoints/{endpoint}"
             return autoscaled(self._arm.list_autoscale_settings(), path)
+
+    def list_models(self) -> list[str]:
+        """See `Azure`."""
+        with self._translated("list the models"):
+            return sorted(str(model["name"]) for model in self._arm.list("models", "&listViewType=ActiveOnly"))
+
+    def list_model_versions(self, model: str) -> list[RegisteredModel]:
+        """See `Azure`."""
+        path = f"models/{quote(model, safe='')}/versions"
+        found = self._unless_missing(f"model {model}", lambda: self._arm.list(path, "&listViewType=ActiveOnly"))
+        return model_versions(model, found or [])
 
     def resolve(self, kind: str, asset: str) -> str:
         """See `Azure`."""

@@ -17,6 +17,7 @@ from saferollout.azure.rules import refuse
 from saferollout.config import yaml_file
 from saferollout.config.assets import label_of, with_version
 from saferollout.domain.errors import AzureFailed, Busy
+from saferollout.domain.registered_model import RegisteredModel
 from saferollout.domain.vm_size import VmSize
 
 Failure = Literal["before", "after"]
@@ -82,6 +83,8 @@ class Memory:
         """How the next operation fails."""
         self.versions: dict[str, str] = {}
         """The version that each label of a registered asset is on, by the asset with its label."""
+        self.models: list[RegisteredModel] = []
+        """The registered models, in the order in which they were made."""
         self.vm_sizes: list[VmSize] = []
         """Those of the region; what they say to be used is used by others."""
         self.autoscaled: set[tuple[str, str]] = set()
@@ -285,6 +288,14 @@ class Memory:
     def read_autoscaled(self, endpoint: str) -> set[str]:
         """See `Azure`."""
         return {deployment for name, deployment in self.autoscaled if name == endpoint.lower()}
+
+    def list_models(self) -> list[str]:
+        """See `Azure`."""
+        return sorted({model.name for model in self.models})
+
+    def list_model_versions(self, model: str) -> list[RegisteredModel]:
+        """See `Azure`."""
+        return [found for found in reversed(self.models) if found.name == model]
 
     def resolve(self, kind: str, asset: str) -> str:
         """See `Azure`."""

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from saferollout.domain.registered_model import RegisteredModel
 from saferollout.domain.vm_size import VmSize
 
 Resource = dict[str, Any]
@@ -124,4 +125,15 @@ class Azure(Protocol):
 
     def resolve(self, kind: str, asset: str) -> str:
         """The registered `model` or `environment` with the version that its label is on now."""
+        ...
+
+    def list_models(self) -> list[str]:
+        """The names of all registered models, sorted; not of those that are archived."""
+        ...
+
+    def list_model_versions(self, model: str) -> list[RegisteredModel]:
+        """The versions of a registered model, the newest first, without archived ones; none if there is no such model.
+
+        One call, where they fit into one page of Azure's.
+        """
         ...

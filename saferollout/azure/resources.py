@@ -1,10 +1,12 @@
 """Azure's resources, as JSON, read into the states that a rollout works with."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from saferollout.azure.port import Resource
 from saferollout.domain.endpoint import DeploymentState, EndpointState
+from saferollout.domain.registered_model import RegisteredModel
 from saferollout.domain.vm_size import VmSize
 
 
@@ -44,6 +46,20 @@ def writable(endpoint: Resource) -> Resource:
         if of_users := identity.get("userAssignedIdentities"):
             written["identity"]["userAssignedIdentities"] = {name: {} for name in of_users}
     return written | {"properties": properties}
+
+
+def model_versions(model: str, listed: Iterable[Resource]) -> list[RegisteredModel]:
+    """The versions of a model that Azure lists, the newest first."""
+    found = [
+        RegisteredModel(
+            name=model,
+            version=str(version["name"]),
+            created_at=datetime.fromisoformat(version["systemData"]["createdAt"]),
+            tags=version["properties"].get("tags") or {},
+        )
+        for version in listed
+    ]
+    return sorted(found, key=lambda version: version.created_at, reverse=True)
 
 
 def vm_sizes(sizes: Iterable[Resource], usages: Iterable[Resource]) -> dict[str, VmSize]:

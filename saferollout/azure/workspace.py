@@ -14,6 +14,7 @@ from saferollout.azure.retries import poll, sign_in_anew, wait_for_others
 from saferollout.azure.written import Written, deployment_yaml, endpoint_yaml
 from saferollout.domain.endpoint import EndpointState, describe
 from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Missing, Refused
+from saferollout.domain.registered_model import RegisteredModel
 from saferollout.domain.vm_size import VmSize
 from saferollout.domain.words import plural
 
@@ -57,6 +58,16 @@ class Workspace:
         """The names of all endpoints in the workspace, or of those that have a tag; with one call."""
         shown = self._azure.list_endpoints()
         return [str(endpoint["name"]) for endpoint in shown if not with_tag or with_tag in (endpoint.get("tags") or {})]
+
+    @sign_in_anew
+    def models(self) -> list[str]:
+        """The names of all registered models."""
+        return self._azure.list_models()
+
+    @sign_in_anew
+    def model_versions(self, model: str) -> list[RegisteredModel]:
+        """The versions of a registered model, the newest first; with one call."""
+        return self._azure.list_model_versions(model)
 
     def get_endpoint(self, endpoint: str) -> EndpointState:
         """`observe`; Missing if there is no such endpoint."""

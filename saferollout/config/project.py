@@ -14,6 +14,7 @@ from saferollout.config.assets import short
 from saferollout.config.contents import contents, digests_of
 from saferollout.config.names import check_name
 from saferollout.config.recorded_requests import DEFAULT_NAMES, FORM, RecordedRequest, Recording, short_digest
+from saferollout.config.request import RolloutRequest
 from saferollout.config.rollout import Auto, ModelVersion, RolloutConfig, WorkspaceConfig
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import ConfigError, GateFailed, Problem
@@ -60,6 +61,8 @@ class Project(Value):
     """A local model's name and version as the YAML names them; empty where it does not."""
     settings: dict[str, str] | None = None
     """`digests_of` the YAML of a candidate of which Azure holds every part; None where some of it is files here."""
+    request: RolloutRequest = RolloutRequest.model_validate({})
+    """Who asked for it, and why."""
 
     @property
     def model(self) -> str:
@@ -80,7 +83,8 @@ class Project(Value):
     def inputs(self) -> dict[str, str]:
         """What every gate of the run works with, with digests by which a person can distinguish two runs'."""
         schema = json.dumps(self.answer_schema, sort_keys=True) if self.answer_schema is not None else ""
-        return {
+        asked = self.request.described()
+        return ({"asked for": asked} if asked else {}) | {
             "recorded requests": self.recorded.summary(),
             "answer schema": f"`{short_digest(schema)}`" if schema else "none",
             "config": f"`{short_digest(self.config.model_dump_json())}`",
@@ -89,6 +93,10 @@ class Project(Value):
     def with_assets(self, assets: dict[str, str]) -> Self:
         """The same with other registered assets, as when each label has become a version."""
         return self.model_copy(update={"assets": assets})
+
+    def for_request(self, request: RolloutRequest) -> Self:
+        """The same for whoever asked, with what the request overrides in the config."""
+        return self.model_copy(update={"request": request, "config": request.overrides.apply(self.config)})
 
     def check_unchanged(self) -> None:
         """Check that the candidate's files are still those of the revision.

@@ -17,7 +17,9 @@ from saferollout.config.section import Section
 
 ASSET_NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 ASSET_VERSION = r"[A-Za-z0-9_.-]+"
-MODEL_VERSION = re.compile(rf"azureml:(?P<name>{ASSET_NAME})(?::(?P<version>{ASSET_VERSION})|@(?P<label>[\w.-]+))")
+MODEL_VERSION = re.compile(
+    rf"(?:azureml:|(?!azureml:))(?P<name>{ASSET_NAME})(?::(?P<version>{ASSET_VERSION})|@(?P<label>[\w.-]+))"
+)
 
 
 class LeftCandidate(StrEnum):
@@ -137,6 +139,14 @@ class Auto(StrEnum):
 
     OFF = "off"
     HEALTHY = "healthy"
+
+
+class WhenBusy(StrEnum):
+    """What follows where another rollout of the endpoint is under way."""
+
+    REFUSE = "refuse"
+    QUEUE = "queue"
+    SUPERSEDE = "supersede"
 
 
 class StageConfig(Section):
@@ -273,6 +283,13 @@ class RolloutConfig(Section):
         (), description="When no candidate gets more traffic, even if approved; the way back is never frozen."
     )
     notify: NotifyConfig | None = Field(None, description="Messages about the rollout; default: none.")
+    when_busy: WhenBusy = Field(
+        WhenBusy.REFUSE,
+        description=(
+            "What follows where a rollout of another revision is under way: this one is refused, waits for its end for "
+            "a day at most, or rolls it back and begins, unless it is of an earlier version of the same model."
+        ),
+    )
     orchestrator_grace_s: float = Field(
         120,
         ge=0,
@@ -312,7 +329,7 @@ class ModelVersion(Section):
     @model_validator(mode="before")
     @classmethod
     def _forms(cls, given: Any) -> Any:
-        """Take `azureml:name:version` and a version that is a number as well.
+        """Take `name:version`, with or without `azureml:`, and a version that is a number as well.
 
         Raises:
             ValueError: It is neither; the message is "problem; remedy".
@@ -328,7 +345,7 @@ class ModelVersion(Section):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read `azureml:name:version` or `azureml:name@latest`.
+        """Read `azureml:name:version` or `azureml:name@latest`, or the same without `azureml:`.
 
         Raises:
             ValueError: It is neither; the message is "problem; remedy".

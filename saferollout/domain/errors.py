@@ -78,7 +78,14 @@ class Missing(Refused):
 
 
 class Taken(Refused):
-    """Another rollout of the endpoint is under way; the text says whose, and since when."""
+    """Another rollout of the endpoint is under way; the text says whose, and since when.
+
+    `flow_run`, `revision` and `model` are the other one's, where it is rolling forward; else they are empty.
+    """
+
+    def __init__(self, message: str, *, flow_run: str = "", revision: str = "", model: str = "") -> None:
+        super().__init__(message)
+        self.flow_run, self.revision, self.model = flow_run, revision, model
 
 
 class Lost(Refused):

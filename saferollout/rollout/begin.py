@@ -14,7 +14,7 @@ from saferollout.rollout import retire
 from saferollout.rollout.drain import BY_TIME, ByTime
 from saferollout.rollout.due import due_after
 from saferollout.rollout.hold import check_hold
-from saferollout.rollout.lock import claim, take_over, who_has_it
+from saferollout.rollout.lock import claim, rival, take_over, who_has_it
 from saferollout.rollout.quota import check_quota
 from saferollout.rollout.record import MAX_TAGS, Owner, Phase, Record, now, without_record
 from saferollout.rollout.rollback import roll_back
@@ -60,7 +60,7 @@ def begin(
     left = record if record and record.unfinished else None
     is_own = left is not None and left.owner.flow_run == owner.flow_run
     if left and not is_own and left.owner != gone:
-        raise Taken(who_has_it(project.endpoint, left))
+        raise Taken(who_has_it(project.endpoint, left), **rival(left))
     if left and (is_own or left.revision == project.revision):
         is_new = not is_own and left.phase is Phase.ROLLING
         hold = check_hold(state.tags, project.endpoint, project.revision, again or ("" if is_new else owner.name))

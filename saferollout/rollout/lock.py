@@ -35,6 +35,13 @@ def who_has_it(endpoint: str, record: Record | None) -> str:
     )
 
 
+def rival(record: Record | None) -> dict[str, str]:
+    """What `Taken` says of the other rollout to programs; nothing where it is not rolling forward."""
+    if record is None or record.phase is not Phase.ROLLING:
+        return {}
+    return {"flow_run": record.owner.flow_run, "revision": record.revision, "model": record.model}
+
+
 def claim(workspace: Workspace, endpoint: str, record: Record) -> None:
     """Write the record of a new rollout.
 
@@ -46,7 +53,7 @@ def claim(workspace: Workspace, endpoint: str, record: Record) -> None:
     def write(tags: dict[str, str]) -> dict[str, str]:
         there = Record.from_tags(tags)
         if there and there.unfinished and there.owner != record.owner:
-            raise Taken(who_has_it(endpoint, there))
+            raise Taken(who_has_it(endpoint, there), **rival(there))
         return without_record(tags) | record.to_tags()
 
     traffic = record.traffic()
@@ -56,7 +63,9 @@ def claim(workspace: Workspace, endpoint: str, record: Record) -> None:
     except Drifted:
         there = Record.from_tags(workspace.settled(endpoint).tags)
         if there and there.unfinished and there.rollout != record.rollout:
-            raise Taken(who_has_it(endpoint, there)) from None  # it was read back with the other's record
+            raise Taken(
+                who_has_it(endpoint, there), **rival(there)
+            ) from None  # it was read back with the other's record
         raise
     _check_settled(workspace, endpoint, record, began)
 
@@ -102,4 +111,4 @@ def _check_settled(workspace: Workspace, endpoint: str, record: Record, began: f
     workspace.settle(time.monotonic() - began)
     there = Record.from_tags(workspace.settled(endpoint).tags)
     if there is None or (there.rollout, there.owner, there.phase) != (record.rollout, record.owner, Phase.ROLLING):
-        raise Taken(who_has_it(endpoint, there))
+        raise Taken(who_has_it(endpoint, there), **rival(there))

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from ruamel.yaml import YAML
 
-from saferollout.config.handover import CONFIGS
+from saferollout.config.request import CONFIGS
 from saferollout.domain.errors import AzureFailed, ConfigError, Problem
 from saferollout.domain.text import printable
 from saferollout.report.outcome import Outcome, StepRun, once

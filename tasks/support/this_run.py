@@ -22,10 +22,10 @@ from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import Stopped
 from saferollout.report.outcome import seconds
 from saferollout.rollout.record import PREFIX
+from tasks.support.labels import PAUSE, Asked, asked_of
 from tasks.support.orchestrator import is_unknown, passing
 from tasks.support.polling import poll
 from tasks.support.race import first_of
-from tasks.support.requests import PAUSE, Asked, asked_of
 
 T = TypeVar("T")
 

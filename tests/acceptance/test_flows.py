@@ -110,7 +110,7 @@ def test_every_flow_is_deployed_and_the_schedule_waits(stack: Stack) -> None:
     """
     deployed = {found["name"]: found for found in stack.api("POST", "/deployments/filter", json={})}
 
-    assert set(deployed) == {"rollout", "bootstrap", "rollback", "control", "guard", "retire"}
+    assert set(deployed) == {"rollout", "bootstrap", "rollback", "control", "guard", "retire", "watch-models"}
     assert [schedule["active"] for schedule in deployed["rollout"]["schedules"]] == [False]
     assert [schedule["active"] for schedule in deployed["retire"]["schedules"]] == [True]
     assert deployed["rollout"]["global_concurrency_limit"] is None

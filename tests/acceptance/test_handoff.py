@@ -36,14 +36,19 @@ def request(stack: Stack, payload: Mapping[str, object]) -> None:
 
 
 def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: Endpoint) -> None:
-    """The event `saferollout.requested` with a config and a model starts the deployed rollout with that model."""
+    """The event `saferollout.requested` starts the deployed rollout with its model; again, it starts nothing.
+
+    Neither while the rollout is under way nor later: the runs end well, and name the one that did it.
+    """
     register(endpoint, "6")
     register(endpoint, "7")
     config = endpoint.config(stages=endpoint.stages(approval=False))
-    payload = {"config": str(config), "model": f"azureml:{endpoint.name}@latest"}
-    request(stack, payload)
+    payload = {"config": str(config), "model": f"azureml:{endpoint.name}@latest", "request_id": endpoint.name}
+    for _ in range(3):
+        request(stack, payload)
 
     def look() -> str | None:
+        # as it is named once it has begun
         runs = stack.api("POST", "/flow_runs/filter", json={"flow_runs": {"name": {"like_": f"{endpoint.name}:7"}}})
         return runs[0]["id"] if runs else None
 
@@ -52,6 +57,34 @@ def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: En
     state = endpoint.state()
     assert state.traffic == {"green": 100}
     assert state.deployments["green"].model == f"{endpoint.name}:7"
+
+    request(stack, payload)
+
+    def others() -> list[str] | None:
+        runs = stack.api("POST", "/flow_runs/filter", json={"sort": "EXPECTED_START_TIME_DESC", "limit": 50})
+        found = [each["id"] for each in runs if endpoint.name in each["parameters"].get("event", "")]
+        return [each for each in found if each != run] if len(found) == 4 else None
+
+    for other in wait_for("a run for each event", others):
+        assert f"already requested by run {run}" in stack.until(other, "Completed")["state"]["message"]
+    assert endpoint.state() == state
+
+
+def test_a_newer_version_supersedes_an_older_one(stack: Stack, endpoint: Endpoint) -> None:
+    """Where the config says so: the older one, which waits for its approval, is rolled back and its run cancelled."""
+    register(endpoint, "6")
+    register(endpoint, "7")
+    config = endpoint.config(when_busy="supersede", stages=endpoint.stages(approval=True))
+    older = endpoint.submit(config, "6")
+    stack.until(older, "Suspended")
+
+    newer = endpoint.submit(config, "7")
+
+    assert "superseded by run" in stack.until(older, "Cancelled")["state"]["message"]
+    stack.until(newer, "Suspended")
+    assert endpoint.state().deployments["green"].model == f"{endpoint.name}:7"
+    late = stack.until(endpoint.submit(config, "6"), "Failed")
+    assert f"flow run {newer}" in late["state"]["message"]
 
 
 def test_an_event_that_does_not_fit_is_seen_as_a_failed_run(stack: Stack, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from tests.support.forks import fork_server, forked
 from tests.support.prefect import Server
 from tests.support.stack import REPOSITORY, Stack, started, wait_for
 
-FLOWS = ["rollout", "bootstrap", "rollback", "control", "guard", "retire"]
+FLOWS = ["rollout", "bootstrap", "rollback", "control", "guard", "retire", "watch-models"]
 LATER = {
     "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": str(datetime.now(UTC) + timedelta(days=9))}}
 }

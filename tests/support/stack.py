@@ -256,10 +256,11 @@ class Endpoint:
             for share in (10, 100)
         ]
 
-    def submit(self, config: Path) -> str:
-        """Start the deployed rollout as any program can; return its flow run."""
+    def submit(self, config: Path, version: str | None = None) -> str:
+        """Start the deployed rollout as any program can, of a version of the endpoint's model; return its flow run."""
         deployment = self.stack.api("GET", "/deployments/name/rollout/rollout")["id"]
-        parameters = {"parameters": {"config": str(config)}}
+        model = {"name": self.name, "version": version} if version else None
+        parameters = {"parameters": {"config": str(config), "model": model}}
         return str(self.stack.api("POST", f"/deployments/{deployment}/create_flow_run", json=parameters)["id"])
 
     def state(self) -> EndpointState:

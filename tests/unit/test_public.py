@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PUBLIC = ["localazure.chaos", "localazure.testing", "saferollout.judge"]
+PUBLIC = ["localazure.chaos", "localazure.testing", "saferollout", "saferollout.judge"]
 PACKAGES = ["flows", "localazure", "saferollout", "saferollout_cli", "tasks"]
 
 

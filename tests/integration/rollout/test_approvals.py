@@ -19,6 +19,7 @@ from saferollout.approvals import totp
 from saferollout.approvals.history import Event, problems
 from saferollout.approvals.keys import KEY, Keyring
 from saferollout.approvals.tag import is_signed
+from saferollout.config.request import RolloutRequest
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import ConfigError, Refused
 from saferollout.rollout.record import now
@@ -305,15 +306,14 @@ async def test_rules_that_cannot_be_kept_are_refused_at_the_start(monkeypatch: p
     """Without a key whoever reaches the API could forge what a code has proven; an unknown requester could approve."""
     proven = Case(approvals={"verify": "totp"}).rollout.project
     strict = Case(approvals={"not_requester": True}).rollout.project
-    await check_approvals(proven, event="", requester="")
-    await check_approvals(strict, event="", requester="Ann")
-    await check_approvals(strict, event='{"requester": "Eve"}', requester="")
+    await check_approvals(proven)
+    await check_approvals(strict.for_request(RolloutRequest(by="Ann")))
     with pytest.raises(
         ConfigError, match=r"approvals.not_requester: who requested this rollout may not approve it, and"
     ):
-        await check_approvals(strict, event="{}", requester="")
+        await check_approvals(strict)
 
     monkeypatch.delenv(KEY)
-    await check_approvals(Case().rollout.project, event="", requester="")
+    await check_approvals(Case().rollout.project)
     with pytest.raises(ConfigError, match=r"approvals.verify: needs a signing key, and this worker has none in"):
-        await check_approvals(proven, event="", requester="")
+        await check_approvals(proven)

@@ -33,7 +33,7 @@ from saferollout_cli.approvals import Question, Reply, answer, waiting_question
 from tasks.control import Action, act
 from tasks.drift import put_back
 from tasks.judging import judge_gate, skipped
-from tasks.support.requests import PAUSE, asked_of
+from tasks.support.labels import PAUSE, asked_of
 from tasks.support.this_run import ThisRun
 from tasks.verify import verify_traffic
 from tests.support.stack import Stack

@@ -24,7 +24,7 @@ async def going() -> None:
 
 def test_a_rollout_that_is_not_deployed_cannot_be_submitted(server: Server) -> None:
     """A server without our deployments is named as such, with what to do."""
-    program = "import asyncio; from saferollout_cli.running import _submit; asyncio.run(_submit({}))"
+    program = "import saferollout; saferollout.submit()"
 
     done = subprocess.run(
         [sys.executable, "-c", program], env=server.env, cwd=REPOSITORY, capture_output=True, text=True, check=False

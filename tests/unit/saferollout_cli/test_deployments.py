@@ -8,7 +8,7 @@ from saferollout.domain.errors import ConfigError
 from saferollout_cli.deployments import read
 from saferollout_cli.setup import HOME
 
-NAMES = ["rollout", "bootstrap", "rollback", "control", "guard", "retire", "teardown"]
+NAMES = ["rollout", "bootstrap", "rollback", "control", "guard", "retire", "watch-models", "teardown"]
 GOOD = """\
 pull:
   - prefect.deployments.steps.set_working_directory:

@@ -126,7 +126,7 @@ def test_a_mistake_is_reported_before_prefect_is_started(
 
 
 @pytest.mark.parametrize("command", ["run", "submit"])
-@pytest.mark.parametrize("model", ["diabetes:2", "azureml:diabetes", "azureml:diabetes@newest", "azureml:a:b:c", ""])
+@pytest.mark.parametrize("model", ["diabetes", "azureml:diabetes", "azureml:diabetes@newest", "azureml:a:b:c", ""])
 def test_a_wrong_model_exits_2(
     saferollout: Saferollout, calls: tuple[str, list[str]], command: str, model: str
 ) -> None:

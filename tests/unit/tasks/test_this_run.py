@@ -6,7 +6,7 @@ import pytest
 from prefect.client.schemas.objects import FlowRun
 
 from saferollout.config.rollout import WorkspaceConfig
-from tasks.support.requests import PAUSE, asked_of
+from tasks.support.labels import PAUSE, asked_of
 from tasks.support.this_run import marks, target_of
 
 

@@ -1,6 +1,7 @@
 """The port's contract: Azure's client, over a real socket to local Azure, and its twin in memory do the same."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,13 @@ from saferollout.azure.memory import Failure, Memory
 from saferollout.azure.port import Azure, Resource
 from saferollout.config.project import resolve_workspace
 from saferollout.domain.errors import AzureFailed, Busy, GateFailed
+from saferollout.domain.registered_model import RegisteredModel
 from tests.support.localazure.arm import Arm, Assets, lasting
 from tests.support.localazure.trouble import NAME, OfLocalAzure, OfMemory, Trouble
 from tests.support.twin import SIZE
 
 MODEL = "azureml:scale-model@latest"
+MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -327,3 +330,25 @@ def test_a_label_becomes_a_version(port: Azure) -> None:
     """A version stays what it is."""
     assert port.resolve("model", MODEL) == "azureml:scale-model:2"
     assert port.resolve("model", "azureml:scale-model:1") == "azureml:scale-model:1"
+
+
+def test_versions_of_models_are_listed(port: Azure, arm: Arm, assets: Assets) -> None:
+    """The newest first, with their tags; without what is archived, and none of a model that is not there."""
+    uri = arm.get(assets.models[0].removeprefix(f"{arm.workspace}/"))["properties"]["modelUri"]
+    for version, tags, is_archived in (("1", {}, False), ("2", {"stage": "ready"}, False), ("3", {}, True)):
+        if isinstance(port, Memory):
+            port.models += [RegisteredModel("listed", version, MADE_AT, tags)] if not is_archived else []
+        else:
+            properties = {"modelUri": uri, "modelType": "custom_model", "tags": tags}
+            body = {"properties": properties | {"isArchived": is_archived}}
+            arm.call("PUT", f"models/listed/versions/{version}", body).raise_for_status()
+
+    found = port.list_model_versions("listed")
+
+    assert [(model.name, model.version, dict(model.tags)) for model in found] == [
+        ("listed", "2", {"stage": "ready"}),
+        ("listed", "1", {}),
+    ]
+    assert "listed" in port.list_models()
+    assert port.list_models() == sorted(port.list_models())
+    assert port.list_model_versions("nowhere") == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from saferollout.azure import yaml_files
 from saferollout.config import project
-from saferollout.config.handover import read_event
+from saferollout.config.request import read_event
 from saferollout.config.rollout import RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
 from tests.unit.conftest import CONFIG, FILES

@@ -98,7 +98,7 @@ def test_a_model_version_reads_and_writes_azures_form(text: str, name: str, vers
     [
         "",
         "diabetes",
-        "diabetes:2",
+        "diabetes:",
         "azureml:",
         "azureml:diabetes",
         "azureml:diabetes:",

@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 
-from saferollout.config.handover import CONFIGS, check_place, read_event
-from saferollout.config.rollout import ModelVersion
+from saferollout.config.request import (
+    CONFIGS,
+    RolloutRequest,
+    check_place,
+    find_config,
+    read_event,
+    read_request,
+)
+from saferollout.config.rollout import ModelVersion, RolloutConfig
 from saferollout.domain.errors import ConfigError
 
 
@@ -19,6 +26,7 @@ from saferollout.domain.errors import ConfigError
         ({"name": "m", "version": 2}, "azureml:m:2"),
         ({"name": "m", "version": "latest"}, "azureml:m@latest"),
         ("azureml:m:2", "azureml:m:2"),
+        ("m:2", "azureml:m:2"),
         ("azureml:m@latest", "azureml:m@latest"),
     ],
 )
@@ -50,7 +58,7 @@ def test_an_event_needs_to_say_nothing() -> None:
         ('{"modle": "azureml:m:2"}', "modle"),
         *[
             (json.dumps({"model": model}), "model")
-            for model in (5, ["a"], "m:2", "azureml:m@prod", "azureml:größe:1", "azureml:../x:1")
+            for model in (5, ["a"], "m", "azureml:m", "azureml:m@prod", "azureml:größe:1", "azureml:../x:1")
         ],
         ('{"model": {"name": "m"}}', "model.version"),
         ('{"model": {"name": "m", "version": 2.5}}', "model.version"),
@@ -106,3 +114,79 @@ def test_only_a_workers_own_configs_are_read(
         with pytest.raises(ConfigError, match="where this worker keeps its configs") as caught:
             check_place("config", path)
         assert "s3cret" not in str(caught.value)
+
+
+def test_a_request_overrides_what_it_may_and_nothing_else() -> None:
+    """Each stage's question, live's size, and what follows where the endpoint is busy; the config's limits hold."""
+    stages = [{"traffic": 10, "approval_timeout_s": 60}, {"traffic": 100}]
+    config = RolloutConfig.model_validate({"endpoint": "e.yml", "deployment": "d.yml", "stages": stages})
+    given = {"live.instance_count": 3, "stages.approval_timeout_s": 600, "when_busy": "queue"}
+
+    changed = read_request({"overrides": given}).overrides.apply(config)
+
+    assert changed.live.instance_count == 3
+    assert [stage.approval_timeout_s for stage in changed.stages] == [600, 600]
+    assert changed.when_busy == "queue"
+    assert RolloutConfig.model_validate(changed.model_dump()) == changed
+    assert [stage.model_copy(update={"approval_timeout_s": 0}) for stage in changed.stages] == [
+        stage.model_copy(update={"approval_timeout_s": 0}) for stage in config.stages
+    ]
+    assert read_request({}).overrides.apply(config) == config
+
+
+@pytest.mark.parametrize(
+    ("given", "key"),
+    [
+        ({"workspace.name": "mine"}, "workspace.name"),
+        ({"stages.approval": False}, "stages.approval"),
+        ({"stages.judge.alpha": 0.5}, "stages.judge.alpha"),
+        ({"live_instance_count": 2}, "live_instance_count"),
+        ({"live.instance_count": 0}, "live.instance_count"),
+        ({"live.instance_count": 51}, "live.instance_count"),
+        ({"stages.approval_timeout_s": 0}, "stages.approval_timeout_s"),
+        ({"when_busy": "supersede"}, "when_busy"),
+    ],
+)
+def test_other_overrides_are_refused(given: dict[str, Any], key: str) -> None:
+    """What makes a rollout less safe, or rolls somebody else's back, is the config's to say."""
+    with pytest.raises(ConfigError) as caught:
+        read_request({"overrides": given})
+    assert [problem.key for problem in caught.value.problems] == [f"overrides.{key}"]
+
+
+def test_every_mistake_of_a_request_is_named() -> None:
+    """Not only the first one."""
+    with pytest.raises(ConfigError) as caught:
+        read_request({"config": 5, "by": "x" * 201, "request_id": "a b", "overrides": {"judge": 1}, "more": 1})
+    assert {problem.key for problem in caught.value.problems} == {
+        "config", "by", "request_id", "overrides.judge", "more"
+    }  # fmt: skip
+
+
+def test_a_kept_request_is_read_again() -> None:
+    """As a run keeps it while it waits for an answer."""
+    request = read_request({"request_id": "org/repo/7@main", "overrides": {"live.instance_count": 3}})
+    assert RolloutRequest.model_validate_json(request.model_dump_json()) == request
+
+
+def test_who_asks_and_why_is_shown_as_it_is() -> None:
+    """Nothing of it is taken for markdown; a request that says nothing shows nothing."""
+    given = {"by": "<eve>", "why": "# new\ndata", "request_id": "job-1", "overrides": {"when_busy": "queue"}}
+    shown = read_request(given).described()
+    assert shown == "by &lt;eve&gt;; \\# new data; id `job-1`; with when_busy queue"
+    assert read_request({}).described() == ""
+
+
+def test_a_config_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is looked for where the worker keeps its configs; a path stays what it is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(CONFIGS, "one:two")
+    for path in ("one/shop.yaml", "two/fraud.yml"):
+        (tmp_path / path).parent.mkdir()
+        (tmp_path / path).write_text("", encoding="utf-8")
+
+    assert [find_config(name) for name in ("shop", "fraud", "nowhere")] == [
+        "one/shop.yaml", "two/fraud.yml", "one/nowhere.yaml"
+    ]  # fmt: skip
+    for path in ("one/shop.yaml", "shop.yaml", "../shop", "a/b", ""):
+        assert find_config(path) == path
