@@ -6,11 +6,14 @@ import shlex
 from contextlib import closing
 
 import pytest
+from prefect.blocks.system import Secret
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from localazure.chaos import Chaos
 from saferollout.rollout.record import PREFIX, TAG_HELD, now, user_name
 from tests.support.documents import commands
 from tests.support.stack import Endpoint, Stack, counts_of, started, wait_for
+from tests.support.webhook import Webhook
 
 SUBMITTED = re.compile("saferollout (submit|approve) ")
 
@@ -28,12 +31,17 @@ def seen_as_set(stack: Stack, run: str) -> int:
 
 
 def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: Endpoint) -> None:
-    """Approved twice, the candidate has all traffic, the old deployment is gone and no user saw a failure."""
-    config = endpoint.config()
+    """Approved twice, the candidate has all traffic, the old deployment is gone and no user saw a failure.
+
+    Whoever wants to know is told of each question, each answer and the end once, though the run begins three times.
+    """
+    config = endpoint.config(notify={"urls": [f"secret:{endpoint.name}"]})
     submit, approve = (
         found.text for found in commands("README.md", "Point it at a real workspace") if SUBMITTED.match(found.text)
     )
-    with endpoint.users() as users:
+    with endpoint.users() as users, Webhook.started() as webhook:
+        with temporary_settings({PREFECT_API_URL: stack.env["PREFECT_API_URL"]}):
+            Secret(value=webhook.address).save(endpoint.name)
         submitted = as_written(submit, {"configs/rollout.yaml": str(config)})
         run = json.loads(stack.cli(*submitted, "--json"))["flow_run"]
 
@@ -60,6 +68,14 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
 
         shown = stack.until(run, "Completed")
         counts = counts_of(users)
+        told = [message["title"] for message in webhook.taken]
+    assert told == [
+        f"⏳ Give green 10% of the traffic of {endpoint.name}?",
+        f"👍 Ada approved 10% of the traffic of {endpoint.name}",
+        f"⏳ Give green 100% of the traffic of {endpoint.name}?",
+        f"👍 Ada approved 100% of the traffic of {endpoint.name}",
+        f"✅ {endpoint.name}: green promoted: green passed every gate and has all traffic",
+    ]
     state = endpoint.state()
     assert state.traffic == {"green": 100}
     assert {name: found.instance_count for name, found in state.deployments.items()} == {"green": 2}

@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from localazure import cli
-from saferollout.config import yaml_file
+from saferollout.config import notify, yaml_file
 from saferollout.config.rollout import RolloutConfig
 from saferollout_cli.commands import app
 from tests.support.documents import DOCUMENTS, REPOSITORY, RUN_BY, blocks
@@ -77,7 +77,7 @@ def config_with(part: dict[str, Any]) -> dict[str, Any]:
         whole["stages"] = [{"traffic": 10, "judge": whole.pop("judge")}]
     if "stages" in whole and whole["stages"][-1]["traffic"] != 100:
         whole["stages"] = [*whole["stages"], {"traffic": 100}]
-    filled, problems = yaml_file.fill_in(REPOSITORY / "README.md", whole)
+    filled, problems = yaml_file.fill_in(REPOSITORY / "README.md", whole, notify.SECTION)
     assert not problems
     return filled
 

@@ -1,7 +1,6 @@
 """Messages reach real receivers, each once; what does not arrive delays little, and no address is seen anywhere."""
 
 import asyncio
-import json
 import logging
 import socket
 import time
@@ -9,11 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
 from email.message import Message as Mail
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event as Flag
-from threading import Thread
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -30,55 +25,20 @@ from saferollout.report.message import Message, waiting
 from tasks.support import messages
 from tasks.support.messages import tell
 from tests.support.prefect import Server
+from tests.support.webhook import SECRET, Webhook
 
 pytestmark = pytest.mark.xdist_group("server")
 
-SECRET = "T0K3Nt0p5ecret"  # noqa: S105  # what is looked for
 QUESTION = "Give green 10% of the traffic of shop?"
 FOUND = Evidence(gate="smoke test", verdict=Finding.PASSED, summary="50 of 50 answers are right")
 ASKED = waiting("shop", "10-0123", QUESTION, [FOUND])
 
 
-class Webhook(ThreadingHTTPServer):
-    """Takes webhooks and answers as told."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.status = 200
-        self.released = Flag()
-        self.released.set()
-        self.taken: list[dict[str, Any]] = []
-
-    @property
-    def address(self) -> str:
-        """As Apprise wants it, with a secret in its path."""
-        return f"json://127.0.0.1:{self.server_port}/{SECRET}"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Webhook
-
-    def do_POST(self) -> None:
-        """Take a webhook."""
-        self.server.taken.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        self.server.released.wait()
-        self.send_response(self.server.status)
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Stay silent."""
-
-
 @pytest.fixture
 def webhook() -> Iterator[Webhook]:
     """A server that takes webhooks."""
-    with Webhook() as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+    with Webhook.started() as server:
         yield server
-        server.released.set()
-        server.shutdown()
 
 
 @flow
