@@ -102,7 +102,9 @@ def asker(how: Approve, console: Console, ways: str) -> Ask:
         answered.add(question.evidence)
         if how is Approve.AUTO and is_new and not question.wants_code and not question.wants_proof:
             return Reply(decision="approve", approver=user_name(), comment="approved by --approve auto")
-        if how is not Approve.ASK or question.wants_proof:  # what was answered once, and is asked again, somebody else must answer
+        if (
+            how is not Approve.ASK or question.wants_proof
+        ):  # what was answered once, and is asked again, somebody else must answer
             console.print(f"[bold yellow]Waiting for you:[/] {escape(printable(question.title))}")
             console.print(f"  {ways}", soft_wrap=True, highlight=False, markup=False)
             return None

@@ -16,7 +16,7 @@ from saferollout.config.names import check_confirmed, check_endpoint
 from saferollout.config.rollout import ModelVersion, RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.rollout.record import user_name
-from saferollout_cli import approvers, records, running
+from saferollout_cli import approvers, records, running, waiting
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.terminal import err, print_json, print_result, show
@@ -29,6 +29,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(approvers.app, name="approver")
+app.add_typer(waiting.app, name="approvals")
 for command in (records.history, records.attest, records.verify):
     app.command()(command)
 

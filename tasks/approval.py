@@ -185,7 +185,12 @@ def _signed_by(asking: _Asking, answer: Any, key: str, shown: str) -> tuple[str,
     if (signed := open_sealed(answer.proof, load_page_keys())) is None:
         return "", NOT_SIGNED
     given = {"decision": answer.decision, "approver": answer.approver, "comment": answer.comment}
-    bound = {"flow_run": str(run_id()), "question": key, "evidence": asking.question.digest, "evidence_text": digest_of(shown)}
+    bound = {
+        "flow_run": str(run_id()),
+        "question": key,
+        "evidence": asking.question.digest,
+        "evidence_text": digest_of(shown),
+    }
     if reason := difference(signed, bound | given):
         return "", reason
     approvers = asking.rules.approvers

@@ -49,7 +49,9 @@ async def check_approvals(project: Project, *, event: str, requester: str) -> No
         problem = f"needs a signing key, and this worker has none in {KEY}, {KEY_FILE} or Secret block {SIGNING_KEY}"
         raise ConfigError(Problem(file, "approvals.verify", problem, REMEDY))
     if any(rule.verify is Verify.OIDC for rule in rules) and not load_page_keys():
-        problem = f"needs the public key of the approvals page, and this worker has none in {PAGE_KEY} or {PAGE_KEY_FILE}"
+        problem = (
+            f"needs the public key of the approvals page, and this worker has none in {PAGE_KEY} or {PAGE_KEY_FILE}"
+        )
         remedy = "write it with `openssl pkey -in page-key.pem -pubout`"
         raise ConfigError(Problem(file, "approvals.verify", problem, remedy))
     if any(rule.not_requester for rule in rules) and not requester_of(event, requester).name:

@@ -13,7 +13,10 @@ from saferollout.approvals.keys import Keyring
 from saferollout.approvals.person import Person
 from saferollout.domain.endpoint import Value
 
+PAGE_URL = "SAFEROLLOUT_PAGE_URL"
+"""Where people find the approvals page."""
 MAX_LENGTH = 16_000
+"""Of a signed answer."""
 _CONTEXT = b"saferollout answer 1\n"
 UNKNOWN = "it was not given at the approvals page: no known page key has signed it"
 OTHER = "the approvals page has signed another answer: not this {}"

@@ -18,7 +18,12 @@ def fitted(decision: Decision) -> Decision:
     Who else approved, the approver's identity and the digest of the deployment are in the history only.
     """
     decision = decision.model_copy(
-        update={"others": (), "deployment": "", "identity": "", "at": decision.at.astimezone(UTC).replace(microsecond=0)}
+        update={
+            "others": (),
+            "deployment": "",
+            "identity": "",
+            "at": decision.at.astimezone(UTC).replace(microsecond=0),
+        }
     )
     for field in ("comment", "approver"):
         room = decision.model_copy(update={"signature": "s" * SIGNATURE_LENGTH})

@@ -7,7 +7,6 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from saferollout.config.section import Section
 
-
 GROUP, ROLE = "group:", "role:"
 """What an approver begins with who is not a person: everybody in a group, or with an app role."""
 
@@ -37,9 +36,10 @@ class ApprovalsConfig(Section):
     """Who may approve. What a stage says takes the place of what is said for all."""
 
     approvers: Annotated[tuple[Approver, ...], AfterValidator(_different)] = Field(
-        (), description=(
-            "The names of those who may approve or reject; default: anybody. With `verify: oidc` also `group:<name>` and "
-            "`role:<name>`, as the OpenID provider calls them."
+        (),
+        description=(
+            "The names of those who may approve or reject; default: anybody. With `verify: oidc` also `group:<name>` "
+            "and `role:<name>`, as the OpenID provider calls them."
         ),
     )
     required: int = Field(

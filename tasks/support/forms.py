@@ -14,18 +14,21 @@ from saferollout.approvals.question import (
     wants_code,
     wants_proof,
 )
-from saferollout.approvals.signed_answer import MAX_LENGTH
+from saferollout.approvals.signed_answer import MAX_LENGTH, PAGE_URL
 from saferollout.config.approvals import ApprovalsConfig
 from saferollout.domain.evidence import Evidence
 
-PAGE_URL = "SAFEROLLOUT_PAGE_URL"
-"""Where people find the approvals page."""
 Verdict = Literal["approve", "reject"]
 
 
 def _with_evidence(schema: dict[str, Any]) -> None:
     """An answer must say what it is an answer to, though the form fills that in."""
-    schema["required"] = ["decision", "approver", "evidence", *(name for name in ("code", "proof") if name in schema["properties"])]
+    schema["required"] = [
+        "decision",
+        "approver",
+        "evidence",
+        *(name for name in ("code", "proof") if name in schema["properties"]),
+    ]
 
 
 class Approval(RunInput):
@@ -53,6 +56,6 @@ def make_form(
         fields["code"] = (SecretStr, Field(min_length=6, max_length=7, description=about))
     if wants_proof(rules):
         about = describe_proof(os.environ.get(PAGE_URL, ""))
-        listed = {"approvers": list(rules.approvers)}
+        listed: dict[str, Any] = {"approvers": list(rules.approvers)}
         fields["proof"] = (str, Field(min_length=1, max_length=MAX_LENGTH, description=about, json_schema_extra=listed))
     return create_model("Approval", __base__=Approval, **fields)
