@@ -234,12 +234,13 @@ def _too_old(run: UUID) -> Trouble:
 async def _changed(client: PrefectClient, run: UUID, key: str) -> Trouble:
     """What to say where the question that somebody has read is no longer the one that waits."""
     kept = await stored(client, run, key) if KEY.fullmatch(key) else None
-    if isinstance(kept, dict):
-        who = one_line(str(kept.get("approver")))
+    who = one_line(str(kept.get("approver"))) if isinstance(kept, dict) else ""
+    if await _question(client, run):
+        why = f"{who} has answered, and the run asks again. " if who else ""
+        text = f"{why}What you have read is no longer what is asked. Read it again; nothing was answered."
+        return Trouble(409, "The question has changed", text, ("Read it again", f"/approvals/{run}"))
+    if who and isinstance(kept, dict):
         text = f"{who} has answered this before you: {one_line(str(kept.get('decision')))}. Your answer was not taken."
         return Trouble(409, f"Already answered by {who}", text)
-    if await _question(client, run):
-        text = "What you have read is no longer what is asked. Read it again; nothing was answered."
-        return Trouble(409, "The question has changed", text, ("Read it again", f"/approvals/{run}"))
     text = "The time may be over, or somebody has ended the run. Nothing was answered."
     return Trouble(409, "This run no longer waits", text)
