@@ -66,6 +66,9 @@ class Settings:
             if not environment.get(name)
         ]
         url = (environment.get(PAGE_URL) or default_url).rstrip("/")
+        if urlsplit(url).path and not _address_problem(url):
+            problem = f"{url} has a path, and the page's own begin at the top"
+            problems.append(Problem("environment", PAGE_URL, problem, "give the page a host name of its own"))
         for name, value in ((ISSUER, environment.get(ISSUER, "")), (PAGE_URL, url)):
             if value and (problem := _address_problem(value)):
                 problems.append(Problem("environment", name, f"{value} {problem}", "write it as https://host/path"))

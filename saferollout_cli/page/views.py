@@ -28,6 +28,8 @@ _TEMPLATES = Environment(
 )
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 """Evidence quotes what others have written: none of it is HTML."""
+_PLAIN_SIGNS = str.maketrans({"✅": "✓", "❌": "✗", "\ufe0f": None})
+"""Signs that are in every font, in place of coloured ones."""
 
 
 def _moment(at: datetime | None) -> str:
@@ -67,7 +69,7 @@ def approval(
         person=person,
         waiting=waiting,
         question=question,
-        evidence=Markup(_MARKDOWN.render(body)),  # noqa: S704  # HTML in it is text, see above
+        evidence=Markup(_MARKDOWN.render(body.translate(_PLAIN_SIGNS))),  # noqa: S704  # HTML in it is text, see above
         evidence_text=digest_of(question.text),
         plots=plots,
         done=done,

@@ -199,10 +199,11 @@ async def test_on_a_phone_an_approver_rejects_and_others_have_no_right(
         await ada.goto(approvals.url)
         await sign_in(ada, "ada")
         await ada.locator(f"a[href='/approvals/{run.id}']").click()
-        assert await ada.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         await ada.get_by_role("link", name="Sign in to answer").click()
         await sign_in(ada, "ada")
         await expect(ada.get_by_role("heading", level=1)).to_have_text("Give green 10%?")
+        await ada.wait_for_load_state()
+        assert await ada.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         await ada.screenshot(path=tmp_path / "approvals-page-phone.png", full_page=True)
         await ada.get_by_role("link", name="Answer ↓").click()
         await expect(ada.get_by_role("button", name="Reject")).to_be_in_viewport(ratio=1)
