@@ -1,4 +1,4 @@
-"""`verify: oidc`, where an answer counts by the page's signature alone, and the list of what waits, at a real server."""
+"""`verify: oidc`, where an answer counts by the page's signature alone, and the list of what waits, at a server."""
 
 import json
 from collections.abc import Iterator
