@@ -142,7 +142,8 @@ class Page:
             plots = await read_plots(client, run) if question else []
         if question is None or waiting is None:
             if done:
-                return views.message(request, 200, done, "The run goes on. Its report says what becomes of it.")
+                text = "The run goes on. Its report says what becomes of it."
+                return views.message(request, 200, done, text, person=person)
             raise Trouble(404, "This run does not wait for an approval", "Perhaps somebody else has answered already.")
         return views.approval(
             request,

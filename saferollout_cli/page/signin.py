@@ -112,6 +112,8 @@ class SignIn:
             more = dict(await self._provider.userinfo(token=token))
             if more.get("sub") != claims["sub"]:
                 raise _failed("the provider's userinfo is another person's")
+            if claims.get("email", more.get("email")) != more.get("email"):
+                more.pop("email_verified", None)  # it is said of another address
             claims = more | claims
         return claims
 

@@ -79,10 +79,16 @@ def approval(
 
 
 def message(
-    request: Request, status: int, title: str, text: str, link: tuple[str, str] = ("All approvals", "/")
+    request: Request,
+    status: int,
+    title: str,
+    text: str,
+    link: tuple[str, str] = ("All approvals", "/"),
+    *,
+    person: Person | None = None,
 ) -> Response:
     """A few words, and where to go on."""
-    return _page(request, "message.html", status, title=title, text=text, link=link)
+    return _page(request, "message.html", status, title=title, text=text, link=link, person=person)
 
 
 async def trouble(request: Request, error: Exception) -> Response:

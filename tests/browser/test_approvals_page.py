@@ -1,5 +1,6 @@
 """The approvals page in a real browser, with a certified OpenID provider and a real Prefect server."""
 
+import gc
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -45,6 +46,7 @@ def worker(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv(PAGE_KEY, public_pem(PEM))
     with temporary_settings({PREFECT_API_URL: stack.env["PREFECT_API_URL"], PREFECT_LOCAL_STORAGE_PATH: tmp_path}):
         yield
+    gc.collect()  # while its warnings are ignored
 
 
 @pytest.fixture

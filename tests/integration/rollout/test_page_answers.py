@@ -1,5 +1,6 @@
 """`verify: oidc`, where an answer counts by the page's signature alone, and the list of what waits, at a server."""
 
+import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,6 +39,7 @@ def worker(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     monkeypatch.setenv(PAGE_KEY, public_pem(PEM))
     with temporary_settings({PREFECT_API_URL: stack.env["PREFECT_API_URL"], PREFECT_LOCAL_STORAGE_PATH: tmp_path}):
         yield
+    gc.collect()  # while its warnings are ignored
 
 
 def person(name: str, subject: str = "", *groups: str) -> Person:
