@@ -18,7 +18,7 @@ NAME_CLAIM = "SAFEROLLOUT_OIDC_NAME_CLAIM"
 APPROVERS = "SAFEROLLOUT_PAGE_APPROVERS"
 MAX_AGE = "SAFEROLLOUT_PAGE_MAX_AGE"
 T = TypeVar("T")
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
+LOOPBACK = ("127.0.0.1", "localhost")
 NEEDED = {
     ISSUER: "set it to the provider's issuer, as https://login.microsoftonline.com/<tenant>/v2.0",
     CLIENT_ID: "set it to the id under which the page is registered at the provider",
@@ -71,7 +71,7 @@ class Settings:
             problems.append(Problem("environment", PAGE_URL, problem, "give the page a host name of its own"))
         for name, value in ((ISSUER, environment.get(ISSUER, "")), (PAGE_URL, url)):
             if value and (problem := _address_problem(value)):
-                problems.append(Problem("environment", name, f"{value} {problem}", "write it as https://host/path"))
+                problems.append(Problem("environment", name, f"{value} {problem}", "write it as https://<host>"))
         secret = _noted(problems, lambda: _secret(environment))
         keys = _noted(problems, lambda: from_environment(environment, PAGE_KEY))
         if not (keys and keys.signs) and not any(found.key in (PAGE_KEY, PAGE_KEY_FILE) for found in problems):

@@ -4,7 +4,7 @@ import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
+import httpx2
 from authlib.integrations.starlette_client import OAuth, OAuthError
 from joserfc.errors import JoseError
 from starlette.requests import Request
@@ -53,10 +53,10 @@ class SignIn:
         issuer = self._settings.issuer
         try:
             metadata = await self._provider.load_server_metadata()
-        except httpx.RequestError as error:
+        except httpx2.RequestError as error:
             msg = f"the OpenID provider {issuer} does not answer: {one_line(str(error)) or type(error).__name__}"
             raise AzureFailed(msg, retryable=True) from None
-        except (httpx.HTTPStatusError, ValueError):
+        except (httpx2.HTTPStatusError, ValueError):
             metadata = {}
         if metadata.get("issuer") != issuer:
             found = metadata.get("issuer")
@@ -72,7 +72,7 @@ class SignIn:
             answered: Response = await self._provider.authorize_redirect(
                 request, f"{self._settings.url}/signed-in", **wanted
             )
-        except (httpx.HTTPError, ValueError):
+        except (httpx2.HTTPError, ValueError):
             raise _unreachable() from None
         return answered
 
@@ -90,7 +90,7 @@ class SignIn:
             claims = await self._claims(token)
         except (OAuthError, JoseError) as error:
             raise _failed(one_line(str(error))) from None
-        except (httpx.HTTPError, ValueError):
+        except (httpx2.HTTPError, ValueError):
             raise _unreachable() from None
         person = self._person_of(claims)
         if fresh and not self.is_fresh(person):

@@ -238,7 +238,7 @@ async def test_other_sites_can_neither_answer_nor_frame_the_page(browser: Browse
 
         token = str(await ada.locator("input[name=csrf]").first.get_attribute("value"))
         asked = await question_of(run)
-        form = {"question": asked.response, "decision": "approve"}
+        form: dict[str, str | float | bool] = {"question": asked.response, "decision": "approve"}
         for given, origin, status in (
             (form, approvals.url, 403),
             (form | {"csrf": "x" * 43}, approvals.url, 403),
