@@ -54,6 +54,7 @@ async def browser() -> AsyncIterator[Browser]:
     """Debian's Chromium; CI must have it."""
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     async with async_playwright() as playwright:
+        expect.set_options(timeout=60_000)
         started = await playwright.chromium.launch(executable_path=path, args=QUIET)
         yield started
         await started.close()
@@ -78,10 +79,9 @@ def make_case() -> Case:
     """A rollout whose first share was judged."""
     judge = Judge(Settings(cut_points_ms=(50.0,), comparisons={"latency": {}}))
     for number in range(40):
-        candidate = [38.0 + number % 7, 52.0 + number % 5, 61.0]
-        judge.update(Batch(20, number % 3 == 0, 180, 3, candidate, [40.0, 55.0, 47.0] * 9, duration_s=15))
+        judge.update(Batch(20, number % 3 == 0, 180, 3, [41.0, 54.0, 46.0], [40.0, 55.0, 47.0] * 9, duration_s=15))
     rates = Check(check="error rate", passed=True, candidate="1.8%", live="1.7%", limit="2.7%")
-    latency = Check(check="latency", passed=True, candidate="38% above 50 ms", live="33%", limit="43%")
+    latency = Check(check="latency", passed=True, candidate="33% above 50 ms", live="33%", limit="43%")
     case = Case(requester="gil@example.org", approvals=RULES)
     case.evidence = [
         Evidence(gate="smoke test", verdict=Finding.PASSED, summary="25 of 25 answers are as recorded"),
@@ -133,7 +133,7 @@ async def test_an_approver_signs_in_and_approves_and_a_forged_answer_is_refused(
             "judge at 10%: healthy — 800 requests of green were no worse than 7,200 of blue"
         ).first
         await expect(finding).to_be_in_viewport(ratio=1)
-        await expect(ada.get_by_role("cell", name="38% above 50 ms")).to_be_visible()
+        await expect(ada.get_by_role("cell", name="33% above 50 ms")).to_be_visible()
         for title in ("Evidence for harm", "Error rates", "Latency"):
             image = ada.get_by_role("img", name=title)
             assert await image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
@@ -214,8 +214,9 @@ async def test_on_a_phone_an_approver_rejects_and_others_have_no_right(
         state = await go_on(run)
         assert (state.name, "ada@example.org rejected 10%" in str(state.message)) == ("Failed", True)
         await ada.get_by_role("button", name="Sign out").click()
-        await ada.goto(link)
-        await expect(ada.get_by_placeholder("Enter any login")).to_be_visible()
+        await expect(ada.get_by_role("heading", level=1)).to_have_text("You are signed out")
+        led = await ada.request.get(link, max_redirects=0)
+        assert (led.status, led.headers["location"]) == (303, f"/sign-in?run={run.id}")
 
 
 async def test_other_sites_can_neither_answer_nor_frame_the_page(browser: Browser, approvals: Site) -> None:
