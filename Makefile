@@ -58,5 +58,5 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Setting up the environment in .venv (about a minute, once) …"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --constraint constraints.txt setuptools uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[local,dev]'
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[local,page,dev]'
 	@touch $@

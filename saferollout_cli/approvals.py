@@ -30,6 +30,7 @@ from tasks.support.polling import poll
 from tasks.support.threads import run_in_daemon_thread
 
 POLL_S = 1.0
+ONLY_AT_THE_PAGE = "approvers of this rollout sign in: answer at the approvals page (saferollout approvals serve)"
 WRITTEN_S = 30.0
 """How long a run that waits may take to write its question."""
 
@@ -45,6 +46,12 @@ class Question(Value):
     """Where Prefect keeps the answer that was taken, among the run's inputs."""
     wants_code: bool = False
     """Whether an answer must hold a code."""
+    wants_proof: bool = False
+    """Whether an answer must be signed by the approvals page."""
+    approvers: tuple[str, ...] = ()
+    """Whose signature counts there; empty if anybody's."""
+    finding: str = ""
+    """The evidence in a line."""
 
     @property
     def title(self) -> str:
@@ -60,14 +67,20 @@ class Reply(Value):
     comment: str = Field("", max_length=500)
     code: SecretStr = SecretStr("")
     """Proves who decides, where the question wants it."""
+    proof: str = ""
+    """The signature of the approvals page, where the question wants it."""
 
     def as_input(self, question: Question) -> dict[str, str]:
         """What Prefect gets.
 
         Raises:
-            Refused: The question wants a code, and none is given.
+            Refused: The question wants a code or a signature, and none is given.
         """
-        given = self.model_dump(exclude={"code"}) | {"evidence": question.evidence}
+        given = self.model_dump(exclude={"code", "proof"}) | {"evidence": question.evidence}
+        if question.wants_proof:
+            if not self.proof:
+                raise Refused(ONLY_AT_THE_PAGE)
+            return given | {"proof": self.proof}
         if not question.wants_code:
             return given
         if not (code := self.code.get_secret_value()):
@@ -87,9 +100,11 @@ def asker(how: Approve, console: Console, ways: str) -> Ask:
     async def ask(question: Question) -> Reply | None:
         is_new = question.evidence not in answered
         answered.add(question.evidence)
-        if how is Approve.AUTO and is_new and not question.wants_code:
+        if how is Approve.AUTO and is_new and not question.wants_code and not question.wants_proof:
             return Reply(decision="approve", approver=user_name(), comment="approved by --approve auto")
-        if how is not Approve.ASK:  # what was answered once, and is asked again, somebody else must answer
+        if (
+            how is not Approve.ASK or question.wants_proof
+        ):  # what was answered once, and is asked again, somebody else must answer
             console.print(f"[bold yellow]Waiting for you:[/] {escape(printable(question.title))}")
             console.print(f"  {ways}", soft_wrap=True, highlight=False, markup=False)
             return None
@@ -107,7 +122,7 @@ def _prompt(console: Console, question: Question) -> Reply:
     return Reply.model_validate(given)
 
 
-def _asks(run: FlowRun) -> bool:
+def asks(run: FlowRun) -> bool:
     """Whether a run waits for an answer; its question may be written a moment later."""
     return run.state is not None and run.state.is_paused() and bool(run.state.state_details.run_input_keyset)
 
@@ -127,7 +142,7 @@ async def waiting_question(client: PrefectClient, run: FlowRun) -> Question | No
 
     Refused if it asks for something else than an approval.
     """
-    if run.state is None or not _asks(run) or (keys := run.state.state_details.run_input_keyset) is None:
+    if run.state is None or not asks(run) or (keys := run.state.state_details.run_input_keyset) is None:
         return None
     text = await stored(client, run.id, keys["description"])
     form = await stored(client, run.id, keys["schema"])
@@ -140,7 +155,16 @@ async def waiting_question(client: PrefectClient, run: FlowRun) -> Question | No
             f"flow run {run.id} ({run.name}) asks for something else than an approval of a rollout; answer it in the UI"
         )
         raise Refused(msg) from None
-    return Question(text=text, evidence=evidence, response=keys["response"], wants_code="code" in form["properties"])
+    fields = form["properties"]
+    return Question(
+        text=text,
+        evidence=evidence,
+        response=keys["response"],
+        wants_code="code" in fields,
+        wants_proof="proof" in fields,
+        approvers=tuple(fields.get("proof", {}).get("approvers", [])),
+        finding=str(fields.get("decision", {}).get("description", "")).partition("\n")[0],
+    )
 
 
 async def answer(
@@ -161,7 +185,7 @@ async def answer(
         if evidence and evidence != question.evidence:
             msg = f"flow run {run_id} asks something else by now: {question.title} (evidence {question.evidence})"
             raise Refused(msg)
-        await _resume(client, run_id, read(question, given), question)
+        await resume(client, run_id, read(question, given), question)
     return question
 
 
@@ -169,7 +193,7 @@ async def _waiting_run(client: PrefectClient, endpoint: str) -> UUID:
     """The run of this endpoint's rollout that waits for an approval; Refused if there is none, or more than one."""
     waiting = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
     runs = await client.read_flow_runs(flow_run_filter=FlowRunFilter(state=waiting), sort=FlowRunSort.START_TIME_DESC)
-    found = [run for run in runs if run.labels.get(f"{PREFIX}endpoint") == endpoint and _asks(run)]
+    found = [run for run in runs if run.labels.get(f"{PREFIX}endpoint") == endpoint and asks(run)]
     if not found:
         msg = (
             f"no rollout of an endpoint {endpoint} waits for an approval on this Prefect server ({client.api_url}); "
@@ -195,7 +219,7 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
                 raise
             msg = f"there is no flow run {run_id} on this Prefect server"
             raise Refused(msg) from None
-        if (question := await waiting_question(client, run)) is None and not _asks(run):
+        if (question := await waiting_question(client, run)) is None and not asks(run):
             why = f" ({run.state.message})" if run.state and run.state.is_final() and run.state.message else ""
             msg = f"flow run {run_id} ({run.name}) is {run.state_name}{why} and does not wait for an approval"
             raise Refused(msg)
@@ -207,7 +231,7 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
     return question
 
 
-async def _resume(client: PrefectClient, run_id: UUID, given: Reply, question: Question) -> None:
+async def resume(client: PrefectClient, run_id: UUID, given: Reply, question: Question) -> None:
     """Give the answer; Refused if the server did not take it, or took another one before."""
     stored_answer = given.as_input(question)
     result = await client.resume_flow_run(run_id, run_input=stored_answer)
@@ -252,9 +276,9 @@ async def attend(run_id: UUID, ask: Ask, report: Callable[[str], None]) -> FlowR
 
 
 async def _resume_in_time(client: PrefectClient, run_id: UUID, given: Reply, question: Question) -> None:
-    """`_resume`; an answer that came too late is nobody's loss, one that is wrong in itself is Refused."""
+    """`resume`; an answer that came too late is nobody's loss, one that is wrong in itself is Refused."""
     try:
-        await _resume(client, run_id, given, question)
+        await resume(client, run_id, given, question)
     except Refused:
         if await waiting_question(client, await client.read_flow_run(run_id)) == question:
             raise

@@ -19,7 +19,7 @@ from saferollout.config.rollout import RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.domain.words import clock
 from saferollout.rollout.record import now, user_name
-from saferollout_cli import adopt, approvers, control, records, running
+from saferollout_cli import adopt, approvers, control, records, running, waiting
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.guard import guard
@@ -35,6 +35,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(approvers.app, name="approver")
+app.add_typer(waiting.app, name="approvals")
 for command in (records.history, records.attest, records.verify):
     app.command()(command)
 

@@ -24,7 +24,10 @@ from saferollout.approvals.question import (
     make_question,
     name_of,
     wants_code,
+    wants_proof,
 )
+from saferollout.approvals.signed_answer import UNKNOWN as NOT_SIGNED
+from saferollout.approvals.signed_answer import difference, digest_of, open_sealed
 from saferollout.approvals.tag import sign
 from saferollout.config.approvals import ApprovalsConfig
 from saferollout.config.rollout import StageConfig
@@ -42,7 +45,7 @@ from tasks.support.access import in_workspace
 from tasks.support.claims import prove
 from tasks.support.codes import refuse_code
 from tasks.support.forms import make_form
-from tasks.support.keys import load_keys
+from tasks.support.keys import load_keys, load_page_keys
 from tasks.support.names import named
 from tasks.support.orchestrator import insist
 from tasks.support.policy import GATE, STEP
@@ -128,12 +131,11 @@ async def ask(
         key = asked.key(round_)
         if (ruling := known.get(key)) is None:
             form = make_form(asked.digest, rules, evidence, notes, reject=reject)
+            text = asked.shown(notes)
             # a retry forgets which pauses are over, but not the answers
             kept = await insist(partial(waiting.kept_answer, run_id(), key), grace_s)
-            answer = _valid(form, kept) or await _answer(
-                asking, form.with_initial_data(description=asked.shown(notes)), key
-            )
-            ruling = await _rule(asking, answer, key)
+            answer = _valid(form, kept) or await _answer(asking, form.with_initial_data(description=text), key)
+            ruling = await _rule(asking, answer, key, text)
         if wants_code(rules):
             await insist(partial(waiting.forget_code, key), grace_s)
         notes = _follow(asking, ruling)
@@ -161,7 +163,7 @@ def _follow(asking: _Asking, ruling: Event) -> list[str]:
     return [f"{len(asking.taken)} of {asking.rules.required} approvals, by {names}; another person must approve, too."]
 
 
-async def _rule(asking: _Asking, answer: Any, key: str) -> Event:
+async def _rule(asking: _Asking, answer: Any, key: str, shown: str) -> Event:
     """Say whether an answer counts, and put that into the history, which makes it final."""
     rollout, rules = asking.rollout, asking.rules
     decision = Decision(
@@ -178,7 +180,11 @@ async def _rule(asking: _Asking, answer: Any, key: str) -> Event:
         deployment=asking.change.deployment,
     )
     grace_s = rollout.project.config.orchestrator_grace_s
-    reason = stranger(rules, decision.approver)
+    if wants_proof(rules):
+        identity, reason = _signed_by(asking, answer, key, shown)
+        decision = decision.model_copy(update={"identity": identity})
+    else:
+        reason = stranger(rules, decision.approver)
     if not reason and wants_code(rules):
         at = await insist(lambda: waiting.answered_at(key), grace_s)
         code = answer.code.get_secret_value()
@@ -189,6 +195,25 @@ async def _rule(asking: _Asking, answer: Any, key: str) -> Event:
     event = history.event_of(rollout, "refusal" if reason else "decision", reason, decision, question=key)
     await insist(lambda: history.append(event, asking.keys), grace_s)
     return event
+
+
+def _signed_by(asking: _Asking, answer: Any, key: str, shown: str) -> tuple[str, str]:
+    """Return the identity of who signed in to give the answer, and why it does not count; each empty without one."""
+    if (signed := open_sealed(answer.proof, load_page_keys())) is None:
+        return "", NOT_SIGNED
+    given = {"decision": answer.decision, "approver": answer.approver, "comment": answer.comment}
+    bound = {
+        "flow_run": str(run_id()),
+        "question": key,
+        "evidence": asking.question.digest,
+        "evidence_text": digest_of(shown),
+    }
+    if reason := difference(signed, bound | given):
+        return "", reason
+    approvers = asking.rules.approvers
+    if approvers and not signed.person.is_one_of(approvers):
+        return "", f"{one_line(signed.approver)} is not among the approvers"
+    return signed.person.identity, ""
 
 
 async def _answer(asking: _Asking, form: Any, key: str) -> Any:

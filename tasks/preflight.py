@@ -6,7 +6,7 @@ from pathlib import Path
 from prefect import runtime, task
 
 from saferollout.approvals.freeze import check_windows
-from saferollout.approvals.keys import KEY, KEY_FILE, REMEDY
+from saferollout.approvals.keys import KEY, KEY_FILE, PAGE_KEY, PAGE_KEY_FILE, REMEDY
 from saferollout.azure import yaml_files
 from saferollout.config import project
 from saferollout.config.approvals import Verify
@@ -16,7 +16,7 @@ from saferollout.config.rollout import ModelVersion
 from saferollout.config.yaml_file import display_path
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.rollout.record import now
-from tasks.support.keys import SIGNING_KEY, load_keys
+from tasks.support.keys import SIGNING_KEY, load_keys, load_page_keys
 from tasks.support.names import named
 from tasks.support.policy import ONCE
 from tasks.support.requester import requester_of
@@ -49,6 +49,12 @@ async def check_approvals(project: Project) -> None:
     if any(rule.verify is not Verify.NONE for rule in rules) and not (await load_keys()).signs:
         problem = f"needs a signing key, and this worker has none in {KEY}, {KEY_FILE} or Secret block {SIGNING_KEY}"
         raise ConfigError(Problem(file, "approvals.verify", problem, REMEDY))
+    if any(rule.verify is Verify.OIDC for rule in rules) and not load_page_keys():
+        problem = (
+            f"needs the public key of the approvals page, and this worker has none in {PAGE_KEY} or {PAGE_KEY_FILE}"
+        )
+        remedy = "write it with `openssl pkey -in page-key.pem -pubout`"
+        raise ConfigError(Problem(file, "approvals.verify", problem, remedy))
     if any(rule.not_requester for rule in rules) and not requester_of(project.request.by).name:
         problem = "who requested this rollout may not approve it, and nobody says who that is"
         remedy = "say who asks: `by` of the run, or of the event"

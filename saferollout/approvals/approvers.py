@@ -12,6 +12,7 @@ NAME_LENGTH = 60
 PROOFS = {
     Verify.NONE: "self-declared: nobody has checked the name",
     Verify.TOTP: "by a code of the approver's own, which works once",
+    Verify.OIDC: "by a sign-in at the approvals page",
 }
 """How a decision's approver is proven, as the form and the report say it."""
 
@@ -41,9 +42,15 @@ def refusal(rules: ApprovalsConfig, requester: str, given: Decision, taken: Sequ
         return ""
     if rules.not_requester and requester and is_same(given.approver, requester):
         return f"{one_line(given.approver)} requested this rollout, and another person must approve it"
-    if any(is_same(given.approver, earlier.approver) for earlier in taken):
+    if any(_are_one(given, earlier) for earlier in taken):
         return f"{one_line(given.approver)} has approved already, and another person must, too"
     return ""
+
+
+def _are_one(given: Decision, earlier: Decision) -> bool:
+    """Whether one person gave both, also under another name: at many providers people choose theirs."""
+    same = bool(given.identity) and given.identity == earlier.identity
+    return same or is_same(given.approver, earlier.approver)
 
 
 def combine(taken: Sequence[Decision]) -> Decision:

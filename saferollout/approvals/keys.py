@@ -16,6 +16,9 @@ from saferollout.domain.errors import ConfigError, Problem
 
 KEY = "SAFEROLLOUT_SIGNING_KEY"
 KEY_FILE = "SAFEROLLOUT_SIGNING_KEY_FILE"
+PAGE_KEY = "SAFEROLLOUT_PAGE_KEY"
+"""The key of the approvals page; a worker needs its public half."""
+PAGE_KEY_FILE = "SAFEROLLOUT_PAGE_KEY_FILE"
 REMEDY = "make one with `openssl genpkey -algorithm ed25519`; several may follow each other, the first one signs"
 
 _ARMOR = re.compile(r"-----BEGIN [A-Z ]+-----(.*?)-----END [A-Z ]+-----", re.DOTALL)
@@ -97,23 +100,27 @@ def id_of(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(key.public_bytes_raw()).hexdigest()[:16]
 
 
-def from_environment(environment: Mapping[str, str]) -> Keyring | None:
+def from_environment(environment: Mapping[str, str], key: str = KEY) -> Keyring | None:
     """The keys that the environment holds or names a file of; None if it says nothing of keys.
+
+    Args:
+        environment: The variables.
+        key: The one that may hold them; the one with the same name and `_FILE` may name their file.
 
     Raises:
         ConfigError: They cannot be read.
     """
-    if text := environment.get(KEY):
-        return Keyring.read(text, KEY)
-    if not (name := environment.get(KEY_FILE)):
+    if text := environment.get(key):
+        return Keyring.read(text, key)
+    if not (name := environment.get(key_file := f"{key}_FILE")):
         return None
     try:
         text = Path(name).read_text(encoding="ascii")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not a text file"
         problem = f"{name} cannot be read: {why}"
-        raise ConfigError(Problem("environment", KEY_FILE, problem, "name a file of keys in PEM")) from None
-    return Keyring.read(text, KEY_FILE)
+        raise ConfigError(Problem("environment", key_file, problem, "name a file of keys in PEM")) from None
+    return Keyring.read(text, key_file)
 
 
 def _load(block: str) -> object:

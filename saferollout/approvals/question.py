@@ -65,6 +65,11 @@ def describe_decision(evidence: Sequence[Evidence], notes: Sequence[str], reject
     return "\n".join([*lines, reject])
 
 
+def describe_proof(page: str) -> str:
+    """What stands beside the field that nobody can fill in by hand."""
+    return f"Answer at the approvals page ({page or 'saferollout approvals serve'}), which fills this in and signs it."
+
+
 def describe_approver(rules: ApprovalsConfig) -> str:
     """What stands beside the approver's name."""
     who = f"One of {', '.join(rules.approvers)}" if rules.approvers else "Your name"
@@ -74,6 +79,11 @@ def describe_approver(rules: ApprovalsConfig) -> str:
 def wants_code(rules: ApprovalsConfig) -> bool:
     """Whether the form has a field for a code."""
     return rules.verify is Verify.TOTP
+
+
+def wants_proof(rules: ApprovalsConfig) -> bool:
+    """Whether an answer must be signed by the approvals page."""
+    return rules.verify is Verify.OIDC
 
 
 def compare_deployments(live: DeploymentState, candidate: DeploymentState, *, live_revision: str, revision: str) -> str:

@@ -15,10 +15,15 @@ _CONTEXT = b"saferollout approval 1\n"
 def fitted(decision: Decision) -> Decision:
     """The decision as a tag holds it: its comment and, if need be, its approver cut; there is room for a signature.
 
-    Who else approved, and the digest of the deployment, are in the history only.
+    Who else approved, the approver's identity and the digest of the deployment are in the history only.
     """
     decision = decision.model_copy(
-        update={"others": (), "deployment": "", "at": decision.at.astimezone(UTC).replace(microsecond=0)}
+        update={
+            "others": (),
+            "deployment": "",
+            "identity": "",
+            "at": decision.at.astimezone(UTC).replace(microsecond=0),
+        }
     )
     for field in ("comment", "approver"):
         room = decision.model_copy(update={"signature": "s" * SIGNATURE_LENGTH})

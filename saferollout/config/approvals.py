@@ -7,12 +7,16 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from saferollout.config.section import Section
 
+GROUP, ROLE = "group:", "role:"
+"""What an approver begins with who is not a person: everybody in a group, or with an app role."""
+
 
 class Verify(StrEnum):
     """How an approver's name is proven."""
 
     NONE = "none"
     TOTP = "totp"
+    OIDC = "oidc"
 
 
 def _different(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -32,7 +36,11 @@ class ApprovalsConfig(Section):
     """Who may approve. What a stage says takes the place of what is said for all."""
 
     approvers: Annotated[tuple[Approver, ...], AfterValidator(_different)] = Field(
-        (), description="The names of those who may approve or reject; default: anybody."
+        (),
+        description=(
+            "The names of those who may approve or reject; default: anybody. With `verify: oidc` also `group:<name>` "
+            "and `role:<name>`, as the OpenID provider calls them."
+        ),
     )
     required: int = Field(
         1, ge=1, le=10, description="How many different approvers must approve; one rejection rolls back."
@@ -41,14 +49,19 @@ class ApprovalsConfig(Section):
     verify: Verify = Field(
         Verify.NONE,
         description=(
-            "How an approver proves the name: not at all (none: it is self-declared), or by a code that works once "
-            "(totp; `saferollout approver enroll`). The latter needs a signing key on the workers."
+            "How an approver proves the name: not at all (none: it is self-declared), by a code that works once "
+            "(totp; `saferollout approver enroll`), or by a sign-in at the approvals page (oidc; `saferollout "
+            "approvals serve`). The latter two need a signing key on the workers, oidc the page's public key as well."
         ),
     )
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
-        if self.approvers and self.required > len(self.approvers):
+        several = [name for name in self.approvers if name.startswith((GROUP, ROLE))]
+        if several and self.verify is not Verify.OIDC:
+            msg = f"{several[0]!r} is known only where approvers sign in; set verify: oidc, or name people"
+            raise ValueError(msg)
+        if self.approvers and not several and self.required > len(self.approvers):
             msg = f"{self.required} are required, but there are {len(self.approvers)} approvers; name more of them"
             raise ValueError(msg)
         return self

@@ -93,6 +93,8 @@ class Decision(Value):
     """The flow run that asked: Prefect keeps the answer among its inputs."""
     proof: str = "none"
     """How the approver's name was proven: `none` means that it is self-declared."""
+    identity: str = ""
+    """Issuer and subject of the approver's sign-in, which no other person has; empty where nobody signed in."""
     revision: str = ""
     """The revision of the candidate that it is about."""
     deployment: str = ""

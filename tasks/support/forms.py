@@ -1,12 +1,21 @@
 """The form of an approval, as Prefect keeps and shows it."""
 
+import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from prefect.input import RunInput
 from pydantic import ConfigDict, Field, SecretStr, create_model
 
-from saferollout.approvals.question import REJECT, describe_approver, describe_decision, wants_code
+from saferollout.approvals.question import (
+    REJECT,
+    describe_approver,
+    describe_decision,
+    describe_proof,
+    wants_code,
+    wants_proof,
+)
+from saferollout.approvals.signed_answer import MAX_LENGTH, PAGE_URL
 from saferollout.config.approvals import ApprovalsConfig
 from saferollout.domain.evidence import Evidence
 
@@ -15,7 +24,12 @@ Verdict = Literal["approve", "reject"]
 
 def _with_evidence(schema: dict[str, Any]) -> None:
     """An answer must say what it is an answer to, though the form fills that in."""
-    schema["required"] = ["decision", "approver", "evidence", *(["code"] if "code" in schema["properties"] else [])]
+    schema["required"] = [
+        "decision",
+        "approver",
+        "evidence",
+        *(name for name in ("code", "proof") if name in schema["properties"]),
+    ]
 
 
 class Approval(RunInput):
@@ -46,4 +60,8 @@ def make_form(
     if wants_code(rules):
         about = "The code that your app shows now; it works once."
         fields["code"] = (SecretStr, Field(min_length=6, max_length=7, description=about))
+    if wants_proof(rules):
+        about = describe_proof(os.environ.get(PAGE_URL, ""))
+        listed: dict[str, Any] = {"approvers": list(rules.approvers)}
+        fields["proof"] = (str, Field(min_length=1, max_length=MAX_LENGTH, description=about, json_schema_extra=listed))
     return create_model("Approval", __base__=Approval, **fields)

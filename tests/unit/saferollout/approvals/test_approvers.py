@@ -6,6 +6,7 @@ from typing import Any, Literal
 import pytest
 
 from saferollout.approvals.approvers import combine, describe_rules, is_same, refusal, stranger
+from saferollout.approvals.person import Person
 from saferollout.approvals.requester import Requester, find_requester
 from saferollout.config.approvals import ApprovalsConfig
 from saferollout.domain.endpoint import Decision
@@ -92,3 +93,34 @@ def test_a_requester_is_who_is_said_to_be_one(said: tuple[str, str, str], name: 
     assert (found.name, found.source) == (name, source)
     assert Requester.parse(str(found)) == found
     assert ("nobody has checked it" in found.words) == bool(name)
+
+
+def test_a_person_is_one_of_a_list_by_name_group_or_role() -> None:
+    """A name that looks like a group is none, and a group is written exactly."""
+    ann = Person(
+        issuer="https://id",
+        subject="1",
+        name="Ann@example.org",
+        memberships=("group:ml", "role:Approver"),
+        signed_in_at=datetime(2026, 1, 2, tzinfo=UTC),
+    )
+    for listed in ("ann@example.org", "group:ml", "role:Approver", "*"):
+        assert ann.is_one_of(["bob", listed])
+    for other in ("group:ML", "group:Approver", "ml", "ann"):
+        assert not ann.is_one_of([other])
+    assert not ann.model_copy(update={"name": "group:admins", "memberships": ()}).is_one_of(["group:admins"])
+
+
+def test_groups_are_known_only_where_approvers_sign_in() -> None:
+    """And how many people are in one nobody knows here."""
+    with pytest.raises(ValueError, match="set verify: oidc, or name people"):
+        rules(approvers=["group:ml"])
+    assert rules(approvers=["group:ml"], verify="oidc", required=3).required == 3
+
+
+def test_one_person_under_two_names_approves_once() -> None:
+    """Many providers let people choose theirs."""
+    first, second = (given(name).model_copy(update={"identity": "https://id 1"}) for name in ("Ann", "Bob"))
+
+    assert refusal(rules(), "", second, [first]) == "Bob has approved already, and another person must, too"
+    assert refusal(rules(), "", second.model_copy(update={"identity": "https://id 2"}), [first]) == ""

@@ -9,7 +9,7 @@ from saferollout.domain.endpoint import Decision
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.report.message import LONGEST, answered, closed, ended, reminder, waiting
 from saferollout.report.outcome import Outcome
-from saferollout.rollout.record import Question
+from saferollout.rollout.record import OpenQuestion
 from tasks.remind import expires_soon
 
 NOON = datetime(2026, 7, 3, 12, tzinfo=UTC)
@@ -70,7 +70,7 @@ def test_what_people_typed_breaks_no_message() -> None:
 def test_a_reminder_comes_shortly_before_the_end(open_s: int, left_s: int, is_time: bool) -> None:
     """And never for a question that is open for no longer than that anyway, or without end, or over."""
     notify = NotifyConfig(urls=("${TEAM_CHAT}",))
-    asks = Question(share=10, since=NOON, until=NOON + timedelta(seconds=open_s))
+    asks = OpenQuestion(share=10, since=NOON, until=NOON + timedelta(seconds=open_s))
     moment = NOON + timedelta(seconds=open_s - left_s)
 
     assert expires_soon(notify, asks, moment) == is_time
