@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from saferollout.approvals.keys import KEY, PAGE_KEY
 from saferollout.approvals.person import Person
 from saferollout.approvals.signed_answer import PAGE_URL, SignedAnswer, digest_of, seal
+from saferollout.config.request import RolloutRequest
 from saferollout.domain.errors import ConfigError, Refused
 from saferollout.rollout.record import now
 from saferollout_cli.approvals import Reply, answer
@@ -113,11 +114,11 @@ async def test_only_what_the_page_has_signed_counts() -> None:
 
 async def test_a_worker_without_the_pages_key_starts_no_such_rollout(monkeypatch: pytest.MonkeyPatch) -> None:
     """It could not know who has answered."""
-    project = Case(approvals=RULES).rollout.project
-    await check_approvals(project, event="", requester="eve@example.org")
+    project = Case(approvals=RULES).rollout.project.for_request(RolloutRequest(by="eve@example.org"))
+    await check_approvals(project)
     monkeypatch.delenv(PAGE_KEY)
     with pytest.raises(ConfigError, match="needs the public key of the approvals page"):
-        await check_approvals(project, event="", requester="eve@example.org")
+        await check_approvals(project)
 
 
 async def test_what_waits_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
