@@ -11,9 +11,10 @@ from flows.asking import approve, approve_in_doubt
 from flows.cancellation import heed_sigterm, roll_back_cancelled, roll_back_terminated, roll_back_this_run
 from flows.naming import name_run
 from flows.steps import Steps
+from saferollout.config.model_version import ModelVersion
 from saferollout.config.project import Project
 from saferollout.config.request import Overrides, Person, Reason, RequestId, read_event, read_request
-from saferollout.config.rollout import ModelVersion, OnDrift, StageConfig
+from saferollout.config.rollout import OnDrift, StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import (
     AzureFailed,

@@ -23,7 +23,8 @@ from rich.prompt import Prompt
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import Refused
 from saferollout.domain.text import printable
-from saferollout.rollout.record import PREFIX, user_name
+from saferollout.rollout.owner import user_name
+from saferollout.rollout.record import PREFIX
 from saferollout_cli.choices import Approve
 from tasks.support.orchestrator import is_unknown, passing
 from tasks.support.polling import poll

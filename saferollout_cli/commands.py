@@ -18,7 +18,8 @@ from saferollout.config.notify import unset_variables
 from saferollout.config.rollout import RolloutConfig
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.domain.words import clock
-from saferollout.rollout.record import now, user_name
+from saferollout.rollout.owner import user_name
+from saferollout.rollout.record import now
 from saferollout_cli import adopt, approvers, control, records, running, waiting
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server

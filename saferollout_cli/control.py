@@ -8,7 +8,7 @@ import typer
 from saferollout.config.names import check_endpoint
 from saferollout.config.project import resolve_workspace
 from saferollout.domain.errors import ConfigError, Problem
-from saferollout.rollout.record import user_name
+from saferollout.rollout.owner import user_name
 from saferollout_cli import running
 from saferollout_cli.environment import check_server, server_url
 from saferollout_cli.terminal import print_result

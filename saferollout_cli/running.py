@@ -16,12 +16,14 @@ from rich.console import Console
 from saferollout.approvals.freeze import check_windows
 from saferollout.azure import yaml_files
 from saferollout.config import project
+from saferollout.config.model_version import ModelVersion
 from saferollout.config.project import Project
 from saferollout.config.request import RolloutRequest, find_config
-from saferollout.config.rollout import ModelVersion, WorkspaceConfig
+from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import NotRestored, Refused, SaferolloutError
 from saferollout.report.outcome import Outcome
-from saferollout.rollout.record import Owner, Record, now
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Record, now
 from saferollout_cli import steps
 from saferollout_cli.choices import Approve
 from saferollout_cli.environment import check_prefect_home, check_server, server_url

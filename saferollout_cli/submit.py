@@ -6,10 +6,10 @@ import typer
 from ruamel.yaml.error import YAMLError
 
 from saferollout.config import bounded_yaml
+from saferollout.config.model_version import ModelVersion
 from saferollout.config.request import read_request
-from saferollout.config.rollout import ModelVersion
 from saferollout.domain.errors import ConfigError, Problem
-from saferollout.rollout.record import user_name
+from saferollout.rollout.owner import user_name
 from saferollout_cli import running
 from saferollout_cli.terminal import print_result
 

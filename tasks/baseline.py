@@ -15,7 +15,8 @@ from saferollout.config.rollout import WhenBusy
 from saferollout.domain.errors import AzureFailed, Taken
 from saferollout.report.outcome import DONE_BEFORE
 from saferollout.rollout import begin
-from saferollout.rollout.record import Owner, Record
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Record
 from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.succession import is_older, may_supersede
 from tasks.support import requests

@@ -10,9 +10,9 @@ from saferollout.approvals.keys import KEY, KEY_FILE, PAGE_KEY, PAGE_KEY_FILE, R
 from saferollout.azure import yaml_files
 from saferollout.config import project
 from saferollout.config.approvals import Verify
+from saferollout.config.model_version import ModelVersion
 from saferollout.config.project import Project
 from saferollout.config.request import RolloutRequest, check_place, find_config
-from saferollout.config.rollout import ModelVersion
 from saferollout.config.yaml_file import display_path
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.rollout.record import now

@@ -7,11 +7,12 @@ else's is under way, that reads come late.
 import copy
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from saferollout.azure import rules
+from saferollout.azure.memory_state import Deployment, Endpoint, NewDeployment, NewEndpoint
 from saferollout.azure.port import Resource
 from saferollout.azure.rules import refuse
 from saferollout.config import yaml_file
@@ -22,46 +23,6 @@ from saferollout.domain.vm_size import VmSize
 
 Failure = Literal["before", "after"]
 """An operation that fails, before or after it has taken effect."""
-
-
-@dataclass
-class _NewEndpoint:
-    name: str
-    traffic: dict[str, int]
-    tags: dict[str, str]
-    compute: str | None
-
-
-@dataclass
-class _NewDeployment:
-    name: str
-    endpoint: str
-    instance_count: int | None
-    instance_type: str | None
-    tags: dict[str, str] | None
-    model: str
-    environment: str
-
-
-@dataclass(frozen=True)
-class Deployment:
-    """A deployment, and as what it last became ready: a failed update leaves that running."""
-
-    resource: Resource
-    serving: Resource | None
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """An endpoint with its deployments, by their names in small letters."""
-
-    resource: Resource
-    deployments: Mapping[str, Deployment] = field(default_factory=dict)
-
-    @property
-    def is_kubernetes(self) -> bool:
-        """Whether it has its own compute; there is no mirroring and no limit of instances then."""
-        return bool(self.resource["properties"].get("compute"))
 
 
 class Memory:
@@ -141,10 +102,10 @@ class Memory:
 
     # endpoints
 
-    def load_endpoint(self, path: Path) -> _NewEndpoint:
+    def load_endpoint(self, path: Path) -> NewEndpoint:
         """See `Azure`."""
         given = self._read(path)
-        return _NewEndpoint(
+        return NewEndpoint(
             given["name"], traffic=given.get("traffic", {}), tags=given.get("tags", {}), compute=given.get("compute")
         )
 
@@ -191,10 +152,10 @@ class Memory:
 
     # deployments
 
-    def load_deployment(self, path: Path, *, name: str, endpoint: str, assets: Mapping[str, str]) -> _NewDeployment:
+    def load_deployment(self, path: Path, *, name: str, endpoint: str, assets: Mapping[str, str]) -> NewDeployment:
         """See `Azure`."""
         given = self._read(path)
-        return _NewDeployment(
+        return NewDeployment(
             name,
             endpoint,
             instance_count=given.get("instance_count"),

@@ -8,19 +8,19 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from saferollout.azure.port import LOOK_THERE, Azure, NewDeployment, Resource
+from saferollout.azure.port import Azure, NewDeployment, Resource
+from saferollout.azure.reading import FINAL, is_final, required, unless_shown, until
 from saferollout.azure.resources import endpoint_state, writable
-from saferollout.azure.retries import poll, sign_in_anew, wait_for_others
+from saferollout.azure.retries import sign_in_anew, wait_for_others
 from saferollout.azure.written import Written, deployment_yaml, endpoint_yaml
 from saferollout.domain.endpoint import EndpointState, describe
-from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Missing, Refused
+from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Refused
 from saferollout.domain.registered_model import RegisteredModel
 from saferollout.domain.vm_size import VmSize
 from saferollout.domain.words import plural
 
 T = TypeVar("T")
 
-FINAL = frozenset({"Succeeded", "Failed", "Canceled"})
 STALE_S = 300.0
 Tags = dict[str, str]
 
@@ -71,12 +71,12 @@ class Workspace:
 
     def get_endpoint(self, endpoint: str) -> EndpointState:
         """`observe`; Missing if there is no such endpoint."""
-        return _required(endpoint, self.observe(endpoint))
+        return required(endpoint, self.observe(endpoint))
 
     @sign_in_anew
     def written(self, endpoint: str) -> tuple[dict[str, Any], dict[str, Written]]:
         """The Azure ML YAML that would make the endpoint again, and each of its deployments, by their names."""
-        shown = _required(endpoint, self._azure.read_endpoint(endpoint))
+        shown = required(endpoint, self._azure.read_endpoint(endpoint))
         deployments = self._azure.list_deployments(endpoint) or []
         return endpoint_yaml(shown), {each["name"]: deployment_yaml(each, endpoint) for each in deployments}
 
@@ -119,7 +119,7 @@ class Workspace:
         wanted.traffic = {}  # its deployments do not exist yet
         if self.observe(wanted.name) is None:
             self._azure.create_endpoint(wanted)
-        _until(lambda: self.observe(wanted.name), f"endpoint {wanted.name}", self.operation_timeout_s)
+        until(lambda: self.observe(wanted.name), f"endpoint {wanted.name}", self.operation_timeout_s)
         state = self._read_back(
             wanted.name, lambda state: state.provisioning_state in FINAL, f"a final state of endpoint {wanted.name}"
         )
@@ -143,7 +143,7 @@ class Workspace:
         `check` gets the endpoint, without its deployments, as it is just before, and raises where it is not to be
         changed. Raises Drifted when somebody else's change overwrote this one.
         """
-        self._update_endpoint(endpoint, traffic, check, mirror, _unless_shown(tags))
+        self._update_endpoint(endpoint, traffic, check, mirror, unless_shown(tags))
 
     @wait_for_others
     @sign_in_anew
@@ -156,13 +156,13 @@ class Workspace:
         tags: Callable[[Tags], Tags],
     ) -> None:
         def read() -> Resource:
-            return _required(endpoint, self._azure.read_endpoint(endpoint))
+            return required(endpoint, self._azure.read_endpoint(endpoint))
 
         def settled() -> Resource | None:
             shown = read()
             return shown if endpoint_state(shown).provisioning_state in FINAL else None
 
-        shown = _until(settled, f"a final state of endpoint {endpoint}", self.operation_timeout_s)
+        shown = until(settled, f"a final state of endpoint {endpoint}", self.operation_timeout_s)
         old = endpoint_state(shown)
         wanted = old.traffic if traffic is None else traffic
         new_mirror = old.mirror_traffic if mirror is None else mirror
@@ -187,7 +187,7 @@ class Workspace:
             return all(value == after for value, _, after in seen)
 
         # longer than a late read takes, the old values mean that somebody's update has overwritten this one
-        _until(shows, f"traffic {describe(wanted)}", STALE_S, retryable=True)
+        until(shows, f"traffic {describe(wanted)}", STALE_S, retryable=True)
 
     @wait_for_others
     @sign_in_anew
@@ -233,7 +233,7 @@ class Workspace:
                 shown = self.get_endpoint(endpoint).deployments.get(name)
                 if shown is None or not shown.broken:
                     raise
-        state = self._read_back(endpoint, lambda state: _is_final(state, name), f"a final state of {name}")
+        state = self._read_back(endpoint, lambda state: is_final(state, name), f"a final state of {name}")
         if (shown_state := state.deployments[name].provisioning_state) != "Succeeded":
             msg = f"deployment {name} {problem or f'is {shown_state}'}{self._last_words(endpoint, name)}"
             raise DeploymentFailed(msg)
@@ -267,7 +267,7 @@ class Workspace:
             if name not in state.deployments:
                 raise Refused(gone)
             # the old number is only a late read; a third one is an autoscaler's, which goes on by itself
-            return _is_final(state, name) and (before == wanted or state.deployments[name].instance_count != before)
+            return is_final(state, name) and (before == wanted or state.deployments[name].instance_count != before)
 
         state = self._read_back(endpoint, shows, f"{plural(wanted, 'instance')} of {name}")
         if (shown_state := state.deployments[name].provisioning_state) != "Succeeded":
@@ -296,7 +296,7 @@ class Workspace:
         """Delete an endpoint with all its deployments unless it is gone."""
         if self.observe(endpoint) is not None:
             self._azure.delete_endpoint(endpoint)
-        _until(lambda: self.observe(endpoint) is None, f"{endpoint} gone", self.operation_timeout_s)
+        until(lambda: self.observe(endpoint) is None, f"{endpoint} gone", self.operation_timeout_s)
 
     def _last_words(self, endpoint: str, name: str) -> str:
         last = self._azure.last_words(endpoint, name)
@@ -311,7 +311,7 @@ class Workspace:
             endpoint,
             lambda state: (
                 state.provisioning_state in FINAL
-                and all(name not in state.deployments or _is_final(state, name) for name in deployments)
+                and all(name not in state.deployments or is_final(state, name) for name in deployments)
             ),
             f"a final state of {' and '.join((f'endpoint {endpoint}', *deployments))}",
         )
@@ -321,44 +321,4 @@ class Workspace:
             state = self.get_endpoint(endpoint)
             return state if shows(state) else None
 
-        return _until(look, wanted, self.operation_timeout_s)
-
-
-def _until(look: Callable[[], T | None], wanted: str, timeout_s: float, *, retryable: bool = False) -> T:
-    """Look until there is something to see.
-
-    Raises:
-        AzureFailed: There is nothing in time.
-    """
-    if not (seen := poll(look, timeout_s)):
-        remedy = "" if retryable else f"; {LOOK_THERE}"
-        msg = f"Azure does not show {wanted} after {timeout_s:.0f} s{remedy}"
-        raise AzureFailed(msg, retryable=retryable)
-    return seen
-
-
-def _unless_shown(change: Callable[[Tags], Tags]) -> Callable[[Tags], Tags]:
-    """`change`, but what it made before is left as it is: it was sent, whatever was answered."""
-    made: dict[str, str | None] = {}
-
-    def changed(tags: Tags) -> Tags:
-        nonlocal made
-        if made and all(tags.get(name) == value for name, value in made.items()):
-            return tags
-        new = change(dict(tags))
-        made = {name: new.get(name) for name in tags.keys() | new.keys() if tags.get(name) != new.get(name)}
-        return new
-
-    return changed
-
-
-def _required(endpoint: str, read: T | None) -> T:
-    if read is None:
-        msg = f"endpoint {endpoint} does not exist; create it with `saferollout bootstrap`"
-        raise Missing(msg)
-    return read
-
-
-def _is_final(state: EndpointState, deployment: str) -> bool:
-    shown = state.deployments.get(deployment)
-    return shown is not None and shown.provisioning_state in FINAL
+        return until(look, wanted, self.operation_timeout_s)

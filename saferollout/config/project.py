@@ -11,11 +11,13 @@ from pydantic import Field, ValidationError
 
 from saferollout.config import answer_schema, notify, yaml_file
 from saferollout.config.assets import short
+from saferollout.config.conflicts import impossible_auto, impossible_mirror, missing_truths
 from saferollout.config.contents import contents, digests_of
+from saferollout.config.model_version import ModelVersion
 from saferollout.config.names import check_name
 from saferollout.config.recorded_requests import DEFAULT_NAMES, FORM, RecordedRequest, Recording, short_digest
 from saferollout.config.request import RolloutRequest
-from saferollout.config.rollout import Auto, ModelVersion, RolloutConfig, WorkspaceConfig
+from saferollout.config.rollout import RolloutConfig, WorkspaceConfig
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import ConfigError, GateFailed, Problem
 
@@ -183,11 +185,11 @@ class _Reading:
         recorded = self._collect(Recording.read, requests_path)
         schema = self._collect(answer_schema.read, schema_path)
         if config and recorded and requests_path:
-            self.problems += _truths(self.path, config, requests_path, recorded.requests())
+            self.problems += missing_truths(self.path, config, requests_path, recorded.requests())
         if config:
-            self.problems += _no_auto(self.path, config)
+            self.problems += impossible_auto(self.path, config)
         if config and endpoint and endpoint_path:
-            self.problems += _no_mirror(self.path, config, endpoint_path)
+            self.problems += impossible_mirror(self.path, config, endpoint_path)
         if endpoint and endpoint_path:
             self._ask(endpoint_path, lambda sdk: sdk.load_endpoint(endpoint_path))
         spec = self._collect(yaml_file.read, deployment_path)
@@ -321,40 +323,6 @@ def endpoint_name(path: Path) -> str:
     except ValueError as error:
         problem, _, remedy = str(error).partition("; ")
         raise ConfigError(Problem(yaml_file.display_path(path), "name", problem, remedy)) from None
-
-
-def _truths(path: Path, config: RolloutConfig, requests_path: Path, requests: list[RecordedRequest]) -> list[Problem]:
-    """A comparison with true answers needs some."""
-    if not requests or any(request.answer is not None for request in requests):
-        return []
-    problem = f"{yaml_file.display_path(requests_path)} holds no true answer"
-    judges = {f"stages[{number}]": stage.judge for number, stage in enumerate(config.stages)}
-    judges |= {"shadow": config.shadow.judge} if config.shadow else {}
-    return [
-        Problem(yaml_file.display_path(path), f"{key}.judge.quality", problem, "add answers there, or remove it")
-        for key, judge in judges.items()
-        if judge.quality
-    ]
-
-
-def _no_auto(path: Path, config: RolloutConfig) -> list[Problem]:
-    """A stage approves by itself where it would ask, on a verdict of the judge."""
-    problems = {}
-    if config.stages[0].auto is Auto.HEALTHY and config.shadow is None:
-        problems[0] = "no judge has looked before the first share", "add a `shadow` stage, or remove it"
-    for number, stage in enumerate(config.stages):
-        if stage.auto is Auto.HEALTHY and not stage.approval:
-            problems[number] = "the stage asks nobody", "remove it, or approval: false"
-    file = yaml_file.display_path(path)
-    return [Problem(file, f"stages[{number}].auto", *found) for number, found in problems.items()]
-
-
-def _no_mirror(path: Path, config: RolloutConfig, endpoint_path: Path) -> list[Problem]:
-    """Azure mirrors traffic on managed endpoints only."""
-    if config.shadow is None or "compute" not in yaml_file.read(endpoint_path):
-        return []
-    problem = f"{yaml_file.display_path(endpoint_path)} is a Kubernetes endpoint, which cannot mirror traffic"
-    return [Problem(yaml_file.display_path(path), "shadow", problem, "remove it")]
 
 
 def _model_of(deployment: dict[str, Any] | None) -> str:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, ValidationError
 
 from saferollout.config import yaml_file
-from saferollout.config.rollout import ModelVersion, RolloutConfig, WhenBusy
+from saferollout.config.model_version import ModelVersion
+from saferollout.config.rollout import RolloutConfig, WhenBusy
 from saferollout.config.section import Section
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.domain.text import as_markdown

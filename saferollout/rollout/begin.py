@@ -15,8 +15,9 @@ from saferollout.rollout.drain import BY_TIME, ByTime
 from saferollout.rollout.due import due_after
 from saferollout.rollout.hold import check_hold
 from saferollout.rollout.lock import claim, rival, take_over, who_has_it
+from saferollout.rollout.owner import Owner
 from saferollout.rollout.quota import check_quota
-from saferollout.rollout.record import MAX_TAGS, Owner, Phase, Record, now, without_record
+from saferollout.rollout.record import MAX_TAGS, Phase, Record, now, without_record
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Rollout
 

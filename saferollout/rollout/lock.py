@@ -20,7 +20,8 @@ import time
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import Drifted, Taken
 from saferollout.rollout import drift
-from saferollout.rollout.record import Owner, Phase, Record, without_record
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Phase, Record, without_record
 
 
 def who_has_it(endpoint: str, record: Record | None) -> str:

@@ -11,7 +11,8 @@ from saferollout.domain.errors import AzureFailed, Drifted, Refused, Saferollout
 from saferollout.rollout import drift
 from saferollout.rollout.drain import BY_TIME, Wait
 from saferollout.rollout.hold import Hold
-from saferollout.rollout.record import MAX_TAGS, PREFIX, TAG_HELD, Owner, Phase, Record, without_record
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import MAX_TAGS, PREFIX, TAG_HELD, Phase, Record, without_record
 from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
 
 WAY_ON = "roll an earlier model out, or give the traffic by hand to a deployment that is there"

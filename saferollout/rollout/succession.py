@@ -2,7 +2,8 @@
 
 from saferollout.config.assets import short
 from saferollout.config.project import Project
-from saferollout.rollout.record import Owner, Phase, Record
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Phase, Record
 
 
 def may_supersede(project: Project, record: Record, owner: Owner) -> bool:

@@ -10,7 +10,8 @@ from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from localazure.chaos import Chaos
-from saferollout.rollout.record import PREFIX, TAG_HELD, now, user_name
+from saferollout.rollout.owner import user_name
+from saferollout.rollout.record import PREFIX, TAG_HELD, now
 from tests.support.documents import commands
 from tests.support.stack import Endpoint, Stack, counts_of, started, wait_for
 from tests.support.webhook import Webhook

@@ -20,7 +20,7 @@ from saferollout.domain.endpoint import Decision
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
-from saferollout.rollout.record import Owner
+from saferollout.rollout.owner import Owner
 from saferollout.rollout.rollout import Rollout
 from saferollout_cli.approvals import Question, Reply, answer, waiting_question
 from tasks.approval import ask

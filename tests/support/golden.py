@@ -19,7 +19,8 @@ from saferollout.domain.endpoint import Baseline, Decision
 from saferollout.domain.evidence import Check, Evidence, Finding, Picture
 from saferollout.judge import Batch, Judge, Settings
 from saferollout.report.outcome import Outcome, StepRun
-from saferollout.rollout.record import OpenQuestion, Owner, Phase, Record
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import OpenQuestion, Phase, Record
 from tasks.support.forms import make_form
 
 FOLDERS = Path(__file__).parents[1] / "golden"

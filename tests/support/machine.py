@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from saferollout.approvals.tag import fitted
-from saferollout.azure.memory import Endpoint
+from saferollout.azure.memory_state import Endpoint
 from saferollout.azure.port import Resource
 from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import LeftCandidate

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from saferollout.config import project
-from saferollout.config.rollout import ModelVersion
+from saferollout.config.model_version import ModelVersion
 from saferollout.domain.errors import ConfigError, Problem
 
 LATEST = ModelVersion(name="diabetes", version="latest")

@@ -15,7 +15,8 @@ from saferollout.config import project
 from saferollout.config.project import Project, resolve_workspace
 from saferollout.domain.errors import Taken
 from saferollout.rollout.begin import begin
-from saferollout.rollout.record import Owner, Record
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Record
 from saferollout.rollout.rollout import Rollout
 
 

@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from saferollout.azure.memory import Endpoint, Memory
+from saferollout.azure.memory import Memory
+from saferollout.azure.memory_state import Endpoint
 from saferollout.azure.port import Resource
 from saferollout.config.project import Project
 from saferollout.config.recorded_requests import Recording
 from saferollout.config.rollout import RolloutConfig
 from saferollout.domain.vm_size import VmSize
-from saferollout.rollout.record import Owner
+from saferollout.rollout.owner import Owner
 
 NAME = "shop"
 SLOTS = ("blue", "green")

@@ -27,14 +27,14 @@ from azure.ai.ml.entities import (
 from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config import project
+from saferollout.config.model_version import ModelVersion
 from saferollout.config.project import resolve_workspace
-from saferollout.config.rollout import ModelVersion
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates import smoke_test
 from saferollout.gates.scoring import Scorer
 from saferollout.rollout import begin
 from saferollout.rollout.create import create_candidate
-from saferollout.rollout.record import Owner
+from saferollout.rollout.owner import Owner
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import Rollout
 from tests.support.documents import Command, commands

@@ -16,7 +16,8 @@ from saferollout.approvals.tag import fitted, sign
 from saferollout.config import project
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Baseline, Decision
-from saferollout.rollout.record import Owner, Record, now
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Record, now
 from saferollout.rollout.rollout import Rollout
 from tasks.baseline import _is_gone
 from tasks.support.claims import prove

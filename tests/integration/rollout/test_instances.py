@@ -17,7 +17,8 @@ from saferollout.config.rollout import StageConfig
 from saferollout.domain.errors import AzureFailed, GateFailed
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.rollout import begin as planning
-from saferollout.rollout.record import Owner, Phase
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Phase
 from saferollout.rollout.rollback import put_traffic_back, roll_back
 from saferollout.rollout.rollout import Rollout
 from tasks.approval import changes

@@ -23,7 +23,8 @@ from saferollout.domain.errors import (
 )
 from saferollout.rollout import begin as planning
 from saferollout.rollout import retire, rollback, shift
-from saferollout.rollout.record import Owner, Phase, Record, now
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Phase, Record, now
 from saferollout.rollout.rollout import Rollout
 from tasks.approval import changes
 from tasks.create import create_candidate

@@ -18,7 +18,8 @@ from saferollout.config import project, uploads
 from saferollout.config.project import Project, resolve_workspace
 from saferollout.domain.errors import AzureFailed, GateFailed
 from saferollout.rollout import begin
-from saferollout.rollout.record import Owner, Record
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Record
 from saferollout.rollout.rollout import Rollout
 from tests.support.localazure.arm import Arm
 from tests.support.stack import DIABETES, Endpoint, Stack

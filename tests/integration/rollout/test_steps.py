@@ -26,7 +26,8 @@ from saferollout.domain.errors import ConfigError, Drifted, LeftAsIs, Refused
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
-from saferollout.rollout.record import Owner, Record
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Record
 from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.shift import shift_traffic
 from saferollout_cli.approvals import Question, Reply, answer, waiting_question

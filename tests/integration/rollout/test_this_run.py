@@ -14,7 +14,7 @@ from flows.cancellation import roll_back_terminated
 from saferollout.config import project
 from saferollout.domain.errors import Stopped
 from saferollout.rollout import begin
-from saferollout.rollout.record import Owner
+from saferollout.rollout.owner import Owner
 from tasks.support.this_run import ThisRun, mark, may_have_begun
 from tests.support.edge import Edge
 from tests.support.stack import Endpoint, Stack, phase_of

@@ -2,7 +2,8 @@
 
 from typing import Any, Literal
 
-from saferollout.azure.memory import Deployment, Failure, Memory
+from saferollout.azure.memory import Failure, Memory
+from saferollout.azure.memory_state import Deployment
 from saferollout.azure.port import Resource
 from saferollout.domain.errors import AzureFailed
 

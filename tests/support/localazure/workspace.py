@@ -6,7 +6,8 @@ from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
 from saferollout.domain.endpoint import Baseline
-from saferollout.rollout.record import Owner, Record, now
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Record, now
 
 NAME = "troubled"
 

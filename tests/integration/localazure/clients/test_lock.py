@@ -22,7 +22,8 @@ from saferollout.config import project
 from saferollout.config.project import resolve_workspace
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
-from saferollout.rollout.record import Owner, Record
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Record
 from saferollout.rollout.retire import end
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.shift import shift_traffic

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from saferollout.config.model_version import ModelVersion
 from saferollout.config.request import (
     CONFIGS,
     RolloutRequest,
@@ -14,7 +15,7 @@ from saferollout.config.request import (
     read_event,
     read_request,
 )
-from saferollout.config.rollout import ModelVersion, RolloutConfig
+from saferollout.config.rollout import RolloutConfig
 from saferollout.domain.errors import ConfigError
 
 

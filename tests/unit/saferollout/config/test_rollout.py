@@ -10,7 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from saferollout.config.judge import ComparisonName, ComparisonsConfig, JudgeConfig, WhenUndecided
-from saferollout.config.rollout import LeftCandidate, ModelVersion, RolloutConfig
+from saferollout.config.model_version import ModelVersion
+from saferollout.config.rollout import LeftCandidate, RolloutConfig
 from saferollout.gates.judging import settings_of
 from saferollout.judge import Judge
 from saferollout.judge.judge import COMPARISONS

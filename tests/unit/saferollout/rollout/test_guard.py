@@ -8,7 +8,8 @@ import pytest
 from saferollout.config.rollout import MAX_RESUMES
 from saferollout.domain.endpoint import Baseline, EndpointState
 from saferollout.rollout.guard import ORPHAN_S, STUCK_S, Act, Run, Sign, decide
-from saferollout.rollout.record import OpenQuestion, Owner, Phase, Record
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import OpenQuestion, Phase, Record
 
 NOW = datetime(2025, 1, 2, 12, tzinfo=UTC)
 

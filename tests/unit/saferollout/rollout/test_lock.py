@@ -11,7 +11,8 @@ from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import Refused, Taken
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
-from saferollout.rollout.record import Owner, Phase, Record
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Phase, Record
 from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.shift import shift_traffic
 from tests.support.racing import InTurns, Turns, workspace

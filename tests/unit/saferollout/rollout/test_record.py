@@ -19,7 +19,8 @@ from saferollout.approvals.tag import fitted
 from saferollout.config.rollout import LeftCandidate
 from saferollout.domain.endpoint import Baseline, Decision
 from saferollout.domain.errors import Refused
-from saferollout.rollout.record import MAX_TAG_LENGTH, MAX_TAGS, PREFIX, Owner, Phase, Record, now, without_record
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import MAX_TAG_LENGTH, MAX_TAGS, PREFIX, Phase, Record, now, without_record
 
 WORDS = st.text(string.ascii_letters + string.digits + "-", min_size=1, max_size=40)
 TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))

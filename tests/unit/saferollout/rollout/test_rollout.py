@@ -8,7 +8,8 @@ import pytest
 from saferollout.config import project
 from saferollout.domain.endpoint import Baseline, Decision
 from saferollout.domain.errors import Lost
-from saferollout.rollout.record import Owner, Phase, Record, now
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Phase, Record, now
 from saferollout.rollout.rollout import Rollout
 
 
