@@ -12,11 +12,13 @@ from prefect.logging import get_run_logger
 from saferollout.approvals.requester import Requester
 from saferollout.config.project import Project
 from saferollout.domain.errors import AzureFailed, Taken
+from saferollout.domain.fault_points import Step
 from saferollout.report.outcome import DONE_BEFORE
 from saferollout.rollout import begin
 from saferollout.rollout.record import Owner, Record
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
+from tasks.support.boundaries import bounded
 from tasks.support.names import named, steps_of
 from tasks.support.policy import STEP
 from tasks.support.requester import requester_of
@@ -30,6 +32,7 @@ WAIT_S = 24 * 3600.0
 
 
 @task(task_run_name=named(NAME), **STEP)
+@bounded(Step.BASELINE)
 async def take_baseline(
     project: Project, wait: bool = False, again: str = "", *, event: str = "", requester: str = ""
 ) -> Rollout | None:

@@ -14,6 +14,8 @@ from saferollout.config.project import Project
 from saferollout.config.rollout import ModelVersion
 from saferollout.config.yaml_file import display_path
 from saferollout.domain.errors import ConfigError, Problem
+from saferollout.domain.fault_points import Step
+from tasks.support.boundaries import bounded
 from tasks.support.keys import SIGNING_KEY, load_keys
 from tasks.support.names import named
 from tasks.support.policy import ONCE
@@ -21,6 +23,7 @@ from tasks.support.requester import requester_of
 
 
 @task(task_run_name=named("preflight"), **ONCE)
+@bounded(Step.PREFLIGHT)
 async def preflight(config: str, model: ModelVersion | None, deployment: str | None = None, event: str = "") -> Project:
     """Return the project as it is when the run begins; ConfigError with every mistake in the input.
 
