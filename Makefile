@@ -5,7 +5,7 @@ READY := .venv/.ready
 # tests of rollouts spend part of their time waiting: twice the cores that CI has
 WORKERS ?= 4
 
-.PHONY: rollout unit test sequences check fix bench audit clean help
+.PHONY: rollout unit test sequences chaos check fix bench audit clean help
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
@@ -24,6 +24,11 @@ test: $(READY)  ## All tests
 
 sequences: $(READY)  ## Two thousand random steps of local Azure, by both clients
 	@LOCALAZURE_STEPS=2000 $(BIN)/pytest -n 0 tests/integration/localazure/test_sequences.py
+
+chaos: $(READY)  ## Kill and fail all that can, for hours, and write docs/reliability.md
+	@SAFEROLLOUT_SEQUENCES=20000 $(BIN)/pytest -n 0 -o timeout=0 tests/unit/saferollout/rollout/test_machine.py
+	@SAFEROLLOUT_KILLS=300 SAFEROLLOUT_FAILURES=500 SAFEROLLOUT_STALE_S=90 SAFEROLLOUT_RELIABILITY=docs/reliability.md \
+		$(BIN)/pytest -n 0 -o timeout=0 tests/chaos
 
 check: $(READY)  ## Linters, types and import contracts
 	@$(BIN)/ruff check .

@@ -34,6 +34,7 @@ from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision, Value
 from saferollout.domain.errors import Rejected
 from saferollout.domain.evidence import Evidence
+from saferollout.domain.fault_points import Step
 from saferollout.domain.text import as_markdown, one_line
 from saferollout.report.outcome import seconds
 from saferollout.rollout import drift
@@ -42,6 +43,7 @@ from saferollout.rollout.record import OpenQuestion, now
 from saferollout.rollout.rollout import Rollout
 from tasks.support import history, waiting
 from tasks.support.access import in_workspace
+from tasks.support.boundaries import bounded
 from tasks.support.claims import prove
 from tasks.support.codes import refuse_code
 from tasks.support.forms import make_form
@@ -80,6 +82,7 @@ class _Asking:
     refused: int = 0
 
 
+@bounded(Step.ASK)
 async def ask(
     rollout: Rollout,
     stage: StageConfig,
@@ -245,6 +248,7 @@ def _valid(form: Any, kept: dict[str, Any] | None) -> Any:
 
 
 @task(task_run_name=named("ask for {stage.traffic}%"), **STEP)
+@bounded(Step.NOTE_QUESTION)
 async def note_open(rollout: Rollout, stage: StageConfig) -> OpenQuestion:
     """Put the question on the endpoint's record; see `saferollout.rollout.question.note_question`."""
     return await in_workspace(rollout, lambda azure: note_question(azure, rollout, stage))

@@ -13,6 +13,7 @@ from saferollout.approvals.requester import Requester
 from saferollout.config.project import Project
 from saferollout.config.rollout import WhenBusy
 from saferollout.domain.errors import AzureFailed, Taken
+from saferollout.domain.fault_points import Step
 from saferollout.report.outcome import DONE_BEFORE
 from saferollout.rollout import begin
 from saferollout.rollout.owner import Owner
@@ -21,6 +22,7 @@ from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.succession import is_older, may_supersede
 from tasks.support import requests
 from tasks.support.access import in_workspace
+from tasks.support.boundaries import bounded
 from tasks.support.names import named, steps_of
 from tasks.support.policy import STEP
 from tasks.support.requester import requester_of
@@ -34,6 +36,7 @@ WAIT_S = 24 * 3600.0
 
 
 @task(task_run_name=named(NAME), **STEP)
+@bounded(Step.BASELINE)
 async def take_baseline(
     project: Project, wait: bool = False, again: str = "", *, is_event: bool = False
 ) -> Rollout | str:

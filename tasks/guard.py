@@ -28,6 +28,7 @@ from saferollout.config.sources import WINDOW_S, SourceConfig, SourceKind
 from saferollout.domain.endpoint import EndpointState
 from saferollout.domain.errors import Drifted, GateFailed
 from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.fault_points import Step
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
 from saferollout.report.message import Message, closed, not_rolled_back
@@ -44,6 +45,7 @@ from tasks.remind import remind
 from tasks.support import runs
 from tasks.support.access import in_workspace, scorer_of
 from tasks.support.artifacts import publish
+from tasks.support.boundaries import bounded
 from tasks.support.kept import Kept, Looks, kept_by, looks_in
 from tasks.support.messages import tell
 from tasks.support.policy import STEP, WAY_BACK
@@ -81,6 +83,7 @@ class Guard:
         self._client = client
         self._projects = projects or {}
 
+    @bounded(Step.GUARD)
     async def look_after(self, endpoint: str) -> str:
         """Do what the endpoint needs, and return in a line what that was.
 

@@ -4,13 +4,16 @@ from prefect import task
 
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.evidence import Evidence
+from saferollout.domain.fault_points import Step
 from saferollout.rollout.rollout import Rollout
 from tasks.judging import judge_gate
+from tasks.support.boundaries import bounded
 from tasks.support.names import named
 from tasks.support.policy import GATE
 
 
 @task(task_run_name=named("judge {rollout.candidate} at {stage.traffic}%"), **GATE)
+@bounded(Step.JUDGE)
 async def judge(rollout: Rollout, stage: StageConfig, earlier: Evidence | None) -> Evidence:
     """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed.
 

@@ -4,15 +4,18 @@ from prefect import task
 
 from saferollout.config.rollout import ShadowConfig
 from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.fault_points import Step
 from saferollout.rollout import mirror as mirroring
 from saferollout.rollout.rollout import Rollout
 from tasks.judging import judge_gate
 from tasks.support.access import in_workspace
+from tasks.support.boundaries import bounded
 from tasks.support.names import named
 from tasks.support.policy import GATE
 
 
 @task(task_run_name=named("mirror {shadow.mirror}% to {rollout.candidate}"), **GATE)
+@bounded(Step.MIRROR)
 async def mirror(rollout: Rollout, shadow: ShadowConfig, earlier: Evidence) -> Evidence:
     """Judge the candidate in the shadow of the live deployment, and stop mirroring.
 

@@ -15,7 +15,9 @@ from saferollout.config.project import Project
 from saferollout.config.request import RolloutRequest, check_place, find_config
 from saferollout.config.yaml_file import display_path
 from saferollout.domain.errors import ConfigError, Problem
+from saferollout.domain.fault_points import Step
 from saferollout.rollout.record import now
+from tasks.support.boundaries import bounded
 from tasks.support.keys import SIGNING_KEY, load_keys, load_page_keys
 from tasks.support.names import named
 from tasks.support.policy import ONCE
@@ -23,6 +25,7 @@ from tasks.support.requester import requester_of
 
 
 @task(task_run_name=named("preflight"), **ONCE)
+@bounded(Step.PREFLIGHT)
 async def preflight(request: RolloutRequest, deployment: str | None = None) -> Project:
     """Return the project as it is when the run begins; ConfigError with every mistake in the input.
 

@@ -17,6 +17,7 @@ from saferollout.config.project import Project
 from saferollout.domain.endpoint import Decision, EndpointState
 from saferollout.domain.errors import SaferolloutError
 from saferollout.domain.evidence import Evidence
+from saferollout.domain.fault_points import Step
 from saferollout.report.outcome import Outcome, StepRun, once
 from saferollout.report.pictures import gallery
 from saferollout.rollout import retire
@@ -26,12 +27,14 @@ from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.artifacts import publish
 from tasks.support.attestation import record_outcome
+from tasks.support.boundaries import bounded
 from tasks.support.names import named
 from tasks.support.policy import STEP
 from tasks.support.this_run import run_id
 
 
 @task(task_run_name=named("report"), **STEP)
+@bounded(Step.REPORT)
 async def report(
     rollout: Rollout,
     outcome: Literal["promoted", "rolled_back"],

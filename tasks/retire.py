@@ -3,15 +3,18 @@
 from prefect import task
 
 from saferollout.config.rollout import WorkspaceConfig
+from saferollout.domain.fault_points import Step
 from saferollout.rollout import retire
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
+from tasks.support.boundaries import bounded
 from tasks.support.names import named
 from tasks.support.policy import STEP
 from tasks.support.served import Drain
 
 
 @task(task_run_name=named("retire {rollout.live}"), **STEP)
+@bounded(Step.RETIRE)
 async def retire_old(rollout: Rollout) -> None:
     """End the rollout: the old deployment goes now, or stays at 0% for its keep window."""
     keep_s = rollout.project.config.retire.keep_s

@@ -7,12 +7,14 @@ from saferollout.azure.workspace import Workspace
 from saferollout.config.project import Project
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import Lost, SaferolloutError
+from saferollout.domain.fault_points import Step
 from saferollout.rollout import rollback
 from saferollout.rollout.drain import BY_TIME
 from saferollout.rollout.hold import Hold, hold_for
 from saferollout.rollout.record import Record
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
+from tasks.support.boundaries import bounded
 from tasks.support.policy import WAY_BACK
 from tasks.support.served import Drain
 
@@ -37,6 +39,7 @@ async def find_own(workspace: WorkspaceConfig, flow_run: str) -> list[str]:
     return await in_workspace(workspace, find)
 
 
+@bounded(Step.ROLL_BACK)
 async def roll_back_own(
     workspace: WorkspaceConfig,
     endpoint: str,

@@ -9,15 +9,18 @@ from saferollout.config.rollout import StageConfig
 from saferollout.config.sources import SourceKind
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import GateFailed
+from saferollout.domain.fault_points import Step
 from saferollout.gates.served import Sight, look_who_serves
 from saferollout.rollout import shift
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace, scorer_of
+from tasks.support.boundaries import bounded
 from tasks.support.names import named
 from tasks.support.policy import STEP
 
 
 @task(task_run_name=named("shift {rollout.candidate} to {stage.traffic}%"), **STEP)
+@bounded(Step.SHIFT)
 async def shift_traffic(rollout: Rollout, stage: StageConfig, decision: Decision | None) -> None:
     """Set traffic, share and decision in one change, and wait until users are served so.
 

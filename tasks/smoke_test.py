@@ -11,15 +11,18 @@ from saferollout.config.project import Project
 from saferollout.config.rollout import SmokeTestConfig
 from saferollout.domain.errors import GateFailed
 from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.fault_points import Step
 from saferollout.gates import smoke_test as smoke
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import scorer_of
 from tasks.support.artifacts import publish
+from tasks.support.boundaries import bounded
 from tasks.support.names import named
 from tasks.support.policy import GATE
 
 
 @task(task_run_name=named("smoke test {rollout.candidate}"), **GATE)
+@bounded(Step.SMOKE_TEST)
 async def smoke_test(rollout: Rollout) -> Evidence:
     """Return the evidence; GateFailed if an answer is not as it should be, or if undecided means failed."""
     evidence = await run_smoke_test(rollout.project, candidate=rollout.candidate, live=rollout.live)

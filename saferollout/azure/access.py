@@ -70,7 +70,7 @@ def translated(action: str) -> Iterator[None]:
             raise Busy(msg, status=409) from error
         # a file that somebody else uploaded at this moment is there for the next try
         uploaded = getattr(error, "error_code", None) == "BlobAlreadyExists"
-        retryable = uploaded or error.status_code in RETRYABLE
+        retryable = uploaded or error.status_code in RETRYABLE or _met_a_conflict(error)
         raise AzureFailed(msg, status=error.status_code, retryable=retryable) from error
     except (ServiceRequestError, ServiceResponseError) as error:
         msg = f"could not {action}: no connection to Azure: {reason_of(error)}"
@@ -97,5 +97,19 @@ def _could_not_ask(error: Exception) -> bool:
 
 def _is_busy(error: HttpResponseError) -> bool:
     """Whether it is an endpoint or a deployment that is in conflict: an asset's version that exists stays so."""
-    request = getattr(error.response, "request", None)
-    return error.status_code == 409 and "/onlineendpoints/" in str(getattr(request, "url", "")).lower()
+    return error.status_code == 409 and "/onlineendpoints/" in _url(error) and not _only_looks(error)
+
+
+def _met_a_conflict(error: HttpResponseError) -> bool:
+    """Whether what was in conflict may pass: a look, as at an operation, or an upload; an asset's version stays so."""
+    is_version = "/versions/" in _url(error) and not _only_looks(error)
+    return error.status_code == 409 and bool(_url(error)) and not is_version
+
+
+def _url(error: HttpResponseError) -> str:
+    return str(getattr(getattr(error.response, "request", None), "url", "")).lower()
+
+
+def _only_looks(error: HttpResponseError) -> bool:
+    """Whether the request was to change nothing; a POST gets keys and tokens."""
+    return getattr(getattr(error.response, "request", None), "method", "") in ("GET", "POST")

@@ -24,6 +24,7 @@ from saferollout.azure.resources import autoscaled, model_versions, vm_sizes
 from saferollout.config.assets import label_of, with_version
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import AzureFailed, ConfigError, Problem
+from saferollout.domain.fault_points import AFTER, BEFORE, SENT, Change, reach
 from saferollout.domain.registered_model import RegisteredModel
 from saferollout.domain.vm_size import VmSize
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DATA_PLANE = "https://ml.azure.com/.default"
+_NOUNS = {"create": "creation", "update": "update", "scale": "scaling", "delete": "deletion"}
 
 DRAIN = "SAFEROLLOUT_DRAIN_S"
 DRAIN_S = 60.0
@@ -86,7 +88,7 @@ class Client:
                 config.resource_group,
                 config.name,
                 enable_telemetry=False,
-                show_progress=False,  # its bars are for a terminal, and there is none where it matters
+                show_progress=True,  # it draws none; see this package's first lines
             )
         return self._made
 
@@ -104,6 +106,28 @@ class Client:
             if error.status == 401:
                 self._connect()
             raise
+
+    def _change(
+        self, change: Change, name: str, begin: Callable[[], LROPoller[Any]], sent: Callable[[], None] = lambda: None
+    ) -> None:
+        """Begin an operation, and wait for its end; `sent` is called once Azure has taken it.
+
+        Raises:
+            AzureFailed: Azure refused or failed, or the operation has not ended in time.
+        """
+        reach(change, BEFORE)
+        with self._translated(f"{change} {name}"):
+            poller = begin()
+        sent()
+        reach(change, SENT)
+        verb, kind = change.split()
+        try:
+            with self._translated(f"{change} {name}"):
+                self._follow(poller, f"{_NOUNS[verb]} of {kind} {name}")
+        except AzureFailed as error:
+            if error.status != 404:  # reads come late: whoever wants it there reads until it is
+                raise
+        reach(change, AFTER)
 
     def _follow(self, poller: LROPoller[Any], operation: str) -> None:
         """Wait for the end of an operation.
@@ -149,39 +173,30 @@ class Client:
 
     def create_endpoint(self, wanted: Any) -> None:
         """See `Azure`."""
-        with self._translated(f"create endpoint {wanted.name}"):
-            self._follow(
-                self._sdk.online_endpoints.begin_create_or_update(wanted), f"creation of endpoint {wanted.name}"
-            )
+        create = self._sdk.online_endpoints.begin_create_or_update
+        self._change(Change.CREATE_ENDPOINT, wanted.name, lambda: create(wanted))
 
     def put_endpoint(self, endpoint: str, resource: Resource) -> None:
         """See `Azure`."""
-        with self._translated(f"update endpoint {endpoint}"):
-            self._follow(self._arm.put(_path(endpoint), resource), f"update of endpoint {endpoint}")
+        self._change(Change.UPDATE_ENDPOINT, endpoint, lambda: self._arm.put(_path(endpoint), resource))
 
     def delete_endpoint(self, endpoint: str) -> None:
         """See `Azure`."""
-        with self._translated(f"delete endpoint {endpoint}"):
-            self._follow(self._arm.delete(_path(endpoint)), f"deletion of endpoint {endpoint}")
+        self._change(Change.DELETE_ENDPOINT, endpoint, lambda: self._arm.delete(_path(endpoint)))
 
     def create_deployment(self, wanted: Any, uploaded: Callable[[], None]) -> None:
         """See `Azure`."""
-        with self._translated(f"create deployment {wanted.name}"):
-            creation = self._sdk.online_deployments.begin_create_or_update(wanted)  # uploads first
-        uploaded()
-        with self._translated(f"create deployment {wanted.name}"):
-            self._follow(creation, f"creation of deployment {wanted.name}")
+        create = self._sdk.online_deployments.begin_create_or_update  # it uploads first
+        self._change(Change.CREATE_DEPLOYMENT, wanted.name, lambda: create(wanted), uploaded)
 
     def scale_deployment(self, endpoint: str, name: str, instance_count: int) -> None:
         """See `Azure`."""
         sku = {"sku": {"name": "Default", "capacity": instance_count}}
-        with self._translated(f"scale deployment {name}"):
-            self._follow(self._arm.patch(_path(endpoint, name), sku), f"scaling of deployment {name}")
+        self._change(Change.SCALE_DEPLOYMENT, name, lambda: self._arm.patch(_path(endpoint, name), sku))
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """See `Azure`."""
-        with self._translated(f"delete deployment {name}"):
-            self._follow(self._arm.delete(_path(endpoint, name)), f"deletion of deployment {name}")
+        self._change(Change.DELETE_DEPLOYMENT, name, lambda: self._arm.delete(_path(endpoint, name)))
 
     def last_words(self, endpoint: str, name: str) -> str:
         """See `Azure`."""

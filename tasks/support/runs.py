@@ -15,9 +15,11 @@ from prefect.settings import get_current_settings
 from prefect.states import AwaitingRetry, Failed
 
 from saferollout.domain.errors import LEFT_AS_IS
+from saferollout.domain.fault_points import Step
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.guard import Run, Sign
 from saferollout.rollout.record import Record, now
+from tasks.support.boundaries import bounded
 from tasks.support.orchestrator import is_unknown
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
@@ -91,11 +93,13 @@ async def _knows(client: PrefectClient, deployment: str) -> bool:
     return True
 
 
+@bounded(Step.RESUME)
 async def begin_again(client: PrefectClient, record: Record) -> None:
     """Have a worker take the run up again, whatever state it is in."""
     await client.set_flow_run_state(UUID(record.owner.flow_run), AwaitingRetry(), force=True)
 
 
+@bounded(Step.CLOSE)
 async def close(client: PrefectClient, record: Record, outcome: Outcome) -> None:
     """End the run with this outcome, unless it has ended: its question takes no answer any longer."""
     run = await client.read_flow_run(UUID(record.owner.flow_run))

@@ -47,6 +47,10 @@ MIRROR = 10
 """How much the shadow stage mirrors, where there is one."""
 
 
+class Killed(BaseException):
+    """A process is killed right after a change, in the middle of its step."""
+
+
 names = st.sampled_from([*SLOTS, "red"])
 
 
@@ -86,6 +90,9 @@ class Steps(RuleBasedStateMachine):
         self.at_work: Run | None = None
         self.is_working = self.is_forced = self.is_held_anew = False
         self.changes = 0
+        self.killed_after = 0
+        """After how many more changes whoever is at work is killed, if it is doomed."""
+        self.is_doomed = False
         self.is_tampered = False
         """Whether somebody else has changed the record."""
         self.candidate = ""
@@ -146,6 +153,10 @@ class Steps(RuleBasedStateMachine):
             except SaferolloutError as error:
                 hypothesis.event(f"{type(error).__name__}")
                 return None
+            except Killed:
+                hypothesis.event("killed in a step")
+                self.runs = {name: run for name, run in self.runs.items() if run is not self.at_work}
+                return None
 
     @contextlib.contextmanager
     def working(self, forced: bool) -> Iterator[None]:
@@ -190,6 +201,10 @@ class Steps(RuleBasedStateMachine):
                 self.left = traffic_of(new)
             wrong = traffic_of(new) == self.left != record.traffic()
             assert self.is_tampered or not wrong, "the record is wrong"
+        self.killed_after = max(0, self.killed_after - 1)
+        if self.killed_after == 0 and self.is_doomed:
+            self.is_doomed = False
+            raise Killed
 
     def check_traffic(self, old: Endpoint, new: Endpoint) -> None:
         """Traffic is what the rollout planned, or it is somebody else's and stays."""
@@ -245,7 +260,19 @@ class Steps(RuleBasedStateMachine):
         record = self.record
         self.at_work = None
         self.kept = record.baseline.live if record and not record.unfinished else ""
-        return self.call(start)
+        rollout = self.call(start)
+        begun = self.record
+        if rollout is None and begun and (record is None or begun.rollout != record.rollout):
+            self.adopt(begun)  # killed right after that was written
+        return rollout
+
+    def adopt(self, record: Record) -> None:
+        """A new rollout is on record: what it found is what it must go back to."""
+        (self.live,) = self.traffic
+        self.count = capacity(self.shown.deployments[self.live].resource)
+        assert record.baseline.instance_count == self.count
+        self.candidate, self.left, self.is_tampered = record.candidate, self.traffic, False
+        assert self.candidate != self.live
 
     def began(self, owner: str, rollout: Rollout, before: Record | None) -> None:
         """A rollout that `owner` has from now on, where the record `before` was."""
@@ -253,11 +280,7 @@ class Steps(RuleBasedStateMachine):
         assert record is not None
         assert record.owner == OWNERS[owner]
         if before is None or rollout.id != before.rollout:
-            (self.live,) = self.traffic
-            self.count = capacity(self.shown.deployments[self.live].resource)
-            assert record.baseline.instance_count == self.count
-            self.candidate, self.left, self.is_tampered = rollout.candidate, self.traffic, False
-            assert self.candidate != self.live
+            self.adopt(record)
         self.runs[owner] = Run(rollout, reached=rollout.share, decisions=dict(rollout.approvals))
 
     def revision_of_live(self) -> str:
@@ -284,8 +307,9 @@ class Steps(RuleBasedStateMachine):
         return self.step(owner, lambda azure, run: create.create_candidate(azure, run.rollout))
 
     def do_verify(self, owner: str) -> bool:
+        rollout = self.runs[owner].rollout
         done = self.step(owner, lambda azure, run: verify.verify_traffic(azure, run.rollout))
-        assert not done or self.traffic == self.runs[owner].rollout.traffic(self.runs[owner].rollout.share)
+        assert not done or self.traffic == rollout.traffic(rollout.share)
         return done
 
     def do_smoke_test(self, owner: str, *, passes: bool = True) -> bool:
@@ -358,13 +382,14 @@ class Steps(RuleBasedStateMachine):
         return True
 
     def do_end(self, owner: str, *, keep_s: float = 0) -> bool:
-        if self.runs[owner].reached != SHARES[-1]:
+        run = self.runs[owner]
+        if run.reached != SHARES[-1]:
             return False
         self.kept, before = self.live, self.record
         if self.held == self.runs[owner].rollout.revision:
             self.is_held_anew = True
         done = self.step(owner, lambda azure, run: retire.end(azure, run.rollout, keep_s))
-        rollout = self.runs[owner].rollout
+        rollout = run.rollout
         self.note_hold()
         assert not done or self.held != rollout.revision, "what has all users is held"
         if done and not keep_s and before and before.unfinished:  # else it had been ended before, and may be kept

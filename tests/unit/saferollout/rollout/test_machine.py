@@ -112,7 +112,7 @@ class Machine(Steps):
             start(workspace(overtaken), first, versions[0])
 
         self.kept = record.baseline.live if record and not record.unfinished else ""
-        self.at_work = None
+        self.at_work, self.is_doomed = None, False
         self.call(both)
         assert len(ends) <= 1, "two have begun"
         hypothesis.event(f"of two that start at once, {len(ends)} goes on")
@@ -135,6 +135,20 @@ class Machine(Steps):
         self.note_hold()
         assert not is_back or self.traffic == {rollout.live: 100}
         assert not (is_back and harm) or self.held == rollout.revision
+
+    @rule(changes=st.integers(1, 4))
+    def doom(self, changes: int) -> None:
+        """Whoever is at work, or will be, is killed after so many changes, wherever it is then."""
+        self.is_doomed, self.killed_after = True, changes
+
+    @precondition(Steps.has_run)
+    @rule(data=st.data())
+    def reject(self, data: st.DataObject) -> None:
+        """A person says no, or aborts: the run rolls its own rollout back, and is over."""
+        owner = self.of_a_run(data)
+        if owner != LOST:
+            self.roll_back(owner, force=False)
+            self.runs.pop(owner, None)
 
     @rule(owner=st.none() | owners, force=st.sampled_from([False, False, False, True]), harm=st.booleans())
     def roll_back(self, owner: str | None, force: bool, harm: bool = False) -> None:
@@ -179,7 +193,7 @@ class Machine(Steps):
     @rule()
     def release(self) -> None:
         """A person ends the hold; its tag stays, and says so."""
-        self.at_work = None
+        self.at_work, self.is_doomed = None, False
         self.is_held_anew = True
         released = self.call(lambda azure: release(azure, NAME, by="eve", comment="seen"))
         assert (released is None) == (not self.held)
