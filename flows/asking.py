@@ -8,15 +8,15 @@ from datetime import timedelta
 
 from prefect import runtime
 
-from saferollout.config.rollout import OnTimeout, StageConfig
+from saferollout.config.rollout import Auto, OnTimeout, StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Rejected
 from saferollout.domain.evidence import Evidence, Finding, headlines
 from saferollout.report.message import answered, waiting
-from saferollout.rollout.auto import approve_by_itself
 from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
 from tasks.approval import ask
+from tasks.auto import approve_by_itself
 from tasks.remind import remind
 from tasks.support.access import in_workspace
 from tasks.support.messages import tell
@@ -28,7 +28,7 @@ async def approve(rollout: Rollout, stage: StageConfig, evidence: list[Evidence]
     gates = evidence if stage == rollout.project.config.stages[0] else evidence[-1:]
     if not stage.approval and Finding.UNDECIDED not in (gate.verdict for gate in gates):
         return None
-    if decision := approve_by_itself(rollout, stage, gates, str(run_id())):
+    if stage.auto is Auto.HEALTHY and (decision := await approve_by_itself(rollout, stage, gates)):
         await tell(rollout.project.config.notify, run_id(), answered(rollout.endpoint, decision))
         return decision
     question = f"Give {rollout.candidate} {stage.traffic}% of the traffic of {rollout.endpoint}?"

@@ -15,11 +15,11 @@ from uuid import UUID
 
 import httpx
 import psutil
-from saferollout.config.handover import CONFIGS
 
 from localazure.chaos import Chaos
 from localazure.testing import LocalAzure
 from saferollout.azure.client import DRAIN
+from saferollout.config.request import CONFIGS
 from saferollout.domain.errors import SaferolloutError
 from saferollout.domain.fault_points import DONE, FAULTS, Change, Fault, Step, arm
 from saferollout_cli.approvals import Reply, answer

@@ -26,7 +26,8 @@ from saferollout.domain.errors import AzureFailed, Lost, Refused, SaferolloutErr
 from saferollout.gates.scoring import Scorer
 from saferollout.rollout import begin, create, retire, rollback, scale, shift, verify
 from saferollout.rollout.guard import Act, Run, Sign, decide
-from saferollout.rollout.record import Owner, Record, now
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Record, now
 from saferollout.rollout.rollout import Rollout
 from tasks.support.policy import RETRIED
 from tests.support.localazure.sdk import PROJECT

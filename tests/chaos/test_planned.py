@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from saferollout.domain.endpoint import Baseline
-from saferollout.rollout.record import Owner, Record, now
+from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import Record, now
 from tests.chaos.planned import Planned
 
 BLUE = {"blue": 100}
