@@ -73,7 +73,8 @@ def _look(workspace: WorkspaceConfig, endpoints: list[str] | None, projects: dic
     from tasks.guard import look_without_prefect
 
     folder = platformdirs.user_state_dir("saferollout")
-    return asyncio.run(look_without_prefect(workspace, endpoints, projects, folder))
+    back = _answers if server_url() else None
+    return asyncio.run(look_without_prefect(workspace, endpoints, projects, folder, back))
 
 
 async def _answers() -> bool:

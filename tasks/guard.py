@@ -49,6 +49,7 @@ from tasks.support.boundaries import bounded
 from tasks.support.kept import Kept, Looks, kept_by, looks_in
 from tasks.support.messages import tell
 from tasks.support.policy import STEP, WAY_BACK
+from tasks.support.race import first_of
 from tasks.support.served import Drain
 
 LOOK_S = 20.0
@@ -58,6 +59,7 @@ AT_ONCE = 4
 CROWD = 3
 CROWD_S = 240.0
 """So many guards at most begin within so many seconds and are at work."""
+BACK_S = 5.0
 AWAY_S = 10.0
 """How long Prefect's server may take to answer: its client's own retries would go on for more than a minute."""
 log = logging.getLogger(__name__)
@@ -77,11 +79,14 @@ class Guard:
         *,
         client: PrefectClient | None = None,
         projects: dict[str, Project] | None = None,
+        is_back: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
+        """`is_back` says whether a Prefect server answers again that did not."""
         self._workspace = workspace
         self._looks = looks
         self._client = client
         self._projects = projects or {}
+        self._is_back = is_back
 
     @bounded(Step.GUARD)
     async def look_after(self, endpoint: str) -> str:
@@ -99,7 +104,7 @@ class Guard:
             if run and run.sign is Sign.ASKING and record.asks and action.act in (Act.LEAVE, Act.JUDGE):
                 await self._remind(record, endpoint)
             if action.act is not Act.WAIT:
-                return await self._do(action, state, record)
+                return await self._do(action, state, record, run)
             await asyncio.sleep(action.wait_s)
 
     async def _look_up(self, record: Record) -> Run | None:
@@ -113,7 +118,7 @@ class Guard:
             log.warning("Prefect cannot be asked (%s): nothing goes forward", error or type(error).__name__)
             return None
 
-    async def _do(self, action: Action, state: EndpointState, record: Record) -> str:
+    async def _do(self, action: Action, state: EndpointState, record: Record, run: Run | None) -> str:
         match action.act:
             case Act.RETIRE:
                 return await in_workspace(self._workspace, lambda azure: retire_due(azure, state.name))
@@ -127,7 +132,7 @@ class Guard:
                 await runs.begin_again(self._client, record)
                 return f"{action.reason}: it begins again ({record.resumes + 1} of {record.max_resumes})"
             case Act.JUDGE:
-                return await self._judge(state, record, action.reason)
+                return await self._judge(state, record, action.reason, run)
             case _:
                 return action.reason
 
@@ -136,7 +141,7 @@ class Guard:
         if kept := await self._kept(record, endpoint):
             await remind(kept.project, record, kept.evidence)
 
-    async def _judge(self, state: EndpointState, record: Record, reason: str) -> str:
+    async def _judge(self, state: EndpointState, record: Record, reason: str, run: Run | None) -> str:
         """Judge the candidate for a while, from the evidence so far, and roll back for harm."""
         kept = await self._kept(record, state.name)
         project = kept.project if kept else None
@@ -144,7 +149,11 @@ class Guard:
         gate = f"guard at {record.share}%"
         try:
             if kept is None:
-                evidence = await self._watch_counts(state, record, gate, earlier)
+                watching = self._watch_counts(state, record, gate, earlier)
+                counted = await (watching if run else first_of(watching, self._until_back(record)))
+                if counted is None:
+                    return f"{reason}; Prefect answers again, which knows more"
+                evidence = counted
             else:
                 rollout = Rollout.of(kept.project, record)
                 await in_workspace(self._workspace, lambda azure: drift.check(azure, state, rollout))
@@ -164,6 +173,13 @@ class Guard:
         if self._client:
             await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
         return f"{reason}; {evidence.verdict}: {evidence.summary}"
+
+    async def _until_back(self, record: Record) -> None:
+        """Return once Prefect answers again: it has the config, so that the judge need not wait for Azure Monitor."""
+        while True:
+            await asyncio.sleep(BACK_S)
+            if await self._look_up(record) or (self._is_back and await self._is_back()):
+                return
 
     async def _watch_counts(
         self, state: EndpointState, record: Record, gate: str, earlier: Evidence | None
@@ -284,10 +300,14 @@ async def look_after_all(names: Iterable[str], look: Callable[[str], Awaitable[s
 
 
 async def look_without_prefect(
-    workspace: WorkspaceConfig, endpoints: Sequence[str] | None, projects: dict[str, Project], folder: str
+    workspace: WorkspaceConfig,
+    endpoints: Sequence[str] | None,
+    projects: dict[str, Project],
+    folder: str,
+    is_back: Callable[[], Awaitable[bool]] | None = None,
 ) -> dict[str, str]:
     """Look after the endpoints, all that carry a record by default; what the judge knows is kept in the `folder`."""
-    guarding = Guard(workspace, looks_in(folder), projects=projects)
+    guarding = Guard(workspace, looks_in(folder), projects=projects, is_back=is_back)
     return await look_after_all(endpoints or await _rollouts_in(workspace), guarding.look_after)
 
 

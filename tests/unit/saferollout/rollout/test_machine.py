@@ -24,7 +24,8 @@ from saferollout.rollout.hold import Hold, release
 from saferollout.rollout.question import note_question
 from saferollout.rollout.record import PREFIX, Record, is_of_record, now, without_record
 from saferollout.rollout.rollout import Rollout
-from tests.support.machine import LOST, MIRROR, Run, Steps, counts, names, owners
+from tests.support.invariants import LOST, MIRROR, Run, counts, names, owners
+from tests.support.machine import Steps
 from tests.support.racing import Overtaken, workspace
 from tests.support.twin import (
     NAME,
