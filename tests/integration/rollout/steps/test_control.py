@@ -1,230 +1,29 @@
-"""A run's steps at a real Prefect server, on Azure's twin: foreign changes are asked about, and a pause is kept."""
+"""A run is paused, continued, hurried, aborted and retried, at a real Prefect server, on Azure's twin."""
 
 import asyncio
-from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
-from prefect import flow, get_client
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
-from prefect.settings import PREFECT_API_URL, PREFECT_LOGGING_TO_API_ENABLED, temporary_settings
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Completed, Crashed, Failed, Paused, Pending, Running, Scheduled
 
 from flows.cancellation import roll_back_cancelled
-from flows.steps import Steps
 from saferollout.azure.memory import Memory
-from saferollout.azure.workspace import Workspace
 from saferollout.config.judge import JudgeConfig
-from saferollout.config.rollout import WorkspaceConfig
-from saferollout.domain.endpoint import Decision
-from saferollout.domain.errors import ConfigError, Drifted, LeftAsIs, Refused
+from saferollout.domain.errors import ConfigError, Refused
 from saferollout.domain.evidence import Evidence, Finding
-from saferollout.rollout.begin import begin
-from saferollout.rollout.create import create_candidate
-from saferollout.rollout.owner import Owner
-from saferollout.rollout.record import Record
-from saferollout.rollout.rollout import Rollout
-from saferollout.rollout.shift import shift_traffic
-from saferollout_cli.approvals import Question, Reply, answer, waiting_question
+from saferollout_cli.approvals import answer
 from tasks.control import Action, act
-from tasks.drift import put_back
 from tasks.judging import judge_gate, skipped
 from tasks.support.labels import PAUSE, asked_of
 from tasks.support.this_run import ThisRun
-from tasks.verify import verify_traffic
+from tests.support.run_steps import WORKSPACE, YES, at_ten, going, record_of, running
 from tests.support.stack import Stack
-from tests.support.twin import NAME, deploy, edit, look, make_endpoint, make_project, traffic_of
-
-WORKSPACE = WorkspaceConfig(subscription_id="s", resource_group="g", name="w")
-YES, NO = (Reply.model_validate({"decision": said, "approver": "Ann"}) for said in ("approve", "reject"))
-
-
-@flow
-async def going() -> None:
-    """What the runs here are runs of."""
-
-
-@pytest.fixture
-def memory(monkeypatch: pytest.MonkeyPatch) -> Memory:
-    """An endpoint with blue at 100%, which every step finds."""
-    memory = make_endpoint()
-    monkeypatch.setattr("tasks.support.access._idle", defaultdict(lambda: [Workspace(memory) for _ in range(9)]))
-    return memory
-
-
-@pytest.fixture
-async def client(stack: Stack) -> AsyncIterator[PrefectClient]:
-    """A client of the stack's server."""
-    settings = {PREFECT_API_URL: stack.env["PREFECT_API_URL"], PREFECT_LOGGING_TO_API_ENABLED: False}
-    with temporary_settings(settings):
-        async with get_client() as made:
-            yield made
-
-
-def at_ten(memory: Memory, flow_run: UUID, **settings: Any) -> Rollout:
-    """A rollout of this flow run, whose candidate has 10%."""
-    azure, owner = Workspace(memory), Owner(name="ann@laptop", flow_run=str(flow_run))
-    rollout = begin(azure, make_project(**settings), owner, gone=None, begun_before=False)
-    assert rollout is not None
-    create_candidate(azure, rollout)
-    shift_traffic(azure, rollout, 10, None)
-    return rollout.model_copy(update={"share": 10})
-
-
-def record_of(memory: Memory) -> Record | None:
-    """The endpoint's record."""
-    return Record.from_tags(look(memory).resource["tags"])
-
-
-async def until_asked(client: PrefectClient, run: UUID, *but: Question) -> Question:
-    """The run's question, another one than these."""
-    async with asyncio.timeout(120):
-        while True:
-            found = await waiting_question(client, await client.read_flow_run(run))
-            if found and found not in but:
-                return found
-            await asyncio.sleep(0.2)
-
-
-Change = Callable[[Memory], None]
-Verify = Callable[..., Awaitable["Verifying"]]
-
-
-class Verifying:
-    """A run whose one step verifies an endpoint that somebody has changed."""
-
-    def __init__(self, rollout: Rollout) -> None:
-        self.decisions: list[Decision] = []
-        self.id = UUID(rollout.flow_run)
-        self.step = asyncio.create_task(Steps(rollout, self.decisions, []).step(verify_traffic.fn, rollout))
-
-
-@pytest.fixture
-def verify(memory: Memory, client: PrefectClient, monkeypatch: pytest.MonkeyPatch) -> Verify:
-    """Begin such a run."""
-    monkeypatch.setattr("tasks.drift.put_back", put_back.fn)  # tasks leave connections open in this process
-
-    async def begin(change: Change, **settings: Any) -> Verifying:
-        run = await running(client, monkeypatch)
-        rollout = at_ten(memory, run.id, **settings)
-        change(memory)
-        with FlowRunContext.model_construct(flow_run=run, flow=going, client=client):  # type: ignore[call-arg]  # enough of it
-            return Verifying(rollout)
-
-    return begin
-
-
-def take_all(memory: Memory) -> None:
-    """Give the candidate all traffic, as somebody else might."""
-    edit(memory, traffic={"green": 100})
-
-
-async def test_what_somebody_changed_is_put_back_when_a_person_says_so(
-    memory: Memory, client: PrefectClient, verify: Verify
-) -> None:
-    """The question says what it was and what it is; a change in the very moment it is put back is another question."""
-    run = await verify(take_all)
-    question = await until_asked(client, run.id)
-    assert question.title == (
-        "the traffic of shop is green=100, but the rollout left it at blue=90 green=10: somebody else changed it. "
-        "Put it back to blue=90 green=10 and go on?"
-    )
-    assert "Reject leaves the endpoint as it is" in question.text
-    memory.changed = lambda: again(memory)
-    await answer(run.id, YES)
-    following = await until_asked(client, run.id, question)
-    assert traffic_of(look(memory)) == {"blue": 50, "green": 50}
-
-    await answer(run.id, YES)
-    await run.step
-
-    assert following.evidence != question.evidence
-    assert traffic_of(look(memory)) == {"blue": 90, "green": 10}
-    assert [decision.approver for decision in run.decisions] == ["Ann", "Ann"]
-
-
-def again(memory: Memory) -> None:
-    """Change the traffic once more, as soon as it has been put back."""
-    if traffic_of(look(memory)) == {"blue": 90, "green": 10}:
-        memory.changed = lambda: None
-        edit(memory, traffic={"blue": 50, "green": 50})
-
-
-async def test_what_somebody_changed_stays_when_a_person_says_so(
-    memory: Memory, client: PrefectClient, verify: Verify
-) -> None:
-    """The run ends with what to do, and nothing was touched."""
-    run = await verify(take_all)
-    await until_asked(client, run.id)
-    before = look(memory)
-
-    await answer(run.id, NO)
-
-    with pytest.raises(
-        LeftAsIs, match=r"left as it is, Ann said so: put it right and go on with `saferollout retry shop`"
-    ):
-        await run.step
-    assert look(memory) == before
-
-
-async def test_nobody_answers(memory: Memory, verify: Verify) -> None:
-    """As a no."""
-    stages = [{"traffic": 10, "approval_timeout_s": 1}, {"traffic": 100, "approval_timeout_s": 1}]
-    run = await verify(take_all, stages=stages)
-
-    with pytest.raises(LeftAsIs, match="left as it is, nobody answered in time"):
-        await run.step
-    assert traffic_of(look(memory)) == {"green": 100}
-
-
-async def test_what_cannot_be_put_back_is_rolled_back_when_a_person_says_so(
-    client: PrefectClient, verify: Verify
-) -> None:
-    """The candidate is another one by now: the flow gets a failure that leads to a rollback."""
-    run = await verify(lambda memory: deploy(memory, "green", 7))
-    question = await until_asked(client, run.id)
-    assert question.title.endswith("It cannot be put back. Roll back?")
-
-    await answer(run.id, YES)
-
-    with pytest.raises(Drifted, match="green is no longer the one that this rollout made") as caught:
-        await run.step
-    assert not isinstance(caught.value, LeftAsIs)
-
-
-def delete_live(memory: Memory) -> None:
-    """Delete blue, as somebody else might."""
-    take_all(memory)
-    memory.delete_deployment(NAME, "blue")
-
-
-@pytest.mark.parametrize(
-    ("change", "on_drift", "is_left"), [(take_all, "rollback", False), (delete_live, "stop", True)]
-)
-async def test_nobody_is_asked_what_is_known(verify: Verify, change: Change, on_drift: str, is_left: bool) -> None:
-    """Where the config says to roll back, and where there is nothing to go back to."""
-    run = await verify(change, on_drift=on_drift)
-
-    with pytest.raises(Drifted) as caught:
-        await run.step
-    assert isinstance(caught.value, LeftAsIs) is is_left
-
-
-async def running(client: PrefectClient, monkeypatch: pytest.MonkeyPatch, *, deployed: bool = False) -> FlowRun:
-    """A run that is this process's."""
-    if deployed:
-        deployment = await client.create_deployment(await client.create_flow(going), name=uuid4().hex)
-        run = await client.create_flow_run_from_deployment(deployment)
-        await client.set_flow_run_state(run.id, Running(), force=True)
-    else:
-        run = await client.create_flow_run(going, state=Running())
-    monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(run.id))
-    return await client.read_flow_run(run.id)
+from tests.support.twin import NAME, edit, look, traffic_of
 
 
 async def test_a_paused_run_goes_on_when_it_is_continued(
