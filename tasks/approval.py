@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect import runtime, task
 from prefect.logging import get_run_logger
+from prefect.settings import PREFECT_UI_URL
 from pydantic import ValidationError
 
 from saferollout.approvals.approvers import combine, describe_rules, refusal, stranger
@@ -36,6 +37,7 @@ from saferollout.domain.errors import Rejected
 from saferollout.domain.evidence import Evidence
 from saferollout.domain.fault_points import Step
 from saferollout.domain.text import as_markdown, one_line
+from saferollout.domain.words import clock
 from saferollout.report.outcome import seconds
 from saferollout.rollout import drift
 from saferollout.rollout.question import note_question
@@ -113,8 +115,9 @@ async def ask(
     claim = None if again else rollout.approvals.get(stage.traffic)
     if claim and (given := await insist(lambda: prove(rollout, stage, claim, name, keys), grace_s)):
         return given
-    change = Change(text=shown, deployment="") if shown else await changes(rollout, stage, question)
     until = (await note_open(rollout, stage)).until
+    about = "\n\n".join([how_long(until), *evidence_link(rollout, evidence)])
+    change = Change(text=shown, deployment="") if shown else await changes(rollout, stage, question, about)
     asked = make_question(
         question,
         name,
@@ -239,6 +242,20 @@ async def _answer(asking: _Asking, form: Any, key: str) -> Any:
         raise Rejected(msg) from None
 
 
+def how_long(until: datetime | None) -> str:
+    """Until when a question can be answered, and what happens then."""
+    return f"Without an answer by {clock(until)} everything is rolled back." if until else "It stays open."
+
+
+def evidence_link(rollout: Rollout, evidence: Sequence[Evidence]) -> list[str]:
+    """The link to what was found last, which the guard keeps fresh while the question is open; none without a UI."""
+    if not evidence or not (ui := PREFECT_UI_URL.value()):
+        return []
+    kind, _, share = evidence[-1].gate.removesuffix("%").partition(" at ")
+    key = "-".join([rollout.endpoint.lower(), kind.replace(" ", "-"), *([share] if kind == "judge" else [])])
+    return [f"[The evidence]({ui}/artifacts/key/{key}), as it is by now."]
+
+
 def _valid(form: Any, kept: dict[str, Any] | None) -> Any:
     """The answer that is kept, if it is one to this question."""
     try:
@@ -255,10 +272,11 @@ async def note_open(rollout: Rollout, stage: StageConfig) -> OpenQuestion:
 
 
 @task(task_run_name=named("compare {rollout.candidate} with {rollout.live}"), **GATE)
-async def changes(rollout: Rollout, stage: StageConfig, question: str) -> Change:  # noqa: ARG001  # it is in the cache's key
+async def changes(rollout: Rollout, stage: StageConfig, question: str, about: str = "") -> Change:  # noqa: ARG001  # the question is in the cache's key
     """What the candidate changes, who wanted it and who may approve it, and a warning if it will have few instances.
 
-    It is kept as it was when the question was asked: an autoscaler must not make another question of it.
+    It is kept as it was when the question was asked, with what is said `about` that: an autoscaler, or a worker that
+    knows Prefect by another address, must not make another question of it.
     """
     state = await in_workspace(rollout, lambda azure: drift.unchanged(azure, rollout, is_settled=False))
     live, candidate = state.deployments[rollout.live], state.deployments[rollout.candidate]
@@ -273,5 +291,5 @@ async def changes(rollout: Rollout, stage: StageConfig, question: str) -> Change
     warned = f"\n**⚠️ {warning}**\n" if warning else ""
     rules = describe_rules(rollout.project.config.approvals_of(stage), rollout.requester.name)
     people = as_markdown(f"{rollout.requester.words} {rules}")
-    text = f"{table}\nThe same for every gate of this run: {kept}\n{warned}\n{people}"
+    text = f"{table}\nThe same for every gate of this run: {kept}\n{warned}\n{people}\n\n{about}"
     return Change(text=text, deployment=candidate.digest)
