@@ -114,16 +114,20 @@ async def publish_evidence(evidence: Evidence, key: str) -> Evidence:
 def skipped(run: FlowRun, record: Record, gate: str, earlier: Evidence | None) -> Evidence | None:
     """Evidence that says who lets the judge be skipped here; None if nobody does, or did so at an earlier gate."""
     asked = asked_of(run, SKIP_JUDGE)
-    if asked is None or any(skip.at == asked.at for skip in record.skips.values()):
+    if asked is None:
+        return None
+    at = asked.at.replace(microsecond=0)  # as a tag holds it
+    if any(skip.at == at for skip in record.skips.values()):
         return None
     skip = Decision(
         stage=record.share,
         decision="skip judge",
         approver=asked.by,
         comment=asked.comment,
-        at=asked.at,
+        at=at,
         evidence="",
         rollout=record.rollout,
+        revision=record.revision,
         flow_run=record.owner.flow_run,
     )
     return Evidence(

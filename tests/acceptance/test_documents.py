@@ -85,7 +85,7 @@ def test_the_commands_with_prefect(tmp_path: Path) -> None:
         env=env | {"DO_NOT_TRACK": "1"},
     )
 
-    assert "5 deployments" in output
+    assert "7 deployments" in output
     assert "AZURE_SUBSCRIPTION_ID" in output.split("the run: ")[1]
 
 

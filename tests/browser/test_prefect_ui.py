@@ -119,7 +119,7 @@ def test_custom_run_is_a_form(stack: Stack, endpoint: Endpoint, page: Page) -> N
     page.goto(f"{stack.ui}/deployments/deployment/{deployment['id']}/run")
 
     fields = page.get_by_role("textbox")
-    expect(page.get_by_text("Path of the rollout's config.")).to_be_visible()
+    expect(page.get_by_text("Path of the rollout's config, or its name")).to_be_visible()
     page.get_by_text("ModelVersion", exact=True).click()
     expect(page.get_by_text("The registered model's name.")).to_be_visible()
     fields.nth(1).fill(str(config))

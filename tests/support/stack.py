@@ -153,6 +153,11 @@ class Stack:
         body = {"logs": {"flow_run_id": {"any_": [flow_run]}}, "sort": "TIMESTAMP_ASC"}
         return [line["message"] for line in self.api("POST", "/logs/filter", json=body)]
 
+    def warnings(self, flow_run: str) -> list[str]:
+        """What the run has warned of."""
+        body = {"logs": {"flow_run_id": {"any_": [flow_run]}, "level": {"ge_": 30}}}
+        return [line["message"] for line in self.api("POST", "/logs/filter", json=body)]
+
     def artifacts(self, flow_run: str) -> dict[str, dict[str, Any]]:
         """The run's artifacts by key."""
         found = self.api("POST", "/artifacts/filter", json={"artifacts": {"flow_run_id": {"any_": [flow_run]}}})

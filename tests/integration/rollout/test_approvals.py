@@ -101,7 +101,8 @@ async def test_people_prove_who_they_are_and_what_does_not_count_is_refused(stac
     entries, head = await history.read_history("shop")
     kinds = [entry.event.kind for entry in entries if entry.event.rollout == case.rollout.id]
     assert (kinds.count("refusal"), kinds.count("decision")) == (6, 2)
-    assert problems(entries, head, make_keys(PEM)) == []
+    own = [f"entry {entry.number} " for entry in entries if entry.event.rollout == case.rollout.id]
+    assert not [problem for problem in problems(entries, head, make_keys(PEM)) if problem.startswith(tuple(own))]
     rows = dump(stack.directory / "prefect" / "prefect.db")
     assert "bob" in rows
     for secret in (*used, *SECRETS.values(), PEM.splitlines()[1]):

@@ -15,6 +15,7 @@ from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Drifted, LeftAsIs
 from saferollout.rollout.rollout import Rollout
 from saferollout_cli.approvals import answer
+from tasks.approval import note_open
 from tasks.drift import put_back
 from tasks.verify import verify_traffic
 from tests.support.run_steps import NO, YES, at_ten, going, running, until_asked
@@ -37,6 +38,7 @@ class Verifying:
 def verify(memory: Memory, client: PrefectClient, monkeypatch: pytest.MonkeyPatch) -> Verify:
     """Begin such a run."""
     monkeypatch.setattr("tasks.drift.put_back", put_back.fn)  # tasks leave connections open in this process
+    monkeypatch.setattr("tasks.approval.note_open", note_open.fn)
 
     async def begin(change: Change, **settings: Any) -> Verifying:
         run = await running(client, monkeypatch)
