@@ -21,7 +21,7 @@ from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.scale import scale_candidate, scale_live
 from saferollout.rollout.shift import shift_traffic
 from saferollout.rollout.verify import verify_traffic
-from tests.support.twin import NAME, OWNERS, capacity, deploy, edit, look, make_project, traffic_of
+from tests.support.twin import NAME, OWNERS, capacity, deploy, edit, look, make_endpoint, make_project, traffic_of
 
 Step = Callable[[Workspace, Rollout], object]
 Change = Callable[[Memory, Rollout], None]
@@ -88,6 +88,12 @@ OF_CANDIDATE: dict[str, tuple[Change, str]] = {
     ),
 }  # fmt: skip
 CHANGES = ANY | OF_CANDIDATE
+
+
+@pytest.fixture
+def memory() -> Memory:
+    """An endpoint with three instances of blue at 100%."""
+    return make_endpoint(count=3)
 
 
 def begun(azure: Workspace, **settings: Any) -> Rollout:

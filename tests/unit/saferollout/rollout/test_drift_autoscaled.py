@@ -6,8 +6,14 @@ from saferollout.azure.memory import Memory
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.errors import AzureFailed, Drifted
 from saferollout.rollout import drift
-from tests.support.twin import NAME, look
+from tests.support.twin import NAME, look, make_endpoint
 from tests.unit.saferollout.rollout.test_drift import ready_for
+
+
+@pytest.fixture
+def memory() -> Memory:
+    """An endpoint with three instances of blue at 100%."""
+    return make_endpoint(count=3)
 
 
 @pytest.mark.parametrize("name", ["blue", "green"])
