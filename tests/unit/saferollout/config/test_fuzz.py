@@ -146,6 +146,8 @@ def test_malformed_files_are_refused_with_problems(project_files: Path, counts: 
     assert counts["files refused"] > counts["files read"] > 0
 
 
+# an event may be far larger than what hypothesis would print of it
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")
 def test_malformed_events_are_refused_with_problems(counts: Counter[str]) -> None:
     """Whatever an event holds."""
     models = VALUES | st.fixed_dictionaries({"name": VALUES, "version": VALUES})
