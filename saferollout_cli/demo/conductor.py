@@ -32,7 +32,6 @@ from tasks.support.race import first_of
 
 FIRST = "configs/diabetes/blue-deployment.yml"
 START_TIMEOUT_S = 120.0
-ROLLED_BACK = "rolled back: "
 
 
 @dataclass
@@ -147,18 +146,6 @@ class _Demo:
         users.stop()
         counting.join(timeout=30)
         result = await run.state.aresult(raise_on_failure=False) if run.state else None
-        message = (run.state and run.state.message) or ""
-        if not isinstance(result, Outcome) and message.startswith(ROLLED_BACK):  # by the guard, not by the run itself
-            shown = await asyncio.to_thread(workspace.get_endpoint, found.endpoint)
-            counts = {name: deployment.instance_count for name, deployment in shown.deployments.items()}
-            reason = message.removeprefix(ROLLED_BACK)
-            return Outcome(
-                outcome="rolled_back",
-                reason=reason,
-                endpoint=found.endpoint,
-                traffic=shown.traffic,
-                instance_counts=counts,
-            )
         if not isinstance(result, Outcome):
             raise processes.DemoFailed(f"the rollout ended {run.state_name}: {run.state and run.state.message}")
         return result

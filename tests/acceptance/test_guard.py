@@ -33,6 +33,7 @@ def test_a_candidate_that_turns_bad_while_people_think_goes_back(stack: Stack, e
     ended = stack.run(run)
     assert ended["state_name"] == "Failed"
     assert ended["state"]["message"] == looked
+    assert ended["state"]["data"]["storage_key"], "its outcome cannot be read"
     refused = stack.cli("approve", run, "--by", "Ada", code=1)
     assert "rolled back: green went bad at 10%" in refused
 
