@@ -123,10 +123,9 @@ class Guard:
             case Act.RETIRE:
                 return await in_workspace(self._workspace, lambda azure: retire_due(azure, state.name))
             case Act.ROLL_BACK:
-                found = await in_workspace(self._workspace, lambda azure: drift.left_as_is(azure, state, record))
-                if found and not action.insists:
+                if not action.insists and (found := await self._left_alone(state, record)):
                     return _left_as_is(state.name, found)
-                return await self._roll_back(state, record, action.reason, await self._project(record, state.name))
+                return await self._roll_back(state, record, action.reason, await self._kept(record, state.name))
             case Act.RESUME if self._client:
                 await in_workspace(self._workspace, lambda azure: lookout.note_resume(azure, state.name, record))
                 await runs.begin_again(self._client, record)
@@ -136,6 +135,10 @@ class Guard:
             case _:
                 return action.reason
 
+    async def _left_alone(self, state: EndpointState, record: Record) -> str:
+        """What somebody else has changed, where that is for a person to put right; empty otherwise."""
+        return await in_workspace(self._workspace, lambda azure: drift.left_as_is(azure, state, record))
+
     async def _remind(self, record: Record, endpoint: str) -> None:
         """Tell people, once, that the rollout's question is about to expire."""
         if kept := await self._kept(record, endpoint):
@@ -144,7 +147,6 @@ class Guard:
     async def _judge(self, state: EndpointState, record: Record, reason: str, run: Run | None) -> str:
         """Judge the candidate for a while, from the evidence so far, and roll back for harm."""
         kept = await self._kept(record, state.name)
-        project = kept.project if kept else None
         earlier = await self._looks.read(record.rollout) or (kept.evidence[-1] if kept and kept.evidence else None)
         gate = f"guard at {record.share}%"
         try:
@@ -162,13 +164,13 @@ class Guard:
         except Drifted as drifted:
             if record.on_drift is OnDrift.STOP:
                 return _left_as_is(state.name, drifted)
-            return await self._roll_back(state, record, str(drifted), project)
+            return await self._roll_back(state, record, str(drifted), kept)
         except GateFailed as failure:
-            return await self._roll_back(state, record, str(failure), project)
+            return await self._roll_back(state, record, str(failure), kept)
         await self._looks.write(record.rollout, evidence)
         if evidence.verdict is Finding.HARMFUL:
             reason = f"{record.candidate} went bad at {record.share}% ({reason}): {evidence.summary}"
-            return await self._roll_back(state, record, reason, project, evidence)
+            return await self._roll_back(state, record, reason, kept, evidence)
         await in_workspace(self._workspace, lambda azure: lookout.note_look(azure, state.name, record))
         if self._client:
             await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
@@ -198,10 +200,11 @@ class Guard:
         state: EndpointState,
         record: Record,
         reason: str,
-        project: Project | None,
+        kept: Kept | None,
         evidence: Evidence | None = None,
     ) -> str:
         """Roll the rollout back, then close its run; in this order, for users come first."""
+        project = kept.project if kept else None
         wait = Drain(project) if project else BY_TIME
         hold = Hold.of(record.revision, project.label if project else record.model, reason) if evidence else None
         try:
@@ -223,7 +226,7 @@ class Guard:
             evidence = await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
         if not (self._client or (project and project.config.notify)):
             return f"rolled back: {reason}"
-        outcome = await self._outcome(state.name, record, reason, evidence)
+        outcome = await self._outcome(state.name, record, reason, kept, evidence)
         if self._client:
             report = acreate_markdown_artifact(
                 markdown=outcome.report, key=f"{state.name.lower()}-report", description=reason
@@ -237,10 +240,11 @@ class Guard:
         if project:
             await tell(project.config.notify, UUID(record.owner.flow_run) if self._client else None, message)
 
-    async def _outcome(self, endpoint: str, record: Record, reason: str, evidence: Evidence | None) -> Outcome:
+    async def _outcome(
+        self, endpoint: str, record: Record, reason: str, kept: Kept | None, evidence: Evidence | None
+    ) -> Outcome:
         """What became of the rollout, from what Azure shows and its run has kept."""
         state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(endpoint))
-        kept = await self._kept(record, endpoint)
         found = [*(kept.evidence if kept else []), *([evidence] if evidence else [])]
         return Outcome(
             outcome="rolled_back",
@@ -258,10 +262,6 @@ class Guard:
             evidence=[item.for_programs() for item in found],
             duration_s=(now() - record.since).total_seconds(),
         )
-
-    async def _project(self, record: Record, endpoint: str) -> Project | None:
-        kept = await self._kept(record, endpoint)
-        return kept.project if kept else None
 
     async def _kept(self, record: Record, endpoint: str) -> Kept | None:
         """What the rollout works with; None where neither Prefect nor a config on this machine says it."""

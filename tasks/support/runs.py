@@ -108,5 +108,7 @@ async def close(client: PrefectClient, record: Record, outcome: Outcome) -> None
     store = ResultStore(result_storage=await aget_default_result_storage(), serializer=JSONSerializer())
     result = store.create_result_record(outcome)
     await store.apersist_result_record(result)
-    state: State[Any] = Failed(message=f"rolled back: {outcome.reason}", data=result)  # its metadata alone would be dropped
+    state: State[Any] = Failed(
+        message=f"rolled back: {outcome.reason}", data=result
+    )  # its metadata alone would be dropped
     await client.set_flow_run_state(run.id, state, force=True)
