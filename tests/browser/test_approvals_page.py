@@ -1,6 +1,5 @@
 """The approvals page in a real browser, with a certified OpenID provider and a real Prefect server."""
 
-import gc
 import re
 import shutil
 from collections.abc import AsyncIterator, Iterator
@@ -13,16 +12,16 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from prefect import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from prefect.settings import PREFECT_API_URL
 
-from saferollout.approvals.keys import KEY, PAGE_KEY
 from saferollout.domain.evidence import Check, Evidence, Finding
 from saferollout.judge import Batch, Judge, Settings
 from saferollout.report.pictures import markdown, with_plots
 from tests.browser.test_prefect_ui import QUIET
 from tests.support.asking import Case, current, deployed, dump, go_on, question_of
+from tests.support.page_worker import as_worker
 from tests.support.provider import SECRET, Site, site
-from tests.support.signing import make_pem, public_pem
+from tests.support.signing import make_pem
 from tests.support.stack import Stack
 
 # Prefect's engine leaves the connection open by which it asks where results are kept
@@ -42,11 +41,8 @@ def approvals(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture(autouse=True)
 def worker(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This process has what a worker has: a key of its own, and the public half of the page's."""
-    monkeypatch.setenv(KEY, make_pem())
-    monkeypatch.setenv(PAGE_KEY, public_pem(PEM))
-    with temporary_settings({PREFECT_API_URL: stack.env["PREFECT_API_URL"], PREFECT_LOCAL_STORAGE_PATH: tmp_path}):
+    with as_worker(stack, tmp_path, monkeypatch, PEM):
         yield
-    gc.collect()  # while its warnings are ignored
 
 
 @pytest.fixture

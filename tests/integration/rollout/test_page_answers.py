@@ -1,6 +1,5 @@
 """`verify: oidc`, where an answer counts by the page's signature alone, and the list of what waits, at a server."""
 
-import gc
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +9,9 @@ from uuid import uuid4
 import pytest
 from prefect import get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 from typer.testing import CliRunner
 
-from saferollout.approvals.keys import KEY, PAGE_KEY
+from saferollout.approvals.keys import PAGE_KEY
 from saferollout.approvals.person import Person
 from saferollout.approvals.signed_answer import PAGE_URL, SignedAnswer, digest_of, seal
 from saferollout.config.request import RolloutRequest
@@ -24,7 +22,8 @@ from saferollout_cli.commands import app
 from saferollout_cli.listing import list_waiting
 from tasks.preflight import check_approvals
 from tests.support.asking import Case, current, deployed, go_on, question_of, reply
-from tests.support.signing import make_keys, make_pem, public_pem
+from tests.support.page_worker import as_worker
+from tests.support.signing import make_keys, make_pem
 from tests.support.stack import Stack
 
 # Prefect's engine leaves the connection open by which it asks where results are kept
@@ -36,11 +35,8 @@ RULES = {"verify": "oidc", "approvers": ["group:ml", "bob@example.org"], "requir
 @pytest.fixture(autouse=True)
 def worker(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """This process has what a worker has: a key of its own, and the public half of the page's."""
-    monkeypatch.setenv(KEY, make_pem())
-    monkeypatch.setenv(PAGE_KEY, public_pem(PEM))
-    with temporary_settings({PREFECT_API_URL: stack.env["PREFECT_API_URL"], PREFECT_LOCAL_STORAGE_PATH: tmp_path}):
+    with as_worker(stack, tmp_path, monkeypatch, PEM):
         yield
-    gc.collect()  # while its warnings are ignored
 
 
 def person(name: str, subject: str = "", *groups: str) -> Person:
