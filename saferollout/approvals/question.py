@@ -99,11 +99,16 @@ def compare_deployments(live: DeploymentState, candidate: DeploymentState, *, li
             ("model", live.model, candidate.model),
             ("code", brief(live.code), brief(candidate.code)),
             ("environment", brief(live.environment), brief(candidate.environment)),
-            ("instances", str(live.instance_count), str(candidate.instance_count)),
+            ("instances", _instances(live), _instances(candidate)),
             ("revision", live_revision, revision),
         )
     ]
     return markdown_table(rows)
+
+
+def _instances(deployment: DeploymentState) -> str:
+    kind = f" × {deployment.instance_type}" if deployment.instance_type else ""
+    return f"{deployment.instance_count}{kind}"
 
 
 def brief(version: str) -> str:

@@ -145,7 +145,7 @@ def open_collections(config: WorkspaceConfig, endpoint: str, deployment: str) ->
                 continue
             store, folder = _place(arm, str(collection.get("dataId") or ""), f"{endpoint}/{deployment}/{name}")
             if store not in stores:
-                stores[store] = _container(arm, store, identity)
+                stores[store] = open_container(arm, store, identity)
             found[name.lower()] = Collection(stores[store], folder, str(collector.get("rollingRate") or ""))
         return found
 
@@ -166,24 +166,26 @@ def _place(arm: Arm, data_id: str, default: str) -> tuple[str, str]:
     return DEFAULT_STORE, f"modelDataCollector/{default}"
 
 
-def _container(arm: Arm, store: str, identity: Any) -> ContainerClient:
+def open_container(arm: Arm, store: str, identity: Any, name: str = "", **options: Any) -> ContainerClient:
     """Return a datastore's container, with the datastore's own credentials or, where it has none, with ours.
+
+    `name` is another container of the same account; `options` are the client's.
 
     Raises:
         Refused: It is not of blobs.
     """
-    name = f"datastores/{quote(store, safe='')}"
-    properties = arm.get(name)["properties"]
-    container = properties.get("containerName") or properties.get("filesystem")
+    path = f"datastores/{quote(store, safe='')}"
+    properties = arm.get(path)["properties"]
+    container = name or properties.get("containerName") or properties.get("filesystem")
     if not container or not properties.get("accountName"):
         msg = f"datastore {store} is not of blobs ({properties.get('datastoreType')}), and cannot be read"
         raise Refused(msg)
     secret: Any = identity
     if str((properties.get("credentials") or {}).get("credentialsType") or "None").lower() != "none":
-        secrets = arm.post(f"{name}/listSecrets")
+        secrets = arm.post(f"{path}/listSecrets")
         secret = str(secrets.get("sasToken") or "").removeprefix("?") or secrets.get("key") or identity
     account = f"{properties.get('protocol') or 'https'}://{properties['accountName']}.blob.{properties['endpoint']}"
-    return ContainerClient.from_container_url(f"{account}/{container}", credential=secret)
+    return ContainerClient.from_container_url(f"{account}/{container}", credential=secret, **options)
 
 
 def _values(line: bytes) -> Iterator[dict[str, Any]]:
