@@ -29,6 +29,16 @@ _STORED = re.compile(r"datastores/(?P<store>[^/]+)/paths/(?P<path>.+?)/*", re.IG
 _VERSION = re.compile(r".*/data/(?P<name>[^/]+)/versions/(?P<version>[^/]+)", re.IGNORECASE)
 
 
+class Store(NamedTuple):
+    """A datastore of blobs."""
+
+    account: str
+    """The address of its storage account."""
+    container: str
+    secret: Any
+    """What the account is asked with."""
+
+
 class Event(NamedTuple):
     """One request, or one answer."""
 
@@ -145,7 +155,7 @@ def open_collections(config: WorkspaceConfig, endpoint: str, deployment: str) ->
                 continue
             store, folder = _place(arm, str(collection.get("dataId") or ""), f"{endpoint}/{deployment}/{name}")
             if store not in stores:
-                stores[store] = open_container(arm, store, identity)
+                stores[store] = _container(arm, store, identity)
             found[name.lower()] = Collection(stores[store], folder, str(collector.get("rollingRate") or ""))
         return found
 
@@ -166,26 +176,30 @@ def _place(arm: Arm, data_id: str, default: str) -> tuple[str, str]:
     return DEFAULT_STORE, f"modelDataCollector/{default}"
 
 
-def open_container(arm: Arm, store: str, identity: Any, name: str = "", **options: Any) -> ContainerClient:
-    """Return a datastore's container, with the datastore's own credentials or, where it has none, with ours.
-
-    `name` is another container of the same account; `options` are the client's.
+def find_store(arm: Arm, store: str, identity: Any) -> Store:
+    """Where a datastore is, with its own credentials or, where it has none, with ours.
 
     Raises:
         Refused: It is not of blobs.
     """
-    path = f"datastores/{quote(store, safe='')}"
-    properties = arm.get(path)["properties"]
-    container = name or properties.get("containerName") or properties.get("filesystem")
+    name = f"datastores/{quote(store, safe='')}"
+    properties = arm.get(name)["properties"]
+    container = properties.get("containerName") or properties.get("filesystem")
     if not container or not properties.get("accountName"):
         msg = f"datastore {store} is not of blobs ({properties.get('datastoreType')}), and cannot be read"
         raise Refused(msg)
     secret: Any = identity
     if str((properties.get("credentials") or {}).get("credentialsType") or "None").lower() != "none":
-        secrets = arm.post(f"{path}/listSecrets")
+        secrets = arm.post(f"{name}/listSecrets")
         secret = str(secrets.get("sasToken") or "").removeprefix("?") or secrets.get("key") or identity
     account = f"{properties.get('protocol') or 'https'}://{properties['accountName']}.blob.{properties['endpoint']}"
-    return ContainerClient.from_container_url(f"{account}/{container}", credential=secret, **options)
+    return Store(account, container, secret)
+
+
+def _container(arm: Arm, store: str, identity: Any) -> ContainerClient:
+    """Return a datastore's container; Refused if it is not of blobs."""
+    found = find_store(arm, store, identity)
+    return ContainerClient.from_container_url(f"{found.account}/{found.container}", credential=found.secret)
 
 
 def _values(line: bytes) -> Iterator[dict[str, Any]]:

@@ -12,6 +12,8 @@ MAX_FILE_BYTES = 2**18
 """The lines of a larger file are not counted."""
 MAX_READ_BYTES = 2**22
 """So much is read of both folders together: of what is left, only names and sizes are compared."""
+MAX_READ_FILES = 100
+"""So many files are read of both: each takes a request."""
 MAX_LINES = 5000
 
 
@@ -30,14 +32,17 @@ class _Comparison:
     def __init__(self, old: Folder, new: Folder) -> None:
         self._old = old
         self._new = new
+        self._before = old.files
+        self._after = new.files
         self._left = MAX_READ_BYTES
+        self._files_left = MAX_READ_FILES
 
     def changes(self) -> list[FileChange]:
-        names = sorted(_counted(self._old.files) | _counted(self._new.files))
+        names = sorted(_counted(self._before) | _counted(self._after))
         return [found for name in names if (found := self._compare(name))]
 
     def _compare(self, name: str) -> FileChange | None:
-        old, new = self._old.files.get(name), self._new.files.get(name)
+        old, new = self._before.get(name), self._after.get(name)
         if old and new and old.size == new.size and old.md5 and old.md5 == new.md5:
             return None
         is_read = self._may_read(old, new)
@@ -55,9 +60,10 @@ class _Comparison:
 
     def _may_read(self, *files: StoredFile | None) -> bool:
         sizes = [file.size for file in files if file]
-        if max(sizes) > MAX_FILE_BYTES or sum(sizes) > self._left:
+        if max(sizes) > MAX_FILE_BYTES or sum(sizes) > self._left or len(sizes) > self._files_left:
             return False
         self._left -= sum(sizes)
+        self._files_left -= len(sizes)
         return True
 
 
