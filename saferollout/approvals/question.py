@@ -53,16 +53,20 @@ def key_of(name: str, digest: str, round_: int) -> str:
 def make_question(
     title: str, name: str, evidence: Sequence[Evidence], changes: str, *, rollout: str, revision: str, deployment: str
 ) -> Question:
-    """The question with its evidence."""
-    text = "\n\n".join([f"# {title}", headlines(evidence), changes, *(item.details for item in evidence)])
+    """The question with its evidence, the last finding first; a small title leaves room for it on a small screen."""
+    details = [item.details for item in evidence if item.checks]
+    text = "\n\n".join([f"### {title}", headlines(reversed(evidence)), changes, *details])
     return Question(name=name, text=text, digest=_digest(f"{rollout}{revision}{deployment}{text}"))
 
 
 def describe_decision(evidence: Sequence[Evidence], notes: Sequence[str], reject: str = REJECT) -> str:
-    """What stands beside the decision: on a small screen what is above the fields needs scrolling."""
+    """What stands beside the decision: on a small screen what is above the fields needs scrolling.
+
+    Prefect's UI shows it in one paragraph; whoever lists questions takes the first line.
+    """
     findings = (f"{found.gate}: {found.verdict} — {found.summary}" for found in reversed(evidence))
     lines = [textwrap.shorten(one_line(line), FINDING_LENGTH, placeholder=" …") for line in (*notes, *findings)]
-    return "\n".join([*lines, reject])
+    return "\n· ".join([*lines, reject])
 
 
 def describe_proof(page: str) -> str:
@@ -73,7 +77,7 @@ def describe_proof(page: str) -> str:
 def describe_approver(rules: ApprovalsConfig) -> str:
     """What stands beside the approver's name."""
     who = f"One of {', '.join(rules.approvers)}" if rules.approvers else "Your name"
-    return f"{who}, for the record ({PROOFS[rules.verify]})."
+    return f"{who} ({PROOFS[rules.verify]})."
 
 
 def wants_code(rules: ApprovalsConfig) -> bool:
@@ -102,6 +106,7 @@ def compare_deployments(live: DeploymentState, candidate: DeploymentState, *, li
             ("instances", _instances(live), _instances(candidate)),
             ("revision", live_revision, revision),
         )
+        if before or after
     ]
     return markdown_table(rows)
 

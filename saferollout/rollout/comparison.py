@@ -28,7 +28,7 @@ def compare(azure: Workspace, live: DeploymentState, candidate: DeploymentState)
         candidate.environment_id,
         lambda: _packages(azure, live.environment_id, candidate.environment_id),
     )
-    return "\n\n".join([code, environment])
+    return "\n\n".join(filter(None, [code, environment]))
 
 
 def unknown(why: str) -> str:
@@ -38,7 +38,7 @@ def unknown(why: str) -> str:
 
 def _part(name: str, live: str, candidate: str, differences: Callable[[], list[str]]) -> str:
     if live == candidate:
-        return f"**{name}**: {'the same as live' if live else _NONE}"
+        return f"**{name}**: the same as live" if live else ""
     if not live or not candidate:
         return f"**{name}**: {'new, live has none' if candidate else 'live has one, the candidate has none'}"
     try:
