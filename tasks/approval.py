@@ -293,7 +293,8 @@ async def changes(rollout: Rollout, stage: StageConfig, question: str, about: st
     warning = rollout.few_instances(candidate.instance_count, live.instance_count)
     warned = f"\n**⚠️ {warning}**\n" if warning else ""
     rules = describe_rules(rollout.project.config.approvals_of(stage), rollout.requester.name)
-    people = as_markdown(f"{rollout.requester.words} {rules}")
+    why = f" Why: {rollout.project.request.why.strip().rstrip('.')}." if rollout.project.request.why.strip() else ""
+    people = as_markdown(f"{rollout.requester.words}{why} {rules}")
     made_of = await _compare(rollout, live, candidate)
     text = f"{table}\n{made_of}\n\n{warned}\n{people}\n\n{about}\n\nThe same for every gate of this run: {kept}"
     return Change(text=text, deployment=candidate.digest)

@@ -12,6 +12,7 @@ from saferollout.domain.evidence import Evidence, headlines, markdown_table
 from saferollout.domain.text import as_markdown, one_line
 
 FINDING_LENGTH = 200
+SAME = "the same"
 REJECT = "Reject rolls everything back."
 TAMPERED = "The tag saferollout.approval-{} claims an approval that {}: somebody has tampered with it; asked again."
 UNSIGNED = "no worker has signed for this rollout, share and revision"
@@ -96,8 +97,7 @@ def compare_deployments(live: DeploymentState, candidate: DeploymentState, *, li
         {
             "": name,
             f"live ({live.name})": before,
-            f"candidate ({candidate.name})": after,
-            "changed": "yes" if before != after else "",
+            f"candidate ({candidate.name})": after if after != before else SAME,
         }
         for name, before, after in (
             ("model", live.model, candidate.model),

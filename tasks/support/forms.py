@@ -55,14 +55,7 @@ def make_form(
     fields: dict[str, Any] = {
         "decision": (Verdict, Field(description=describe_decision(evidence, notes, reject))),
         "approver": (str, Field(min_length=1, max_length=60, description=describe_approver(rules))),
-        "evidence": (
-            str,
-            Field(
-                digest,
-                description="Which evidence you have read; leave it as it is.",
-                json_schema_extra={"const": digest},
-            ),
-        ),
+        "evidence": (str, Field(digest, json_schema_extra={"const": digest})),
     }
     if wants_code(rules):
         about = "The code that your app shows now; it works once."

@@ -14,6 +14,7 @@ from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL
 
+from saferollout.approvals.signed_answer import digest_of
 from saferollout.azure.memory import Memory
 from saferollout.domain.evidence import Check, Evidence, Finding
 from saferollout.judge import Batch, Judge, Settings
@@ -222,6 +223,52 @@ async def test_on_a_phone_an_approver_rejects_and_others_have_no_right(
         await expect(ada.get_by_role("heading", level=1)).to_have_text("You are signed out")
         led = await ada.request.get(link, max_redirects=0)
         assert (led.status, led.headers["location"]) == (303, f"/sign-in?run={run.id}")
+
+
+async def test_answers_on_the_other_screens(browser: Browser, approvals: Site) -> None:
+    """At a desk somebody without the right cannot answer whatever is sent, and an approver rejects.
+
+    On a phone an approver approves, and whoever has the same page open still reads that it is answered.
+    """
+    with current(make_case()) as case:
+        run = await waiting_run(case)
+        link = f"{approvals.url}/approvals/{run.id}"
+        bob = await person(browser)
+        await bob.goto(f"{approvals.url}/sign-in?fresh=1&run={run.id}")
+        await sign_in(bob, "bob")
+        await expect(bob.get_by_text("You have no right to answer this.")).to_be_in_viewport(ratio=1)
+        await expect(bob.get_by_role("button", name="Approve")).to_have_count(0)
+        token = str(await bob.locator("input[name=csrf]").first.get_attribute("value"))
+        shown = digest_of((await question_of(run)).text)
+        form: dict[str, str | float | bool] = {"csrf": token, "question": (await question_of(run)).response}
+        form |= {"decision": "approve", "evidence_text": shown}
+        answered = await bob.request.post(link, form=form, headers={"Origin": approvals.url})
+        assert (answered.status, "You have no right to answer this" in await answered.text()) == (403, True)
+
+        ada = await person(browser)
+        await ada.goto(f"{approvals.url}/sign-in?fresh=1&run={run.id}")
+        await sign_in(ada, "ada")
+        await ada.get_by_label("Comment").fill("not before Monday")
+        await ada.get_by_role("button", name="Reject").click()
+        await expect(ada.get_by_role("heading", level=1)).to_have_text("You have rejected: Give green 10%?")
+        assert "ada@example.org rejected 10%: not before Monday" in str((await go_on(run)).message)
+
+    with current(make_case()) as case:
+        run = await waiting_run(case)
+        ada = await person(browser, PHONE)
+        await ada.goto(f"{approvals.url}/sign-in?fresh=1&run={run.id}")
+        await sign_in(ada, "ada")
+        late = await ada.context.new_page()
+        await late.goto(f"{approvals.url}/approvals/{run.id}")
+        await ada.get_by_role("link", name="Answer ↓").click()
+        await ada.get_by_role("button", name="Approve").click()
+        await expect(ada.get_by_role("heading", level=1)).to_have_text("You have approved: Give green 10%?")
+        await late.get_by_role("button", name="Reject").click()
+        await expect(late.get_by_role("heading", level=1)).to_have_text("Already answered by ada@example.org")
+        await expect(late.get_by_role("heading", level=1)).to_be_in_viewport(ratio=1)
+        assert await late.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        assert (await go_on(run)).name == "Completed"
+    assert [decision.decision for decision in case.decisions] == ["approve"]
 
 
 async def test_other_sites_can_neither_answer_nor_frame_the_page(browser: Browser, approvals: Site) -> None:

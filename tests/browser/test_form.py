@@ -89,46 +89,42 @@ class NewForm(Form):
         return self.dialog.get_by_role("button", name="Resume")
 
 
-@pytest.fixture(params=["old", "new"])
-def ui(request: pytest.FixtureRequest) -> str:
-    """Prefect's server has both UIs."""
-    return str(request.param)
-
-
-async def form_of(run: FlowRun, ui: str, browser: Browser, stack: Stack) -> Form:
-    """The form of a run, in somebody's browser on a small laptop."""
-    page = await person(browser, DESKTOP)
-    path = f"runs/flow-run/{run.id}"
-    return Form(page, f"{stack.ui}/{path}") if ui == "old" else NewForm(page, f"{stack.ui}/v2/{path}")
-
-
 async def state_of(run: FlowRun) -> str | None:
     """The run's state, whoever has changed it."""
     async with get_client() as client:
         return (await client.read_flow_run(run.id)).state_name
 
 
-async def test_the_verdict_is_first_and_no_decision_is_no_answer(
-    ui: str, browser: Browser, stack: Stack, tmp_path: Path
-) -> None:
-    """What was found is read without scrolling; an empty field is named and nothing is sent on; a no rolls back."""
+@pytest.mark.parametrize("ui", ["old", "new"])
+async def test_a_person_answers_in_the_form(ui: str, browser: Browser, stack: Stack, tmp_path: Path) -> None:
+    """What was found is read without scrolling; an empty field is named and nothing is sent on; a no rolls back.
+
+    A yes is the decision on record, at the first share as at the last: who, why, for which share.
+    """
+    page = await person(browser, DESKTOP)
+    page.set_default_timeout(60_000)
+
+    def form_of(run: FlowRun) -> Form:
+        path = f"runs/flow-run/{run.id}"
+        return Form(page, f"{stack.ui}/{path}") if ui == "old" else NewForm(page, f"{stack.ui}/v2/{path}")
+
     with current(make_case(approvals={})) as case:
         run = await waiting_run(case)
-        form = await form_of(run, ui, browser, stack)
+        form = form_of(run)
         await form.open()
         await expect(form.dialog.get_by_role("heading", name="Give green 10%?")).to_be_in_viewport(ratio=1)
-        found = (
+        for_all = (
             form.dialog.get_by_role("listitem") if ui == "new" else form.dialog.get_by_text("Reject rolls everything")
         )
-        await expect(found.filter(has_text=FOUND)).to_be_in_viewport(ratio=1)
+        await expect(for_all.filter(has_text=FOUND)).to_be_in_viewport(ratio=1)
         await expect(form.submit).to_be_in_viewport(ratio=1)
-        await form.page.screenshot(path=tmp_path / f"approval-{ui}.png")
+        await page.screenshot(path=tmp_path / f"approval-{ui}.png")
 
         await form.submit.click()
-        await expect(form.page.get_by_text("'decision' is a required property").first).to_be_visible()
+        await expect(page.get_by_text("'decision' is a required property").first).to_be_visible()
         await form.choose("approve")
         await form.submit.click()
-        await expect(form.page.get_by_text("'approver' is a required property").first).to_be_visible()
+        await expect(page.get_by_text("'approver' is a required property").first).to_be_visible()
         assert await state_of(run) == "Suspended"
         assert case.decisions == []
 
@@ -136,14 +132,11 @@ async def test_the_verdict_is_first_and_no_decision_is_no_answer(
         state = await go_on(run)
     assert (state.name, "Ada rejected 10%: too slow for me" in str(state.message)) == ("Failed", True)
 
-
-@pytest.mark.parametrize("share", [10, 100])
-async def test_a_stage_is_approved(ui: str, share: int, browser: Browser, stack: Stack) -> None:
-    """The answer is the decision on record: who, when, why, for which share."""
-    with current(make_case(approvals={}, stages=[{"traffic": each} for each in range(share, 101, 90)])) as case:
-        run = await waiting_run(case)
-        await (await form_of(run, ui, browser, stack)).answer("approve", "Ada", "seen in the UI")
-        assert (await go_on(run)).name == "Completed"
-    (decision,) = case.decisions
-    assert (decision.stage, decision.decision, decision.approver) == (share, "approve", "Ada")
-    assert (decision.comment, decision.proof) == ("seen in the UI", "none")
+    for share in (10, 100):
+        with current(make_case(approvals={}, stages=[{"traffic": each} for each in range(share, 101, 90)])) as case:
+            run = await waiting_run(case)
+            await form_of(run).answer("approve", "Ada", "seen in the UI")
+            assert (await go_on(run)).name == "Completed"
+        (decision,) = case.decisions
+        assert (decision.stage, decision.decision, decision.approver) == (share, "approve", "Ada")
+        assert (decision.comment, decision.proof) == ("seen in the UI", "none")
