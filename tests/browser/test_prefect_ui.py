@@ -89,8 +89,8 @@ def test_person_decides_on_the_evidence_in_the_ui(stack: Stack, endpoint: Endpoi
     expect(evidence).to_contain_text("smoke test: passed")
     expect(evidence).to_contain_text("turning.py added, 10 lines")
     expect(evidence).to_contain_text("Environment: the same as live")
-    page.set_viewport_size({"width": 1366, "height": 768})
     page.screenshot(path=tmp_path / "approval.png")
+    page.set_viewport_size({"width": 1366, "height": 768})
     finding = evidence.get_by_text("Reject rolls everything back.")
     expect(finding).to_contain_text("smoke test: passed")
     expect(finding).to_be_in_viewport(ratio=1)  # the form says what was found also where the evidence needs scrolling
