@@ -14,7 +14,13 @@ from saferollout.domain.errors import AzureFailed
 
 MAX_FILES = 1000
 """A folder of more files is not compared."""
-CALL: dict[str, Any] = {"connection_timeout": 5, "read_timeout": 10, "retry_total": 2}
+CALL: dict[str, Any] = {
+    "connection_timeout": 5,
+    "read_timeout": 10,
+    "retry_total": 2,
+    "initial_backoff": 1,
+    "increment_base": 2,
+}
 """Seconds, and further tries: a person is waiting for the question."""
 
 

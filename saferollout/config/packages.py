@@ -75,7 +75,8 @@ def _pip_lines(dependencies: Iterable[object]) -> Iterable[str]:
 
 
 def _take_conda(found: Packages, entry: str) -> None:
-    if match := _OF_CONDA.fullmatch(entry):
+    match = _OF_CONDA.fullmatch(entry)
+    if match and (not match["version"] or _VERSION.fullmatch(match["version"])):
         found.versions[canonicalize_name(match["name"])] = re.sub(r"^={1,2}\s*(?=\d)", "", match["version"]) or ANY
     else:
         found.others[entry] += 1

@@ -14,6 +14,7 @@ dependencies:
   - conda-forge::libgomp=13.2=h123_0
   - pip
   - xz >=5,<6
+  - https://conda.example/t/TOKEN-4/shop::secret-name
   - pip:
       - numpy==1.26.4
       - Scikit_Learn[docs, alldeps]>=1.4,<2  # the version that wrote the models
@@ -41,7 +42,8 @@ def test_each_package_has_its_version() -> None:
         "ours": ADDRESS,
         "joblib": "1.4.0",
     }
-    assert found.others.total() == 4  # two channels, two options of pip
+    assert found.others.total() == 5  # two channels, two options of pip, an address
+    assert "TOKEN" not in "".join(name + shown(version) for name, version in found.versions.items())
 
 
 def test_azure_gives_the_file_as_json() -> None:
