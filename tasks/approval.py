@@ -295,12 +295,12 @@ async def changes(rollout: Rollout, stage: StageConfig, question: str, about: st
     rules = describe_rules(rollout.project.config.approvals_of(stage), rollout.requester.name)
     why = f" Why: {rollout.project.request.why.strip().rstrip('.')}." if rollout.project.request.why.strip() else ""
     people = as_markdown(f"{rollout.requester.words}{why} {rules}")
-    made_of = await _compare(rollout, live, candidate)
+    made_of = await describe_contents(rollout, live, candidate)
     text = f"{table}\n{made_of}\n\n{warned}\n{people}\n\n{about}\n\nThe same for every gate of this run: {kept}"
     return Change(text=text, deployment=candidate.digest)
 
 
-async def _compare(rollout: Rollout, live: DeploymentState, candidate: DeploymentState) -> str:
+async def describe_contents(rollout: Rollout, live: DeploymentState, candidate: DeploymentState) -> str:
     """Which files and packages differ; whatever goes wrong is said there, for it is no reason to roll back."""
     try:
         async with asyncio.timeout(COMPARE_S):
