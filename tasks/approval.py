@@ -139,7 +139,7 @@ async def ask(
     while len(asking.taken) < rules.required:
         key = asked.key(round_)
         if (ruling := known.get(key)) is None:
-            form = make_form(asked.digest, rules, evidence, notes, reject=reject)
+            form = make_form(asked.digest, rules, evidence, notes, reject=reject, title=question)
             text = asked.shown(notes)
             # a retry forgets which pauses are over, but not the answers
             kept = await insist(partial(waiting.kept_answer, run_id(), key), grace_s)

@@ -2,9 +2,11 @@
 
 import pytest
 
-from saferollout.approvals.question import brief, compare_deployments, describe_decision, make_question
+from saferollout.approvals.question import REJECT, brief, compare_deployments, describe_decision, make_question
+from saferollout.config.approvals import ApprovalsConfig
 from saferollout.domain.endpoint import DeploymentState
 from saferollout.domain.evidence import Check, Evidence, Finding
+from tasks.support.forms import make_form
 
 
 @pytest.mark.parametrize(
@@ -63,3 +65,14 @@ def test_what_changes_is_a_table() -> None:
         "| instances | 2 × Standard_DS3_v2 | 1 × Standard_DS3_v2 |",
         "| revision | — | abc |",
     ]
+
+
+@pytest.mark.parametrize(("verify", "more"), [("none", []), ("totp", ["code"]), ("oidc", ["proof"])])
+def test_a_form_with_more_fields_says_the_question_beside_the_decision(verify: str, more: list[str]) -> None:
+    """Where there is no room for it above; what nobody fills in is the last field."""
+    rules = ApprovalsConfig.model_validate({"verify": verify})
+
+    fields = make_form("0123456789ab", rules, title="Give it 50%?").model_json_schema()["properties"]
+
+    assert list(fields) == ["decision", "approver", "comment", *more, "evidence"]
+    assert fields["decision"]["description"] == (f"Give it 50%? {REJECT}" if more else REJECT)
