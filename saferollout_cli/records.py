@@ -13,6 +13,7 @@ from saferollout.approvals.history import Entry, problems
 from saferollout.approvals.keys import KEY, KEY_FILE, REMEDY, Keyring, from_environment
 from saferollout.domain.errors import ConfigError, Problem, Refused
 from saferollout.domain.text import as_markdown
+from saferollout.domain.words import clock
 from saferollout_cli.environment import check_server
 from saferollout_cli.terminal import print_result, say
 
@@ -130,7 +131,7 @@ def _line(entry: Entry) -> str:
     """An entry as an item of a list in markdown: a table of so much would not fit into a terminal."""
     event, decision = entry.event, entry.event.decision
     where = as_markdown(f"{event.endpoint}, rollout {event.rollout}")
-    head = f"- {entry.number}. {event.at:%Y-%m-%d %H:%M:%S} {where}:"
+    head = f"- #{entry.number} · {clock(event.at)} · {where}:"
     if decision is None:
         return f"{head} {as_markdown(event.reason)}"
     proof = "self-declared" if decision.proof == "none" else decision.proof

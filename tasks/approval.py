@@ -1,6 +1,7 @@
 """Approval: people decide on the evidence. Asked from a flow, since a task cannot suspend its run."""
 
 import asyncio
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,14 +33,14 @@ from saferollout.approvals.signed_answer import difference, digest_of, open_seal
 from saferollout.approvals.tag import sign
 from saferollout.config.approvals import ApprovalsConfig
 from saferollout.config.rollout import StageConfig
-from saferollout.domain.endpoint import Decision, Value
+from saferollout.domain.endpoint import Decision, DeploymentState, Value
 from saferollout.domain.errors import Rejected
 from saferollout.domain.evidence import Evidence
 from saferollout.domain.fault_points import Step
 from saferollout.domain.text import as_markdown, one_line
 from saferollout.domain.words import clock
 from saferollout.report.outcome import seconds
-from saferollout.rollout import drift
+from saferollout.rollout import comparison, drift
 from saferollout.rollout.question import note_question
 from saferollout.rollout.record import OpenQuestion, now
 from saferollout.rollout.rollout import Rollout
@@ -56,6 +57,8 @@ from tasks.support.policy import GATE, STEP
 from tasks.support.this_run import ThisRun, run_id
 
 NEVER_S = 10 * 365 * 86400
+COMPARE_S = 30
+"""So long may it take to find which files and packages differ: a person is to be asked, with or without that."""
 GRACE_S = 86400
 """The server's own end of a pause comes that much later: it would fail the run before this one could roll back."""
 
@@ -136,7 +139,7 @@ async def ask(
     while len(asking.taken) < rules.required:
         key = asked.key(round_)
         if (ruling := known.get(key)) is None:
-            form = make_form(asked.digest, rules, evidence, notes, reject=reject)
+            form = make_form(asked.digest, rules, evidence, notes, reject=reject, title=question)
             text = asked.shown(notes)
             # a retry forgets which pauses are over, but not the answers
             kept = await insist(partial(waiting.kept_answer, run_id(), key), grace_s)
@@ -290,6 +293,21 @@ async def changes(rollout: Rollout, stage: StageConfig, question: str, about: st
     warning = rollout.few_instances(candidate.instance_count, live.instance_count)
     warned = f"\n**⚠️ {warning}**\n" if warning else ""
     rules = describe_rules(rollout.project.config.approvals_of(stage), rollout.requester.name)
-    people = as_markdown(f"{rollout.requester.words} {rules}")
-    text = f"{table}\nThe same for every gate of this run: {kept}\n{warned}\n{people}\n\n{about}"
+    why = f" Why: {rollout.project.request.why.strip().rstrip('.')}." if rollout.project.request.why.strip() else ""
+    people = as_markdown(f"{rollout.requester.words}{why} {rules}")
+    made_of = await describe_contents(rollout, live, candidate)
+    text = f"{table}\n{made_of}\n\n{warned}\n{people}\n\n{about}\n\nThe same for every gate of this run: {kept}"
     return Change(text=text, deployment=candidate.digest)
+
+
+async def describe_contents(rollout: Rollout, live: DeploymentState, candidate: DeploymentState) -> str:
+    """Which files and packages differ; whatever goes wrong is said there, for it is no reason to roll back."""
+    try:
+        async with asyncio.timeout(COMPARE_S):
+            return await in_workspace(rollout, lambda azure: comparison.compare(azure, live, candidate))
+    except TimeoutError:
+        return comparison.unknown(f"Azure did not answer within {COMPARE_S} s")
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is shown
+        where = "".join(traceback.format_tb(error.__traceback__))  # without its words, which may be of a file
+        get_run_logger().warning("could not compare files and packages: %s\n%s", type(error).__name__, where)
+        return comparison.unknown(f"looking at them failed with {type(error).__name__}")

@@ -258,6 +258,7 @@ class Blobs:
             ET.SubElement(properties, "Last-Modified").text = email.utils.formatdate(blob.modified, usegmt=True)
             ET.SubElement(properties, "Etag").text = blob.etag
             ET.SubElement(properties, "Content-Length").text = str((self._directory / blob.file).stat().st_size)
+            ET.SubElement(properties, "Content-MD5").text = blob.md5 or None
             ET.SubElement(properties, "BlobType").text = blob.kind
             metadata = ET.SubElement(element, "Metadata")
             for name, value in blob.metadata.items():

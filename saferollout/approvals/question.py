@@ -12,6 +12,7 @@ from saferollout.domain.evidence import Evidence, headlines, markdown_table
 from saferollout.domain.text import as_markdown, one_line
 
 FINDING_LENGTH = 200
+SAME = "the same"
 REJECT = "Reject rolls everything back."
 TAMPERED = "The tag saferollout.approval-{} claims an approval that {}: somebody has tampered with it; asked again."
 UNSIGNED = "no worker has signed for this rollout, share and revision"
@@ -53,16 +54,20 @@ def key_of(name: str, digest: str, round_: int) -> str:
 def make_question(
     title: str, name: str, evidence: Sequence[Evidence], changes: str, *, rollout: str, revision: str, deployment: str
 ) -> Question:
-    """The question with its evidence."""
-    text = "\n\n".join([f"# {title}", headlines(evidence), changes, *(item.details for item in evidence)])
+    """The question with its evidence, the last finding first; a small title leaves room for it on a small screen."""
+    details = [item.details for item in evidence if item.checks]
+    text = "\n\n".join([f"### {title}", headlines(reversed(evidence)), changes, *details])
     return Question(name=name, text=text, digest=_digest(f"{rollout}{revision}{deployment}{text}"))
 
 
 def describe_decision(evidence: Sequence[Evidence], notes: Sequence[str], reject: str = REJECT) -> str:
-    """What stands beside the decision: on a small screen what is above the fields needs scrolling."""
+    """What stands beside the decision: on a small screen what is above the fields needs scrolling.
+
+    Prefect's UI shows it in one paragraph; whoever lists questions takes the first line.
+    """
     findings = (f"{found.gate}: {found.verdict} — {found.summary}" for found in reversed(evidence))
     lines = [textwrap.shorten(one_line(line), FINDING_LENGTH, placeholder=" …") for line in (*notes, *findings)]
-    return "\n".join([*lines, reject])
+    return "\n· ".join([*lines, reject])
 
 
 def describe_proof(page: str) -> str:
@@ -73,7 +78,7 @@ def describe_proof(page: str) -> str:
 def describe_approver(rules: ApprovalsConfig) -> str:
     """What stands beside the approver's name."""
     who = f"One of {', '.join(rules.approvers)}" if rules.approvers else "Your name"
-    return f"{who}, for the record ({PROOFS[rules.verify]})."
+    return f"{who} ({PROOFS[rules.verify]})."
 
 
 def wants_code(rules: ApprovalsConfig) -> bool:
@@ -92,18 +97,23 @@ def compare_deployments(live: DeploymentState, candidate: DeploymentState, *, li
         {
             "": name,
             f"live ({live.name})": before,
-            f"candidate ({candidate.name})": after,
-            "changed": "yes" if before != after else "",
+            f"candidate ({candidate.name})": after if after != before else SAME,
         }
         for name, before, after in (
             ("model", live.model, candidate.model),
             ("code", brief(live.code), brief(candidate.code)),
             ("environment", brief(live.environment), brief(candidate.environment)),
-            ("instances", str(live.instance_count), str(candidate.instance_count)),
+            ("instances", _instances(live), _instances(candidate)),
             ("revision", live_revision, revision),
         )
+        if before or after
     ]
     return markdown_table(rows)
+
+
+def _instances(deployment: DeploymentState) -> str:
+    kind = f" × {deployment.instance_type}" if deployment.instance_type else ""
+    return f"{deployment.instance_count}{kind}"
 
 
 def brief(version: str) -> str:

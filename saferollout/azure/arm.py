@@ -6,7 +6,7 @@ durations lose what is below a second, and what the entities do not know is gone
 
 import os
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from azure.core import AzureClouds
 from azure.core.credentials import TokenCredential
@@ -53,6 +53,12 @@ class Arm:
             RequestsTransport(connection_timeout=CONNECT_S, read_timeout=READ_S), policies
         )
         self._client = ARMPipelineClient[HttpRequest, HttpResponse](base, pipeline=self._pipeline, policies=policies)
+
+    def path_of(self, resource_id: str) -> str:
+        """The path below the workspace of a resource with this id; empty for one elsewhere."""
+        own = unquote(urlsplit(self._workspace).path) + "/"
+        given = resource_id.removeprefix("azureml:")
+        return quote(given[len(own) :]) if given.lower().startswith(own.lower()) else ""
 
     def get(self, path: str = "") -> Resource:
         """The resource; by default the workspace itself."""

@@ -19,7 +19,7 @@ from azure.core.polling import LROPoller
 from saferollout.azure import yaml_files
 from saferollout.azure.access import credential, translated
 from saferollout.azure.arm import Arm
-from saferollout.azure.port import LOOK_THERE, Resource
+from saferollout.azure.port import LOOK_THERE, Folder, Resource
 from saferollout.azure.resources import autoscaled, model_versions, vm_sizes
 from saferollout.config.assets import label_of, with_version
 from saferollout.config.rollout import WorkspaceConfig
@@ -230,6 +230,24 @@ class Client:
         with self._translated("read the autoscale settings"):
             path = f"workspaces/{self._config.name}/onlineEndpoints/{endpoint}"
             return autoscaled(self._arm.list_autoscale_settings(), path)
+
+    def open_code(self, code: str) -> Folder:
+        """See `Azure`."""
+        from saferollout.azure import code_asset  # only now: few runs need the client of blobs
+
+        return code_asset.open_code(self._arm, self._credential, code)
+
+    def read_environment(self, environment: str) -> Resource:
+        """See `Azure`.
+
+        Raises:
+            AzureFailed: It is another workspace's or a registry's, or Azure refused, failed or did not answer.
+        """
+        if not (path := self._arm.path_of(environment)):
+            msg = "the environment is not this workspace's"
+            raise AzureFailed(msg)
+        with self._translated("look up the environment"):
+            return self._arm.get(path)
 
     def list_models(self) -> list[str]:
         """See `Azure`."""

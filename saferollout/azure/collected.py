@@ -29,6 +29,16 @@ _STORED = re.compile(r"datastores/(?P<store>[^/]+)/paths/(?P<path>.+?)/*", re.IG
 _VERSION = re.compile(r".*/data/(?P<name>[^/]+)/versions/(?P<version>[^/]+)", re.IGNORECASE)
 
 
+class Store(NamedTuple):
+    """A datastore of blobs."""
+
+    account: str
+    """The address of its storage account."""
+    container: str
+    secret: Any
+    """What the account is asked with."""
+
+
 class Event(NamedTuple):
     """One request, or one answer."""
 
@@ -166,8 +176,8 @@ def _place(arm: Arm, data_id: str, default: str) -> tuple[str, str]:
     return DEFAULT_STORE, f"modelDataCollector/{default}"
 
 
-def _container(arm: Arm, store: str, identity: Any) -> ContainerClient:
-    """Return a datastore's container, with the datastore's own credentials or, where it has none, with ours.
+def find_store(arm: Arm, store: str, identity: Any) -> Store:
+    """Where a datastore is, with its own credentials or, where it has none, with ours.
 
     Raises:
         Refused: It is not of blobs.
@@ -183,7 +193,13 @@ def _container(arm: Arm, store: str, identity: Any) -> ContainerClient:
         secrets = arm.post(f"{name}/listSecrets")
         secret = str(secrets.get("sasToken") or "").removeprefix("?") or secrets.get("key") or identity
     account = f"{properties.get('protocol') or 'https'}://{properties['accountName']}.blob.{properties['endpoint']}"
-    return ContainerClient.from_container_url(f"{account}/{container}", credential=secret)
+    return Store(account, container, secret)
+
+
+def _container(arm: Arm, store: str, identity: Any) -> ContainerClient:
+    """Return a datastore's container; Refused if it is not of blobs."""
+    found = find_store(arm, store, identity)
+    return ContainerClient.from_container_url(f"{found.account}/{found.container}", credential=found.secret)
 
 
 def _values(line: bytes) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from saferollout.azure import rules
-from saferollout.azure.memory_state import Deployment, Endpoint, NewDeployment, NewEndpoint
+from saferollout.azure.memory_state import Deployment, Endpoint, MemoryFolder, NewDeployment, NewEndpoint
 from saferollout.azure.port import Resource
 from saferollout.azure.rules import refuse
 from saferollout.config import yaml_file
@@ -44,6 +44,10 @@ class Memory:
         """How the next operation fails."""
         self.versions: dict[str, str] = {}
         """The version that each label of a registered asset is on, by the asset with its label."""
+        self.codes: dict[str, dict[str, bytes]] = {}
+        """The files of each code asset, by its id."""
+        self.environments: dict[str, Resource] = {}
+        """Each environment, by its id."""
         self.models: list[RegisteredModel] = []
         """The registered models, in the order in which they were made."""
         self.vm_sizes: list[VmSize] = []
@@ -249,6 +253,18 @@ class Memory:
     def read_autoscaled(self, endpoint: str) -> set[str]:
         """See `Azure`."""
         return {deployment for name, deployment in self.autoscaled if name == endpoint.lower()}
+
+    def open_code(self, code: str) -> MemoryFolder:
+        """See `Azure`."""
+        if code not in self.codes:
+            refuse("look up the code", "it was not found", 404)
+        return MemoryFolder(self.codes[code])
+
+    def read_environment(self, environment: str) -> Resource:
+        """See `Azure`."""
+        if environment not in self.environments:
+            refuse("look up the environment", "it was not found", 404)
+        return self.environments[environment]
 
     def list_models(self) -> list[str]:
         """See `Azure`."""

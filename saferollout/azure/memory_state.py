@@ -1,9 +1,10 @@
 """What Azure's twin in memory keeps."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from saferollout.azure.port import Resource
+from saferollout.azure.port import Resource, StoredFile
 
 
 @dataclass
@@ -27,6 +28,25 @@ class NewDeployment:
     tags: dict[str, str] | None
     model: str
     environment: str
+
+
+@dataclass(frozen=True)
+class MemoryFolder:
+    """A folder of code."""
+
+    contents: Mapping[str, bytes]
+
+    @property
+    def files(self) -> dict[str, StoredFile]:
+        """See `Folder`."""
+        return {
+            name: StoredFile(len(content), hashlib.md5(content, usedforsecurity=False).digest())
+            for name, content in self.contents.items()
+        }
+
+    def read(self, name: str) -> bytes:
+        """See `Folder`."""
+        return self.contents[name]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ the port (`workspace.py`) makes reconciliations of these calls.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from saferollout.domain.registered_model import RegisteredModel
 from saferollout.domain.vm_size import VmSize
@@ -34,6 +34,28 @@ class NewEndpoint(Protocol):
 
     name: str
     traffic: dict[str, int]
+
+
+class StoredFile(NamedTuple):
+    """A file that Azure keeps."""
+
+    size: int
+    """Its bytes."""
+    md5: bytes
+    """Of its content; empty where Azure does not know it."""
+
+
+class Folder(Protocol):
+    """A folder that Azure keeps, such as a deployment's code."""
+
+    @property
+    def files(self) -> Mapping[str, StoredFile]:
+        """Its files by their paths in it."""
+        ...
+
+    def read(self, name: str) -> bytes:
+        """A file's content."""
+        ...
 
 
 class Azure(Protocol):
@@ -125,6 +147,14 @@ class Azure(Protocol):
 
     def resolve(self, kind: str, asset: str) -> str:
         """The registered `model` or `environment` with the version that its label is on now."""
+        ...
+
+    def open_code(self, code: str) -> Folder:
+        """The folder of a code asset, by its resource id."""
+        ...
+
+    def read_environment(self, environment: str) -> Resource:
+        """An environment's version by its resource id."""
         ...
 
     def list_models(self) -> list[str]:

@@ -5,12 +5,15 @@ Azure ML often says only `UserError: The specified resource was not found.` at t
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from azure.core.exceptions import HttpResponseError
 
 MAX_LENGTH = 600
+_SIGNATURE = re.compile(r"(?i)\bsig=[^&\s'\")]+")
+"""What lets whoever has the address of a blob read it."""
 
 
 def reason_of(error: Exception) -> str:
@@ -84,5 +87,5 @@ def _correlation(error: dict[str, Any]) -> str:
 
 
 def _line(*parts: str) -> str:
-    text, *rest = (" ".join(str(part).split()) for part in parts)
+    text, *rest = (_SIGNATURE.sub("sig=…", " ".join(str(part).split())) for part in parts)
     return " ".join([text[:MAX_LENGTH], *rest])

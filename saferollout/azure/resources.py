@@ -93,6 +93,8 @@ def _deployment(shown: Resource) -> DeploymentState:
         model=_short(properties.get("model")),
         code=_short((properties.get("codeConfiguration") or {}).get("codeId")),
         environment=_short(properties.get("environmentId")),
+        code_id=(properties.get("codeConfiguration") or {}).get("codeId") or "",
+        environment_id=properties.get("environmentId") or "",
         scales_itself=(properties.get("scaleSettings") or {}).get("scaleType") == "TargetUtilization",
         tags=shown.get("tags") or {},
     )

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from saferollout.azure import folders
 from saferollout.azure.port import Azure, NewDeployment, Resource
 from saferollout.azure.reading import FINAL, is_final, required, unless_shown, until
 from saferollout.azure.resources import endpoint_state, writable
@@ -15,6 +16,7 @@ from saferollout.azure.retries import sign_in_anew, wait_for_others
 from saferollout.azure.written import Written, deployment_yaml, endpoint_yaml
 from saferollout.domain.endpoint import EndpointState, describe
 from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Refused
+from saferollout.domain.file_change import FileChange
 from saferollout.domain.registered_model import RegisteredModel
 from saferollout.domain.vm_size import VmSize
 from saferollout.domain.words import plural
@@ -97,6 +99,16 @@ class Workspace:
     def vm_sizes(self, location: str) -> dict[str, VmSize]:
         """The VM sizes of a region whose quota Azure shows, by their names in small letters."""
         return self._azure.read_vm_sizes(location)
+
+    @sign_in_anew
+    def compare_code(self, old: str, new: str) -> list[FileChange]:
+        """The files that are not the same in two code assets, by the assets' resource ids."""
+        return folders.compare(self._azure.open_code(old), self._azure.open_code(new))
+
+    @sign_in_anew
+    def environment(self, environment: str) -> Resource:
+        """An environment's version by its resource id."""
+        return self._azure.read_environment(environment)
 
     @sign_in_anew
     def autoscaled(self, endpoint: str) -> set[str]:

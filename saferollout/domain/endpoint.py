@@ -25,6 +25,9 @@ class DeploymentState(Value):
     model: str = ""
     code: str = ""
     environment: str = ""
+    code_id: str = ""
+    """The resource id of the code, which names it in Azure."""
+    environment_id: str = ""
     scales_itself: bool = False
     """Whether its own settings let it follow its load, as on Kubernetes."""
     tags: dict[str, str] = Field(default={})

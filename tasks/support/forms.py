@@ -49,13 +49,19 @@ def make_form(
     notes: Sequence[str] = (),
     *,
     reject: str = REJECT,
+    title: str = "",
 ) -> Any:
-    """The form for an answer to the evidence with this digest: the server takes no other one."""
+    """The form for an answer to the evidence with this digest: the server takes no other one.
+
+    With a fifth field Prefect's UI leaves no room for the text above on a small screen: then the `title` is beside the
+    decision, too.
+    """
     rules = rules or ApprovalsConfig()
+    if title and (wants_code(rules) or wants_proof(rules)):
+        reject = f"{title} {reject}"
     fields: dict[str, Any] = {
         "decision": (Verdict, Field(description=describe_decision(evidence, notes, reject))),
         "approver": (str, Field(min_length=1, max_length=60, description=describe_approver(rules))),
-        "evidence": (str, Field(digest, json_schema_extra={"const": digest})),
     }
     if wants_code(rules):
         about = "The code that your app shows now; it works once."
@@ -64,4 +70,5 @@ def make_form(
         about = describe_proof(os.environ.get(PAGE_URL, ""))
         listed: dict[str, Any] = {"approvers": list(rules.approvers)}
         fields["proof"] = (str, Field(min_length=1, max_length=MAX_LENGTH, description=about, json_schema_extra=listed))
+    fields["evidence"] = (str, Field(digest, json_schema_extra={"const": digest}))  # the last: nobody fills it in
     return create_model("Approval", __base__=Approval, **fields)

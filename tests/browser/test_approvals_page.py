@@ -1,28 +1,30 @@
 """The approvals page in a real browser, with a certified OpenID provider and a real Prefect server."""
 
 import re
-import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 from prefect import get_client
 from prefect.client.schemas.actions import ArtifactCreate
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL
 
+from saferollout.approvals.signed_answer import digest_of
+from saferollout.azure.memory import Memory
 from saferollout.domain.evidence import Check, Evidence, Finding
 from saferollout.judge import Batch, Judge, Settings
 from saferollout.report.pictures import markdown, with_plots
-from tests.browser.test_prefect_ui import QUIET
 from tests.support.asking import Case, current, deployed, dump, go_on, question_of
 from tests.support.page_worker import as_worker
 from tests.support.provider import SECRET, Site, site
 from tests.support.signing import make_pem
 from tests.support.stack import Stack
+from tests.support.twin import NAME, look
 
 # Prefect's engine leaves the connection open by which it asks where results are kept
 pytestmark = [pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"), pytest.mark.xdist_group("page-ui")]
@@ -45,17 +47,6 @@ def worker(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
         yield
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    """Debian's Chromium; CI must have it."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    async with async_playwright() as playwright:
-        expect.set_options(timeout=60_000)
-        started = await playwright.chromium.launch(executable_path=path, args=QUIET)
-        yield started
-        await started.close()
-
-
 async def person(browser: Browser, size: dict[str, int] = DESKTOP) -> Page:
     """Somebody at a screen of this size, with no session yet."""
     context = await browser.new_context(viewport={"width": size["width"], "height": size["height"]})
@@ -71,14 +62,15 @@ async def sign_in(page: Page, login: str) -> None:
     await page.get_by_role("button", name="Sign-in").click()
 
 
-def make_case() -> Case:
-    """A rollout whose first share was judged."""
+def make_case(**settings: Any) -> Case:
+    """A rollout whose first share was judged, and whose candidate has other code and other packages."""
     judge = Judge(Settings(cut_points_ms=(50.0,), comparisons={"latency": {}}))
     for number in range(40):
         judge.update(Batch(20, number % 3 == 0, 180, 3, [41.0, 54.0, 46.0], [40.0, 55.0, 47.0] * 9, duration_s=15))
     rates = Check(check="error rate", passed=True, candidate="1.8%", live="1.7%", limit="2.7%")
     latency = Check(check="latency", passed=True, candidate="33% above 50 ms", live="33%", limit="43%")
-    case = Case(requester="gil@example.org", approvals=RULES)
+    case = Case(requester="gil@example.org", **({"approvals": RULES} | settings))
+    set_contents(case.memory)
     case.evidence = [
         Evidence(gate="smoke test", verdict=Finding.PASSED, summary="25 of 25 answers are as recorded"),
         Evidence(
@@ -90,6 +82,22 @@ def make_case() -> Case:
         ),
     ]
     return case
+
+
+def set_contents(memory: Memory) -> None:
+    """Let blue and green have code and an environment of their own."""
+    old = "".join(f"line {number}\n" for number in range(60))
+    memory.codes = {
+        "blue-code": {"score.py": old.encode(), "columns.py": b"A = 1\n" * 12},
+        "green-code": {"score.py": old.replace("7", "seven").encode() + b"more\n" * 9, "units.py": b"B = 2\n" * 31},
+    }
+    for name, packages in (("blue", ["numpy==1.26.4", "joblib==1.4.2"]), ("green", ["numpy==2.1.0", "joblib==1.4.2"])):
+        conda = {"dependencies": ["python=3.11", {"pip": packages}]}
+        memory.environments[f"{name}-environment"] = {"properties": {"condaFile": conda, "image": "base:1"}}
+        there = look(memory).deployments[name].resource
+        code = {"codeId": f"{name}-code", "scoringScript": "score.py"}
+        properties = {"codeConfiguration": code, "environmentId": f"{name}-environment"}
+        memory.put_deployment(NAME, name, there | {"properties": there["properties"] | properties})
 
 
 async def waiting_run(case: Case) -> FlowRun:
@@ -130,6 +138,8 @@ async def test_an_approver_signs_in_and_approves_and_a_forged_answer_is_refused(
         ).first
         await expect(finding).to_be_in_viewport(ratio=1)
         await expect(ada.get_by_role("cell", name="33% above 50 ms")).to_be_visible()
+        for changed in ("score.py changed, +15 −6 lines", "units.py added, 31 lines", "numpy 1.26.4 → 2.1.0"):
+            await expect(ada.get_by_role("listitem").filter(has_text=changed)).to_be_visible()
         for title in ("Evidence for harm", "Error rates", "Latency"):
             image = ada.get_by_role("img", name=title)
             assert await image.evaluate("image => image.decode().then(() => image.naturalWidth)") > 100
@@ -213,6 +223,52 @@ async def test_on_a_phone_an_approver_rejects_and_others_have_no_right(
         await expect(ada.get_by_role("heading", level=1)).to_have_text("You are signed out")
         led = await ada.request.get(link, max_redirects=0)
         assert (led.status, led.headers["location"]) == (303, f"/sign-in?run={run.id}")
+
+
+async def test_answers_on_the_other_screens(browser: Browser, approvals: Site) -> None:
+    """At a desk somebody without the right cannot answer whatever is sent, and an approver rejects.
+
+    On a phone an approver approves, and whoever has the same page open still reads that it is answered.
+    """
+    with current(make_case()) as case:
+        run = await waiting_run(case)
+        link = f"{approvals.url}/approvals/{run.id}"
+        bob = await person(browser)
+        await bob.goto(f"{approvals.url}/sign-in?fresh=1&run={run.id}")
+        await sign_in(bob, "bob")
+        await expect(bob.get_by_text("You have no right to answer this.")).to_be_in_viewport(ratio=1)
+        await expect(bob.get_by_role("button", name="Approve")).to_have_count(0)
+        token = str(await bob.locator("input[name=csrf]").first.get_attribute("value"))
+        shown = digest_of((await question_of(run)).text)
+        form: dict[str, str | float | bool] = {"csrf": token, "question": (await question_of(run)).response}
+        form |= {"decision": "approve", "evidence_text": shown}
+        answered = await bob.request.post(link, form=form, headers={"Origin": approvals.url})
+        assert (answered.status, "You have no right to answer this" in await answered.text()) == (403, True)
+
+        ada = await person(browser)
+        await ada.goto(f"{approvals.url}/sign-in?fresh=1&run={run.id}")
+        await sign_in(ada, "ada")
+        await ada.get_by_label("Comment").fill("not before Monday")
+        await ada.get_by_role("button", name="Reject").click()
+        await expect(ada.get_by_role("heading", level=1)).to_have_text("You have rejected: Give green 10%?")
+        assert "ada@example.org rejected 10%: not before Monday" in str((await go_on(run)).message)
+
+    with current(make_case()) as case:
+        run = await waiting_run(case)
+        ada = await person(browser, PHONE)
+        await ada.goto(f"{approvals.url}/sign-in?fresh=1&run={run.id}")
+        await sign_in(ada, "ada")
+        late = await ada.context.new_page()
+        await late.goto(f"{approvals.url}/approvals/{run.id}")
+        await ada.get_by_role("link", name="Answer ↓").click()
+        await ada.get_by_role("button", name="Approve").click()
+        await expect(ada.get_by_role("heading", level=1)).to_have_text("You have approved: Give green 10%?")
+        await late.get_by_role("button", name="Reject").click()
+        await expect(late.get_by_role("heading", level=1)).to_have_text("Already answered by ada@example.org")
+        await expect(late.get_by_role("heading", level=1)).to_be_in_viewport(ratio=1)
+        assert await late.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        assert (await go_on(run)).name == "Completed"
+    assert [decision.decision for decision in case.decisions] == ["approve"]
 
 
 async def test_other_sites_can_neither_answer_nor_frame_the_page(browser: Browser, approvals: Site) -> None:

@@ -2,31 +2,22 @@
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from tests.browser.conftest import QUIET, chromium
 from tests.support.stack import Endpoint, Stack, wait_for
 
 TRIES = 5
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium; CI must have it."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = chromium()
     if path is None:
         if "CI" in os.environ:
             pytest.fail("no Chromium: .ci/packages installs it")
@@ -54,13 +45,24 @@ def send(page: Page, submit: Locator, path: str) -> bool:
     return answered.value.status != 503
 
 
-def answer(page: Page, run: str, decision: str, approver: str, comment: str = "") -> None:
-    """Fill in the form of a waiting run and send it, again if the server was busy."""
+def answer(page: Page, run: str, decision: str, approver: str, comment: str = "", *, is_new: bool = False) -> None:
+    """Fill in the form of a waiting run and send it, again if the server was busy; in the old or the new UI."""
     for _ in range(TRIES):
         page.goto(run)
-        if _answer(page, decision, approver, comment):
+        if (_answer_in_new if is_new else _answer)(page, decision, approver, comment):
             return
     pytest.fail(f"Prefect's server was busy {TRIES} times")
+
+
+def _answer_in_new(page: Page, decision: str, approver: str, comment: str) -> bool:
+    page.get_by_role("button", name="Open menu").click()
+    page.get_by_role("menuitem", name="Resume").click()
+    form = page.get_by_role("dialog")
+    form.get_by_role("button", name="Select Decision").click()
+    page.get_by_role("option", name=decision).click()
+    form.get_by_role("textbox", name="Approver").fill(approver)
+    form.get_by_role("textbox", name="Comment").fill(comment)
+    return send(page, form.get_by_role("button", name="Resume"), "/resume")
 
 
 def _answer(page: Page, decision: str, approver: str, comment: str) -> bool:
@@ -74,8 +76,9 @@ def _answer(page: Page, decision: str, approver: str, comment: str) -> bool:
 
 
 def test_person_decides_on_the_evidence_in_the_ui(stack: Stack, endpoint: Endpoint, page: Page, tmp_path: Path) -> None:
-    """The waiting run shows what changes and the smoke test; an answer in its form goes on with the rollout."""
-    run = endpoint.submit(endpoint.config(stages=endpoint.stages(approval_at=10)))
+    """The waiting run shows what changes and what was found; answers in both UIs' forms go on with the rollout."""
+    deployment, _ = endpoint.turning("assert False, 'turned bad'")
+    run = endpoint.submit(endpoint.config(deployment=str(deployment), stages=endpoint.stages()))
     stack.until(run, "Suspended")
     page.goto(f"{stack.ui}/runs/flow-run/{run}")
 
@@ -84,19 +87,28 @@ def test_person_decides_on_the_evidence_in_the_ui(stack: Stack, endpoint: Endpoi
     expect(evidence).to_contain_text(f"Give green 10% of the traffic of {endpoint.name}?")
     expect(evidence).to_contain_text("diabetes:2")
     expect(evidence).to_contain_text("smoke test: passed")
+    expect(evidence).to_contain_text("turning.py added, 10 lines")
+    expect(evidence).to_contain_text("Environment: the same as live")
     page.screenshot(path=tmp_path / "approval.png")
     page.set_viewport_size({"width": 1366, "height": 768})
     finding = evidence.get_by_text("Reject rolls everything back.")
     expect(finding).to_contain_text("smoke test: passed")
     expect(finding).to_be_in_viewport(ratio=1)  # the form says what was found also where the evidence needs scrolling
     answer(page, f"{stack.ui}/runs/flow-run/{run}", "approve", "Ada", "seen in the UI")
+    wait_for("the next question", lambda: asks(stack, run, "Give green 100%") or None)
+    answer(page, f"{stack.ui}/v2/runs/flow-run/{run}", "approve", "Bob", "seen in the new UI", is_new=True)
 
     stack.until(run, "Completed")
     artifacts = stack.artifacts(run)
     report = artifacts[f"{endpoint.name}-report"]["data"]
-    assert "Ada" in report
-    assert "seen in the UI" in report
+    for said in ("Ada", "seen in the UI", "Bob", "seen in the new UI"):
+        assert said in report
     sees_plots(page, f"{stack.ui}/artifacts/artifact/{artifacts[f'{endpoint.name}-judge-10-plots']['id']}")
+
+
+def asks(stack: Stack, run: str, question: str) -> bool:
+    """Whether the run waits, and asks this."""
+    return stack.run(run)["state_name"] == "Suspended" and question in stack.question(run)
 
 
 def sees_plots(page: Page, link: str) -> None:

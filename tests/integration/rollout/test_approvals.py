@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -268,7 +269,9 @@ def test_commands_list_the_history_and_report_what_was_changed(tmp_path: Path) -
         1,
         ["listed: entry 2 is missing: the newest entries were removed"],
     )
-    assert "promoted: fine" in CliRunner().invoke(app, ["history"]).stdout
+    text = " ".join(CliRunner().invoke(app, ["history"]).stdout.split())
+    assert re.search(r"#1 · \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC · listed, rollout ", text), text
+    assert "promoted: fine" in text
 
 
 def test_an_approver_is_enrolled_once_and_the_secret_shown_once(stack: Stack) -> None:
