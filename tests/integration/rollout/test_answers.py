@@ -1,0 +1,294 @@
+"""Answers at the worst moments: many at once, while the server or the worker dies, too late, or forged."""
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pyotp
+import pytest
+from prefect import get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from prefect.states import Scheduled
+
+from saferollout.approvals import totp
+from saferollout.approvals.history import problems
+from saferollout.approvals.keys import KEY, PAGE_KEY
+from saferollout.approvals.tag import is_signed
+from saferollout.domain.errors import Refused
+from saferollout.report.outcome import Outcome
+from saferollout.rollout.record import now
+from saferollout.rollout.shift import shift_traffic
+from saferollout_cli.approvals import Question, Reply, answer
+from tasks.report import report
+from tasks.support import history
+from tasks.support.polling import poll
+from tasks.support.waiting import kept_answer
+from tests.support.asking import Case, again, current, deployed, go_on, here, question_of, reply
+from tests.support.prefect import Server
+from tests.support.run_steps import record_of
+from tests.support.signing import make_keys, make_pem, public_pem
+from tests.support.twin import deploy, look, traffic_of
+
+# Prefect's engine leaves the connection open by which it asks where results are kept
+pytestmark = [pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"), pytest.mark.xdist_group("server")]
+PEM = make_pem()
+SECRETS = {name: totp.new_secret() for name in ("Ann", "Bob", "Cy")}
+
+
+@pytest.fixture(autouse=True)
+def worker(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """This process has what a worker has: a key, the page's public key, and the secrets of people's codes."""
+    monkeypatch.setenv(KEY, PEM)
+    monkeypatch.setenv(PAGE_KEY, public_pem(make_pem()))
+    for name, secret in SECRETS.items():
+        monkeypatch.setenv(totp.variable_of(name), secret)
+    with temporary_settings({PREFECT_API_URL: server.url, PREFECT_LOCAL_STORAGE_PATH: tmp_path}):
+        yield
+
+
+class Rollout(Case):
+    """It goes on after its question: what was approved is done, and reported."""
+
+    outcome: Outcome
+
+    async def ask(self) -> Any:
+        """Ask for 10%, give it, and report."""
+        decision = await super().ask()
+        shift_traffic(self.azure, self.rollout, 10, decision)
+        self.outcome = await report(self.rollout, "promoted", "", self.decisions, self.evidence)
+        return decision
+
+
+async def asked(case: Case) -> FlowRun:  # noqa: ARG001  # it must be the current one
+    """A suspended run that asks for the case."""
+    run = await deployed()
+    assert (await go_on(run)).name == "Suspended"
+    return run
+
+
+async def events_of(case: Case) -> Counter[str]:
+    """How many entries of each kind the history has of the rollout; those are whole."""
+    keys = make_keys(PEM)
+    entries, head = await history.read_history("shop")
+    assert problems(entries, head, keys) == []
+    return Counter(entry.event.kind for entry in entries if entry.event.rollout == case.rollout.id)
+
+
+def key_of(question: Question) -> str:
+    """What an answer to the question is kept under, in whatever way the run waits."""
+    return question.response.partition("-")[2].removesuffix("-response")
+
+
+async def one_decision(case: Rollout, approver: str) -> None:
+    """Check that history, tags, report and attestation have one decision, the same, by this approver."""
+    (decision,) = case.decisions
+    assert decision.approver == approver
+    assert is_signed(decision, make_keys(PEM))
+    assert await events_of(case) == {"decision": 1, "outcome": 1}
+    record = record_of(case.memory)
+    assert record is not None
+    assert {share: given.approver for share, given in record.approvals.items()} == {10: approver}
+    assert case.outcome.decisions == [decision]
+    assert case.outcome.report.count("| 10% | approve |") == 1
+    assert traffic_of(look(case.memory)) == {"blue": 90, "green": 10}
+
+
+async def resume(client: httpx.AsyncClient, run: UUID, given: dict[str, Any]) -> str:
+    """Answer by Prefect's API; SQLite's passing 503 is asked again. Return what the server says."""
+    while True:
+        answered = await client.post(f"/flow_runs/{run}/resume", json={"run_input": given})
+        if answered.status_code != 503:
+            break
+    answered.raise_for_status()
+    return str(answered.json()["status"])
+
+
+async def test_of_a_hundred_answers_at_once_one_counts(server: Server) -> None:
+    """Prefect takes one; it alone is in history, tags and report. Whoever answers by command hears that it was not."""
+    with current(Rollout()) as case:
+        run = await asked(case)
+        question = await question_of(run)
+        names = [f"person {number}" for number in range(96)]
+        async with httpx.AsyncClient(base_url=server.url, timeout=120) as client:
+            by_api = [
+                resume(client, run.id, {"decision": "approve", "approver": name, "evidence": question.evidence})
+                for name in names
+            ]
+            by_command = [answer(run.id, Reply(decision="approve", approver=f"human {number}")) for number in range(4)]
+            said, heard = await asyncio.gather(
+                asyncio.gather(*by_api), asyncio.gather(*by_command, return_exceptions=True)
+            )
+        taken = [name for name, status in zip(names, said, strict=True) if status == "ACCEPT"]
+        taken += [f"human {number}" for number, result in enumerate(heard) if not isinstance(result, Refused)]
+        assert len(taken) == 1
+        assert (await go_on(run)).name == "Completed"
+        await one_decision(case, taken[0])
+
+
+async def test_two_people_at_the_same_instant_are_asked_one_after_the_other() -> None:
+    """Where two must approve, the one whose answer was not taken hears so, and is asked next; a no ends it."""
+    with current(Rollout(approvals={"approvers": ["Ann", "Bob"], "required": 2})) as case:
+        run = await asked(case)
+        results = await asyncio.gather(reply(run, "Ann"), reply(run, "Bob"), return_exceptions=True)
+        (late,) = [name for name, result in zip(("Ann", "Bob"), results, strict=True) if isinstance(result, Refused)]
+        assert (await go_on(run)).name == "Suspended"
+        assert "1 of 2 approvals, by " in (await question_of(run)).text
+        await reply(run, late)
+        assert (await go_on(run)).name == "Completed"
+
+        (decision,) = case.decisions
+        assert [given.approver for given in decision.all] == [name for name in ("Ann", "Bob") if name != late] + [late]
+        assert await events_of(case) == {"decision": 2, "outcome": 1}
+
+
+async def test_an_answer_while_the_server_restarts_is_taken_once(server: Server) -> None:
+    """Who begins while Prefect is away hears so at once; who has begun waits for it. What is taken outlives it."""
+    with current(Rollout()) as case, ThreadPoolExecutor() as pool:
+        run = await asked(case)
+        starting: list[Future[None]] = []
+
+        def read(_: Question, given: Reply) -> Reply:
+            server.stop()
+            starting.append(pool.submit(server.start))
+            return given
+
+        await answer(run.id, Reply(decision="approve", approver="Ann"), read=read)
+        starting[0].result()
+        server.stop()
+        with pytest.raises(httpx.ConnectError):  # the command's exit code is 3 then
+            await reply(run, "Bob")
+        await asyncio.to_thread(server.start)
+        assert (await go_on(run)).name == "Completed"
+        await one_decision(case, "Ann")
+
+
+def killed(run: FlowRun, prepare: Callable[[], object]) -> None:
+    """A process that takes the run up as a worker does, after it was prepared to be killed."""
+    if (child := os.fork()) == 0:
+        prepare()
+        asyncio.run(go_on(run))
+        os._exit(0)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+
+
+def die(*_: object, **__: object) -> None:
+    """End this process at once."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize(("where", "name"), [("history.append", "Ann"), ("waiting.forget_code", "Bob"), ("sign", "Cy")])
+def test_an_answer_outlives_the_worker(monkeypatch: pytest.MonkeyPatch, where: str, name: str) -> None:
+    """Killed after it took the answer's code, or after the ruling: the next worker takes the same answer, once."""
+    with current(Rollout(approvals={"verify": "totp"})) as case:
+        run = asyncio.run(asked(case))
+        asyncio.run(reply(run, name, pyotp.TOTP(SECRETS[name]).at(now())))
+        killed(run, lambda: monkeypatch.setattr(f"tasks.approval.{where}", die))
+        asyncio.run(again(run))  # as the guard does
+        assert asyncio.run(go_on(run)).name == "Completed"
+        asyncio.run(one_decision(case, name))
+        assert case.decisions[0].proof == "totp"
+
+
+def soon(timeout_s: float) -> dict[str, Any]:
+    """Stages of which the first waits so long for an answer."""
+    return {"stages": [{"traffic": 10, "approval_timeout_s": timeout_s}, {"traffic": 100}]}
+
+
+async def ended(run: FlowRun) -> None:
+    """Wait for the run's end; an answer is refused then."""
+    async with get_client() as client:
+
+        async def look() -> bool | None:
+            state = (await client.read_flow_run(run.id)).state
+            return (state is not None and state.is_final()) or None
+
+        assert await poll(look, 0.2, 120)
+    with pytest.raises(Refused, match="does not wait for an approval"):
+        await reply(run, "Ann")
+
+
+async def test_an_answer_after_the_deadline_counts_for_nothing(server: Server) -> None:
+    """Prefect takes none, be the run suspended or in a process; nothing is decided."""
+    with current(Rollout(**soon(3))) as case:
+        run = await asked(case)
+        question = await question_of(run)
+        async with get_client() as client:
+            state = (await client.read_flow_run(run.id)).state
+        assert state is not None
+        assert state.state_details.pause_timeout is not None
+        await asyncio.sleep((state.state_details.pause_timeout - now()).total_seconds())
+        async with httpx.AsyncClient(base_url=server.url, timeout=120) as http:
+            given = {"decision": "approve", "approver": "Ann", "evidence": question.evidence}
+            assert await resume(http, run.id, given) != "ACCEPT"
+        await ended(run)
+        assert await kept_answer(run.id, key_of(question)) is None
+        assert (case.decisions, await events_of(case)) == ([], {})
+
+    with current(Rollout(**soon(1))) as case:
+        state = await here(ended)
+        assert "nobody approved 10% within 1 s" in str(state.message)
+        assert (case.decisions, await events_of(case)) == ([], {})
+
+
+async def test_an_approval_does_not_count_for_another_candidate() -> None:
+    """Changed behind its back after the question, or after the answer: it gets no traffic, nor does a retry."""
+    for is_answered in (False, True):
+        with current(Rollout()) as case:
+            run = await asked(case)
+            if is_answered:
+                await reply(run, "Ann")
+            deploy(case.memory, "green", 3, tags=look(case.memory).deployments["green"].resource["tags"])
+            if not is_answered:
+                await reply(run, "Ann")
+            for _ in range(2):
+                state = await go_on(run)
+                assert (state.name, "green" in str(state.message)) == ("Failed", True)
+                assert traffic_of(look(case.memory)) == {"blue": 100}
+                await again(run)
+
+
+FORGED: dict[str, tuple[dict[str, Any], ...]] = {
+    "none": ({"evidence": None}, {"evidence": "0123456789ab"}, {"decision": "Approve"}, {"approver": ""}),
+    "totp": ({}, {"code": ""}, {"code": "000000"}, {"code": "000000", "proof": "totp"}),
+    "oidc": ({}, {"proof": ""}, {"proof": "e30.e30"}, {"proof": "oidc"}),
+}
+
+WRITTEN = (None, "[]", '"approve"', '{"decision": "approve", "evidence": "EVIDENCE"}', "no JSON")
+"""What is kept as an answer that nobody has given by the call for it."""
+
+
+@pytest.mark.parametrize("verify", FORGED)
+async def test_who_reaches_the_api_forges_no_answer(server: Server, verify: str) -> None:
+    """By the call that answers, by writing the answer beside it, or by a state alone: the run waits on, and says so."""
+    with current(Rollout(approvals={"verify": verify, "approvers": ["Ann"]})) as case:
+        run = await asked(case)
+        async with httpx.AsyncClient(base_url=server.url, timeout=120) as http, get_client() as client:
+            for forged in FORGED[verify]:
+                question = await question_of(run)
+                whole = {"decision": "approve", "approver": "Ann", "evidence": question.evidence} | forged
+                given = {name: value for name, value in whole.items() if value is not None}
+                if await resume(http, run.id, given) == "ACCEPT":
+                    assert (await go_on(run)).name == "Suspended", forged
+                    assert "Refused" in (await question_of(run)).text
+            for written in WRITTEN:
+                question = await question_of(run)
+                if written is not None:
+                    body = {"key": question.response, "value": written.replace("EVIDENCE", question.evidence)}
+                    answered = await http.post(f"/flow_runs/{run.id}/input", json=body)
+                    assert answered.status_code == 201, answered.text
+                await client.set_flow_run_state(run.id, Scheduled(name="Resuming"), force=True)
+                state = await go_on(run)
+                assert state.name == "Suspended", state.message
+                assert "Refused" in (await question_of(run)).text
+        assert case.decisions == []
+        assert traffic_of(look(case.memory)) == {"blue": 100}
+        assert set(await events_of(case)) <= {"refusal"}
