@@ -19,6 +19,8 @@ from saferollout.approvals.question import (
 from saferollout.approvals.signed_answer import MAX_LENGTH, PAGE_URL
 from saferollout.config.approvals import ApprovalsConfig
 from saferollout.domain.evidence import Evidence
+from tasks.support.this_run import run_id
+from tasks.support.waiting import given_answer
 
 Verdict = Literal["approve", "reject"]
 
@@ -45,9 +47,10 @@ class Approval(RunInput):
     @classmethod
     async def aload(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> Self | None:  # type: ignore[override]  # see below
         """The answer that Prefect keeps; None where that is not one: whoever reaches the API writes there anything."""
+        kept = await given_answer(flow_run_id or run_id(), keyset["response"])
         try:
-            return await super().aload(keyset, flow_run_id)
-        except (ValidationError, TypeError):  # the latter where it is not even an object
+            return cls.model_validate(kept)
+        except ValidationError:
             return None
 
 
