@@ -1,14 +1,14 @@
 """Answers at the worst moments: many at once, while the server or the worker dies, too late, or forged."""
 
 import asyncio
+import base64
+import json
 import os
 import signal
-from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import httpx
 import pyotp
@@ -16,22 +16,19 @@ import pytest
 from prefect import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
-from prefect.states import Scheduled
 
 from saferollout.approvals import totp
-from saferollout.approvals.history import problems
+from saferollout.approvals.attestation import open_sealed
 from saferollout.approvals.keys import KEY, PAGE_KEY
 from saferollout.approvals.tag import is_signed
 from saferollout.domain.errors import Refused
-from saferollout.report.outcome import Outcome
 from saferollout.rollout.record import now
-from saferollout.rollout.shift import shift_traffic
 from saferollout_cli.approvals import Question, Reply, answer
-from tasks.report import report
-from tasks.support import history
+from tasks.support.attestation import read_attestation
 from tasks.support.polling import poll
 from tasks.support.waiting import kept_answer
-from tests.support.asking import Case, again, current, deployed, go_on, here, question_of, reply
+from tests.support.answers import Rollout, asked, events_of, resume
+from tests.support.asking import again, current, go_on, here, question_of, reply
 from tests.support.prefect import Server
 from tests.support.run_steps import record_of
 from tests.support.signing import make_keys, make_pem, public_pem
@@ -54,34 +51,6 @@ def worker(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         yield
 
 
-class Rollout(Case):
-    """It goes on after its question: what was approved is done, and reported."""
-
-    outcome: Outcome
-
-    async def ask(self) -> Any:
-        """Ask for 10%, give it, and report."""
-        decision = await super().ask()
-        shift_traffic(self.azure, self.rollout, 10, decision)
-        self.outcome = await report(self.rollout, "promoted", "", self.decisions, self.evidence)
-        return decision
-
-
-async def asked(case: Case) -> FlowRun:  # noqa: ARG001  # it must be the current one
-    """A suspended run that asks for the case."""
-    run = await deployed()
-    assert (await go_on(run)).name == "Suspended"
-    return run
-
-
-async def events_of(case: Case) -> Counter[str]:
-    """How many entries of each kind the history has of the rollout; those are whole."""
-    keys = make_keys(PEM)
-    entries, head = await history.read_history("shop")
-    assert problems(entries, head, keys) == []
-    return Counter(entry.event.kind for entry in entries if entry.event.rollout == case.rollout.id)
-
-
 def key_of(question: Question) -> str:
     """What an answer to the question is kept under, in whatever way the run waits."""
     return question.response.partition("-")[2].removesuffix("-response")
@@ -92,7 +61,7 @@ async def one_decision(case: Rollout, approver: str) -> None:
     (decision,) = case.decisions
     assert decision.approver == approver
     assert is_signed(decision, make_keys(PEM))
-    assert await events_of(case) == {"decision": 1, "outcome": 1}
+    assert await events_of(case, make_keys(PEM)) == {"decision": 1, "outcome": 1}
     record = record_of(case.memory)
     assert record is not None
     assert {share: given.approver for share, given in record.approvals.items()} == {10: approver}
@@ -101,14 +70,19 @@ async def one_decision(case: Rollout, approver: str) -> None:
     assert traffic_of(look(case.memory)) == {"blue": 90, "green": 10}
 
 
-async def resume(client: httpx.AsyncClient, run: UUID, given: dict[str, Any]) -> str:
-    """Answer by Prefect's API; SQLite's passing 503 is asked again. Return what the server says."""
-    while True:
-        answered = await client.post(f"/flow_runs/{run}/resume", json={"run_input": given})
-        if answered.status_code != 503:
-            break
-    answered.raise_for_status()
-    return str(answered.json()["status"])
+async def check_statement(run: FlowRun, approver: str) -> None:
+    """Check that the signed statement of the rollout has the decision, and that no other traffic record holds."""
+    keys, text = make_keys(PEM), await read_attestation(run.id)
+    assert text is not None
+    statement, _ = open_sealed(text, keys)
+    (decision,) = statement["predicate"]["decisions"]
+    assert decision["approver"] == approver
+    assert statement["predicate"]["traffic"]["after"] == {"blue": 90, "green": 10}
+    for part, value in (("traffic", {"after": {"green": 100}}), ("decisions", [])):
+        forged = statement | {"predicate": statement["predicate"] | {part: value}}
+        payload = base64.b64encode(json.dumps(forged, sort_keys=True).encode()).decode()
+        with pytest.raises(Refused, match="it was changed"):
+            open_sealed(json.dumps(json.loads(text) | {"payload": payload}), keys)
 
 
 async def test_of_a_hundred_answers_at_once_one_counts(server: Server) -> None:
@@ -131,6 +105,7 @@ async def test_of_a_hundred_answers_at_once_one_counts(server: Server) -> None:
         assert len(taken) == 1
         assert (await go_on(run)).name == "Completed"
         await one_decision(case, taken[0])
+        await check_statement(run, taken[0])
 
 
 async def test_two_people_at_the_same_instant_are_asked_one_after_the_other() -> None:
@@ -146,7 +121,7 @@ async def test_two_people_at_the_same_instant_are_asked_one_after_the_other() ->
 
         (decision,) = case.decisions
         assert [given.approver for given in decision.all] == [name for name in ("Ann", "Bob") if name != late] + [late]
-        assert await events_of(case) == {"decision": 2, "outcome": 1}
+        assert await events_of(case, make_keys(PEM)) == {"decision": 2, "outcome": 1}
 
 
 async def test_an_answer_while_the_server_restarts_is_taken_once(server: Server) -> None:
@@ -231,12 +206,12 @@ async def test_an_answer_after_the_deadline_counts_for_nothing(server: Server) -
             assert await resume(http, run.id, given) != "ACCEPT"
         await ended(run)
         assert await kept_answer(run.id, key_of(question)) is None
-        assert (case.decisions, await events_of(case)) == ([], {})
+        assert (case.decisions, await events_of(case, make_keys(PEM))) == ([], {})
 
     with current(Rollout(**soon(1))) as case:
         state = await here(ended)
         assert "nobody approved 10% within 1 s" in str(state.message)
-        assert (case.decisions, await events_of(case)) == ([], {})
+        assert (case.decisions, await events_of(case, make_keys(PEM))) == ([], {})
 
 
 async def test_an_approval_does_not_count_for_another_candidate() -> None:
@@ -254,41 +229,3 @@ async def test_an_approval_does_not_count_for_another_candidate() -> None:
                 assert (state.name, "green" in str(state.message)) == ("Failed", True)
                 assert traffic_of(look(case.memory)) == {"blue": 100}
                 await again(run)
-
-
-FORGED: dict[str, tuple[dict[str, Any], ...]] = {
-    "none": ({"evidence": None}, {"evidence": "0123456789ab"}, {"decision": "Approve"}, {"approver": ""}),
-    "totp": ({}, {"code": ""}, {"code": "000000"}, {"code": "000000", "proof": "totp"}),
-    "oidc": ({}, {"proof": ""}, {"proof": "e30.e30"}, {"proof": "oidc"}),
-}
-
-WRITTEN = (None, "[]", '"approve"', '{"decision": "approve", "evidence": "EVIDENCE"}', "no JSON")
-"""What is kept as an answer that nobody has given by the call for it."""
-
-
-@pytest.mark.parametrize("verify", FORGED)
-async def test_who_reaches_the_api_forges_no_answer(server: Server, verify: str) -> None:
-    """By the call that answers, by writing the answer beside it, or by a state alone: the run waits on, and says so."""
-    with current(Rollout(approvals={"verify": verify, "approvers": ["Ann"]})) as case:
-        run = await asked(case)
-        async with httpx.AsyncClient(base_url=server.url, timeout=120) as http, get_client() as client:
-            for forged in FORGED[verify]:
-                question = await question_of(run)
-                whole = {"decision": "approve", "approver": "Ann", "evidence": question.evidence} | forged
-                given = {name: value for name, value in whole.items() if value is not None}
-                if await resume(http, run.id, given) == "ACCEPT":
-                    assert (await go_on(run)).name == "Suspended", forged
-                    assert "Refused" in (await question_of(run)).text
-            for written in WRITTEN:
-                question = await question_of(run)
-                if written is not None:
-                    body = {"key": question.response, "value": written.replace("EVIDENCE", question.evidence)}
-                    answered = await http.post(f"/flow_runs/{run.id}/input", json=body)
-                    assert answered.status_code == 201, answered.text
-                await client.set_flow_run_state(run.id, Scheduled(name="Resuming"), force=True)
-                state = await go_on(run)
-                assert state.name == "Suspended", state.message
-                assert "Refused" in (await question_of(run)).text
-        assert case.decisions == []
-        assert traffic_of(look(case.memory)) == {"blue": 100}
-        assert set(await events_of(case)) <= {"refusal"}
