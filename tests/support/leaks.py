@@ -54,18 +54,16 @@ def check(directory: Path, azure: Path, env: Mapping[str, str]) -> None:
     note(directory, WEBHOOK, env[AUTH], base64.b64encode(env[AUTH].encode()).decode(), env[KEY].splitlines()[1])
     note(directory, *(env[name] for name in AZURES), is_azures=True)
     found = [
-        *_leaks(_left(directory), list(_noted(directory, with_azures=True)), LOOKS),
-        *_leaks(_files(azure, "*.log"), list(_noted(directory, with_azures=True)), {}),
-        *_leaks(_files(azure, "*"), list(_noted(directory, with_azures=False)), {}),
+        *_leaks(_left(directory), _noted(directory, with_azures=True), LOOKS),
+        *_leaks(_files(azure, "*.log"), _noted(directory, with_azures=True), {}),
+        *_leaks(_files(azure, "*"), _noted(directory, with_azures=False), {}),
     ]
     assert not found, "secrets have leaked:\n" + "\n".join(found)
 
 
-def _noted(directory: Path, *, with_azures: bool) -> Iterator[bytes]:
-    for line in (directory / NOTED).read_text(encoding="utf-8").splitlines():
-        secret, is_azures = json.loads(line)
-        if with_azures or not is_azures:
-            yield secret.encode()
+def _noted(directory: Path, *, with_azures: bool) -> set[bytes]:
+    lines = map(json.loads, (directory / NOTED).read_text(encoding="utf-8").splitlines())
+    return {secret.encode() for secret, is_azures in lines if with_azures or not is_azures}
 
 
 def _left(directory: Path) -> Iterator[tuple[str, bytes]]:
@@ -88,7 +86,7 @@ def _files(directory: Path, pattern: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _leaks(
-    places: Iterable[tuple[str, bytes]], noted: list[bytes], looks: Mapping[str, re.Pattern[bytes]]
+    places: Iterable[tuple[str, bytes]], noted: set[bytes], looks: Mapping[str, re.Pattern[bytes]]
 ) -> Iterator[str]:
     """What was found where, with a little of what stands before it: never the secret itself."""
     for name, content in places:

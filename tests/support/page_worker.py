@@ -14,6 +14,7 @@ from saferollout.approvals.keys import KEY, PAGE_KEY
 from saferollout.approvals.person import Person
 from saferollout.approvals.signed_answer import SignedAnswer, digest_of
 from saferollout.rollout.record import now
+from tests.support import leaks
 from tests.support.asking import question_of
 from tests.support.signing import make_pem, public_pem
 from tests.support.stack import Stack
@@ -52,7 +53,8 @@ async def signed(
 @contextmanager
 def as_worker(stack: Stack, folder: Path, monkeypatch: pytest.MonkeyPatch, page: str) -> Iterator[None]:
     """What a worker has: a key of its own, the public half of the `page`'s, and the stack's Prefect server."""
-    monkeypatch.setenv(KEY, make_pem())
+    monkeypatch.setenv(KEY, key := make_pem())
+    leaks.note(stack.directory, key.splitlines()[1], page.splitlines()[1])
     monkeypatch.setenv(PAGE_KEY, public_pem(page))
     with temporary_settings({PREFECT_API_URL: stack.env["PREFECT_API_URL"], PREFECT_LOCAL_STORAGE_PATH: folder}):
         yield
