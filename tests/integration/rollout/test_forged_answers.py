@@ -14,11 +14,14 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, tempor
 from prefect.states import Scheduled
 
 from saferollout.approvals import totp
+from saferollout.approvals.history import Event
 from saferollout.approvals.keys import KEY, PAGE_KEY
 from saferollout.approvals.signed_answer import SignedAnswer, seal
+from saferollout.domain.errors import Refused
 from saferollout.rollout.record import now
 from saferollout_cli.approvals import Reply, answer
 from tasks.approval import ask
+from tasks.support import history, variables
 from tests.support.answers import Rollout, asked, events_of, resume
 from tests.support.asking import Case, again, current, go_on, question_of, reply
 from tests.support.page_worker import person, signed
@@ -140,3 +143,24 @@ async def test_one_code_does_not_approve_two_rollouts() -> None:
     assert ends == ["Completed", "Suspended"]
     assert "has been used before" in (await question_of(runs[1])).text
     assert [len(case.decisions) for case in cases] == [1, 0]
+
+
+async def test_what_somebody_writes_into_the_history_keeps_no_rollout_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Variables among its own hide none of them; one that is full to the brim is a failure with the reason."""
+    keys, recent = make_keys(PEM), 3
+    monkeypatch.setattr("tasks.support.history.RECENT", recent)
+    about = {"workspace": "w", "endpoint": "planted", "rollout": "r", "flow_run": "f", "candidate": "green"}
+    event = Event(kind="decision", at=now(), revision="v", question="q", **about)
+    assert (await history.append(event, keys)).number == 1
+    prefix = next(iter(await variables.newest("saferollout_history_planted"))).removesuffix("head")
+    for number in range(recent + 1):
+        await variables.create(f"{prefix}z{number}", "planted")
+
+    assert (await history.append(event.model_copy(update={"reason": "2"}), keys)).number == 2
+    assert set(await history.rulings("planted", "r", keys)) == {"q"}
+    for number in (10**8 - 1, 10**8):
+        await variables.create(f"{prefix}{number}", "planted")
+    with pytest.raises(Refused, match="the history of planted takes no entry: somebody has written variables"):
+        await history.append(event.model_copy(update={"reason": "3"}), keys)
