@@ -85,7 +85,6 @@ def _wait(client: httpx.Client, begun: dict[str, Any]) -> str:
         | tenacity.retry_if_exception_type(httpx.TransportError),
         wait=lambda _: interval_s,
         stop=tenacity.stop_after_delay(float(begun["lives_s"])),
-        sleep=tenacity.nap.sleep,
     )
     try:
         return str(asking(look)["approver"])

@@ -9,6 +9,7 @@ from prefect.client.schemas.objects import FlowRun
 
 from saferollout.approvals.history import problems
 from saferollout.approvals.keys import Keyring
+from saferollout.domain.endpoint import Decision
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.shift import shift_traffic
 from tasks.report import report
@@ -21,9 +22,13 @@ class Rollout(Case):
 
     outcome: Outcome
 
-    async def ask(self) -> Any:
-        """Ask for 10%, give it, and report."""
-        decision = await super().ask()
+    async def decide(self) -> Decision:
+        """Ask for 10%."""
+        return await super().ask()
+
+    async def ask(self) -> Decision:
+        """Give 10% once that is decided, and report."""
+        decision = await self.decide()
         shift_traffic(self.azure, self.rollout, 10, decision)
         self.outcome = await report(self.rollout, "promoted", "", self.decisions, self.evidence)
         return decision

@@ -21,14 +21,19 @@ from saferollout.approvals import totp
 from saferollout.approvals.attestation import open_sealed
 from saferollout.approvals.keys import KEY, PAGE_KEY
 from saferollout.approvals.tag import is_signed
+from saferollout.config.rollout import Auto
+from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Refused
+from saferollout.domain.evidence import Finding
+from saferollout.rollout.auto import AUTO
 from saferollout.rollout.record import now
 from saferollout_cli.approvals import Question, Reply, answer
+from tasks.auto import approve_by_itself
 from tasks.support.attestation import read_attestation
 from tasks.support.polling import poll
 from tasks.support.waiting import kept_answer
 from tests.support.answers import Rollout, asked, events_of, resume
-from tests.support.asking import again, current, go_on, here, question_of, reply
+from tests.support.asking import again, current, deployed, go_on, here, question_of, reply
 from tests.support.prefect import Server
 from tests.support.run_steps import record_of
 from tests.support.signing import make_keys, make_pem, public_pem
@@ -225,3 +230,25 @@ async def test_an_approval_does_not_count_for_another_candidate() -> None:
                 assert (state.name, "green" in str(state.message)) == ("Failed", True)
                 assert traffic_of(look(case.memory)) == {"blue": 100}
                 await again(run)
+
+
+class ByItself(Rollout):
+    """Its first stage approves by itself."""
+
+    async def decide(self) -> Decision:
+        """Let it."""
+        stage = self.rollout.project.config.stages[0].model_copy(update={"auto": Auto.HEALTHY})
+        healthy = self.evidence[0].model_copy(update={"gate": "judge", "verdict": Finding.HEALTHY})
+        decision = await approve_by_itself(self.rollout, stage, [healthy])
+        assert decision is not None
+        self.decisions.append(decision)
+        return decision
+
+
+async def test_what_a_stage_approves_by_itself_is_recorded_as_that() -> None:
+    """Signed, in history, tags, report and statement, once, under a name that no person has."""
+    with current(ByItself()) as case:
+        run = await deployed()
+        assert (await go_on(run)).name == "Completed"
+        await one_decision(case, AUTO)
+        await check_statement(run, AUTO)
