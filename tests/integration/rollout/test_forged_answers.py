@@ -69,7 +69,7 @@ async def test_who_reaches_the_api_forges_no_answer(server: Server, verify: str)
                 if await resume(http, run.id, given) == "ACCEPT":
                     assert (await go_on(run)).name == "Suspended", forged
                     assert "Refused" in (await question_of(run)).text
-            for written in WRITTEN:
+            for written in WRITTEN if verify == "totp" else (None,):
                 question = await question_of(run)
                 if written is not None:
                     body = {"key": question.response, "value": written.replace("EVIDENCE", question.evidence)}
