@@ -64,15 +64,16 @@ def _answer(page: str, run_id: UUID, given: Reply, question: Question, say: Call
             )
             say(f"To {given.decision} this, sign in at {begun['address']} and enter the code {begun['code']}")
             say(f"Waiting for that, at most {begun['lives_s'] / 60:.0f} minutes.")
-            return _wait(client, begun)
+            return _wait(client, begun, say)
         except (httpx.RequestError, ValueError, KeyError) as error:
             msg = f"the approvals page {page} does not answer as it should: {error or type(error).__name__}"
             raise AzureFailed(msg, retryable=True) from None
 
 
-def _wait(client: httpx.Client, begun: dict[str, Any]) -> str:
-    """Ask at the pace that the page wants until somebody has signed in; a lost reply is asked for again."""
+def _wait(client: httpx.Client, begun: dict[str, Any], say: Callable[[str], None]) -> str:
+    """Ask at the pace that the page wants until the answer is given, also while the page or Prefect's server fails."""
     interval_s = float(begun["interval_s"])
+    failing = httpx.TransportError, AzureFailed
 
     def look() -> dict[str, Any]:
         nonlocal interval_s
@@ -80,16 +81,20 @@ def _wait(client: httpx.Client, begun: dict[str, Any]) -> str:
         interval_s = float(said.get("interval_s", interval_s))
         return said
 
+    def report(state: tenacity.RetryCallState) -> None:
+        if state.outcome and (failure := state.outcome.exception()):
+            say(f"{failure}; asked again in {interval_s:.0f} s")
+
     asking = tenacity.Retrying(
-        retry=tenacity.retry_if_result(lambda said: "approver" not in said)
-        | tenacity.retry_if_exception_type(httpx.TransportError),
+        retry=tenacity.retry_if_result(lambda said: "approver" not in said) | tenacity.retry_if_exception_type(failing),
         wait=lambda _: interval_s,
         stop=tenacity.stop_after_delay(float(begun["lives_s"])),
+        before_sleep=report,
     )
     try:
         return str(asking(look)["approver"])
     except tenacity.RetryError as error:
-        if isinstance(failure := error.last_attempt.exception(), httpx.TransportError):
+        if failure := error.last_attempt.exception():
             raise failure from None
         msg = "nobody signed in in time: nothing was answered"
         raise Refused(msg) from None

@@ -43,6 +43,8 @@ class Pending:
     ends: float
     """On the monotonic clock, as `next_at`."""
     next_at: float
+    person: Person | None = None
+    """Who has signed in: the provider says it once, and what follows may have to be tried again."""
     done: dict[str, Any] | None = None
     """What came of it, for whoever asks again since the reply got lost."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -105,14 +107,16 @@ class DeviceSignIn:
         self._pending = {word: one for word, one in self._pending.items() if one is not pending}
 
     async def look(self, pending: Pending) -> Person | None:
-        """Who has signed in; None while nobody has: then `interval_s` says when to ask again.
+        """Who has signed in lately; None while nobody has: then `interval_s` says when to ask again.
 
         Raises:
             Trouble: The sign-in failed, or proves too little.
         """
         provider, at = self._known(), time.monotonic()
-        if at < pending.next_at:
-            return None
+        if pending.person and not provider.is_fresh(pending.person):
+            raise failed("you have signed in too long ago; nothing was answered")
+        if pending.person or at < pending.next_at:
+            return pending.person
         pending.next_at = at + pending.interval_s
         try:
             token = await provider.client.fetch_access_token(grant_type=GRANT, device_code=pending.code)
@@ -127,7 +131,8 @@ class DeviceSignIn:
             raise unreachable() from None
         if token["userinfo"].get("nonce", pending.nonce) != pending.nonce:
             raise failed("the provider's answer is one to another sign-in")
-        return provider.person_of(claims, fresh=True)
+        pending.person = provider.person_of(claims, fresh=True)
+        return pending.person
 
     @staticmethod
     def _wait(pending: Pending, error: OAuthError) -> None:

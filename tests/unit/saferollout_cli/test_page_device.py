@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -157,6 +158,22 @@ async def test_the_nonce_may_come_back(sign_in: DeviceSignIn, provider: FakeProv
     pending = await begun(sign_in)
     provider.claims = {"nonce": provider.nonce}
     assert await sign_in.look(pending) is not None
+
+
+async def test_what_fails_after_a_sign_in_is_tried_again(
+    sign_in: DeviceSignIn, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The provider gives its token once: the person is remembered, as long as the proof is fresh."""
+    pending = await begun(sign_in)
+    person = await sign_in.look(pending)
+    asked = len(provider.asked)
+    assert person is not None
+    assert await sign_in.look(pending) == person
+    assert len(provider.asked) == asked
+    monkeypatch.setattr("saferollout_cli.page.provider.now", lambda: person.signed_in_at + timedelta(seconds=301))
+    with pytest.raises(Trouble) as refused:
+        await sign_in.look(pending)
+    assert "too long ago" in refused.value.text
 
 
 async def test_the_provider_is_asked_at_its_own_pace(sign_in: DeviceSignIn, provider: FakeProvider) -> None:
