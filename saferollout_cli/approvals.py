@@ -90,6 +90,8 @@ class Reply(Value):
         return given | {"code": code}
 
 
+Give = Callable[[PrefectClient, UUID, Reply, Question], Awaitable[None]]
+"""Gives an answer; raises Refused if it is not taken."""
 Ask = Callable[[Question], Awaitable[Reply | None]]
 """Makes an answer of a question; None leaves it to somebody else."""
 
@@ -173,10 +175,11 @@ async def answer(
     given: Reply,
     evidence: str | None = None,
     read: Callable[[Question, Reply], Reply] = lambda _, given: given,
+    give: Give | None = None,
 ) -> Question:
     """Answer the approval that a run, or an endpoint's, waits at and return what it asked.
 
-    `read` gets question and answer before, and returns the answer to give.
+    `read` gets question and answer before, and returns the answer to give; `give` takes the place of `resume`.
 
     Refused if nothing waits, or if `evidence` names another question than it asks now.
     """
@@ -186,7 +189,7 @@ async def answer(
         if evidence and evidence != question.evidence:
             msg = f"flow run {run_id} asks something else by now: {question.title} (evidence {question.evidence})"
             raise Refused(msg)
-        await resume(client, run_id, read(question, given), question)
+        await (give or resume)(client, run_id, read(question, given), question)
     return question
 
 

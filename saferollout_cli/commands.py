@@ -26,7 +26,7 @@ from saferollout_cli.environment import check_server
 from saferollout_cli.guard import guard
 from saferollout_cli.status import status
 from saferollout_cli.submit import read_model, reason_of, submit
-from saferollout_cli.terminal import err, print_json, print_result, show
+from saferollout_cli.terminal import err, print_json, print_result, say, show
 
 app = typer.Typer(
     name="saferollout",
@@ -170,6 +170,7 @@ def reject(
 def _answer(target: str, said: dict[str, str], evidence: str | None, *, as_json: bool) -> None:
     check_server()
     from saferollout_cli.approvals import Question, Reply, answer
+    from saferollout_cli.signed_in import Desk
 
     def read(question: Question, given: Reply) -> Reply:
         """Show the question; a person at a terminal who has not named the evidence is asked whether it is read."""
@@ -185,10 +186,12 @@ def _answer(target: str, said: dict[str, str], evidence: str | None, *, as_json:
         given = Reply.model_validate(said)
     except ValidationError as error:
         raise ConfigError(*yaml_file.problems_of(Path("command line"), error)) from None
-    question = asyncio.run(answer(_flow_run(target) or target, given, evidence, read))
+    desk = Desk(say)
+    question = asyncio.run(answer(_flow_run(target) or target, given, evidence, read, desk.give))
+    given = given.model_copy(update={"approver": desk.approver})
     result = (
         {"outcome": "approved" if given.decision == "approve" else "rejected"}
-        | given.model_dump(exclude={"code"})
+        | given.model_dump(exclude={"code", "proof"})
         | {"question": question.title, "evidence": question.evidence}
     )
     text = f"{question.title} **{given.decision}** (evidence {question.evidence})"

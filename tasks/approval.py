@@ -59,6 +59,7 @@ from tasks.support.this_run import ThisRun, run_id
 NEVER_S = 10 * 365 * 86400
 COMPARE_S = 30
 """So long may it take to find which files and packages differ: a person is to be asked, with or without that."""
+NOT_AN_ANSWER = "the run was set going without an answer that fits the question"
 GRACE_S = 86400
 """The server's own end of a pause comes that much later: it would fail the run before this one could roll back."""
 
@@ -175,6 +176,11 @@ def _follow(asking: _Asking, ruling: Event) -> list[str]:
 async def _rule(asking: _Asking, answer: Any, key: str, shown: str) -> Event:
     """Say whether an answer counts, and put that into the history, which makes it final."""
     rollout, rules = asking.rollout, asking.rules
+    grace_s = rollout.project.config.orchestrator_grace_s
+    if answer is None:
+        event = history.event_of(rollout, "refusal", NOT_AN_ANSWER, question=key)
+        await insist(lambda: history.append(event, asking.keys), grace_s)
+        return event
     decision = Decision(
         stage=asking.stage.traffic,
         decision=answer.decision,
@@ -188,7 +194,6 @@ async def _rule(asking: _Asking, answer: Any, key: str, shown: str) -> Event:
         revision=rollout.revision,
         deployment=asking.change.deployment,
     )
-    grace_s = rollout.project.config.orchestrator_grace_s
     if wants_proof(rules):
         identity, reason = _signed_by(asking, answer, key, shown)
         decision = decision.model_copy(update={"identity": identity})
@@ -226,7 +231,7 @@ def _signed_by(asking: _Asking, answer: Any, key: str, shown: str) -> tuple[str,
 
 
 async def _answer(asking: _Asking, form: Any, key: str) -> Any:
-    """Wait for an answer; an answer that is refused gives nobody more time.
+    """Wait for an answer; None if the run goes on without one. An answer that is refused gives nobody more time.
 
     Raises:
         Rejected: None comes in time.

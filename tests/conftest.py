@@ -18,6 +18,7 @@ from saferollout.approvals.keys import KEY
 from saferollout.azure.client import DRAIN
 from saferollout.config.request import CONFIGS
 from saferollout_cli.demo import processes
+from tests.support import leaks
 from tests.support.forks import fork_server, forked
 from tests.support.localazure.sdk import trusting_only
 from tests.support.signing import make_pem
@@ -83,11 +84,13 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[str, str]]:
     """Start all of it; return the environments for Prefect and for local Azure."""
     env = forked(processes.prefect_env(directory), directory) | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
-    env[KEY] = make_pem()  # decisions are signed
+    env |= {KEY: make_pem()} | leaks.traps(directory)  # decisions are signed
     # the tests' own configs lie beside the stack
     env |= {CONFIGS: os.pathsep.join([str(REPOSITORY / "configs"), str(directory.parent)])}
     server = started.enter_context(processes.prefect_server(directory, env, REPOSITORY))
-    azure = trusting_only(started.enter_context(LocalAzure(None, "--strict")).environ) | {DRAIN: "2"}
+    local = started.enter_context(LocalAzure(None, "--strict"))
+    azure = trusting_only(local.environ) | {DRAIN: "2"}
+    started.callback(leaks.check, directory, local.state_dir, env | azure)  # when flows and worker have ended
     started.enter_context(fork_server(directory, env | azure, REPOSITORY))
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
     stack = Stack(directory, env | azure)

@@ -1,5 +1,6 @@
 """What protects the page: headers of each response, and the check that a form was sent by the page itself."""
 
+import json
 import secrets
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
@@ -47,11 +48,7 @@ async def read_form(request: Request, url: str) -> Mapping[str, str]:
     Raises:
         Trouble: It is another site's, or not a form.
     """
-    body = b""
-    async for part in request.stream():
-        body += part
-        if len(body) > MAX_BODY:
-            raise Trouble(413, "That is too long", f"A form may have {MAX_BODY} bytes.")
+    body = await _read_body(request)
     try:
         fields = dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=20, errors="strict"))
     except ValueError:
@@ -62,3 +59,29 @@ async def read_form(request: Request, url: str) -> Mapping[str, str]:
         text = "The form was not sent from this page, or your sign-in has changed since. Nothing was answered."
         raise Trouble(403, "This form does not count", text)
     return fields
+
+
+async def read_command(request: Request) -> Mapping[str, str]:
+    """What a command line has sent: an object of texts. No other site can let a browser send that.
+
+    Raises:
+        Trouble: It is something else.
+    """
+    if request.headers.get("content-type") != "application/json" or "origin" in request.headers:
+        raise Trouble(415, "That is not from a command line", "Nothing was answered.")
+    try:
+        fields = json.loads(await _read_body(request))
+    except ValueError:
+        fields = None
+    if not isinstance(fields, dict) or not all(isinstance(value, str) for value in fields.values()):
+        raise Trouble(400, "That is not an answer", "Nothing was answered.")
+    return fields
+
+
+async def _read_body(request: Request) -> bytes:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > MAX_BODY:
+            raise Trouble(413, "That is too long", f"A form may have {MAX_BODY} bytes.")
+    return body

@@ -18,7 +18,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -30,7 +30,8 @@ from saferollout.rollout.record import now
 from saferollout_cli.approvals import Question, Reply, resume, stored, waiting_question
 from saferollout_cli.listing import KEY, describe, list_waiting
 from saferollout_cli.page import views
-from saferollout_cli.page.guard import Guard, read_form
+from saferollout_cli.page.device import DeviceSignIn
+from saferollout_cli.page.guard import Guard, read_command, read_form
 from saferollout_cli.page.plots import read_plots
 from saferollout_cli.page.settings import Settings
 from saferollout_cli.page.signin import SESSION_S, SignIn
@@ -50,6 +51,8 @@ def make_app(settings: Settings) -> ASGIApp:
             Route("/sign-in", page.sign_in, methods=["GET"]),
             Route("/signed-in", page.signed_in, methods=["GET"]),
             Route("/sign-out", page.sign_out, methods=["POST"]),
+            Route(f"{views.COMMANDS}sign-in", page.begin_command, methods=["POST"]),
+            Route(f"{views.COMMANDS}answer", page.finish_command, methods=["POST"]),
             Route("/style.css", views.style, methods=["GET"]),
         ],
         middleware=[
@@ -93,12 +96,22 @@ async def _question(client: PrefectClient, run: UUID) -> Question | None:
         return None
 
 
+async def _same_question(client: PrefectClient, run: UUID, form: Mapping[str, str]) -> Question:
+    """What the run asks; Trouble where that is not what somebody has read."""
+    question = await _question(client, run)
+    seen = (form.get("question", ""), form.get("evidence_text", ""))
+    if question is None or seen != (question.response, digest_of(question.text)):
+        raise await _changed(client, run, seen[0])
+    return question
+
+
 class Page:
     """The page's requests."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._sign_in = SignIn(settings)
+        self._devices = DeviceSignIn(settings)
 
     async def sign_in(self, request: Request) -> Response:
         """Send the browser to the provider; what is asked for is a run's id and never an address."""
@@ -159,29 +172,65 @@ class Page:
     async def answer(self, request: Request) -> Response:
         """Give an answer to Prefect, signed, unless something has changed since it was shown."""
         run: UUID = request.path_params["run"]
-        here = f"/approvals/{run}"
         if (person := self._sign_in.person(request)) is None:
             raise _too_old(run)
         form = await read_form(request, self._settings.url)
         self._check_user(person)
         if not self._sign_in.is_fresh(person):
             raise _too_old(run)
+        title = await self._give(person, run, form)
+        verb = "approved" if form.get("decision") == "approve" else "rejected"
+        request.session["done"] = f"You have {verb}: {title}"
+        return RedirectResponse(f"/approvals/{run}", 303)
+
+    async def begin_command(self, request: Request) -> Response:
+        """Let somebody who answers on a command line sign in with another device."""
+        form = await read_command(request)
+        self._devices.check()
+        try:
+            run = UUID(form.get("run", ""))
+        except ValueError:
+            raise Trouble(400, "That is not an answer", "Nothing was answered.") from None
         async with _prefect() as client:
-            question = await _question(client, run)
-            seen = (form.get("question", ""), form.get("evidence_text", ""))
-            if question is None or seen != (question.response, digest_of(question.text)):
-                raise await _changed(client, run, seen[0])
+            await _same_question(client, run, form)
+        return JSONResponse(await self._devices.begin(run, form))
+
+    async def finish_command(self, request: Request) -> Response:
+        """Give the answer of somebody who has signed in meanwhile; else say when to ask again."""
+        form = await read_command(request)
+        pending = self._devices.find(form.get("sign_in", ""))
+        async with pending.lock:
+            if pending.done is None:
+                try:
+                    if (person := await self._devices.look(pending)) is None:
+                        return JSONResponse({"interval_s": pending.interval_s}, 202)
+                    self._check_user(person)
+                    title = await self._give(person, pending.run, pending.form)
+                except Trouble as trouble:
+                    if trouble.status < 500:
+                        self._devices.forget(pending)
+                    raise
+                pending.done = {"approver": person.name, "question": title}
+        return JSONResponse(pending.done)
+
+    async def _give(self, person: Person, run: UUID, form: Mapping[str, str]) -> str:
+        """Give a person's answer to Prefect, signed, unless something has changed since it was shown; return the title.
+
+        Raises:
+            Trouble: It does not count, or was not taken.
+        """
+        async with _prefect() as client:
+            question = await _same_question(client, run, form)
             if why_not := _why_not(person, question):
                 raise Trouble(403, "You have no right to answer this", why_not)
             try:
                 await resume(client, run, self._reply(person, run, question, form), question)
             except Refused as refused:
                 if (now_asked := await _question(client, run)) and now_asked.response == question.response:
-                    raise Trouble(409, "The answer was not taken", str(refused), ("Back", here)) from None
+                    text = str(refused)
+                    raise Trouble(409, "The answer was not taken", text, ("Back", f"/approvals/{run}")) from None
                 raise await _changed(client, run, question.response) from None
-        verb = "approved" if form.get("decision") == "approve" else "rejected"
-        request.session["done"] = f"You have {verb}: {question.title}"
-        return RedirectResponse(here, 303)
+        return question.title
 
     def _reply(self, person: Person, run: UUID, question: Question, form: Mapping[str, str]) -> Reply:
         """The answer, with the page's signature where the question wants one.

@@ -7,9 +7,9 @@ import socket
 import uvicorn
 
 from saferollout.domain.errors import ConfigError, Problem
+from saferollout_cli.page.provider import Provider
 from saferollout_cli.page.routes import make_app
 from saferollout_cli.page.settings import Settings
-from saferollout_cli.page.signin import SignIn
 from saferollout_cli.terminal import say
 
 
@@ -22,7 +22,9 @@ def serve(host: str, port: int) -> None:
     """
     shown = f"[{host}]" if ":" in host else host
     settings = Settings.read(os.environ, f"http://{shown}:{port}")
-    asyncio.run(SignIn(settings).check())  # not the one that serves: its connections belong to another loop
+    asyncio.run(
+        Provider(settings, settings.client_id, settings.client_secret).check()
+    )  # not the one that serves: its connections belong to another loop
     try:
         listener = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:

@@ -13,6 +13,7 @@ from saferollout.domain.errors import ConfigError, Problem
 ISSUER = "SAFEROLLOUT_OIDC_ISSUER"
 CLIENT_ID = "SAFEROLLOUT_OIDC_CLIENT_ID"
 CLIENT_SECRET = "SAFEROLLOUT_OIDC_CLIENT_SECRET"  # noqa: S105  # a variable's name
+DEVICE_CLIENT_ID = "SAFEROLLOUT_OIDC_DEVICE_CLIENT_ID"
 SCOPE = "SAFEROLLOUT_OIDC_SCOPE"
 NAME_CLAIM = "SAFEROLLOUT_OIDC_NAME_CLAIM"
 APPROVERS = "SAFEROLLOUT_PAGE_APPROVERS"
@@ -42,6 +43,8 @@ class Settings:
     """The page's own address, as browsers see it, without a slash at the end."""
     max_age_s: int
     """How old a sign-in may be when an answer is given."""
+    device_client_id: str = ""
+    """Under which people sign in who answer on a command line; empty where nobody may."""
 
     @property
     def host(self) -> str:
@@ -66,11 +69,11 @@ class Settings:
             if not environment.get(name)
         ]
         url = (environment.get(PAGE_URL) or default_url).rstrip("/")
-        if urlsplit(url).path and not _address_problem(url):
+        if urlsplit(url).path and not address_problem(url):
             problem = f"{url} has a path, and the page's own begin at the top"
             problems.append(Problem("environment", PAGE_URL, problem, "give the page a host name of its own"))
         for name, value in ((ISSUER, environment.get(ISSUER, "")), (PAGE_URL, url)):
-            if value and (problem := _address_problem(value)):
+            if value and (problem := address_problem(value)):
                 problems.append(Problem("environment", name, f"{value} {problem}", "write it as https://<host>"))
         secret = _noted(problems, lambda: _secret(environment))
         keys = _noted(problems, lambda: from_environment(environment, PAGE_KEY))
@@ -92,6 +95,7 @@ class Settings:
             keys=keys,
             url=url,
             max_age_s=int(max_age),
+            device_client_id=environment.get(DEVICE_CLIENT_ID, ""),
         )
 
 
@@ -104,7 +108,7 @@ def _noted(problems: list[Problem], read: Callable[[], T]) -> T | None:
         return None
 
 
-def _address_problem(address: str) -> str:
+def address_problem(address: str) -> str:
     """What is wrong with an address that secrets go to; empty if nothing is."""
     try:
         parts = urlsplit(address)

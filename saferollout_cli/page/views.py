@@ -10,7 +10,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from saferollout.approvals.person import Person
 from saferollout.approvals.signed_answer import digest_of
@@ -28,6 +28,8 @@ _TEMPLATES = Environment(
 )
 _MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")
 """Evidence quotes what others have written: none of it is HTML."""
+COMMANDS = "/commands/"
+"""Below this address the page speaks JSON with the command line."""
 _PLAIN_SIGNS = str.maketrans({"✅": "✓", "❌": "✗", "\ufe0f": None})
 """Signs that are in every font, in place of coloured ones."""
 
@@ -95,6 +97,8 @@ async def trouble(request: Request, error: Exception) -> Response:
     """What cannot be done, and why."""
     if not isinstance(error, Trouble):
         raise error
+    if request.url.path.startswith(COMMANDS):
+        return JSONResponse({"title": error.title, "text": error.text}, error.status)
     return message(request, error.status, error.title, error.text, error.link)
 
 

@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, Self
+from uuid import UUID
 
-from prefect.input import RunInput
-from pydantic import ConfigDict, Field, SecretStr, create_model
+from prefect.input import Keyset, RunInput
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, create_model
 
 from saferollout.approvals.question import (
     REJECT,
@@ -18,6 +19,8 @@ from saferollout.approvals.question import (
 from saferollout.approvals.signed_answer import MAX_LENGTH, PAGE_URL
 from saferollout.config.approvals import ApprovalsConfig
 from saferollout.domain.evidence import Evidence
+from tasks.support.this_run import run_id
+from tasks.support.waiting import given_answer
 
 Verdict = Literal["approve", "reject"]
 
@@ -40,6 +43,15 @@ class Approval(RunInput):
     decision: Verdict
     approver: str = Field(min_length=1, max_length=60)
     comment: str = Field("", max_length=500, description="Why, for the record.")
+
+    @classmethod
+    async def aload(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> Self | None:  # type: ignore[override]  # see below
+        """The answer that Prefect keeps; None where that is not one: whoever reaches the API writes there anything."""
+        kept = await given_answer(flow_run_id or run_id(), keyset["response"])
+        try:
+            return cls.model_validate(kept)
+        except ValidationError:
+            return None
 
 
 def make_form(

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from saferollout.approvals.history import Entry, Event, Head, head_of, is_genuine, make_entry
 from saferollout.approvals.keys import Keyring
 from saferollout.domain.endpoint import Decision
+from saferollout.domain.errors import Refused
 from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
 from tasks.support import variables
@@ -19,6 +20,8 @@ from tasks.support.this_run import run_id
 
 RECENT = 200
 """How many entries a rollout looks at for its own."""
+WRITERS = 100
+"""How many may be quicker: a loop without an end would keep a rollout for ever."""
 
 
 def event_of(
@@ -46,9 +49,13 @@ def event_of(
 
 
 async def append(event: Event, keys: Keyring) -> Entry:
-    """Add an event to the history of its endpoint; the same event is not added once more right after itself."""
+    """Add an event to the history of its endpoint; the same event is not added once more right after itself.
+
+    Raises:
+        Refused: What somebody else has written there leaves no room.
+    """
     prefix = _prefix(event.endpoint)
-    while True:
+    for _ in range(WRITERS):
         number, last = await _last(prefix)
         entry = make_entry(number + 1, last.digest if last else "", event, keys)
         if last and last.event == entry.event:  # it was made, and the reply got lost
@@ -56,6 +63,9 @@ async def append(event: Event, keys: Keyring) -> Entry:
             break
         if await variables.create(f"{prefix}{entry.number:08}", entry.model_dump(mode="json")):
             break
+    else:
+        msg = f"the history of {event.endpoint} takes no entry: somebody has written variables {prefix}… to Prefect"
+        raise Refused(msg)
     await _set_head(prefix, entry, keys)
     return entry
 
@@ -74,6 +84,8 @@ async def read_history(endpoint: str, limit: int | None = None) -> tuple[list[En
     """The entries that can be read, in order, and the head; the newest `limit` ones only, if that is given."""
     prefix = _prefix(endpoint)
     found = await variables.newest(prefix, limit)
+    if limit and sum(_number(name, prefix) is None for name in found) > 1:  # others hide entries behind their own
+        found = await variables.newest(prefix)
     head = _read(Head, found.pop(f"{prefix}head", None))
     entries = [_read(Entry, found[name]) for name in reversed(found)]
     return [entry for entry in entries if entry], head
@@ -98,10 +110,17 @@ async def rulings(endpoint: str, rollout: str, keys: Keyring) -> dict[str, Event
 
 async def _last(prefix: str) -> tuple[int, Entry | None]:
     """The newest entry's number, 0 without one, and the entry, if it can be read."""
-    for name, value in (await variables.newest(prefix, 2)).items():
-        if number := re.fullmatch(r"\d{8}", name.removeprefix(prefix)):
-            return int(number[0]), _read(Entry, value)
+    for limit in (2, None):  # the head and the entry before it, unless somebody else has put variables between them
+        for name, value in (await variables.newest(prefix, limit)).items():
+            if (number := _number(name, prefix)) is not None:
+                return number, _read(Entry, value)
     return 0, None
+
+
+def _number(name: str, prefix: str) -> int | None:
+    """The number of the entry that a variable holds; None if it holds none."""
+    digits = re.fullmatch(r"\d{8}", name.removeprefix(prefix))
+    return int(digits[0]) if digits else None
 
 
 def _read(kind: Any, value: Any) -> Any:

@@ -10,6 +10,7 @@ import httpx
 import tenacity
 from prefect import get_client
 from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.objects import FlowRunInput
 from prefect.flow_runs import apause_flow_run, asuspend_flow_run
 from prefect.logging import get_run_logger
 from prefect.states import Running
@@ -22,6 +23,8 @@ from tasks.support.this_run import run_id
 POLL_S = 2
 CODE = "code"
 WAITED = ("paused", "suspended")
+SIMILAR = 20
+"""How many names that only begin like another one are looked through."""
 
 
 async def pause(form: Any, timeout_s: int, key: str) -> Any:
@@ -115,15 +118,19 @@ async def close_question() -> None:
         await publish(client.set_flow_run_state(run_id(), Running(), force=True))
 
 
+async def given_answer(run: UUID, name: str) -> dict[str, Any] | None:
+    """The answer that Prefect keeps under this name; None without one."""
+    async with get_client() as client:
+        stored = await _stored(client, run, name)
+    return read_answer(stored) if stored else None
+
+
 async def kept_answer(run: UUID, key: str) -> dict[str, Any] | None:
     """The answer that Prefect keeps under a question's key; None without one."""
     async with get_client() as client:  # Prefect's own helper leaves its connection open
         for waited in WAITED:
-            for stored in await client.filter_flow_run_input(
-                run, f"{waited}-{key}-response", limit=1, exclude_keys=set()
-            ):
-                if isinstance(found := stored.decoded_value, dict):
-                    return found
+            if stored := await _stored(client, run, f"{waited}-{key}-response"):
+                return read_answer(stored)
     return None
 
 
@@ -131,9 +138,7 @@ async def answered_at(key: str) -> datetime:
     """When this run's answer was given, which may be long before a worker takes it up."""
     async with get_client() as client:
         for waited in WAITED:
-            for stored in await client.filter_flow_run_input(
-                run_id(), f"{waited}-{key}-response", limit=1, exclude_keys=set()
-            ):
+            if stored := await _stored(client, run_id(), f"{waited}-{key}-response"):
                 return min(stored.created or now(), now())
     return now()
 
@@ -142,9 +147,25 @@ async def forget_code(key: str) -> None:
     """Take the code out of the answer that Prefect keeps; the rest of it stays."""
     async with get_client() as client:
         for name in (f"{waited}-{key}-response" for waited in WAITED):
-            for stored in await client.filter_flow_run_input(run_id(), name, limit=1, exclude_keys=set()):
-                answer = stored.decoded_value
-                if isinstance(answer, dict) and CODE in answer:
-                    await client.delete_flow_run_input(run_id(), name)
-                    del answer[CODE]
-                    await client.create_flow_run_input(run_id(), name, json.dumps(answer))
+            stored = await _stored(client, run_id(), name)
+            if stored and (answer := read_answer(stored)) and CODE in answer:
+                await client.delete_flow_run_input(run_id(), name)
+                del answer[CODE]
+                await client.create_flow_run_input(run_id(), name, json.dumps(answer))
+
+
+async def _stored(client: PrefectClient, run: UUID, name: str) -> FlowRunInput | None:
+    """What is kept under this very name: Prefect looks for names that begin so."""
+    for stored in await client.filter_flow_run_input(run, name, limit=SIMILAR, exclude_keys=set()):
+        if stored.key == name:
+            return stored
+    return None
+
+
+def read_answer(stored: FlowRunInput) -> dict[str, Any] | None:
+    """The fields of an answer; None where it has none: whoever reaches the API can write anything there."""
+    try:
+        found = stored.decoded_value
+    except ValueError:  # it is not even JSON
+        return None
+    return found if isinstance(found, dict) else None

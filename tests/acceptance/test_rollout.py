@@ -40,7 +40,7 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
     submit, approve = (
         found.text for found in commands("README.md", "Point it at a real workspace") if SUBMITTED.match(found.text)
     )
-    with endpoint.users() as users, Webhook.started() as webhook:
+    with endpoint.users() as users, Webhook.started(stack.directory / "messages.log") as webhook:
         with temporary_settings({PREFECT_API_URL: stack.env["PREFECT_API_URL"]}):
             Secret(value=webhook.address).save(endpoint.name)
         submitted = as_written(submit, {"configs/rollout.yaml": str(config)})

@@ -19,6 +19,7 @@ from saferollout.azure.memory import Memory
 from saferollout.domain.evidence import Check, Evidence, Finding
 from saferollout.judge import Batch, Judge, Settings
 from saferollout.report.pictures import markdown, with_plots
+from tests.support import leaks
 from tests.support.asking import Case, current, deployed, dump, go_on, question_of
 from tests.support.page_worker import as_worker
 from tests.support.provider import SECRET, Site, site
@@ -38,6 +39,8 @@ def approvals(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """The page of the stack's Prefect server."""
     with site(tmp_path_factory.mktemp("site"), stack.env, PEM) as made:
         yield made
+    leaks.note(stack.directory, SECRET, *made.issued.read_text().split())
+    shutil.copy(made.log, stack.directory)
 
 
 @pytest.fixture(autouse=True)
@@ -176,6 +179,7 @@ async def test_an_approver_signs_in_and_approves_and_a_forged_answer_is_refused(
         f"{approvals.issuer} ada",
     )
     assert decision.comment == "numbers are fine\nsecond line"
+    leaks.note(stack.directory, *(cookie["value"] for cookie in await ada.context.cookies()))
     kept = dump(stack.directory / "prefect" / "prefect.db") + approvals.log.read_text()
     assert SECRET not in kept
     assert "".join(PEM.splitlines()[1:-1]) not in kept

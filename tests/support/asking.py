@@ -5,7 +5,7 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from prefect import flow, get_client
@@ -54,10 +54,11 @@ class Case:
 
 
 _case: Case
+C = TypeVar("C", bound=Case)
 
 
 @contextlib.contextmanager
-def current(case: Case) -> Iterator[Case]:
+def current(case: C) -> Iterator[C]:
     """Let runs ask for this rollout, in its workspace."""
     global _case  # a flow's parameters go through JSON
     _case = case

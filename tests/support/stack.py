@@ -23,6 +23,7 @@ from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.endpoint import EndpointState
 from saferollout.rollout.record import Phase, Record
 from saferollout_cli.demo.processes import Process, users
+from tests.support import leaks
 from tests.support.localazure.arm import Arm
 from tests.support.models import write_model
 
@@ -184,6 +185,7 @@ class Endpoint:
             made.deployment("blue-deployment.yml"), made.name, "blue", assets={}, tags={}
         )
         workspace.update_endpoint(made.name, traffic={"blue": 100})
+        leaks.note(stack.directory, workspace.secret(made.name), is_azures=True)
         return made
 
     @staticmethod

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Self
 
@@ -15,8 +16,10 @@ class Webhook(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, log: Path | None = None) -> None:
+        """A `log` gets a line for each."""
         super().__init__(("127.0.0.1", 0), _Handler)
+        self.log = log
         self.status = 200
         self.released = Event()
         self.released.set()
@@ -24,13 +27,13 @@ class Webhook(ThreadingHTTPServer):
 
     @classmethod
     @contextmanager
-    def started(cls) -> Iterator[Self]:
+    def started(cls, log: Path | None = None) -> Iterator[Self]:
         """One that serves while the block lasts.
 
         Yields:
             The server.
         """
-        with cls() as server:
+        with cls(log) as server:
             Thread(target=server.serve_forever, daemon=True).start()
             try:
                 yield server
@@ -49,7 +52,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """Take a webhook."""
-        self.server.taken.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        said = self.rfile.read(int(self.headers["content-length"]))
+        self.server.taken.append(json.loads(said))
+        if self.server.log:
+            with self.server.log.open("ab") as log:
+                log.write(said + b"\n")
         self.server.released.wait()
         self.send_response(self.server.status)
         self.end_headers()

@@ -31,6 +31,7 @@ from tasks.support import history, variables
 from tasks.support.codes import refuse_code
 from tasks.support.keys import SIGNING_KEY, load_keys, totp_secret
 from tasks.support.polling import poll
+from tests.support import leaks
 from tests.support.asking import Case, again, current, deployed, dump, go_on, here, question_of, reply
 from tests.support.signing import make_keys, make_pem, public_pem
 from tests.support.stack import Stack
@@ -45,6 +46,7 @@ SECRETS = {name: totp.new_secret() for name in ("Ann", "Bob", "Cy", "Dee", "Fay"
 def prefect(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Runs here are the stack's; this process has a key and knows two people's secrets, as a worker does."""
     monkeypatch.setenv(KEY, PEM)
+    leaks.note(stack.directory, PEM.splitlines()[1], *SECRETS.values())
     for name, secret in SECRETS.items():
         monkeypatch.setenv(totp.variable_of(name), secret)
     with temporary_settings({PREFECT_API_URL: stack.env["PREFECT_API_URL"], PREFECT_LOCAL_STORAGE_PATH: tmp_path}):
@@ -106,7 +108,7 @@ async def test_people_prove_who_they_are_and_what_does_not_count_is_refused(stac
     assert not [problem for problem in problems(entries, head, make_keys(PEM)) if problem.startswith(tuple(own))]
     rows = dump(stack.directory / "prefect" / "prefect.db")
     assert "bob" in rows
-    for secret in (*used, *SECRETS.values(), PEM.splitlines()[1]):
+    for secret in (*(f'"{given}"' for given in used), *SECRETS.values(), PEM.splitlines()[1]):
         assert secret not in rows
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -12,17 +12,15 @@ from prefect.client.schemas.objects import FlowRun
 from typer.testing import CliRunner
 
 from saferollout.approvals.keys import PAGE_KEY
-from saferollout.approvals.person import Person
 from saferollout.approvals.signed_answer import PAGE_URL, SignedAnswer, digest_of, seal
 from saferollout.config.request import RolloutRequest
 from saferollout.domain.errors import ConfigError, Refused
-from saferollout.rollout.record import now
 from saferollout_cli.approvals import Reply, answer
 from saferollout_cli.commands import app
 from saferollout_cli.listing import list_waiting
 from tasks.preflight import check_approvals
 from tests.support.asking import Case, current, deployed, go_on, question_of, reply
-from tests.support.page_worker import as_worker
+from tests.support.page_worker import as_worker, person, signed
 from tests.support.signing import make_keys, make_pem
 from tests.support.stack import Stack
 
@@ -37,36 +35,6 @@ def worker(stack: Stack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     """This process has what a worker has: a key of its own, and the public half of the page's."""
     with as_worker(stack, tmp_path, monkeypatch, PEM):
         yield
-
-
-def person(name: str, subject: str = "", *groups: str) -> Person:
-    """Somebody who has signed in."""
-    return Person(
-        issuer="https://id.example.org",
-        subject=subject or name,
-        name=f"{name}@example.org",
-        memberships=tuple(f"group:{group}" for group in groups),
-        signed_in_at=now(),
-    )
-
-
-async def signed(
-    run: FlowRun, who: Person, decision: Literal["approve", "reject"] = "approve", **other: Any
-) -> SignedAnswer:
-    """What the page signs when this person answers what the run asks."""
-    asked = await question_of(run)
-    given = SignedAnswer(
-        flow_run=str(run.id),
-        question=asked.response.partition("-")[2].removesuffix("-response"),
-        evidence=asked.evidence,
-        evidence_text=digest_of(asked.text),
-        decision=decision,
-        approver=who.name,
-        comment="ok",
-        person=who,
-        at=now(),
-    )
-    return given.model_copy(update=other)
 
 
 async def send(run: FlowRun, given: SignedAnswer, pem: str = PEM, **forged: str) -> str:

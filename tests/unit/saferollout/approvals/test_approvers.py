@@ -8,7 +8,8 @@ import pytest
 from saferollout.approvals.approvers import combine, describe_rules, is_same, refusal, stranger
 from saferollout.approvals.person import Person
 from saferollout.approvals.requester import Requester, find_requester
-from saferollout.config.approvals import ApprovalsConfig
+from saferollout.config.approvals import ApprovalsConfig, Verify
+from saferollout.config.rollout import RolloutConfig
 from saferollout.domain.endpoint import Decision
 
 
@@ -124,3 +125,20 @@ def test_one_person_under_two_names_approves_once() -> None:
 
     assert refusal(rules(), "", second, [first]) == "Bob has approved already, and another person must, too"
     assert refusal(rules(), "", second.model_copy(update={"identity": "https://id 2"}), [first]) == ""
+
+
+def test_a_stage_says_only_what_is_otherwise() -> None:
+    """What it leaves out is as for all stages, also in a config that was kept and is read again."""
+    config = RolloutConfig.model_validate(
+        {
+            "endpoint": "endpoint.yml",
+            "deployment": "green.yml",
+            "approvals": {"approvers": ["ann", "bob"], "verify": "totp", "not_requester": True},
+            "stages": [{"traffic": 10}, {"traffic": 100, "approvals": {"required": 2, "not_requester": False}}],
+        }
+    )
+    for read in (config, RolloutConfig.model_validate_json(config.model_dump_json())):
+        first, last = map(read.approvals_of, read.stages)
+        assert first == read.approvals
+        assert (last.approvers, last.verify, last.required) == (("ann", "bob"), Verify.TOTP, 2)
+        assert (first.not_requester, last.not_requester) == (True, False)

@@ -1,0 +1,60 @@
+"""Rollouts that go on after their question, and what the history has of their answers."""
+
+from collections import Counter
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect.client.schemas.objects import FlowRun
+
+from saferollout.approvals.history import problems
+from saferollout.approvals.keys import Keyring
+from saferollout.domain.endpoint import Decision
+from saferollout.report.outcome import Outcome
+from saferollout.rollout.shift import shift_traffic
+from tasks.report import report
+from tasks.support import history
+from tests.support.asking import Case, deployed, go_on
+
+
+class Rollout(Case):
+    """It goes on after its question: what was approved is done, and reported."""
+
+    outcome: Outcome
+
+    async def decide(self) -> Decision:
+        """Ask for 10%."""
+        return await super().ask()
+
+    async def ask(self) -> Decision:
+        """Give 10% once that is decided, and report."""
+        decision = await self.decide()
+        shift_traffic(self.azure, self.rollout, 10, decision)
+        self.outcome = await report(self.rollout, "promoted", "", self.decisions, self.evidence)
+        return decision
+
+
+async def asked(case: Case) -> FlowRun:  # noqa: ARG001  # it must be the current one
+    """A suspended run that asks for the case."""
+    run = await deployed()
+    assert (await go_on(run)).name == "Suspended"
+    return run
+
+
+async def events_of(case: Case, keys: Keyring) -> Counter[str]:
+    """How many entries of each kind the history has of the rollout; those are whole and signed."""
+    entries, head = await history.read_history("shop")
+    own = [entry for entry in entries if entry.event.rollout == case.rollout.id]
+    names = tuple(f"entry {entry.number} was" for entry in own) + tuple(f"entry {entry.number} is" for entry in own)
+    assert not [problem for problem in problems(entries, head, keys) if problem.startswith(names)]
+    return Counter(entry.event.kind for entry in own)
+
+
+async def resume(client: httpx.AsyncClient, run: UUID, given: dict[str, Any]) -> str:
+    """Answer by Prefect's API; SQLite's passing 503 is asked again. Return what the server says."""
+    while True:
+        answered = await client.post(f"/flow_runs/{run}/resume", json={"run_input": given})
+        if answered.status_code != 503:
+            break
+    answered.raise_for_status()
+    return str(answered.json()["status"])
