@@ -7,6 +7,7 @@ is refused, 2 the arguments do not fit, 3 nothing answers. It needs Python, http
 import argparse
 import base64
 import json
+import logging
 import os
 import re
 import sys
@@ -32,7 +33,7 @@ class Failure(Exception):
     """Why nothing is handed over, and the exit code."""
 
     def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(" ".join(reason.split()))
         self.code = code
 
 
@@ -132,6 +133,7 @@ def post(url: str, event: dict[str, Any], headers: dict[str, str]) -> None:
 
 def main() -> None:
     """Hand over, and say so."""
+    logging.getLogger("azure").addHandler(logging.NullHandler())  # what it would say there is in the one line below
     arguments = read_arguments(sys.argv[1:], os.environ)
     try:
         model = model_of(arguments)
