@@ -94,6 +94,9 @@ def main(
 def demo(
     candidate: Annotated[Candidate, typer.Option(help="The candidate to roll out.")] = Candidate.GOOD,
     approve: Annotated[Approve, typer.Option(help="Who answers the approvals.")] = Approve.AUTO,
+    handoff: Annotated[
+        bool, typer.Option("--handoff", help="Train a model, which is handed over to the rollout if it is better.")
+    ] = False,
     requests_per_s: Annotated[float, typer.Option(min=0.1, max=100, help="The users' requests a second.")] = 20,
     state_dir: Annotated[
         Path | None,
@@ -104,7 +107,7 @@ def demo(
     """Watch a whole rollout on this machine: local Azure, users' traffic, gates, approvals."""
     from saferollout_cli.demo.conductor import conduct
 
-    sys.exit(conduct(candidate, approve, requests_per_s, state_dir, as_json=as_json))
+    sys.exit(conduct(candidate, approve, requests_per_s, state_dir, handoff=handoff, as_json=as_json))
 
 
 @app.command()

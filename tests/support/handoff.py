@@ -26,9 +26,12 @@ def runs(server: Server) -> list[dict[str, Any]]:
     """The runs of the deployed rollout, the oldest first."""
     body = {"deployments": {"name": {"any_": ["rollout"]}}, "limit": LISTED, "sort": "EXPECTED_START_TIME_ASC"}
     found: list[dict[str, Any]] = []
-    while len(listed := post(server, "/flow_runs/filter", body | {"offset": len(found)})[1]) == LISTED:
+    while len(found) % LISTED == 0:
+        listed = post(server, "/flow_runs/filter", body | {"offset": len(found)})[1]
+        if not listed:
+            break
         found += listed
-    return found + listed
+    return found
 
 
 def deployment(server: Server) -> dict[str, Any]:

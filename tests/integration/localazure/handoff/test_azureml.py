@@ -55,7 +55,7 @@ def run(azure: LocalAzure, text: str, **env: str) -> subprocess.CompletedProcess
 
 def test_the_component_and_the_pipeline_are_valid() -> None:
     """By the SDK's own check; the step runs with the managed identity, and gets what the step before has written."""
-    pipeline = load_job(FOLDER / "pipeline.yml")
+    pipeline: Any = load_job(FOLDER / "pipeline.yml")
     for loaded in (component(), pipeline):
         assert loaded._validate().passed  # noqa: SLF001  # what the SDK calls before it sends anything
     step = pipeline.jobs["hand_over"]

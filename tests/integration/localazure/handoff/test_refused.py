@@ -236,7 +236,7 @@ def test_by_http(server: Server, count: Any) -> None:
     path = f"/deployments/{deployment(server)['id']}/create_flow_run"
     before = len(runs(server))
     by_server = by_run = 0
-    bodies = [{"parameters": request} for request in malformed()]
+    bodies: list[dict[str, Any]] = [{"parameters": request} for request in malformed()]
     for body in [*bodies, {"parameters": 5}, {"parameters": []}, {"parameters": GOOD, "request_id": "a"}]:
         status, answer = post(server, path, body)
         if status < 400:
