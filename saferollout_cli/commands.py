@@ -24,9 +24,11 @@ from saferollout_cli import adopt, approvers, control, records, running, waiting
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.guard import guard
+from saferollout_cli.plan import plan
 from saferollout_cli.status import status
 from saferollout_cli.submit import read_model, reason_of, submit
 from saferollout_cli.terminal import err, print_json, print_result, show
+from saferollout_cli.wait import wait
 
 app = typer.Typer(
     name="saferollout",
@@ -308,6 +310,8 @@ app.command()(status)
 app.command()(adopt.init)
 app.command()(adopt.record)
 app.command()(submit)
+app.command()(plan)
+app.command()(wait)
 
 
 @app.command()
