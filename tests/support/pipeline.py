@@ -42,11 +42,10 @@ def fill_in(text: str, values: Mapping[str, str]) -> str:
 
 def run_step(script: str, env: Mapping[str, str], directory: Path) -> subprocess.CompletedProcess[str]:
     """Run a step's shell, with the commands of this environment."""
-    usual = {name: value for name, value in os.environ.items() if name in {"PYTHONPATH", "HOME"}}
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"  # where the step `Install` finds that there is no need
     return subprocess.run(
         ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script],
-        env=usual | {"PATH": path} | env,
+        env={**env, "PATH": path},
         cwd=directory,
         capture_output=True,
         text=True,

@@ -43,6 +43,7 @@ class Job:
             "GITHUB_PATH": str(directory / "path"),
             "GITHUB_REPOSITORY": "ann/models",
             "GITHUB_STEP_SUMMARY": str(self.summary),
+            "RUNNER_TEMP": str(directory),
         }
         self._outputs = outputs
 
