@@ -14,7 +14,7 @@ PROGRAMS = Path(sys.executable).parent
 
 def lint(directory: Path) -> str:
     """What actionlint finds in the workflows of a repository, with shellcheck for their scripts."""
-    command = [PROGRAMS / "actionlint", "-no-color", "-shellcheck", PROGRAMS / "shellcheck"]
+    command = [str(PROGRAMS / "actionlint"), "-no-color", "-shellcheck", str(PROGRAMS / "shellcheck")]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 

@@ -27,7 +27,7 @@ def planned(memory: Memory, version: int = 2, **settings: Any) -> Plan:
 def test_the_steps_are_those_of_the_config(memory: Memory) -> None:
     """In their order, with who is asked, and what stops a shift."""
     stages = [{"traffic": 10}, {"traffic": 50, "approval": False}, {"traffic": 100, "auto": "healthy"}]
-    more = {"live": {"instance_count": 3}, "shadow": {"mirror": 20}, "retire": {"keep_s": 7200}}
+    more: dict[str, Any] = {"live": {"instance_count": 3}, "shadow": {"mirror": 20}, "retire": {"keep_s": 7200}}
     freeze = [{"from": "2026-12-24", "to": "2026-12-26", "timezone": "UTC"}]
 
     found = planned(memory, stages=stages, freeze=freeze, **more)
