@@ -5,11 +5,11 @@ READY := .venv/.ready
 # tests of rollouts spend part of their time waiting: twice the cores that CI has
 WORKERS ?= 4
 
-.PHONY: rollout unit test sequences chaos check fix bench audit clean help
+.PHONY: rollout unit test sequences chaos scale-test check fix bench audit clean help
 .DEFAULT_GOAL := help
 
 help:  ## Say what there is
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 rollout: $(READY)  ## The main job: watch a model being rolled out on this machine
 	@$(BIN)/saferollout demo
@@ -29,6 +29,10 @@ chaos: $(READY)  ## Kill and fail all that can, for hours, and write docs/reliab
 	@SAFEROLLOUT_SEQUENCES=20000 $(BIN)/pytest -n 0 -o timeout=0 tests/unit/saferollout/rollout/test_machine.py
 	@SAFEROLLOUT_KILLS=300 SAFEROLLOUT_FAILURES=500 SAFEROLLOUT_STALE_S=90 SAFEROLLOUT_RELIABILITY=docs/reliability.md \
 		$(BIN)/pytest -n 0 -o timeout=0 tests/chaos
+
+scale-test: $(READY)  ## Ten rollouts at once on PostgreSQL, Redis and three workers, one of which is killed
+	@.ci/packages scale
+	@$(BIN)/python -m bench.scale
 
 check: $(READY)  ## Linters, types and import contracts
 	@$(BIN)/ruff check .
@@ -63,5 +67,5 @@ $(READY): pyproject.toml constraints.txt
 	@echo "Setting up the environment in .venv (about a minute, once) …"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --constraint constraints.txt setuptools uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[local,page,dev]'
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[local,page,redis,dev]'
 	@touch $@

@@ -136,7 +136,7 @@ def start_load(client: MLClient, directory: Path, rate: int) -> "subprocess.Pope
     key = client.online_endpoints.get_keys(ENDPOINT).primary_key
     url = client.online_endpoints.get(ENDPOINT).scoring_uri
     argv = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", "1h", "--timeout", "30s"]
-    return subprocess.Popen(  # noqa: S603 - wrk and our own arguments
+    return subprocess.Popen(
         [*argv, "--script", str(script), url],
         env={**os.environ, "KEY": str(key), "RATE": str(rate)},
         stdout=subprocess.DEVNULL,

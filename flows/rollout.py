@@ -93,7 +93,7 @@ async def rollout(
         request = read_event(event) if event else read_request(asked | {"overrides": overrides or Overrides()})
         project = await preflight(request)
         await check_approvals(project)
-        project = project.with_assets(await resolve_labels(project))
+        project = project.on_this_machine().with_assets(await resolve_labels(project))
     except Exception:
         await roll_back_this_run()
         raise

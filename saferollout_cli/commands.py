@@ -305,13 +305,8 @@ def teardown(
     print_result({"outcome": "deleted", "done": done}, done, as_json=as_json)
 
 
-app.command()(guard)
-app.command()(status)
-app.command()(adopt.init)
-app.command()(adopt.record)
-app.command()(submit)
-app.command()(plan)
-app.command()(wait)
+for command in (guard, status, adopt.init, adopt.record, submit, plan, wait):
+    app.command()(command)
 
 
 @app.command()
@@ -329,13 +324,22 @@ def setup(
     with_teardown: Annotated[
         bool, typer.Option("--with-teardown", help="Deploy teardown, too, which deletes endpoints.")
     ] = False,
+    pull: Annotated[
+        str,
+        typer.Option(
+            "--pull",
+            envvar="SAFEROLLOUT_PULL",
+            help="Where the workers get the flows from: folder (SAFEROLLOUT_HOME), none (they are installed, as by the "
+            "wheel), or the address of a git repository, which each run clones (#branch).",
+        ),
+    ] = "folder",
     as_json: Json = False,
 ) -> None:
     """Put on the Prefect server what the project needs: work pool, deployments, automations, limits."""
     check_server()
     from saferollout_cli.setup import report, set_up
 
-    found = set_up(check=check, with_teardown=with_teardown)
+    found = set_up(check=check, with_teardown=with_teardown, pull=pull)
     result, text = report(found, check=check)
     print_result(result, text, as_json=as_json)
     sys.exit(1 if check and found else 0)

@@ -55,13 +55,12 @@ _TRIGGER: TypeAdapter[Any] = TypeAdapter(DeploymentTriggerTypes)
 _SCHEDULE: TypeAdapter[Any] = TypeAdapter(SCHEDULE_TYPES)
 
 
-def read(path: Path) -> list[Deployment]:
-    """The deployments of a `prefect.yaml`.
+def read(content: dict[str, Any], path: Path) -> list[Deployment]:
+    """The deployments in the `content` of the `prefect.yaml` at `path`.
 
     Raises:
-        ConfigError: The file is missing, or Prefect could not deploy what it says.
+        ConfigError: Prefect could not deploy what it says.
     """
-    content = yaml_file.read(path)
     found = []
     for number, given in enumerate(content.get("deployments") or []):
         try:

@@ -3,15 +3,19 @@
 import asyncio
 import contextlib
 import io
+import json
 import os
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from saferollout.config import yaml_file
 from saferollout.domain.errors import Refused, SaferolloutError
+from saferollout_cli.pull import FOLDER, with_pull
 
 if TYPE_CHECKING:  # Prefect takes a second to import, and the demo needs only to know where the files are
     from prefect.client.orchestration import PrefectClient
@@ -56,12 +60,13 @@ class Difference:
         return f"{self.what} {self.problem}; {self.remedy} mends it"
 
 
-def set_up(*, check: bool = False, with_teardown: bool = False) -> list[Difference]:
+def set_up(*, check: bool = False, with_teardown: bool = False, pull: str = FOLDER) -> list[Difference]:
     """Put the work pool, the deployments and their automations and limits on the server that Prefect's settings name.
 
     Args:
         check: Change nothing.
         with_teardown: Deploy `teardown`, too.
+        pull: Where the workers get the flows from; see `saferollout_cli.pull.with_pull`.
 
     Returns:
         What was, or with `check` is, missing or different.
@@ -74,13 +79,14 @@ def set_up(*, check: bool = False, with_teardown: bool = False) -> list[Differen
     from saferollout_cli.deployments import read
 
     path = Path(os.environ.get("SAFEROLLOUT_HOME") or HOME) / "prefect.yaml"
-    wanted = [deployment for deployment in read(path) if with_teardown or deployment.name != ON_REQUEST]
+    content = with_pull(yaml_file.read(path), pull)
+    wanted = [deployment for deployment in read(content, path) if with_teardown or deployment.name != ON_REQUEST]
     asyncio.run(_reach())
     found = asyncio.run(_compare(wanted))
     if found and not check:
         asyncio.run(_mend_pool())
         if names := list(dict.fromkeys(filter(None, (difference.deployment for difference in found)))):
-            _deploy(path, names)
+            _deploy(content, names)
         asyncio.run(_finish(wanted))
         if left := asyncio.run(_compare(wanted)):
             raise SetupFailed("still not as it must be: " + "; ".join(map(str, left)))
@@ -209,21 +215,24 @@ async def _mend_pool() -> None:
             await client.update_work_pool(POOL, WorkPoolUpdate(is_paused=False, base_job_template=template))
 
 
-def _deploy(path: Path, names: Sequence[str]) -> None:
-    """Deploy some of the file's deployments as `prefect deploy` does, in this process: imports are half the cost."""
+def _deploy(content: dict[str, Any], names: Sequence[str]) -> None:
+    """Deploy some of the deployments as `prefect deploy` does, in this process: imports are half the cost."""
     from prefect.cli import app
 
     arguments, said = sys.argv, io.StringIO()
-    sys.argv = ["prefect", "--no-prompt", "deploy", "--prefect-file", str(path)]
-    sys.argv += [word for name in names for word in ("--name", name)]
     code: Any = 0
-    try:
-        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
-            app()
-    except SystemExit as end:
-        code = end.code
-    finally:
-        sys.argv = arguments
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "prefect.yaml"
+        path.write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML, too
+        sys.argv = ["prefect", "--no-prompt", "deploy", "--prefect-file", str(path)]
+        sys.argv += [word for name in names for word in ("--name", name)]
+        try:
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                app()
+        except SystemExit as end:
+            code = end.code
+        finally:
+            sys.argv = arguments
     if code:
         msg = f"prefect deploy failed: {' '.join(said.getvalue().split())[-1000:]}"
         raise SetupFailed(msg)

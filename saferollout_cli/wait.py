@@ -14,6 +14,7 @@ from saferollout.domain.errors import AzureFailed, ConfigError, Refused, Saferol
 from saferollout.domain.text import as_markdown
 from saferollout_cli.environment import check_server
 from saferollout_cli.plan import Report
+from saferollout_cli.running import link_to
 from saferollout_cli.terminal import print_result, say, write_report
 
 if TYPE_CHECKING:
@@ -66,15 +67,19 @@ async def _wait(flow_run: UUID, timeout_s: float | None) -> tuple[Ended, str]:
             run = await _look(client, flow_run)
             if run and (ended := ending_of(run)):
                 return await _with_report(client, run, ended)
-            state = f"{run.state_name}" if run else ""
-            if state and state != said:
+            state = str(run.state_name) if run else ""
+            if run and state != said:
                 said = state
-                say(f"{run.name if run else flow_run}: {state}")
+                say(f"{run.name}: {state}{await _where_to_answer(run)}")
             if until and time.monotonic() >= until:
                 how = said or "Prefect is away"
                 msg = f"flow run {flow_run} has not ended within {timeout_s:.0f} s ({how}); it goes on"
                 raise AzureFailed(msg)
             await asyncio.sleep(POLL_S)
+
+
+async def _where_to_answer(run: "FlowRun") -> str:
+    return f"; answer at {await link_to(run.id)}" if run.state and run.state.is_paused() else ""
 
 
 async def _look(client: "PrefectClient", flow_run: UUID) -> "FlowRun | None":

@@ -19,6 +19,7 @@ from saferollout.azure.client import DRAIN
 from saferollout.config.request import CONFIGS
 from saferollout_cli.demo import processes
 from tests.support.forks import fork_server, forked
+from tests.support.localazure.sdk import trusting_only
 from tests.support.signing import make_pem
 from tests.support.stack import REPOSITORY, Endpoint, Stack
 
@@ -86,7 +87,7 @@ def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[st
     # the tests' own configs lie beside the stack
     env |= {CONFIGS: os.pathsep.join([str(REPOSITORY / "configs"), str(directory.parent)])}
     server = started.enter_context(processes.prefect_server(directory, env, REPOSITORY))
-    azure = started.enter_context(LocalAzure(None, "--strict")).environ | {DRAIN: "2"}
+    azure = trusting_only(started.enter_context(LocalAzure(None, "--strict")).environ) | {DRAIN: "2"}
     started.enter_context(fork_server(directory, env | azure, REPOSITORY))
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
     stack = Stack(directory, env | azure)

@@ -16,7 +16,7 @@ from saferollout.config.contents import contents, digests_of
 from saferollout.config.model_version import ModelVersion
 from saferollout.config.names import check_name
 from saferollout.config.recorded_requests import DEFAULT_NAMES, FORM, RecordedRequest, Recording, short_digest
-from saferollout.config.request import RolloutRequest
+from saferollout.config.request import RolloutRequest, find_config
 from saferollout.config.rollout import RolloutConfig, WorkspaceConfig
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import ConfigError, GateFailed, Problem
@@ -39,7 +39,7 @@ SLOT = "candidate"
 
 
 class Project(Value):
-    """What a rollout starts from, as it was when it was read; all paths are absolute and existed."""
+    """What a rollout starts from, as it was when it was read; all paths are absolute and existed, where it was read."""
 
     config_path: Path
     config: RolloutConfig
@@ -99,6 +99,18 @@ class Project(Value):
     def for_request(self, request: RolloutRequest) -> Self:
         """The same for whoever asked, with what the request overrides in the config."""
         return self.model_copy(update={"request": request, "config": request.overrides.apply(self.config)})
+
+    def on_this_machine(self) -> Self:
+        """The same with its files where they are here, as for a worker that takes up a run whose first one had others.
+
+        Where they are gone, they are looked for around the config, which is looked for by what was asked for.
+        """
+        if self.deployment_path.exists():
+            return self
+        there, here = self.config_path.parent, Path(find_config(self.request.config)).absolute().parent
+        paths = ("config_path", "endpoint_path", "deployment_path", "requests_path")
+        moved = {name: Path(os.path.normpath(here / os.path.relpath(getattr(self, name), there))) for name in paths}
+        return self.model_copy(update=moved)
 
     def check_unchanged(self) -> None:
         """Check that the candidate's files are still those of the revision.

@@ -129,14 +129,24 @@ def _of_run(record: Record, run: Run, now: datetime) -> Action:
             return _silent(record, run, age_s)
         case Sign.STARTING if age_s > STUCK_S:
             return _again(record, run, f"its flow run has been {run.state} for {age_s:.0f} s")
-        case Sign.CANCELLING if age_s > STUCK_S:
-            return Action(act=Act.ROLL_BACK, reason=f"its flow run has been {run.state} for {age_s:.0f} s")
+        case Sign.CANCELLING:
+            return _cancelling(record, run, age_s, now)
         case Sign.ASKING:
             return _leave(record)
         case _ if record.is_frozen(now):
             return Action(act=Act.LEAVE, reason=f"waits for the end of a freeze at {clock(record.frozen_until or now)}")
         case _:
             return Action(act=Act.LEAVE, reason=f"its flow run is {run.state}")
+
+
+def _cancelling(record: Record, run: Run, age_s: float, now: datetime) -> Action:
+    """What is done about a run that is being cancelled: one that waited without a process has nobody to end it."""
+    patience_s = SETTLING_S if record.is_frozen(now) else STUCK_S
+    if age_s > patience_s:
+        return Action(act=Act.ROLL_BACK, reason=f"its flow run has been {run.state} for {age_s:.0f} s")
+    if record.is_frozen(now):
+        return Action(act=Act.WAIT, reason="its flow run has just been cancelled", wait_s=patience_s - age_s)
+    return Action(act=Act.LEAVE, reason=f"its flow run is {run.state}")
 
 
 def _silent(record: Record, run: Run, age_s: float) -> Action:

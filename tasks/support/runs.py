@@ -12,7 +12,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.results import ResultStore, aget_default_result_storage
 from prefect.serializers import JSONSerializer
 from prefect.settings import get_current_settings
-from prefect.states import AwaitingRetry, Failed
+from prefect.states import AwaitingRetry, Cancelled, Failed
 
 from saferollout.domain.errors import LEFT_AS_IS
 from saferollout.domain.fault_points import Step
@@ -108,7 +108,6 @@ async def close(client: PrefectClient, record: Record, outcome: Outcome) -> None
     store = ResultStore(result_storage=await aget_default_result_storage(), serializer=JSONSerializer())
     result = store.create_result_record(outcome)
     await store.apersist_result_record(result)
-    state: State[Any] = Failed(
-        message=f"rolled back: {outcome.reason}", data=result
-    )  # its metadata alone would be dropped
+    end = Cancelled if run.state is not None and run.state.is_cancelling() else Failed
+    state: State[Any] = end(message=f"rolled back: {outcome.reason}", data=result)  # metadata alone would be dropped
     await client.set_flow_run_state(run.id, state, force=True)

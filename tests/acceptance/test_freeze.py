@@ -41,3 +41,4 @@ def test_a_frozen_rollout_is_scheduled_for_the_end_and_can_be_cancelled(stack: S
     stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": "CANCELLING"}, "force": True})
     wait_for("the end of the rollback", lambda: Record.from_tags(endpoint.state().tags) is None or None)
     assert endpoint.state().traffic == {"blue": 100}
+    wait_for("the end of the run", lambda: stack.run(run)["state_name"] == "Cancelled" or None)

@@ -1,19 +1,14 @@
 """The wheel: installed as the README says, in an environment that knows nothing of the repository."""
 
-import shutil
-import subprocess
 from pathlib import Path
 
-from tests.support.documents import REPOSITORY, commands, run_in_shell
+from tests.support.documents import commands, run_in_shell
+from tests.support.team import copy_of_this
 
 
 def test_the_wheel_is_all_that_is_needed(tmp_path: Path) -> None:
     """Its commands start, the schema is that of the repository, and the demo finds its project and its flows."""
-    clone = tmp_path / "clone"
-    tracked = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
-    for name in filter(None, tracked.stdout.split("\0")):
-        (clone / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(REPOSITORY / name, clone / name)
+    clone = copy_of_this(tmp_path / "clone")
     look = f"cd {tmp_path} && python -c 'from saferollout_cli.demo.conductor import HOME; print(HOME)'"
     enter, *rest = commands("README.md", "Without the repository")
     run_in_shell(

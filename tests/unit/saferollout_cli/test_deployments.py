@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from saferollout.config import yaml_file
 from saferollout.domain.errors import ConfigError
-from saferollout_cli.deployments import read
+from saferollout_cli.deployments import Deployment, read
 from saferollout_cli.setup import HOME
 
 NAMES = ["rollout", "bootstrap", "rollback", "control", "guard", "retire", "watch-models", "teardown"]
@@ -22,10 +23,15 @@ deployments:
 """
 
 
+def read_file(path: Path) -> list[Deployment]:
+    """The deployments of a file."""
+    return read(yaml_file.read(path), path)
+
+
 def test_the_projects_own_file(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every flow has its deployment, and where the project is comes from the environment."""
     monkeypatch.setenv("SAFEROLLOUT_HOME", "/srv/rollouts")
-    found = {deployment.full_name: deployment for deployment in read(HOME / "prefect.yaml")}
+    found = {deployment.full_name: deployment for deployment in read_file(HOME / "prefect.yaml")}
     assert set(found) == {f"{name}/{name}" for name in NAMES}
     for deployment in found.values():
         (step,) = deployment.settings["pull"]
@@ -36,7 +42,7 @@ def test_the_projects_own_file(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_folder_without_it_is_named(tmp_path: Path) -> None:
     """The path is in the message, as for any other file."""
     with pytest.raises(ConfigError, match=r"prefect\.yaml: no such file"):
-        read(tmp_path / "prefect.yaml")
+        read_file(tmp_path / "prefect.yaml")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +63,7 @@ def test_a_mistake_is_reported_with_its_place(tmp_path: Path, old: str, new: str
     assert old in GOOD
     path.write_text(GOOD.replace(old, new))
     with pytest.raises(ConfigError) as raised:
-        read(path)
+        read_file(path)
     (found,) = raised.value.problems
     assert found.line == line
     assert problem in str(found)

@@ -7,9 +7,11 @@ import pytest
 
 from saferollout.azure import yaml_files
 from saferollout.config import project
+from saferollout.config.request import read_request
 from saferollout.config.rollout import WorkspaceConfig
-from saferollout.domain.errors import ConfigError, Problem
+from saferollout.domain.errors import ConfigError, GateFailed, Problem
 from tests.support.project import PINNED, edit, problems
+from tests.unit.conftest import FILES
 
 
 def test_each_mistake_is_reported_with_file_key_problem_and_remedy(mistake: Any) -> None:
@@ -60,6 +62,28 @@ def test_paths_start_at_the_config(project_files: Path, monkeypatch: pytest.Monk
         str(project_files / "rollout.yaml"),
         f"no such file: {project_files / 'endpoint.yml'}",
     )
+
+
+def test_a_run_goes_on_where_the_files_lie_elsewhere(project_files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another worker has them in another folder: the same revision, found by what was asked for."""
+    request = read_request({"config": "configs/rollout.yaml"})
+    first, second = project_files / "first", project_files / "second"
+    for name in FILES:
+        (first / "configs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (project_files / name).rename(first / "configs" / name)
+    monkeypatch.chdir(first)
+    found = project.load("configs/rollout.yaml").for_request(request)
+    assert found.on_this_machine() == found
+
+    first.rename(second)
+    monkeypatch.chdir(second)
+    moved = found.on_this_machine()
+
+    assert moved == project.load("configs/rollout.yaml").for_request(request)
+    assert moved.deployment_path == second / "configs" / "green.yml"
+    moved.check_unchanged()
+    with pytest.raises(GateFailed, match="changed since the run began"):
+        found.check_unchanged()
 
 
 def test_all_mistakes_are_reported_at_once(project_files: Path) -> None:

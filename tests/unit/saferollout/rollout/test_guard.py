@@ -7,7 +7,7 @@ import pytest
 
 from saferollout.config.rollout import MAX_RESUMES
 from saferollout.domain.endpoint import Baseline, EndpointState
-from saferollout.rollout.guard import ORPHAN_S, STUCK_S, Act, Run, Sign, decide
+from saferollout.rollout.guard import ORPHAN_S, SETTLING_S, STUCK_S, Act, Run, Sign, decide
 from saferollout.rollout.owner import Owner
 from saferollout.rollout.record import OpenQuestion, Phase, Record
 
@@ -113,7 +113,15 @@ def test_a_silent_run_begins_again_or_is_given_time_for_its_own_command() -> Non
 
 def test_a_run_that_is_never_cancelled_to_the_end_is_rolled_back() -> None:
     """Its worker, which should end it, is gone."""
+    assert act(record(), run(Sign.CANCELLING, STUCK_S - 1)) is Act.LEAVE
     assert act(record(), run(Sign.CANCELLING, STUCK_S + 1)) is Act.ROLL_BACK
+
+
+def test_a_cancelled_run_that_waits_for_the_end_of_a_freeze_is_rolled_back_soon() -> None:
+    """It has no process, and so no worker attends to it; one that has just begun to wait may still have one."""
+    frozen = record(frozen_until=ago(-3600))
+    assert act(frozen, run(Sign.CANCELLING, SETTLING_S - 1), share=10) is Act.WAIT
+    assert act(frozen, run(Sign.CANCELLING, SETTLING_S + 1), share=10) is Act.ROLL_BACK
 
 
 def test_a_question_that_nobody_answered_rolls_back_within_two_minutes() -> None:

@@ -1,0 +1,101 @@
+"""What `deploy/` has: its tools accept it, and it names nothing that is not there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import prefect.settings
+import pytest
+import yaml
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+OF_REDIS = {"PREFECT_REDIS_MESSAGING_HOST", "PREFECT_REDIS_MESSAGING_PORT"}
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+
+
+def compose() -> dict[str, Any]:
+    """The compose file, its anchors resolved."""
+    content: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text())
+    return content
+
+
+def variables() -> Iterator[tuple[str, str]]:
+    """Each variable that a file of it sets, and the file."""
+    for service in compose()["services"].values():
+        yield from ((name, "compose.yaml") for name in service.get("environment", {}))
+    for path in [*DEPLOY.glob("systemd/*.example"), *UNITS]:
+        yield from ((name, path.name) for name in re.findall(r"^(?:Environment=)?([A-Z_]+)=", path.read_text(), re.M))
+    for path in DEPLOY.glob("helm/*.yaml"):
+        yield from ((name, path.name) for name in re.findall(r"name: ([A-Z_]+),", path.read_text()))
+
+
+def test_prefect_knows_each_setting() -> None:
+    """A misspelt one would be ignored silently."""
+    names = {(name, file) for name, file in variables() if name.startswith("PREFECT_") and name not in OF_REDIS}
+    assert len(names) > 15
+    assert [(name, file) for name, file in sorted(names) if not hasattr(prefect.settings, name)] == []
+
+
+def test_compose_names_only_what_it_has() -> None:
+    """Services, volumes and variables; what must be set is in the example."""
+    text = (DEPLOY / "compose.yaml").read_text()
+    content = compose()
+    services = content["services"]
+    example = dict(re.findall(r"^([A-Z_]+)=(.*)$", (DEPLOY / ".env.example").read_text(), re.M))
+    asked = set(re.findall(r"\$\{([A-Z_]+)(?::\?|:-)", text))
+    assert asked - example.keys() == {"SAFEROLLOUT_PULL"}
+    assert example.keys() <= asked
+    for service in services.values():
+        assert service.get("depends_on", {}).keys() <= services.keys()
+        volumes = [volume.partition(":")[0] for volume in service.get("volumes", []) if not volume.startswith("..")]
+        assert set(volumes) <= content["volumes"].keys()
+    for published in services["server"]["ports"]:
+        assert published.startswith("127.0.0.1:")
+
+
+def commands() -> list[list[str]]:
+    """The commands that are started, without what they are given."""
+    found = [service["command"] for service in compose()["services"].values() if "command" in service]
+    found += [re.findall(r"^ExecStart=/opt/saferollout/bin/(.*)$", unit.read_text(), re.M)[0].split() for unit in UNITS]
+    ours = [command for command in found if command[0] in ("prefect", "saferollout")]
+    return [list(map(str, command)) for command in {tuple(command) for command in ours}]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", commands(), ids=" ".join)
+def test_each_command_takes_its_options(command: list[str]) -> None:
+    """Asked for its help with all that it is given, a command refuses what it does not know."""
+    program = str(Path(sys.executable).with_name(command[0]))
+    done = subprocess.run([program, *command[1:], "--help"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    words = [word for word in command[1:] if word.startswith("--")]
+    assert [word for word in words if word not in done.stdout] == []
+
+
+def test_the_image_has_a_user_of_its_own() -> None:
+    """No stage begins with whatever is the latest, and what runs is not root."""
+    lines = (DEPLOY / "Dockerfile").read_text().splitlines()
+    bases = [line.split()[1] for line in lines if line.startswith("FROM")]
+    assert bases
+    assert [base for base in bases if ":" not in base or base.endswith(":latest")] == []
+    assert next(line for line in lines if line.startswith(("USER", "CMD"))) == "USER 10001"
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_takes_each_unit(unit: Path, tmp_path: Path) -> None:
+    """With programs that are there in the place of those that will be."""
+    if not shutil.which("systemd-analyze") and "CI" not in os.environ:
+        pytest.skip("no systemd on this machine: .ci/packages installs it")
+    name = unit.name.replace("@", "@1")
+    content = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.M)
+    (tmp_path / name).write_text(content.replace("User=saferollout", "User=root"))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(tmp_path / name)], capture_output=True, text=True, check=False
+    )
+    said = [line for line in (done.stdout + done.stderr).splitlines() if str(tmp_path) in line or name in line]
+    assert (done.returncode, said) == (0, [])
