@@ -305,8 +305,8 @@ def teardown(
     print_result({"outcome": "deleted", "done": done}, done, as_json=as_json)
 
 
-for command in (guard, status, adopt.init, adopt.record, submit, plan, wait):
-    app.command()(command)
+for other in (guard, status, adopt.init, adopt.record, submit, plan, wait):
+    app.command()(other)
 
 
 @app.command()
