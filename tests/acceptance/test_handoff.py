@@ -112,6 +112,8 @@ def test_an_event_that_does_not_fit_is_seen_as_a_failed_run(stack: Stack, tmp_pa
         shown = stack.until(wait_for(f"the run with {part}", look), "Failed")
         assert message in shown["state"]["message"]
         assert "root:" not in shown["state"]["message"]
-        assert message in stack.cli("wait", shown["id"], code=2)
+        waited = json.loads(stack.cli("wait", shown["id"], "--json", code=2).splitlines()[0])
+        assert waited["outcome"] == "invalid"
+        assert message in waited["reason"]
     assert "event: config: ['{{ 7 }}'] does not fit" in shown["state"]["message"]
     assert "<modle>: unknown key" in shown["state"]["message"]
