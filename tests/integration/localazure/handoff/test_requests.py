@@ -71,7 +71,7 @@ async def test_each_version_that_is_ready_is_requested_once(
     """Also where the watcher is killed in the middle; fifty models are looked at in seconds."""
 
     def requested() -> list[str] | None:
-        names = [(run["parameters"]["model"] or {}).get("name", "") for run in runs(server)]
+        names = [(run["parameters"].get("model") or {}).get("name", "") for run in runs(server)]
         return sorted(f"{name}:1" for name in names if name.startswith("watched-")) or None
 
     with started([sys.executable, "-c", WATCH], dict(os.environ) | {"PREFECT_API_URL": server.url}):  # and killed
