@@ -24,9 +24,11 @@ from saferollout_cli import adopt, approvers, control, records, running, waiting
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.guard import guard
+from saferollout_cli.plan import plan
 from saferollout_cli.status import status
 from saferollout_cli.submit import read_model, reason_of, submit
 from saferollout_cli.terminal import err, print_json, print_result, say, show
+from saferollout_cli.wait import wait
 
 app = typer.Typer(
     name="saferollout",
@@ -94,6 +96,9 @@ def main(
 def demo(
     candidate: Annotated[Candidate, typer.Option(help="The candidate to roll out.")] = Candidate.GOOD,
     approve: Annotated[Approve, typer.Option(help="Who answers the approvals.")] = Approve.AUTO,
+    handoff: Annotated[
+        bool, typer.Option("--handoff", help="Train a model, which is handed over to the rollout if it is better.")
+    ] = False,
     requests_per_s: Annotated[float, typer.Option(min=0.1, max=100, help="The users' requests a second.")] = 20,
     state_dir: Annotated[
         Path | None,
@@ -104,7 +109,7 @@ def demo(
     """Watch a whole rollout on this machine: local Azure, users' traffic, gates, approvals."""
     from saferollout_cli.demo.conductor import conduct
 
-    sys.exit(conduct(candidate, approve, requests_per_s, state_dir, as_json=as_json))
+    sys.exit(conduct(candidate, approve, requests_per_s, state_dir, handoff=handoff, as_json=as_json))
 
 
 @app.command()
@@ -303,11 +308,8 @@ def teardown(
     print_result({"outcome": "deleted", "done": done}, done, as_json=as_json)
 
 
-app.command()(guard)
-app.command()(status)
-app.command()(adopt.init)
-app.command()(adopt.record)
-app.command()(submit)
+for other in (guard, status, adopt.init, adopt.record, submit, plan, wait):
+    app.command()(other)
 
 
 @app.command()
@@ -330,8 +332,7 @@ def setup(
         typer.Option(
             "--pull",
             envvar="SAFEROLLOUT_PULL",
-            help="Where the workers get the flows from: folder (SAFEROLLOUT_HOME), none (they are installed, as by the "
-            "wheel), or the address of a git repository, which each run clones (#branch).",
+            help="Where workers get the flows from: folder (SAFEROLLOUT_HOME), none (installed), or a git address.",
         ),
     ] = "folder",
     as_json: Json = False,

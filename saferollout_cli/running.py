@@ -165,11 +165,16 @@ def check(config: Path, model: ModelVersion | None) -> Project:
 
 
 def submit(request: RolloutRequest, **options: Any) -> dict[str, str]:
-    """Start the deployed rollout, whose further `options` are the flow's; Refused if it is not deployed."""
+    """Start the deployed rollout, whose further `options` are the flow's; Refused if it is not deployed.
+
+    A config that is named stays a name: the worker has it elsewhere, perhaps on another machine.
+    """
     path = Path(find_config(request.config))
     found = check(path, request.model)
     check_server()
-    made = asyncio.run(_submit(request.model_copy(update={"config": str(path.absolute())}), options))
+    if str(path) == request.config:
+        request = request.model_copy(update={"config": str(path.absolute())})
+    made = asyncio.run(_submit(request, options))
     return made | {"endpoint": found.endpoint}
 
 

@@ -4,11 +4,13 @@ import json
 import os
 import sys
 import tempfile
+from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console
 from rich.markdown import Markdown
 
+from saferollout.domain.errors import ConfigError, Problem
 from saferollout.domain.text import printable
 from saferollout_cli.environment import is_unicode
 
@@ -91,6 +93,21 @@ def print_result(result: dict[str, Any], text: str, *, as_json: bool) -> None:
     except OSError as error:
         say(f"the result could not be written: {error.strerror}")
         _give_up_stdout()
+
+
+def write_report(path: Path | None, text: str) -> None:
+    """Write the report to a file, if one is named.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    if path is None:
+        return
+    try:
+        path.write_text(f"{text}\n", encoding="utf-8")
+    except OSError as error:
+        problem = Problem("command line", "--report", f"cannot write {path}: {error.strerror}", "name another file")
+        raise ConfigError(problem) from None
 
 
 def print_json(value: Any) -> None:

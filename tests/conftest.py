@@ -40,7 +40,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> None:
 
     Else it would be found, as an error, in whatever test runs when the next collection comes.
     """
-    if "integration/rollout" in item.nodeid or "test_requests" in item.nodeid:
+    if "integration/rollout" in item.nodeid or "localazure/handoff" in item.nodeid:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()

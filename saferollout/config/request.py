@@ -114,10 +114,17 @@ def read_request(content: dict[str, Any], source: str = "request") -> RolloutReq
 
 def find_config(config: str) -> str:
     """The path of a config that may be given by its name alone: `fraud` is `configs/fraud.yaml`."""
-    if not _NAME.fullmatch(config) or Path(config).is_file():
+    if not _NAME.fullmatch(config) or _is_file(Path(config)):
         return config
     paths = [folder / f"{config}{ending}" for folder in _folders() for ending in (".yaml", ".yml")]
-    return str(next((path for path in paths if path.is_file()), next(iter(paths), config)))
+    return str(next((path for path in paths if _is_file(path)), next(iter(paths), config)))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # the name is too long, or the folder may not be read: whoever reads the file says so
+        return False
 
 
 def check_place(key: str, path: str) -> None:

@@ -73,6 +73,33 @@ def begin(
     elif record and record.phase is Phase.RETIRING:
         retire.retire_due(workspace, project.endpoint)
         state = workspace.settled(project.endpoint)
+    record = draft(workspace, project, owner, state, deployment=deployment, requester=requester)
+    if record is None:
+        return None
+    there = state.deployments.get(record.candidate)
+    if there and TAG_ROLLOUT not in there.tags:  # kept; once its record is gone, it would be like anybody's
+        retire.retire_due(workspace, project.endpoint, at_once=True, wait=drain.old)
+    claim(workspace, project.endpoint, record)
+    return Rollout.of(project, record).model_copy(update={"hold": hold})
+
+
+def draft(
+    workspace: Workspace,
+    project: Project,
+    owner: Owner,
+    state: EndpointState,
+    *,
+    deployment: str = "",
+    requester: Requester = Requester(),  # noqa: B008  # immutable
+) -> Record | None:
+    """The record of a new rollout on an endpoint where none is under way; nothing is changed.
+
+    None where there is nothing to do, as for `begin`, which says what the arguments mean.
+
+    Raises:
+        Refused: The endpoint is not in a state for a rollout.
+        AzureFailed: The endpoint's key cannot be had, which a later step needs.
+    """
     baseline = baseline_of(state)
     live = state.deployments[baseline.live]
     if live.tags.get(TAG_REVISION) == project.revision:
@@ -110,11 +137,7 @@ def begin(
             "remove some"
         )
         raise Refused(msg)
-    there = state.deployments.get(candidate)
-    if there and TAG_ROLLOUT not in there.tags:  # kept; once its record is gone, it would be like anybody's
-        retire.retire_due(workspace, project.endpoint, at_once=True, wait=drain.old)
-    claim(workspace, project.endpoint, record)
-    return Rollout.of(project, record).model_copy(update={"hold": hold})
+    return record
 
 
 def _is_live(state: EndpointState, project: Project) -> bool:

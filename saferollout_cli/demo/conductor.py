@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import importlib.util
 import itertools
 import json
 import os
@@ -30,8 +31,10 @@ from saferollout_cli.setup import HOME, set_up
 from saferollout_cli.terminal import print_result
 from tasks.support.race import first_of
 
+NEEDED_TO_TRAIN = ("joblib", "scipy", "sklearn")
 FIRST = "configs/diabetes/blue-deployment.yml"
 START_TIMEOUT_S = 120.0
+TRAIN_TIMEOUT_S = 300.0
 
 
 @dataclass
@@ -41,18 +44,28 @@ class Options:
     candidate: Candidate
     approve: Approve
     requests_per_s: float
+    handoff: bool
+    """Whether a retraining registers the candidate's model and asks for its rollout."""
 
 
 def conduct(
-    candidate: Candidate, approve: Approve, requests_per_s: float, state_dir: Path | None, *, as_json: bool
+    candidate: Candidate,
+    approve: Approve,
+    requests_per_s: float,
+    state_dir: Path | None,
+    *,
+    handoff: bool,
+    as_json: bool,
 ) -> int:
     """Run the demo and return its exit code: 0 promoted, 1 rolled back, 130 interrupted."""
+    if handoff:
+        _check_handoff(candidate)
     if not (HOME / "configs" / "rollout.yaml").exists():
         raise ConfigError(
             Problem(str(HOME), "", "holds no configs/", "install the wheel again, or run the demo from a clone")
         )
     console = Console(stderr=True)
-    options = Options(candidate, approve, requests_per_s)
+    options = Options(candidate, approve, requests_per_s, handoff)
     try:
         with _directory(state_dir) as directory:
             result, report = _Demo(options, directory, console).run()
@@ -72,9 +85,12 @@ class _Demo:
         self._options = options
         self._directory = directory
         self._console = console
-        self._shown = Shown(title=f"Safe Rollout · diabetes · {options.candidate.value} candidate")
+        candidate = "retrained" if options.handoff else options.candidate.value
+        self._shown = Shown(title=f"Safe Rollout · diabetes · {candidate} candidate")
         self._screen = Screen(console, self._shown)
         self._users: dict[str, Any] = {"total": 0, "failed": 0}
+        self._retrained = ""
+        """What the retraining has done, in a sentence; empty without one."""
 
     def run(self) -> tuple[dict[str, Any], str]:
         """Start everything, roll out, stop everything; return the result and the report."""
@@ -101,6 +117,8 @@ class _Demo:
             "requests": {"total": self._users["total"], "failed": self._users["failed"]},
             "report": outcome.report,
         }
+        if self._retrained:
+            result["retraining"] = self._retrained
         return result, outcome.report
 
     async def _roll_out(
@@ -132,15 +150,18 @@ class _Demo:
         counting = threading.Thread(target=self._count, args=(users,), daemon=True)
         counting.start()
         stack.enter_context(users)
+        if self._options.handoff:
+            run_id = await first_of(self._handed_over(found.endpoint, env), _missing([*parts, users]))
+        else:
+            run_id = (await arun_deployment("rollout/rollout", parameters={"config": str(config)}, timeout=0)).id
         self._screen.status("rolling out")
-        run = await arun_deployment("rollout/rollout", parameters={"config": str(config)}, timeout=0)
-        self._shown.link = f"{env['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run.id}"
-        command = f"PREFECT_API_URL={env['PREFECT_API_URL']} {sys.argv[0]} approve {run.id}"
+        self._shown.link = f"{env['PREFECT_API_URL'].removesuffix('/api')}/runs/flow-run/{run_id}"
+        command = f"PREFECT_API_URL={env['PREFECT_API_URL']} {sys.argv[0]} approve {run_id}"
         ways = f"answer at {self._shown.link} (Resume), or with `{command}`"
         ask = self._asking(asker(self._options.approve, self._console, ways))
         run = await first_of(
-            attend(run.id, ask, self._console.print),
-            self._watch(run.id, workspace, found.endpoint),
+            attend(run_id, ask, self._console.print),
+            self._watch(run_id, workspace, found.endpoint),
             _missing([*parts, users]),
         )
         users.stop()
@@ -149,6 +170,35 @@ class _Demo:
         if not isinstance(result, Outcome):
             raise processes.DemoFailed(f"the rollout ended {run.state_name}: {run.state and run.state.message}")
         return result
+
+    async def _handed_over(self, endpoint: str, env: dict[str, str]) -> UUID:
+        """Train a model, which asks for its rollout by an event; return the run that the event starts.
+
+        Raises:
+            DemoFailed: The model is not better than the live one, or no run has begun in time.
+        """
+        from prefect import get_client
+        from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+
+        from tasks.support.polling import poll
+
+        self._screen.status("training a new model, and comparing it with the live one")
+        with processes.retraining(endpoint, self._directory, env, HOME) as retraining:
+            self._retrained = (await asyncio.to_thread(retraining.first_line, TRAIN_TIMEOUT_S, "end")).strip()
+        if not self._retrained.startswith("registered "):
+            raise processes.DemoFailed(f"the retraining handed nothing over: {self._retrained}")
+        self._screen.status(self._retrained)
+        async with get_client() as client:
+            of_rollout = DeploymentFilter(name=DeploymentFilterName(any_=["rollout"]))
+
+            async def look() -> UUID | None:
+                runs = await client.read_flow_runs(deployment_filter=of_rollout)
+                return runs[0].id if runs else None
+
+            run = await poll(look, 1, START_TIMEOUT_S)
+        if run is None:
+            raise processes.DemoFailed(f"no rollout began within {START_TIMEOUT_S:.0f} s after its request")
+        return run
 
     async def _watch(self, run_id: UUID, workspace: Any, endpoint: str) -> NoReturn:
         """Keep the screen current; what passes only leaves it as it is for a while."""
@@ -225,6 +275,23 @@ class _Demo:
         path = self._directory / "rollout.yaml"
         yaml.dump(content, path)
         return path
+
+
+def _check_handoff(candidate: Candidate) -> None:
+    """Check that a model can be trained here, and that no other candidate is wanted.
+
+    Raises:
+        ConfigError: It cannot, or one is.
+    """
+    problems = []
+    if candidate is not Candidate.GOOD:
+        problem = f"rolls a newly trained model out, not the candidate {candidate.value}"
+        problems.append(Problem("command line", "--handoff", problem, "leave --candidate out"))
+    if missing := [name for name in NEEDED_TO_TRAIN if importlib.util.find_spec(name) is None]:
+        problem = f"trains a model, which needs {', '.join(missing)}: not installed"
+        problems.append(Problem("command line", "--handoff", problem, "install the wheel with [local,retrain]"))
+    if problems:
+        raise ConfigError(*problems)
 
 
 def status_of(state: Any) -> str:

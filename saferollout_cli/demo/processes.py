@@ -25,6 +25,7 @@ POLL_S = 0.2
 _SITE = Path(__file__).with_name("site")
 """What Python does first in each of them."""
 _END = "-----END CERTIFICATE-----\n"
+RETRAIN = Path("examples", "retrain", "retrain.py")
 START_S = 120.0
 """How long a process may take to start on a busy machine."""
 
@@ -63,8 +64,8 @@ class Process:
             raise ValueError(msg)
         return self._popen.stdout
 
-    def first_line(self, timeout_s: float) -> str:
-        """Wait for the first line of its standard output.
+    def first_line(self, timeout_s: float, purpose: str = "start") -> str:
+        """Wait for the first line of its standard output, which shows that it served its purpose.
 
         Raises:
             DemoFailed: It ended before, or the time is up: then it is stopped.
@@ -73,7 +74,7 @@ class Process:
         if ready and (line := self.lines.readline()):
             return line
         self.kill()
-        raise self.failed("did not start" if ready else f"did not start within {timeout_s:.0f} s")
+        raise self.failed(f"did not {purpose}" if ready else f"did not {purpose} within {timeout_s:.0f} s")
 
     def running(self) -> bool:
         """Whether it has not ended yet."""
@@ -178,6 +179,12 @@ def users(arguments: dict[str, Any], state_dir: Path, env: dict[str, str], cwd: 
     """Start the users' traffic; it prints its counts as JSON lines."""
     command = [sys.executable, "-m", "saferollout_cli.demo.users", json.dumps(arguments)]
     return Process("users", command, env, state_dir, cwd, pipe=True)
+
+
+def retraining(endpoint: str, state_dir: Path, env: dict[str, str], cwd: Path) -> Process:
+    """Start the retraining; it prints in a line what it has done, at its end."""
+    command = [sys.executable, str(cwd / RETRAIN), endpoint]
+    return Process("retraining", command, env, state_dir, cwd, pipe=True)
 
 
 def free_port() -> int:

@@ -33,9 +33,12 @@ def left_over(directory: Path) -> list[str]:
     return found
 
 
-def test_demo_promotes_without_a_failed_request(tmp_path: Path) -> None:
-    """The demo ends promoted, no user's request failed, blue is gone, and no process is left."""
-    done = demo(tmp_path)
+def test_demo_promotes_what_was_retrained_without_a_failed_request(tmp_path: Path) -> None:
+    """A newly trained model is better, registered, asked for by an event, and promoted with nothing but two approvals.
+
+    No user's request failed, blue is gone, and no process is left.
+    """
+    done = demo(tmp_path, "--handoff")
 
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -51,6 +54,9 @@ def test_demo_promotes_without_a_failed_request(tmp_path: Path) -> None:
     assert [verdict["verdict"] for verdict in result["verdicts"]] == ["passed", "healthy", "healthy"]
     assert {"preflight", "baseline", "create green", "smoke test green"} <= {step["name"] for step in result["steps"]}
     assert "# ✅ Promoted" in result["report"]
+    assert result["retraining"].startswith("registered diabetes:2, mean loss smaller than that of diabetes:1 by ")
+    assert result["model"] == "diabetes:2"
+    assert "by retraining run " in result["inputs"]["asked for"]
     assert left_over(tmp_path) == []
 
 

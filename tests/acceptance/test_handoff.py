@@ -1,5 +1,6 @@
 """Starting a rollout without a person: a retraining pipeline registers a model and emits an event."""
 
+import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -53,7 +54,10 @@ def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: En
         return runs[0]["id"] if runs else None
 
     run = wait_for("a rollout of the new model", look)
-    stack.until(run, "Completed")
+    waited = json.loads(stack.cli("wait", run, "--json"))
+    assert (waited["outcome"], waited["reason"]) == ("promoted", "green passed every gate and has all traffic")
+    assert waited["report"].startswith(f"# ✅ Promoted: {endpoint.name}")
+    assert "## judge" not in waited["report"].splitlines()[-1]
     state = endpoint.state()
     assert state.traffic == {"green": 100}
     assert state.deployments["green"].model == f"{endpoint.name}:7"
@@ -108,5 +112,8 @@ def test_an_event_that_does_not_fit_is_seen_as_a_failed_run(stack: Stack, tmp_pa
         shown = stack.until(wait_for(f"the run with {part}", look), "Failed")
         assert message in shown["state"]["message"]
         assert "root:" not in shown["state"]["message"]
+        waited = json.loads(stack.cli("wait", shown["id"], "--json", code=2).splitlines()[0])
+        assert waited["outcome"] == "invalid"
+        assert message in waited["reason"]
     assert "event: config: ['{{ 7 }}'] does not fit" in shown["state"]["message"]
     assert "<modle>: unknown key" in shown["state"]["message"]

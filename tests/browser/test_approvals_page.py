@@ -1,6 +1,7 @@
 """The approvals page in a real browser, with a certified OpenID provider and a real Prefect server."""
 
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any

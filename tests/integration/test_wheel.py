@@ -17,7 +17,7 @@ def test_the_wheel_is_all_that_is_needed(tmp_path: Path) -> None:
         instead={"uv build": f"cd {clone} && unset PYTHONPATH && uv build", "saferollout demo": look},
     )
     installed = clone / "rollouts" / "share" / "saferollout"
-    for folder in ("configs", "prefect.yaml"):
+    for folder in ("configs", "examples", "prefect.yaml"):
         there = sorted(path.relative_to(installed) for path in installed.glob(f"{folder}/**/*") if path.is_file())
         expected = sorted(path.relative_to(clone) for path in clone.glob(f"{folder}/**/*") if path.is_file())
         assert there == expected

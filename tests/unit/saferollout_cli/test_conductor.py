@@ -7,7 +7,10 @@ import pytest
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelling, Completed, Failed, Late, Paused, Pending, Running, Scheduled, Suspended
 
-from saferollout_cli.demo.conductor import _directory, status_of
+from saferollout.domain.errors import ConfigError
+from saferollout_cli.choices import Candidate
+from saferollout_cli.demo import conductor
+from saferollout_cli.demo.conductor import _check_handoff, _directory, status_of
 
 
 @pytest.mark.parametrize("is_there", [False, True])
@@ -46,3 +49,18 @@ def test_what_the_demo_keeps_is_private(tmp_path: Path, is_there: bool) -> None:
 def test_a_run_that_has_ended_is_not_said_to_start(state: State[None] | None, status: str) -> None:
     """Only a run that waits for its worker, or for a person, needs a word."""
     assert status_of(state) == status
+
+
+def test_a_handoff_is_refused_before_anything_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another candidate is wanted, or nothing is there to train with; each with what would be right."""
+    _check_handoff(Candidate.GOOD)
+    monkeypatch.setattr(conductor, "NEEDED_TO_TRAIN", ("json", "no_such_module"))
+    with pytest.raises(ConfigError) as caught:
+        _check_handoff(Candidate.SLOW)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "command line: --handoff: rolls a newly trained model out, not the candidate slow; leave --candidate out",
+        (
+            "command line: --handoff: trains a model, which needs no_such_module: not installed; "
+            "install the wheel with [local,retrain]"
+        ),
+    ]

@@ -191,3 +191,4 @@ def test_a_config_has_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     ]  # fmt: skip
     for path in ("one/shop.yaml", "shop.yaml", "../shop", "a/b", ""):
         assert find_config(path) == path
+    assert find_config("x" * 300) == f"one/{'x' * 300}.yaml"  # longer than a file's name may be: not there either

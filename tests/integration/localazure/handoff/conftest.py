@@ -1,0 +1,36 @@
+"""One Prefect server for all tests of the hand-off.
+
+It has our deployments and no worker: what is requested stays scheduled.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from tests.support.prefect import Server
+from tests.support.stack import REPOSITORY
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The server; those who use it are one group, so that only one is started."""
+    made = Server(tmp_path_factory.mktemp("server"))
+    command = [str(Path(sys.executable).parent / "saferollout"), "setup", "--json"]
+    env = made.env | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
+    try:
+        made.start()
+        subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, check=True)
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(autouse=True)
+def at_server(server: Server) -> Iterator[None]:
+    """What a test calls finds the server."""
+    with temporary_settings({PREFECT_API_URL: server.url}):
+        yield

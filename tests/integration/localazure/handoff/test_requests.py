@@ -1,0 +1,129 @@
+"""Requests for rollouts at a real Prefect server: each once, watched, retrained."""
+
+import contextvars
+import os
+import shutil
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pytest
+from azure.ai.ml import MLClient
+from azure.ai.ml.entities import Model
+from sklearn.linear_model import LinearRegression
+
+import saferollout
+from examples.retrain import retrain
+from flows.watch_models import watch_models
+from saferollout.config.request import read_event
+from tests.support.handoff import deployment, post, runs
+from tests.support.localazure.arm import Arm, Assets
+from tests.support.localazure.sdk import PROJECT
+from tests.support.prefect import Server
+from tests.support.stack import started, wait_for
+
+pytestmark = pytest.mark.xdist_group("handoff")  # one server
+
+GOOD = {"config": "rollout", "model": {"name": "m", "version": "1"}, "by": "eve", "why": "new data", "overrides": {}}
+WATCH = "import asyncio; from flows.watch_models import watch_models; asyncio.run(watch_models())"
+
+
+def test_one_id_makes_one_run_also_twenty_times_at_once(server: Server) -> None:
+    """From Python and by plain HTTP; another id, or config, makes another one."""
+    before = len(runs(server))
+
+    def submit(config: str) -> str:
+        return saferollout.submit(config, "m:1", by="eve", request_id="one")
+
+    body = {"parameters": GOOD | {"request_id": "two"}, "idempotency_key": "rollout two"}
+    path = f"/deployments/{deployment(server)['id']}/create_flow_run"
+    with ThreadPoolExecutor(20) as threads:
+        contexts = [contextvars.copy_context() for _ in range(20)]  # Prefect's settings are in it
+        submitted = set(threads.map(lambda context: context.run(submit, "rollout"), contexts))
+        posted = {answer["id"] for _, answer in threads.map(lambda _: post(server, path, body), range(20))}
+
+    assert (len(submitted), len(posted)) == (1, 1)
+    assert submitted != posted
+    assert len(runs(server)) == before + 2
+    assert saferollout.submit("rollout", "m:1", request_id="two") in posted
+    assert submit("other") not in submitted | posted
+    (run,) = (found for found in runs(server) if found["id"] in submitted)
+    assert run["parameters"]["model"] == {"name": "m", "version": "1"}
+
+
+@pytest.fixture
+def ready(arm: Arm, assets: Assets) -> list[str]:
+    """Fifty models, of which three have a version that is ready."""
+    uri = arm.get(assets.models[0].removeprefix(f"{arm.workspace}/"))["properties"]["modelUri"]
+    for number in range(50):
+        tags = {"stage": "ready", "saferollout.config": "rollout"} if number in (7, 23, 42) else {}
+        body = {"properties": {"modelUri": uri, "modelType": "custom_model", "tags": tags}}
+        arm.call("PUT", f"models/watched-{number}/versions/1", body).raise_for_status()
+    return [f"watched-{number}:1" for number in (23, 42, 7)]
+
+
+async def test_each_version_that_is_ready_is_requested_once(
+    server: Server, ready: list[str], record_property: Any
+) -> None:
+    """Also where the watcher is killed in the middle; fifty models are looked at in seconds."""
+
+    def requested() -> list[str] | None:
+        names = [(run["parameters"].get("model") or {}).get("name", "") for run in runs(server)]
+        return sorted(f"{name}:1" for name in names if name.startswith("watched-")) or None
+
+    with started([sys.executable, "-c", WATCH], dict(os.environ) | {"PREFECT_API_URL": server.url}):  # and killed
+        wait_for("the first request", requested)
+
+    began = time.monotonic()
+    done = await watch_models()
+    took_s = time.monotonic() - began
+
+    record_property("seconds for 50 models", round(took_s, 2))
+    assert {name: done[name].partition(":")[0] for name in ready}.keys() == set(ready)
+    assert requested() == ready
+    again = await watch_models()
+    assert all(again[name].startswith("already requested: run ") for name in ready)
+    assert requested() == ready
+
+
+# the SDK downloads in old manners of its storage client
+@pytest.mark.filterwarnings("ignore:The use of a .BlobProperties. instance:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:content_as_bytes is deprecated:DeprecationWarning")
+def test_a_model_that_is_better_is_registered_and_handed_over(
+    server: Server, client: MLClient, arm: Arm, assets: Assets, tmp_path: Path
+) -> None:
+    """Against the version that is live; where it is not better by the margin, nothing is registered."""
+    data = retrain.load()
+    old = Path(shutil.copytree(PROJECT / "models" / "v1", tmp_path / "old"))
+    joblib.dump(LinearRegression().fit(data.training[:40], data.training_truth[:40]), old / retrain.FILE)
+    live = client.models.create_or_update(Model(name="retrained", version="1", path=old))
+    arm.endpoint("retrained")
+    body = arm.deployment(assets)
+    body["properties"]["model"] = live.id
+    assert arm.run("PUT", "onlineEndpoints/retrained/deployments/blue", body)["status"] == "Succeeded"
+    arm.endpoint("retrained", traffic={"blue": 100})
+
+    refused = retrain.retrain("retrained", margin=1000)
+    done = retrain.retrain("retrained")
+
+    same = retrain.losses(retrain.fit(data), data)
+    assert retrain.compare(same, same, 0.95) == (0, 0)
+    assert refused.startswith("not better than retrained:1 by more than 1000")
+    assert done.startswith("registered retrained:2, mean loss smaller than that of retrained:1 by ")
+    made = client.models.get("retrained", "2")
+    assert made.tags.keys() == {"trained_by", "data", "compared_with", "gain"}
+    assert made.tags["compared_with"] == "retrained:1"
+    trained_by = made.tags["trained_by"]
+    assert done.endswith(trained_by)
+    event = wait_for("its event's run", lambda: next(filter(lambda text: trained_by in text, events(server)), None))
+    request = read_event(event)
+    assert (str(request.model), request.request_id) == ("azureml:retrained:2", trained_by)
+    assert request.by == f"retraining run {trained_by}"
+
+
+def events(server: Server) -> list[str]:
+    """The events that have started runs."""
+    return [run["parameters"].get("event", "") for run in runs(server)]
