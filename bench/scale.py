@@ -178,9 +178,8 @@ class _Scale:
                     ended[name] = found["state_name"]
                     self._say(f"{name}: {found['state_name']} {found['state']['message'] or ''}"[:150])
             if not killed and sum(answered.values()) >= len(runs) * 2 // 3:
-                first.worker.kill()
+                self._say(f"the first host is killed, with {first.kill()} processes")
                 killed = True
-                self._say("the first host is killed")
             return len(ended) == len(runs) or None
 
         wait_for("the end of all rollouts", look, LIMIT_S)

@@ -57,6 +57,11 @@ class Process:
             )
 
     @property
+    def pid(self) -> int:
+        """That of its leash, whose children are the command's processes."""
+        return self._popen.pid
+
+    @property
     def lines(self) -> IO[str]:
         """The standard output of a process with a pipe."""
         if self._popen.stdout is None:
