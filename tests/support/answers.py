@@ -50,6 +50,11 @@ async def events_of(case: Case, keys: Keyring) -> Counter[str]:
     return Counter(entry.event.kind for entry in own)
 
 
+def api(url: str) -> httpx.AsyncClient:
+    """A client of Prefect's API; it keeps no connection, which a busy server would have closed meanwhile."""
+    return httpx.AsyncClient(base_url=url, timeout=120, limits=httpx.Limits(max_keepalive_connections=0))
+
+
 async def resume(client: httpx.AsyncClient, run: UUID, given: dict[str, Any]) -> str:
     """Answer by Prefect's API; SQLite's passing 503 is asked again. Return what the server says."""
     while True:

@@ -10,7 +10,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pyotp
 import pytest
 from prefect import get_client
@@ -32,7 +31,7 @@ from tasks.auto import approve_by_itself
 from tasks.support.attestation import read_attestation
 from tasks.support.polling import poll
 from tasks.support.waiting import kept_answer
-from tests.support.answers import Rollout, asked, events_of, resume
+from tests.support.answers import Rollout, api, asked, events_of, resume
 from tests.support.asking import again, current, deployed, go_on, here, question_of, reply
 from tests.support.prefect import Server
 from tests.support.run_steps import record_of
@@ -96,7 +95,7 @@ async def test_of_a_hundred_answers_at_once_one_counts(server: Server) -> None:
         run = await asked(case)
         question = await question_of(run)
         names = [f"person {number}" for number in range(96)]
-        async with httpx.AsyncClient(base_url=server.url, timeout=120) as client:
+        async with api(server.url) as client:
             by_api = [
                 resume(client, run.id, {"decision": "approve", "approver": name, "evidence": question.evidence})
                 for name in names
@@ -202,7 +201,7 @@ async def test_an_answer_after_the_deadline_counts_for_nothing(server: Server) -
         assert state is not None
         assert state.state_details.pause_timeout is not None
         await asyncio.sleep((state.state_details.pause_timeout - now()).total_seconds())
-        async with httpx.AsyncClient(base_url=server.url, timeout=120) as http:
+        async with api(server.url) as http:
             given = {"decision": "approve", "approver": "Ann", "evidence": question.evidence}
             assert await resume(http, run.id, given) != "ACCEPT"
         await ended(run)

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pyotp
 import pytest
 from prefect import get_client
@@ -22,7 +21,7 @@ from saferollout.rollout.record import now
 from saferollout_cli.approvals import Reply, answer
 from tasks.approval import ask
 from tasks.support import history, variables
-from tests.support.answers import Rollout, asked, events_of, resume
+from tests.support.answers import Rollout, api, asked, events_of, resume
 from tests.support.asking import Case, again, current, go_on, question_of, reply
 from tests.support.page_worker import person, signed
 from tests.support.prefect import Server
@@ -61,7 +60,7 @@ async def test_who_reaches_the_api_forges_no_answer(server: Server, verify: str)
     """By the call that answers, by writing the answer beside it, or by a state alone: the run waits on, and says so."""
     with current(Rollout(approvals={"verify": verify, "approvers": ["Ann"]})) as case:
         run = await asked(case)
-        async with httpx.AsyncClient(base_url=server.url, timeout=120) as http, get_client() as client:
+        async with api(server.url) as http, get_client() as client:
             for forged in FORGED[verify]:
                 question = await question_of(run)
                 whole = {"decision": "approve", "approver": "Ann", "evidence": question.evidence} | forged
