@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
@@ -108,7 +109,14 @@ def test_person_decides_on_the_evidence_in_the_ui(stack: Stack, endpoint: Endpoi
 
 def asks(stack: Stack, run: str, question: str) -> bool:
     """Whether the run waits, and asks this."""
-    return stack.run(run)["state_name"] == "Suspended" and question in stack.question(run)
+    if stack.run(run)["state_name"] != "Suspended":
+        return False
+    try:
+        return question in stack.question(run)
+    except httpx.HTTPStatusError as error:  # the question is written a moment later
+        if error.response.status_code != 404:
+            raise
+        return False
 
 
 def sees_plots(page: Page, link: str) -> None:
