@@ -63,7 +63,7 @@ def commands() -> list[list[str]]:
     found = [service["command"] for service in compose()["services"].values() if "command" in service]
     found += [re.findall(r"^ExecStart=/opt/saferollout/bin/(.*)$", unit.read_text(), re.M)[0].split() for unit in UNITS]
     ours = [command for command in found if command[0] in ("prefect", "saferollout")]
-    return [list(map(str, command)) for command in {tuple(command) for command in ours}]
+    return [list(map(str, command)) for command in dict.fromkeys(map(tuple, ours))]
 
 
 @pytest.mark.slow
