@@ -281,13 +281,13 @@ class Endpoint:
             ended = arm.run("PATCH", f"onlineEndpoints/{self.name}/deployments/{name}", body)
         assert ended["status"] == "Succeeded", ended
 
-    def users(self) -> Process:
+    def users(self, requests_per_s: int = 20) -> Process:
         """Users who send requests until the process is stopped."""
         workspace = self.workspace()
         arguments = {
             "uri": workspace.get_endpoint(self.name).scoring_uri,
             "requests": str(DIABETES / "requests.jsonl"),
-            "requests_per_s": 20,
+            "requests_per_s": requests_per_s,
             "tolerance": 160,
         }
         env = self.stack.env | {"USERS_KEY": workspace.secret(self.name)}
