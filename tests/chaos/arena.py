@@ -28,6 +28,8 @@ AGAIN_S = 3.0
 HEARTBEAT_S = 30
 RUN = "PREFECT__FLOW_RUN_ID"
 """The variable by which the process of a flow run knows which it is."""
+GUARD = "CHAOS_GUARD"
+"""Set for the guard's process alone."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Kill:
     point: str
     at: float
     run: str
-    """The flow run at whose process it was aimed; empty where it was anybody's."""
+    """The flow run whose process it was; empty for the guard."""
 
 
 class Arena:
@@ -102,7 +104,7 @@ class Arena:
 
     def _start_guard(self) -> Process:
         command = self.stack.command("guard", "--every", str(EVERY_S), "--json")
-        return self._keep(Process("guard", command, self.env, self.directory, REPOSITORY))
+        return self._keep(Process("guard", command, self.env | {GUARD: "yes"}, self.directory, REPOSITORY))
 
     def _watch_guard(self) -> None:
         """Start the guard again as often as it dies."""
@@ -151,9 +153,9 @@ class Arena:
             with contextlib.suppress(psutil.NoSuchProcess):
                 victim.kill()
 
-    def arm(self, what: Change | Step, where: str, run: str = "") -> None:
-        """Let the process of this flow run be killed there, or whoever gets there first."""
-        arm(self.faults, what, where, Fault.KILL, only=(RUN, run) if run else None)
+    def arm(self, what: Change | Step, where: str, run: str) -> None:
+        """Let the process of this flow run be killed there; without one, the guard."""
+        arm(self.faults, what, where, Fault.KILL, only=(RUN, run) if run else (GUARD, "yes"))
 
     def kills(self) -> list[Kill]:
         """Those who were killed at fault points, in order."""

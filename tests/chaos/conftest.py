@@ -13,6 +13,8 @@ from tests.chaos.tally import Tally
 
 LINES = "SAFEROLLOUT_TALLY"
 """Names the file to which each mishap is added as a line."""
+DOCUMENT = "SAFEROLLOUT_RELIABILITY"
+"""Names the document that is written from all lines there."""
 
 
 @pytest.fixture(scope="session")
@@ -23,6 +25,8 @@ def tally() -> Iterator[Tally]:
     yield made
     for part in made.parts:
         print(f"\n{part}{made.table(part)}")
+    if path and (document := os.environ.get(DOCUMENT)):
+        Tally.load(Path(path)).write(Path(document))
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 import itertools
 import random
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from saferollout.domain.fault_points import AFTER, BEFORE, BEGINS, ENDS, SENT, Change, Step
 
@@ -30,46 +31,55 @@ ON_THE_WAY: list[Point] = [
 ]
 """Where its process may be killed and another one goes on; before it has begun nothing is to be finished."""
 LAST: list[Point] = [
-    (Step.RETIRE, BEGINS),
+    *itertools.product((Step.RETIRE, Step.REPORT), (BEGINS, ENDS)),
     *itertools.product((Change.DELETE_DEPLOYMENT,), (BEFORE, SENT, AFTER)),
 ]
-"""Where whoever ends it may be killed; the guard may do the rest, so that one more is not sure to be reached."""
-REPORTING: list[Point] = [(Step.RETIRE, ENDS), (Step.REPORT, BEGINS), (Step.REPORT, ENDS)]
-"""Where its process may be killed when all is done but the report."""
+"""Where its process may be killed and the guard does the rest, so that one more is not reached."""
 GUARD: list[Point] = [(Step.GUARD, BEGINS), (Step.GUARD, ENDS), (Step.RESUME, BEGINS), (Step.RESUME, ENDS)]
 """Where the guard may be killed while a rollout goes well."""
-BACK: list[Point] = [
-    (Step.ROLL_BACK, BEGINS),
-    (Change.DELETE_DEPLOYMENT, SENT),
-    (Step.ROLL_BACK, ENDS),
-    (Step.CLOSE, BEGINS),
-]
-"""Where whoever rolls back may be killed."""
+BACK: list[Point] = [(Step.ROLL_BACK, BEGINS), (Change.DELETE_DEPLOYMENT, SENT), (Step.ROLL_BACK, ENDS)]
+"""Where the process of a rollout may be killed that rolls back; the guard does the rest."""
+GUARD_BACK: list[Point] = [(Change.DELETE_DEPLOYMENT, SENT), (Step.CLOSE, BEGINS), (Change.DELETE_DEPLOYMENT, BEFORE)]
+"""Where the guard may be killed that does it."""
 
 
-def is_anybodys(point: Point) -> bool:
-    """Whether the process of the run and the guard may both get there."""
-    what, _ = point
-    return what in (Change.DELETE_DEPLOYMENT, Step.GUARD, Step.RESUME, Step.CLOSE)
+@dataclass
+class Hand:
+    """What one rollout meets."""
+
+    run: list[Point]
+    """Where its process is killed."""
+    guard: list[Point]
+    """Where the guard is."""
+
+    @property
+    def kills(self) -> int:
+        """How many there are."""
+        return len(self.run) + len(self.guard)
 
 
-def hands(kills: int, at_once: int, seed: int) -> Iterator[list[Point]]:
-    """The points of each rollout, together as many as are asked for: all equally often, every third hand repeatedly.
+def hands(kills: int, at_once: int, seed: int) -> Iterator[Hand]:
+    """The points of each good rollout, together as many as are asked for: all equally often, every third hand thrice.
 
-    Each has one at its end and one of the guard's, for which there is an earlier one of the run's: those are reached.
+    Each has one at its end and one of the guard's, for which there is an earlier one of the run's: all are reached.
     """
     chance = random.Random(seed)  # noqa: S311  # no secrets
-    deal, deal_last = _deck(chance, ON_THE_WAY), _deck(chance, [*LAST, *REPORTING])
-    deal_guard = _deck(chance, GUARD)
+    deal, deal_last, deal_guard = (_deck(chance, points) for points in (ON_THE_WAY, LAST, GUARD))
     for number in itertools.count():
         if kills <= 0:
             return
         width = max(1, min(at_once, kills) - 2)
         times = 3 if number % 3 == 2 and width >= 6 else 1
         drawn = [next(deal) for _ in range(width // times)]
-        points = [*(point for point in drawn for _ in range(times)), next(deal_guard), next(deal_last)]
-        kills -= len(points)
-        yield points
+        hand = Hand([*(point for point in drawn for _ in range(times)), next(deal_last)], [next(deal_guard)])
+        kills -= hand.kills
+        yield hand
+
+
+def back_hand(number: int) -> Hand:
+    """The points of a rollout that goes back."""
+    first, second = BACK[number % len(BACK)], GUARD_BACK[number // len(BACK) % len(GUARD_BACK)]
+    return Hand([first], [second] if first == (Step.ROLL_BACK, BEGINS) else [])
 
 
 def _deck(chance: random.Random, points: list[Point]) -> Iterator[Point]:

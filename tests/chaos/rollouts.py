@@ -17,7 +17,7 @@ from saferollout.config.project import resolve_workspace
 from tests.chaos.arena import Arena
 from tests.chaos.outages import HARD, SOFT, WAITING, Outage
 from tests.chaos.planned import check
-from tests.chaos.points import Point, is_anybodys
+from tests.chaos.points import Hand
 from tests.chaos.tally import Tally
 from tests.chaos.watched import Watched
 from tests.support.stack import STAGE, Endpoint, counts_of, wait_for
@@ -82,10 +82,12 @@ def start(arena: Arena, endpoint: Endpoint, **changes: Any) -> Watched:
     return Watched(arena, endpoint, endpoint.submit(config_of(endpoint, **changes)))
 
 
-def arm(arena: Arena, watched: Watched, points: list[Point]) -> None:
-    """Let the rollout's process be killed at these points, and the guard at its own."""
-    for what, where in points:
-        arena.arm(what, where, "" if is_anybodys((what, where)) else watched.run)
+def arm(arena: Arena, watched: Watched, hand: Hand) -> None:
+    """Let the rollout's process be killed at its points, and the guard at its own."""
+    for what, where in hand.run:
+        arena.arm(what, where, watched.run)
+    for what, where in hand.guard:
+        arena.arm(what, where, "")
 
 
 def promoted(arena: Arena, watched: Watched, kills: int) -> None:
@@ -115,35 +117,35 @@ def note(tally: Tally, watched: Watched, result: str) -> None:
         tally.note(PART, f"flow process: {point}", result, took_s)
 
 
-def note_anybodys(arena: Arena, tally: Tally) -> None:
-    """Count the kills that were not aimed at one rollout's process; all rollouts have ended as they should."""
+def note_guards(arena: Arena, tally: Tally) -> None:
+    """Count the kills of the guard; all rollouts have ended as they should."""
     for kill in arena.kills():
         if not kill.run:
-            tally.note(PART, f"guard, or who deletes: {kill.point}", "as planned", arena.guard_back_after(kill.at))
+            tally.note(PART, f"guard: {kill.point}", "as planned", arena.guard_back_after(kill.at))
     arena.forget()
 
 
-def good(arena: Arena, tally: Tally, directory: Path, name: str, points: list[Point]) -> None:
+def good(arena: Arena, tally: Tally, directory: Path, name: str, hand: Hand) -> None:
     """Roll out a good candidate while processes die at these points."""
     endpoint = endpoint_of(arena, directory, name)
     with used(tally, endpoint):
         watched = start(arena, endpoint)
-        arm(arena, watched, points)
-        promoted(arena, watched, len(points))
+        arm(arena, watched, hand)
+        promoted(arena, watched, hand.kills)
         note(tally, watched, "promoted")
     endpoint.delete()
 
 
-def bad(arena: Arena, tally: Tally, directory: Path, name: str, points: list[Point]) -> None:
+def bad(arena: Arena, tally: Tally, directory: Path, name: str, hand: Hand) -> None:
     """Roll out a candidate that turns bad at 10% while whoever rolls it back dies at these points."""
     endpoint = endpoint_of(arena, directory, name)
     deployment, switch = endpoint.turning("assert False, 'turned bad'")
     watched = start(arena, endpoint, deployment=str(deployment))
-    arm(arena, watched, points)
+    arm(arena, watched, hand)
     watched.answer_when_asked()
     wait_for("10%", lambda: endpoint.state().traffic.get("green") == 10 or None)
     switch.touch()
-    rolled_back(watched, len(points))
+    rolled_back(watched, hand.kills)
     note(tally, watched, "rolled back")
     endpoint.delete()
 

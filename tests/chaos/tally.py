@@ -1,7 +1,7 @@
 """The tally: what was killed or failed how often, what came of it, and how long it took to be put right.
 
-Every line is written down at once, so that a run which is interrupted loses nothing. Run as a program, it writes the
-tables of a document from all the lines in a file: `python -m tests.chaos.tally build/chaos.jsonl docs/reliability.md`.
+Every line is written down at once, so that a run which is interrupted loses nothing; a document's tables are written
+from all the lines in a file: `python -m tests.chaos.tally build/chaos.jsonl docs/reliability.md`.
 """
 
 import json
@@ -90,15 +90,17 @@ class Tally:
 
     def table(self, name: str) -> str:
         """The part as a table in markdown, and its other numbers."""
-        lines = ["| what | times | what came of it | put right after, p50 | max |", "|---|---|---|---|---|"]
         part = self.parts[name]
+        sums = [*(f"- {what}: {number:,}" for what, number in part.sums.items()), f"- {_runs(part.runs)}"]
+        if not part.rows:
+            return "\n".join(["", *sums, ""])
+        lines = ["| what | times | what came of it | put right after, p50 | max |", "|---|---|---|---|---|"]
         for kind, row in sorted(part.rows.items()):
             lines.append(f"| {kind} | {row.results.total()} | {_results(row.results)} | {_times(row.took_s)} |")
         results = sum((row.results for row in part.rows.values()), Counter[str]())
         took_s = [seconds for row in part.rows.values() for seconds in row.took_s]
         lines.append(f"| **all** | **{results.total()}** | {_results(results)} | {_times(took_s)} |")
-        sums = [f"- {what}: {number:,}" for what, number in part.sums.items()]
-        return "\n".join(["", *lines, "", *sums, f"- {_runs(part.runs)}", ""])
+        return "\n".join(["", *lines, "", *sums, ""])
 
 
 def _results(results: Counter[str]) -> str:

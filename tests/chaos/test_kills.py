@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.arena import Arena
-from tests.chaos.points import BACK, hands
-from tests.chaos.rollouts import all_planned, bad, good, note_anybodys, outages, together
+from tests.chaos.points import back_hand, hands
+from tests.chaos.rollouts import all_planned, bad, good, note_guards, outages, together
 from tests.chaos.tally import Tally
 
 KILLS = int(os.environ.get("SAFEROLLOUT_KILLS", "8"))
@@ -30,14 +30,14 @@ def test_whatever_dies_rollouts_end_by_themselves(arena: Arena, tmp_path: Path, 
     the worker die meanwhile, too.
     """
     good_ones = [
-        functools.partial(good, name=f"good-{number}", points=points)
-        for number, points in enumerate(hands(KILLS, PER_ROLLOUT, SEED))
+        functools.partial(good, name=f"good-{number}", hand=hand)
+        for number, hand in enumerate(hands(KILLS, PER_ROLLOUT, SEED))
     ]
-    bad_ones = [functools.partial(bad, name=f"bad-{number}", points=BACK) for number in range(BAD)]
+    bad_ones = [functools.partial(bad, name=f"bad-{number}", hand=back_hand(number)) for number in range(BAD)]
     others = [functools.partial(outages, name="parts", number=0, count=1)] if IS_SHORT else []
     together(arena, tally, tmp_path, [*bad_ones, *others, *good_ones])
     assert arena.left() == []
-    note_anybodys(arena, tally)
+    note_guards(arena, tally)
 
 
 def test_all_was_as_planned(arena: Arena, tally: Tally) -> None:
