@@ -7,8 +7,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import httpx
-from prefect import get_client, task
-from prefect.artifacts import acreate_markdown_artifact
+from prefect import get_client, runtime, task
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import (
     FlowFilter,
@@ -31,11 +30,11 @@ from saferollout.domain.evidence import Evidence, Finding
 from saferollout.domain.fault_points import Step
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
-from saferollout.report.message import Message, closed, not_rolled_back
-from saferollout.report.outcome import Outcome
+from saferollout.report.message import Message, closed, ended, not_rolled_back
 from saferollout.rollout import drift, lookout, rollback
 from saferollout.rollout.drain import BY_TIME
-from saferollout.rollout.guard import Act, Action, Run, Sign, decide
+from saferollout.rollout.forget import forget
+from saferollout.rollout.guard import SETTLING_S, Act, Action, Run, Sign, decide
 from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.retire import retire_due
@@ -46,12 +45,15 @@ from tasks.support import runs
 from tasks.support.access import in_workspace, scorer_of
 from tasks.support.artifacts import publish
 from tasks.support.boundaries import bounded
+from tasks.support.ending import close, is_back, outcome_of
 from tasks.support.kept import Kept, Looks, kept_by, looks_in
 from tasks.support.messages import tell
 from tasks.support.policy import STEP, WAY_BACK
 from tasks.support.race import first_of
 from tasks.support.served import Drain
 
+LOST = (Sign.CRASHED, Sign.SILENT)
+"""The process of the run is gone."""
 LOOK_S = 20.0
 """How long the judge watches at one look, in seconds."""
 AT_ONCE = 4
@@ -103,6 +105,8 @@ class Guard:
             action = decide(state, record, run, now())
             if run and run.sign is Sign.ASKING and record.asks and action.act in (Act.LEAVE, Act.JUDGE):
                 await self._remind(record, endpoint)
+            if run and run.sign in LOST and not record.unfinished and action.act is not Act.WAIT:
+                await self._report_promoted(state, record, run)
             if action.act is not Act.WAIT:
                 return await self._do(action, state, record, run)
             await asyncio.sleep(action.wait_s)
@@ -122,6 +126,8 @@ class Guard:
         match action.act:
             case Act.RETIRE:
                 return await in_workspace(self._workspace, lambda azure: retire_due(azure, state.name))
+            case Act.ROLL_BACK if self._is_back and run is None and record.share == 0 and is_back(state, record):
+                return "rolled back; its run is ended as soon as Prefect answers"
             case Act.ROLL_BACK:
                 if not action.insists and (found := await self._left_alone(state, record)):
                     return _left_as_is(state.name, found)
@@ -217,6 +223,7 @@ class Guard:
                     force=record.on_drift is OnDrift.ROLLBACK,
                     wait=wait,
                     hold=hold,
+                    forgets=self._client is None and self._is_back is None,
                 ),
             )
         except Drifted as drifted:
@@ -224,44 +231,34 @@ class Guard:
             return _left_as_is(state.name, drifted)
         if self._client and evidence:
             evidence = await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
-        if not (self._client or (project and project.config.notify)):
-            return f"rolled back: {reason}"
-        outcome = await self._outcome(state.name, record, reason, kept, evidence)
-        if self._client:
-            report = acreate_markdown_artifact(
-                markdown=outcome.report, key=f"{state.name.lower()}-report", description=reason
-            )
-            await publish(runs.close(self._client, record, outcome), report)
+        outcome = await outcome_of(self._workspace, state.name, record, "rolled_back", reason, kept, evidence)
+        if self._client and await close(self._client, record, outcome):
+            await in_workspace(self._workspace, lambda azure: forget(azure, state.name, record.rollout))
         await self._tell(record, project, closed(outcome, record.asks.share if record.asks else None))
         return f"rolled back: {reason}"
+
+    async def _report_promoted(self, state: EndpointState, record: Record, run: Run) -> None:
+        """End the run of a rollout that was promoted, where its process was lost before it could do so."""
+        if self._client is None:
+            return
+        if run.sign is Sign.SILENT:
+            await asyncio.sleep(SETTLING_S)  # its worker, if there is one, may yet report the crash
+            again = await self._look_up(record)
+            if again is None or again.sign not in LOST:
+                return
+        reason = (
+            f"{record.candidate} passed every gate and has all traffic; the guard ends it, for its process was lost"
+        )
+        kept = await self._kept(record, state.name)
+        outcome = await outcome_of(self._workspace, state.name, record, "promoted", reason, kept)
+        await close(self._client, record, outcome)
+        if kept:
+            await self._tell(record, kept.project, ended(outcome))
 
     async def _tell(self, record: Record, project: Project | None, message: Message) -> None:
         """Tell people; without Prefect, where nobody remembers what was told, perhaps again."""
         if project:
             await tell(project.config.notify, UUID(record.owner.flow_run) if self._client else None, message)
-
-    async def _outcome(
-        self, endpoint: str, record: Record, reason: str, kept: Kept | None, evidence: Evidence | None
-    ) -> Outcome:
-        """What became of the rollout, from what Azure shows and its run has kept."""
-        state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(endpoint))
-        found = [*(kept.evidence if kept else []), *([evidence] if evidence else [])]
-        return Outcome(
-            outcome="rolled_back",
-            reason=reason,
-            endpoint=endpoint,
-            rollout=record.rollout,
-            live=record.baseline.live,
-            candidate=record.candidate,
-            model=record.model,
-            environment=record.environment,
-            inputs=kept.project.inputs if kept else {},
-            traffic=state.traffic,
-            instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
-            decisions=list(record.approvals.values()),
-            evidence=[item.for_programs() for item in found],
-            duration_s=(now() - record.since).total_seconds(),
-        )
 
     async def _kept(self, record: Record, endpoint: str) -> Kept | None:
         """What the rollout works with; None where neither Prefect nor a config on this machine says it."""
@@ -314,8 +311,11 @@ async def look_without_prefect(
 async def is_crowded() -> bool:
     """Whether this flow run is one too many: a rollback may wait for Azure for long, and guards come every minute.
 
-    One that was lost counts for a while only.
+    One that was lost counts for a while only. A plain process looks once at a time, so that it is never too many: those
+    of its looks that were lost do not keep it from its work.
     """
+    if not runtime.deployment.id:
+        return False
     since = now() - timedelta(seconds=CROWD_S)
     wanted = FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
@@ -325,7 +325,7 @@ async def is_crowded() -> bool:
         (found,) = await publish(
             client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["guard"])), flow_run_filter=wanted)
         )
-    return len(found or ()) > CROWD
+    return len([run for run in found or () if run.deployment_id]) > CROWD
 
 
 @task(task_run_name="look after {endpoint}", **WAY_BACK)

@@ -82,10 +82,8 @@ def decide(state: EndpointState, record: Record, run: Run | None, now: datetime)
     is judged, and a rollout that is overdue is rolled back.
     """
     match record.phase:
-        case Phase.KEEPING if record.keep_until and now < record.keep_until:
-            return Action(act=Act.LEAVE, reason=f"{record.baseline.live} is kept until {clock(record.keep_until)}")
         case Phase.KEEPING | Phase.RETIRING:
-            return _retiring(record, run, now)
+            return _promoted(record, run, now)
         case Phase.ROLLING_BACK:
             return _rolling_back(run)
         case Phase.ROLLING:
@@ -95,10 +93,15 @@ def decide(state: EndpointState, record: Record, run: Run | None, now: datetime)
     return action
 
 
-def _retiring(record: Record, run: Run | None, now: datetime) -> Action:
+def _promoted(record: Record, run: Run | None, now: datetime) -> Action:
+    old = record.baseline.live
+    if unsettled := _unsettled(run, now):
+        return unsettled
+    if record.phase is Phase.KEEPING and record.keep_until and now < record.keep_until:
+        return Action(act=Act.LEAVE, reason=f"{old} is kept until {clock(record.keep_until)}")
     if run and run.sign is Sign.WORKING:
-        return Action(act=Act.LEAVE, reason=f"its run deletes {record.baseline.live}")
-    return _unsettled(run, now) or Action(act=Act.RETIRE, reason=f"the time of {record.baseline.live} is over")
+        return Action(act=Act.LEAVE, reason=f"its run deletes {old}")
+    return Action(act=Act.RETIRE, reason=f"the time of {old} is over")
 
 
 def _unsettled(run: Run | None, now: datetime) -> Action | None:

@@ -12,7 +12,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.results import ResultStore, aget_default_result_storage
 from prefect.serializers import JSONSerializer
 from prefect.settings import get_current_settings
-from prefect.states import AwaitingRetry, Failed
+from prefect.states import AwaitingRetry, Completed, Failed
 
 from saferollout.domain.errors import LEFT_AS_IS
 from saferollout.domain.fault_points import Step
@@ -100,15 +100,30 @@ async def begin_again(client: PrefectClient, record: Record) -> None:
 
 
 @bounded(Step.CLOSE)
-async def close(client: PrefectClient, record: Record, outcome: Outcome) -> None:
-    """End the run with this outcome, unless it has ended: its question takes no answer any longer."""
-    run = await client.read_flow_run(UUID(record.owner.flow_run))
-    if run.state is not None and run.state.is_final():
-        return
+async def close(client: PrefectClient, record: Record, outcome: Outcome) -> bool:
+    """End the run with this outcome, unless it has ended otherwise than by a crash: its question takes no answer.
+
+    Returns that it has ended, whoever did it.
+
+    Raises:
+        HTTPError: Prefect's server fails.
+        ObjectNotFound: What answers is not Prefect's server.
+    """
+    try:
+        run = await client.read_flow_run(UUID(record.owner.flow_run))
+    except ObjectNotFound as error:
+        if is_unknown(error):
+            return True  # somebody has deleted it
+        raise
+    if run.state is not None and run.state.is_final() and not run.state.is_crashed():
+        return True
     store = ResultStore(result_storage=await aget_default_result_storage(), serializer=JSONSerializer())
-    result = store.create_result_record(outcome)
+    result = store.create_result_record(outcome)  # its metadata alone would be dropped
     await store.apersist_result_record(result)
-    state: State[Any] = Failed(
-        message=f"rolled back: {outcome.reason}", data=result
-    )  # its metadata alone would be dropped
+    state: State[Any] = (
+        Completed(message=outcome.reason, data=result)
+        if outcome.outcome == "promoted"
+        else Failed(message=f"rolled back: {outcome.reason}", data=result)
+    )
     await client.set_flow_run_state(run.id, state, force=True)
+    return True
