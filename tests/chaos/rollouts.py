@@ -90,16 +90,14 @@ def arm(arena: Arena, watched: Watched, hand: Hand) -> None:
         arena.arm(what, where, "")
 
 
-def promoted(arena: Arena, watched: Watched, kills: int) -> None:
+def promoted(watched: Watched, kills: int) -> None:
     """Wait for the end of a good candidate's rollout, and check it."""
     watched.until_final(LIMIT_S + PER_KILL_S * kills)
     wait_for("the end of the record", lambda: watched.is_clear() or None, LIMIT_S)
     state = watched.endpoint.state()
     assert (state.traffic, list(state.deployments)) == ({"green": 100}, ["green"]), watched.state["state"]
     assert [count for count in watched.answers.values() if count > 1] == [], watched.answers
-    if watched.state["state_name"] == "Completed":
-        report = arena.stack.artifacts(watched.run)[f"{watched.endpoint.name}-report"]["data"]
-        assert report.count("Ada") == 1
+    assert watched.report("Completed").count("Ada") == 1
 
 
 def rolled_back(watched: Watched, kills: int) -> None:
@@ -109,6 +107,7 @@ def rolled_back(watched: Watched, kills: int) -> None:
     state = watched.endpoint.state()
     assert (state.traffic, list(state.deployments)) == ({"blue": 100}, ["blue"])
     assert state.deployments["blue"].instance_count == 1
+    assert "Rolled back" in watched.report("Failed")
 
 
 def note(tally: Tally, watched: Watched, result: str) -> None:
@@ -131,7 +130,7 @@ def good(arena: Arena, tally: Tally, directory: Path, name: str, hand: Hand) -> 
     with used(tally, endpoint):
         watched = start(arena, endpoint)
         arm(arena, watched, hand)
-        promoted(arena, watched, hand.kills)
+        promoted(watched, hand.kills)
         note(tally, watched, "promoted")
     endpoint.delete()
 
@@ -167,7 +166,7 @@ def outages(arena: Arena, tally: Tally, directory: Path, name: str, number: int,
         struck(arena, tally, runs, SOFT[number % len(SOFT)])
         struck(arena, tally, runs, HARD[number % len(HARD)])
         for watched in runs:
-            promoted(arena, watched, 3)
+            promoted(watched, 3)
     for endpoint in endpoints:
         endpoint.delete()
 

@@ -40,12 +40,7 @@ HANGS_S = 5.0
 """How much longer it takes then until it ends all the same."""
 STALE_S = float(os.environ.get("SAFEROLLOUT_STALE_S", "5"))
 """How old reads are; on Azure up to 90 s."""
-pytestmark = [
-    pytest.mark.xdist_group("chaos"),
-    pytest.mark.timeout(6 * 3600),
-    # a connection that Azure's client has given up is closed by nobody but the collector
-    pytest.mark.filterwarnings("ignore:Exception ignored in.*SSLSocket:pytest.PytestUnraisableExceptionWarning"),
-]
+pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.timeout(6 * 3600)]
 
 
 @dataclass

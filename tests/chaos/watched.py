@@ -18,6 +18,8 @@ from tests.support.stack import FINAL, Endpoint, wait_for
 
 AT_WORK = ("RUNNING", "PAUSED", "COMPLETED", "FAILED", "CANCELLED")
 """States of a run that is at work again, or over."""
+REPORT_S = 120.0
+"""How long it may take from the end of the record until its run has ended, too."""
 ASKING = ("Suspended", "Paused")
 
 
@@ -83,6 +85,20 @@ class Watched:
             return None
 
         return wait_for("a process that goes on", look, limit_s)
+
+    def report(self, state: str) -> str:
+        """Wait until its run is in this state, whoever has brought it there, and return the report."""
+
+        def look() -> str | None:
+            with contextlib.suppress(httpx.HTTPError):
+                self.state = self.arena.stack.run(self.run)
+                key = {"artifacts": {"key": {"any_": [f"{self.endpoint.name}-report"]}}}
+                found = self.arena.stack.api("POST", "/artifacts/latest/filter", json=key)
+                if self.state["state_name"] == state and found:
+                    return str(found[0]["data"])
+            return None
+
+        return wait_for(f"its report, and the state {state}", look, REPORT_S)
 
     def is_clear(self) -> bool:
         """Whether nothing of the rollout is left on the endpoint."""
