@@ -90,6 +90,11 @@ class Guard:
         self._projects = projects or {}
         self._is_back = is_back
 
+    @property
+    def _is_away(self) -> bool:
+        """Whether there is a Prefect server that does not answer now: a record stays until it has heard of the end."""
+        return self._client is None and self._is_back is not None
+
     @bounded(Step.GUARD)
     async def look_after(self, endpoint: str) -> str:
         """Do what the endpoint needs, and return in a line what that was.
@@ -125,8 +130,9 @@ class Guard:
     async def _do(self, action: Action, state: EndpointState, record: Record, run: Run | None) -> str:
         match action.act:
             case Act.RETIRE:
-                return await in_workspace(self._workspace, lambda azure: retire_due(azure, state.name))
-            case Act.ROLL_BACK if self._is_back and run is None and record.share == 0 and is_back(state, record):
+                forgets = not self._is_away
+                return await in_workspace(self._workspace, lambda azure: retire_due(azure, state.name, forgets=forgets))
+            case Act.ROLL_BACK if self._is_away and record.share == 0 and is_back(state, record):
                 return "rolled back; its run is ended as soon as Prefect answers"
             case Act.ROLL_BACK:
                 if not action.insists and (found := await self._left_alone(state, record)):
@@ -223,7 +229,7 @@ class Guard:
                     force=record.on_drift is OnDrift.ROLLBACK,
                     wait=wait,
                     hold=hold,
-                    forgets=self._client is None and self._is_back is None,
+                    forgets=self._client is None and not self._is_away,
                 ),
             )
         except Drifted as drifted:
@@ -239,9 +245,7 @@ class Guard:
 
     async def _report_promoted(self, state: EndpointState, record: Record, run: Run) -> None:
         """End the run of a rollout that was promoted, where its process was lost before it could do so."""
-        if self._client is None:
-            return
-        if run.sign is Sign.SILENT:
+        if self._client and run.sign is Sign.SILENT:
             await asyncio.sleep(SETTLING_S)  # its worker, if there is one, may yet report the crash
             again = await self._look_up(record)
             if again is None or again.sign not in LOST:
@@ -251,9 +255,8 @@ class Guard:
         )
         kept = await self._kept(record, state.name)
         outcome = await outcome_of(self._workspace, state.name, record, "promoted", reason, kept)
-        await close(self._client, record, outcome)
-        if kept:
-            await self._tell(record, kept.project, ended(outcome))
+        if self._client and await close(self._client, record, outcome):
+            await self._tell(record, kept.project if kept else None, ended(outcome))
 
     async def _tell(self, record: Record, project: Project | None, message: Message) -> None:
         """Tell people; without Prefect, where nobody remembers what was told, perhaps again."""
