@@ -23,7 +23,7 @@ from tasks.support.boundaries import bounded
 from tasks.support.orchestrator import is_unknown
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
-MISSED = 3
+MISSED = 2
 """How many heartbeats a run may miss before it is taken for dead."""
 SLACK_S = 5.0
 

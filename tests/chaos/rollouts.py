@@ -4,7 +4,8 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from contextvars import copy_context
@@ -117,10 +118,10 @@ def note(tally: Tally, watched: Watched, result: str) -> None:
 
 
 def note_guards(arena: Arena, tally: Tally) -> None:
-    """Count the kills of the guard; all rollouts have ended as they should."""
+    """Count the kills of the guard; what became of the rollouts is counted with theirs."""
     for kill in arena.kills():
         if not kill.run:
-            tally.note(PART, f"guard: {kill.point}", "as planned", arena.guard_back_after(kill.at))
+            tally.note(PART, f"guard: {kill.point}", "looked again", arena.guard_back_after(kill.at))
     arena.forget()
 
 
@@ -209,14 +210,11 @@ def abandoned(arena: Arena, tally: Tally, directory: Path, name: str) -> None:
     endpoint.delete()
 
 
-def together(arena: Arena, tally: Tally, directory: Path, jobs: list[Callable[..., None]]) -> None:
-    """Do these, some at the same time; one that fails does not end the others."""
+def together(arena: Arena, tally: Tally, directory: Path, jobs: Sequence[Callable[..., None]]) -> list[str]:
+    """Do these, some at the same time; one that fails does not end the others. Returns how they failed."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
         done = [pool.submit(copy_context().run, job, arena, tally, directory) for job in jobs]
-    failures = [str(error) for each in done if (error := each.exception())]
-    for each in done:
-        each.result()
-    assert failures == []
+    return ["".join(traceback.format_exception(error)) for each in done if (error := each.exception())]
 
 
 def all_planned(arena: Arena, tally: Tally) -> bool:

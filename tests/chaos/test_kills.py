@@ -35,9 +35,10 @@ def test_whatever_dies_rollouts_end_by_themselves(arena: Arena, tmp_path: Path, 
     ]
     bad_ones = [functools.partial(bad, name=f"bad-{number}", hand=back_hand(number)) for number in range(BAD)]
     others = [functools.partial(outages, name="parts", number=0, count=1)] if IS_SHORT else []
-    together(arena, tally, tmp_path, [*bad_ones, *others, *good_ones])
-    assert arena.left() == []
+    failures = together(arena, tally, tmp_path, [*bad_ones, *others, *good_ones])
     note_guards(arena, tally)
+    assert failures == []
+    assert arena.left() == []
 
 
 def test_all_was_as_planned(arena: Arena, tally: Tally) -> None:
