@@ -145,6 +145,11 @@ class Arena:
         with contextlib.closing(Chaos(self.env)) as chaos, chaos.reset(times=None, path="onlineEndpoints/**"):
             yield
 
+    def kill_control_plane(self, away_s: float) -> None:
+        """What manages Azure, with all operations under way; it comes back. The gateway serves."""
+        with contextlib.closing(Chaos(self.env)) as chaos:
+            chaos.crash(away_s)
+
     @staticmethod
     def kill(process: Process) -> None:
         """A process with all that it started."""

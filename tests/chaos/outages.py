@@ -55,6 +55,11 @@ def management(arena: Arena) -> None:
         time.sleep(5)
 
 
+def control_plane(arena: Arena) -> None:
+    """Local Azure's control plane, with the operations under way."""
+    arena.kill_control_plane(AGAIN_S)
+
+
 def guard(arena: Arena) -> None:
     """The guard, whatever it is at."""
     died = time.time()
@@ -72,6 +77,7 @@ WAITING = [
 SOFT = [
     Outage("Prefect's server while the judge watches, back after 3 s", server),
     Outage("Azure's management out of reach for 5 s, the gateway alive", management),
+    Outage("local Azure's control plane, back after 3 s, the gateway alive", control_plane),
     Outage("guard while the judge watches, back after 3 s", guard),
 ]
 """While the candidate has its first share."""

@@ -38,6 +38,7 @@ HANG_TIMEOUT_S = 15.0
 """How long an operation may take where one never ends."""
 HANGS_S = 5.0
 """How much longer it takes then until it ends all the same."""
+PLANE_KILLS = 2 if IS_SHORT else 8
 STALE_S = float(os.environ.get("SAFEROLLOUT_STALE_S", "5"))
 """How old reads are; on Azure up to 90 s."""
 pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.timeout(6 * 3600)]
@@ -127,9 +128,30 @@ def test_tokens_that_expire_and_a_key_that_is_changed(ground: Ground, tally: Tal
     checked(ground, tally, site, "tokens and keys in one rollout", run, passes=True)
 
 
+def test_the_control_plane_dies_again_and_again(ground: Ground, tally: Tally) -> None:
+    """It comes back each time, in the middle of whatever was under way; the gateway serves on."""
+    site = ground.site("plane")
+    run, ended = CoreRun(site, site.project(scales=True)), threading.Event()
+
+    def kill() -> None:
+        for _ in range(PLANE_KILLS):
+            if ended.wait(2):
+                return
+            ground.azure.chaos.crash(1)
+            tally.note(PART, "control plane killed, back after 1 s", "promoted")
+
+    killing = threading.Thread(target=kill)
+    killing.start()
+    try:
+        checked(ground, tally, site, f"rollout with up to {PLANE_KILLS} such kills", run, passes=True)
+    finally:
+        ended.set()
+        killing.join()
+
+
 def late(ground: Ground, tally: Tally) -> None:
     """Whatever is read of the endpoint is as it was a while ago, from the first step to the last."""
-    site = ground.site("late")
+    site = ground.site("late", OPERATION_TIMEOUT_S + 2 * STALE_S)
     run, since = CoreRun(site, site.project(scales=False)), time.monotonic()
     wait_for("reads that show the endpoint", lambda: time.monotonic() > since + STALE_S or None, STALE_S + 60)
     reads = stale(STALE_S).strike(ground.azure.chaos, site.name, 0)
