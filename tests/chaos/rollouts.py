@@ -172,6 +172,22 @@ def outages(arena: Arena, tally: Tally, directory: Path, name: str, number: int,
         endpoint.delete()
 
 
+def storm(arena: Arena, tally: Tally, directory: Path, name: str) -> None:
+    """Roll out a good candidate; at 10% the worker dies with the run's process, then Prefect's server, and so on."""
+    endpoint = endpoint_of(arena, directory, name)
+    with used(tally, endpoint):
+        stages = [STAGES[0] | {"judge": STAGE | {"min_duration_s": 8}}, STAGES[1]]
+        watched = start(arena, endpoint, stages=stages)
+        watched.answer_when_asked()
+        wait_for("10%", functools.partial(has_share, endpoint))
+        began = time.time()
+        for outage in (HARD[0], *SOFT):
+            struck(arena, tally, [], outage)
+        tally.note(PART, f"flow process, with its {HARD[0].kind}", "promoted", watched.until_back(began))
+        promoted(watched, 3)
+    endpoint.delete()
+
+
 def has_share(endpoint: Endpoint) -> bool | None:
     """Whether the candidate has its first share."""
     return endpoint.state().traffic == {"blue": 90, "green": 10} or None

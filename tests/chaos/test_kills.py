@@ -11,7 +11,7 @@ import pytest
 
 from tests.chaos.arena import Arena
 from tests.chaos.points import back_hand, hands
-from tests.chaos.rollouts import all_planned, bad, good, note_guards, outages, together
+from tests.chaos.rollouts import all_planned, bad, good, note_guards, storm, together
 from tests.chaos.tally import Tally
 
 KILLS = int(os.environ.get("SAFEROLLOUT_KILLS", "8"))
@@ -34,7 +34,7 @@ def test_whatever_dies_rollouts_end_by_themselves(arena: Arena, tmp_path: Path, 
         for number, hand in enumerate(hands(KILLS, PER_ROLLOUT, SEED))
     ]
     bad_ones = [functools.partial(bad, name=f"bad-{number}", hand=back_hand(number)) for number in range(BAD)]
-    others = [functools.partial(outages, name="parts", number=0, count=1)] if IS_SHORT else []
+    others = [functools.partial(storm, name="storm")] if IS_SHORT else []
     failures = together(arena, tally, tmp_path, [*bad_ones, *others, *good_ones])
     note_guards(arena, tally)
     assert failures == []
