@@ -20,6 +20,8 @@ AT_WORK = ("RUNNING", "PAUSED", "COMPLETED", "FAILED", "CANCELLED")
 """States of a run that is at work again, or over."""
 REPORT_S = 120.0
 """How long it may take from the end of the record until its run has ended, too."""
+POLL_S = 1.0
+"""How often to look: a look costs the server as much as a step."""
 ASKING = ("Suspended", "Paused")
 
 
@@ -47,11 +49,11 @@ class Watched:
                     return name
             return None
 
-        return wait_for("the end", look, limit_s)
+        return wait_for("the end", look, limit_s, POLL_S)
 
     def until_asked(self) -> None:
         """Wait for the first question; leave it open."""
-        wait_for("a question", lambda: self._name() in ASKING or None)
+        wait_for("a question", lambda: self._name() in ASKING or None, poll_s=POLL_S)
 
     def answer_when_asked(self) -> None:
         """Wait for the first question and answer it."""
@@ -61,7 +63,7 @@ class Watched:
                 self._answer()
             return bool(self.answers) or None
 
-        wait_for("a question", look)
+        wait_for("a question", look, poll_s=POLL_S)
 
     def _name(self) -> str:
         """The run's state; empty where the server is away."""
@@ -84,7 +86,7 @@ class Watched:
                 return self.back_after(at)
             return None
 
-        return wait_for("a process that goes on", look, limit_s)
+        return wait_for("a process that goes on", look, limit_s, POLL_S)
 
     def report(self, state: str) -> str:
         """Wait until its run is in this state, whoever has brought it there, and return the report."""
@@ -98,7 +100,7 @@ class Watched:
                     return str(found[0]["data"])
             return None
 
-        return wait_for(f"its report, and the state {state}", look, REPORT_S)
+        return wait_for(f"its report, and the state {state}", look, REPORT_S, POLL_S)
 
     def is_clear(self) -> bool:
         """Whether nothing of the rollout is left on the endpoint."""

@@ -41,12 +41,12 @@ STAGE = {
 T = TypeVar("T")
 
 
-def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240) -> T:
+def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240, poll_s: float = POLL_S) -> T:
     """Poll until `look` finds something; otherwise fail and say what never came."""
     deadline = time.monotonic() + timeout_s
     while (found := look()) is None:
         assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
     return found
 
 
