@@ -3,21 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import timedelta
 from uuid import UUID
 
 import httpx
-from prefect import get_client, runtime, task
+from prefect import get_client, task
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
-    FlowRunFilter,
-    FlowRunFilterStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 
 from saferollout.config.judge import JudgeConfig
@@ -54,13 +44,12 @@ from tasks.support.served import Drain
 
 LOST = (Sign.CRASHED, Sign.SILENT)
 """The process of the run is gone."""
+LATE_S = 90.0
+"""How old what Azure lists may be, in seconds."""
 LOOK_S = 20.0
 """How long the judge watches at one look, in seconds."""
 AT_ONCE = 4
 """How many endpoints are looked after at the same time."""
-CROWD = 3
-CROWD_S = 240.0
-"""So many guards at most begin within so many seconds and are at work."""
 BACK_S = 5.0
 AWAY_S = 10.0
 """How long Prefect's server may take to answer: its client's own retries would go on for more than a minute."""
@@ -82,13 +71,15 @@ class Guard:
         client: PrefectClient | None = None,
         projects: dict[str, Project] | None = None,
         is_back: Callable[[], Awaitable[bool]] | None = None,
+        late_s: float = LATE_S,
     ) -> None:
-        """`is_back` says whether a Prefect server answers again that did not."""
+        """`is_back` says whether a Prefect server answers again that did not; reads may be `late_s` old."""
         self._workspace = workspace
         self._looks = looks
         self._client = client
         self._projects = projects or {}
         self._is_back = is_back
+        self._late_s = late_s
 
     @property
     def _is_away(self) -> bool:
@@ -170,7 +161,7 @@ class Guard:
                 evidence = counted
             else:
                 rollout = Rollout.of(kept.project, record)
-                await in_workspace(self._workspace, lambda azure: drift.check(azure, state, rollout))
+                state = await self._check(state, rollout)
                 judge = next(stage.judge for stage in kept.project.config.stages if stage.traffic >= record.share)
                 evidence = await watch(rollout, state, judge.recheck(LOOK_S, has_users=True), gate, earlier)
         except Drifted as drifted:
@@ -187,6 +178,25 @@ class Guard:
         if self._client:
             await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
         return f"{reason}; {evidence.verdict}: {evidence.summary}"
+
+    async def _check(self, state: EndpointState, rollout: Rollout) -> EndpointState:
+        """`drift.check`; where that would roll back, a list of deployments may be late and is read again.
+
+        Returns the endpoint as it was checked.
+
+        Raises:
+            Drifted: Somebody else changed something.
+        """
+        try:
+            await in_workspace(self._workspace, lambda azure: drift.check(azure, state, rollout))
+        except Drifted as drifted:
+            if not drifted.is_listed or rollout.project.config.on_drift is OnDrift.STOP:
+                raise
+            log.warning("looked at again in %.0f s, for Azure may show it late: %s", self._late_s, drifted)
+            await asyncio.sleep(self._late_s)
+            state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(state.name))
+            await in_workspace(self._workspace, lambda azure: drift.check(azure, state, rollout))
+        return state
 
     async def _until_back(self, record: Record) -> None:
         """Return once Prefect answers again: it has the config, so that the judge need not wait for Azure Monitor."""
@@ -309,26 +319,6 @@ async def look_without_prefect(
     """Look after the endpoints, all that carry a record by default; what the judge knows is kept in the `folder`."""
     guarding = Guard(workspace, looks_in(folder), projects=projects, is_back=is_back)
     return await look_after_all(endpoints or await _rollouts_in(workspace), guarding.look_after)
-
-
-async def is_crowded() -> bool:
-    """Whether this flow run is one too many: a rollback may wait for Azure for long, and guards come every minute.
-
-    One that was lost counts for a while only. A plain process looks once at a time, so that it is never too many: those
-    of its looks that were lost do not keep it from its work.
-    """
-    if not runtime.deployment.id:
-        return False
-    since = now() - timedelta(seconds=CROWD_S)
-    wanted = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
-        start_time=FlowRunFilterStartTime(after_=since),
-    )
-    async with get_client() as client:
-        (found,) = await publish(
-            client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["guard"])), flow_run_filter=wanted)
-        )
-    return len([run for run in found or () if run.deployment_id]) > CROWD
 
 
 @task(task_run_name="look after {endpoint}", **WAY_BACK)
