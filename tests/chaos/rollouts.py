@@ -197,7 +197,8 @@ def struck(arena: Arena, tally: Tally, runs: list[Watched], outage: Outage) -> N
     """Let it strike, and wait until it is put right."""
     began = time.time()
     outage.strike(arena)
-    tally.note(PART, outage.kind, "promoted", time.time() - began)
+    # who dies with it is counted below, and so is how long that takes
+    tally.note(PART, outage.kind, "promoted", None if outage.kills_processes else time.time() - began)
     if outage.kills_processes:
         for watched in runs:
             tally.note(PART, f"flow process, with its {outage.kind}", "promoted", watched.until_back(began))
