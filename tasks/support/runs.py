@@ -1,7 +1,7 @@
 """The flow runs of rollouts, as Prefect shows them to whoever looks after what they left; and what is done to them."""
 
 import itertools
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -26,6 +26,8 @@ HEARTBEAT = "prefect.flow-run.heartbeat"
 MISSED = 2
 """How many heartbeats a run may miss before it is taken for dead."""
 SLACK_S = 5.0
+BEATS = 10
+"""How many of the last heartbeats are looked at."""
 
 _SIGNS = {
     StateType.RUNNING: Sign.WORKING,
@@ -74,14 +76,24 @@ async def _heard(client: PrefectClient, found: FlowRun, run: Run) -> Run:
     wanted = EventFilter(
         event=EventNameFilter(name=[HEARTBEAT]), resource=EventResourceFilter(id=[f"prefect.flow-run.{found.id}"])
     )
-    beats = [event.occurred for event in (await client.read_events(wanted, limit=2)).events]
+    beats = [event.occurred for event in (await client.read_events(wanted, limit=BEATS)).events]
     if not beats:
         return run
     heard = max(beats[0], run.since)
-    every_s = float(get_current_settings().flows.heartbeat_frequency or 0)  # of this process, whose pool is the run's
-    every_s = max(every_s, *((one - other).total_seconds() for one, other in itertools.pairwise(beats)), 0)
-    silent = now() - heard > timedelta(seconds=MISSED * every_s + SLACK_S)
+    own_s = float(get_current_settings().flows.heartbeat_frequency or 0)  # of this process, whose pool is the run's
+    silent = now() - heard > timedelta(seconds=MISSED * beat_s(beats, run.since, own_s) + SLACK_S)
     return run.model_copy(update={"sign": Sign.SILENT if silent else Sign.WORKING, "since": heard})
+
+
+def beat_s(beats: list[datetime], since: datetime, least_s: float) -> float:
+    """How many seconds lie between the heartbeats, the last one first, of a run that is at work `since` then.
+
+    While it waited for a person there were none, so that what lies between two of different processes is not believed
+    where there is better.
+    """
+    pairs = list(itertools.pairwise(beats))
+    of_one_process = [pair for pair in pairs if pair[1] >= since]
+    return max(least_s, min(((one - other).total_seconds() for one, other in of_one_process or pairs), default=0))
 
 
 async def _knows(client: PrefectClient, deployment: str) -> bool:

@@ -70,10 +70,22 @@ def hands(kills: int, at_once: int, seed: int) -> Iterator[Hand]:
             return
         width = max(1, min(at_once, kills) - 2)
         times = 3 if number % 3 == 2 and width >= 6 else 1
-        drawn = [next(deal) for _ in range(width // times)]
+        drawn = _draw(deal, width // times, repeats=times > 1)
         hand = Hand([*(point for point in drawn for _ in range(times)), next(deal_last)], [next(deal_guard)])
         kills -= hand.kills
         yield hand
+
+
+def _draw(deal: Iterator[Point], count: int, *, repeats: bool) -> list[Point]:
+    """So many points that one rollout reaches: what Azure has taken is not asked for again by the next process."""
+    drawn: list[Point] = []
+    while len(drawn) < count:
+        what, where = point = next(deal)
+        is_once = what in (Change.CREATE_DEPLOYMENT, Change.SCALE_DEPLOYMENT) and where != BEFORE
+        before = any(other == what and at != BEFORE for other, at in drawn)
+        if not (is_once and (repeats or before)):
+            drawn.append(point)
+    return drawn
 
 
 def back_hand(number: int) -> Hand:
