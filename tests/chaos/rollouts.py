@@ -96,7 +96,7 @@ def promoted(watched: Watched, kills: int) -> None:
     watched.until_final(LIMIT_S + PER_KILL_S * kills)
     wait_for("the end of the record", lambda: watched.is_clear() or None, LIMIT_S)
     state = watched.endpoint.state()
-    assert (state.traffic, list(state.deployments)) == ({"green": 100}, ["green"]), watched.state["state"]
+    assert (state.traffic, list(state.deployments)) == ({"green": 100}, ["green"]), watched.story()
     assert [count for count in watched.answers.values() if count > 1] == [], watched.answers
     assert watched.report("Completed").count("Ada") == 1
 

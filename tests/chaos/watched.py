@@ -102,6 +102,11 @@ class Watched:
 
         return wait_for(f"its report, and the state {state}", look, REPORT_S, POLL_S)
 
+    def story(self) -> str:
+        """How it ended, and the last lines of its log: to be read when it ended otherwise than it should."""
+        message = f"{self.state['state_name']}: {self.state['state']['message']}"
+        return "\n".join([message, *self.arena.stack.logs(self.run)[-40:]])
+
     def is_clear(self) -> bool:
         """Whether nothing of the rollout is left on the endpoint."""
         return "saferollout.rollout" not in self.endpoint.state().tags
