@@ -80,7 +80,7 @@ class Arena:
         self.stack.pause_guard()
         for automation in self.stack.api("POST", "/automations/filter", json={}):  # this suite's guard is the only one
             self.stack.api("PATCH", f"/automations/{automation['id']}", json={"enabled": False})
-        self.worker = self._start_worker()
+        self.start_worker()
         self.guard = self._start_guard()
         self.guarded: list[tuple[float, float]] = []
         """When a guard was found dead, and when the next one had looked."""
@@ -107,9 +107,11 @@ class Arena:
         return self._keep(Process("guard", command, self.env | {GUARD: "yes"}, self.directory, REPOSITORY))
 
     def _watch_guard(self) -> None:
-        """Start the guard again as often as it dies."""
+        """Start the guard again as often as it dies, and the worker where it ends by itself."""
         died, size = 0.0, 0
         while not self._guarding.wait(0.5):
+            if self._has_worker and not self.worker.running():  # it ends where it finds no server
+                self.start_worker()
             if not self.guard.running():
                 died = died or time.time()
                 time.sleep(AGAIN_S)
@@ -133,11 +135,13 @@ class Arena:
 
     def kill_worker(self) -> None:
         """The worker with the processes of its runs."""
+        self._has_worker = False
         self.kill(self.worker)
 
     def start_worker(self) -> None:
         """The worker again; the processes of its runs do not come back with it."""
         self.worker = self._start_worker()
+        self._has_worker = True
 
     @contextlib.contextmanager
     def no_management(self) -> Iterator[None]:
