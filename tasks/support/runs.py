@@ -1,6 +1,7 @@
 """The flow runs of rollouts, as Prefect shows them to whoever looks after what they left; and what is done to them."""
 
 import itertools
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -85,7 +86,7 @@ async def _heard(client: PrefectClient, found: FlowRun, run: Run) -> Run:
     return run.model_copy(update={"sign": Sign.SILENT if silent else Sign.WORKING, "since": heard})
 
 
-def beat_s(beats: list[datetime], since: datetime, least_s: float) -> float:
+def beat_s(beats: Sequence[datetime], since: datetime, least_s: float) -> float:
     """How many seconds lie between the heartbeats, the last one first, of a run that is at work `since` then.
 
     While it waited for a person there were none, so that what lies between two of different processes is not believed
