@@ -114,7 +114,7 @@ def checked(
     """Let a rollout run while something goes on being wrong, and check what came of it."""
     with site.users as users, meanwhile:
         end = run.run()
-    state = Workspace(Client(site.config)).get_endpoint(site.name)
+    state = tried.copy()(Workspace(Client(site.config)).get_endpoint, site.name)  # others' failures go on
     (live,) = state.deployments
     assert state.traffic == {live: 100}
     assert users.failures == []
@@ -156,18 +156,16 @@ def test_tokens_expire_a_key_is_changed_and_the_control_plane_dies(ground: Groun
             killing.join()
 
 
-def late(ground: Ground, tally: Tally) -> None:
+def late(ground: Ground, tally: Tally, site: Site) -> None:
     """Whatever is read of the endpoint is as it was a while ago, from the first step to the last."""
-    site = ground.site("late", OPERATION_TIMEOUT_S + 2 * STALE_S)
     run, since = CoreRun(site, site.project(scales=False)), time.monotonic()
     wait_for("reads that show the endpoint", lambda: time.monotonic() > since + STALE_S or None, STALE_S + 60)
     reads = stale(STALE_S).strike(ground.azure.chaos, site.name, 0)
     checked(ground, tally, site, f"every read {STALE_S:g} s old", run, passes=True, meanwhile=reads)
 
 
-def hanging(ground: Ground, tally: Tally, number: int, failure: Failure) -> None:
+def hanging(ground: Ground, tally: Tally, site: Site, number: int, failure: Failure) -> None:
     """An operation never ends; when it does at last, nothing of it is left over."""
-    site = ground.site(f"hanging-{number}")  # which may take as long as it does on a busy machine
     site.config = site.config.model_copy(update={"operation_timeout_s": HANG_TIMEOUT_S})
     run = CoreRun(site, site.project(scales=True))
     with failure.strike(ground.azure.chaos, site.name, number % 2) as fault:
@@ -177,9 +175,8 @@ def hanging(ground: Ground, tally: Tally, number: int, failure: Failure) -> None
         ending.join()
 
 
-def dying(ground: Ground, tally: Tally) -> None:
+def dying(ground: Ground, tally: Tally, site: Site) -> None:
     """*Succeeded*, and a moment later the candidate's instance is gone: users are not sent there."""
-    site = ground.site("dying")
     run = CoreRun(site, site.project(scales=False))
 
     def kill(step: str) -> None:
@@ -191,11 +188,21 @@ def dying(ground: Ground, tally: Tally) -> None:
 
 
 def slow_ones(ground: Ground, tally: Tally) -> list[Callable[[], None]]:
-    """What takes long because of what it waits for."""
+    """What takes long because of what it waits for; its endpoints are there before anything fails."""
+    makes = [
+        partial(ground.site, "late", OPERATION_TIMEOUT_S + 2 * STALE_S),
+        partial(ground.site, "dying"),
+        *(partial(ground.site, f"hanging-{number}") for number in range(len(CHANGES))),
+    ]
+    with ThreadPoolExecutor(THREADS) as pool:
+        old, dead, *stuck = [done.result() for done in [pool.submit(make) for make in makes]]
     return [
-        partial(late, ground, tally),
-        partial(dying, ground, tally),
-        *(partial(hanging, ground, tally, number, hung(name)) for number, name in enumerate(CHANGES)),
+        partial(late, ground, tally, old),
+        partial(dying, ground, tally, dead),
+        *(
+            partial(hanging, ground, tally, site, number, hung(name))
+            for number, (site, name) in enumerate(zip(stuck, CHANGES, strict=True))
+        ),
     ]
 
 
