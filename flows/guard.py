@@ -7,7 +7,8 @@ from prefect import flow, get_client
 from saferollout.config.names import check_endpoint
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
-from tasks.guard import is_crowded, look_after, look_after_all, rollouts_in
+from tasks.guard import look_after, look_after_all, rollouts_in
+from tasks.support.crowd import is_crowded
 from tasks.support.this_run import target_of
 
 

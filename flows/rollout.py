@@ -41,7 +41,7 @@ from tasks.preflight import check_approvals, preflight
 from tasks.recheck import recheck
 from tasks.report import nothing_to_do, report
 from tasks.resolve import resolve_labels
-from tasks.retire import retire_old
+from tasks.retire import forget, retire_old
 from tasks.rollback import roll_back_own
 from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
@@ -140,6 +140,7 @@ async def rollout(
         return await _back(project, rollout, failure, evidence, decisions)
     reason = f"{rollout.candidate} passed every gate and has all traffic" + kept
     outcome = await report(rollout, "promoted", reason, decisions, evidence)
+    await forget(rollout)
     await tell(project.config.notify, run_id(), ended(outcome))
     return outcome
 
@@ -187,7 +188,7 @@ async def _back(
     force = project.config.on_drift is OnDrift.ROLLBACK or (rollout is not None and isinstance(failure, Drifted))
     try:
         rolled_back = await roll_back_own(
-            project.config.workspace, project.endpoint, str(run_id()), project, hold, force=force
+            project.config.workspace, project.endpoint, str(run_id()), project, hold, force=force, forgets=False
         )
     except SaferolloutError as error:
         if isinstance(error, Missing) and isinstance(failure, Missing):
@@ -201,7 +202,10 @@ async def _back(
     if rolled_back is None:
         raise failure  # nothing was begun, or somebody has rolled it back already
     rollout = rollout or Rollout.of(project, rolled_back)
-    outcome = await report(rollout, "rolled_back", reason, decisions, evidence, hold)
+    try:
+        outcome = await report(rollout, "rolled_back", reason, decisions, evidence, hold)
+    finally:
+        await forget(rollout)
     await tell(project.config.notify, run_id(), ended(outcome))
     message = f"rolled back: {reason}"
     if isinstance(failure, Stopped) and failure.cancelled:

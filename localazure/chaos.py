@@ -8,6 +8,7 @@
 
 import contextlib
 import ssl
+import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
@@ -19,6 +20,7 @@ from localazure.arm.errors import LocalAzureError, reason_of
 __all__ = ["AdminError", "Chaos", "Fault", "NotHit", "Where"]
 
 TIMEOUT_S = 90
+POLL_S = 0.05
 
 
 class AdminError(LocalAzureError):
@@ -183,6 +185,24 @@ class Chaos:
     def clear(self) -> None:
         """End all faults and outages."""
         self.ask("DELETE", "/faults")
+
+    def crash(self, away_s: float = 1) -> None:
+        """Let the control plane end at once, as if its process was killed; the gateway and the instances live on.
+
+        It comes back so many seconds later, with what it has written down, and goes on with operations that were under
+        way. Returns when it has.
+
+        Raises:
+            AdminError: It did not come back.
+        """
+        before = self.ask("POST", "/crash", {"away_s": away_s})["returns"]
+        deadline = time.monotonic() + away_s + TIMEOUT_S
+        while time.monotonic() < deadline:
+            with contextlib.suppress(httpx.TransportError):
+                if self.ask("GET", "/crash")["returns"] > before:
+                    return
+            time.sleep(POLL_S)
+        raise AdminError(f"the control plane did not come back within {away_s + TIMEOUT_S:g} s")
 
     def expire_tokens(self, life_s: int = 3600) -> None:
         """Let every management token that was issued be expired; new ones live for `life_s`."""

@@ -29,6 +29,7 @@ from localazure.core.store import Store
 from localazure.core.web import Connections, Web, listen
 from localazure.extras import admin, azure_cli
 from localazure.extras.assembly import Extras
+from localazure.extras.management import Management, Serving
 from localazure.extras.prometheus import Prometheus, ScoringCounts
 from localazure.gateway.envoy import Gateway
 from localazure.gateway.listener import Issuer
@@ -145,8 +146,15 @@ async def _run(
     open_routes += [*(route for room in rooms for route in room.open_routes()), *extras.routes()]
     limits = RateLimits(options.limits, clock)
     application = build(arm.scope, arm.identity, arm.location, open_routes, guarded_routes, limits, options.strict)
-    web = Web(extras.wrap(arm.faults.wrap(application)), tls, connections)
-    serving = await _start_web(web, web_socket, clock)
+    served, sockets = extras.wrap(arm.faults.wrap(application)), [web_socket]
+
+    async def start() -> Serving:
+        web = Web(served, tls, connections)
+        return web, await _start_web(web, sockets.pop() if sockets else listen(host.address, known.port), clock)
+
+    front = Management(start, connections, arm.operations, resources.resume, clock)
+    extras.admin.front = front
+    await front.open()
     works = [resources.restarts.keep(), *monitor.works(gateway, clock)]
     await stack.enter_async_context(_meanwhile(*works))
     environment = _environment(arm, known, tls) | azure_cli.environment(state / "azure-cli")
@@ -155,8 +163,8 @@ async def _run(
     ready(environment)
     await stopping.wait()
     log.info("stopping")
-    web.should_exit = collector.should_exit = True
-    await asyncio.gather(serving, collecting)
+    collector.should_exit = True
+    await asyncio.gather(front.close(), collecting)
 
 
 def _environment(arm: Arm, known: Installation, tls: Certificates) -> dict[str, str]:

@@ -3,22 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from datetime import timedelta
 from uuid import UUID
 
 import httpx
 from prefect import get_client, task
-from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.filters import (
-    FlowFilter,
-    FlowFilterName,
-    FlowRunFilter,
-    FlowRunFilterStartTime,
-    FlowRunFilterState,
-    FlowRunFilterStateType,
-)
-from prefect.client.schemas.objects import StateType
 from prefect.exceptions import ObjectNotFound
 
 from saferollout.config.judge import JudgeConfig
@@ -31,11 +20,11 @@ from saferollout.domain.evidence import Evidence, Finding
 from saferollout.domain.fault_points import Step
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
-from saferollout.report.message import Message, closed, not_rolled_back
-from saferollout.report.outcome import Outcome
+from saferollout.report.message import Message, closed, ended, not_rolled_back
 from saferollout.rollout import drift, lookout, rollback
 from saferollout.rollout.drain import BY_TIME
-from saferollout.rollout.guard import Act, Action, Run, Sign, decide
+from saferollout.rollout.forget import forget
+from saferollout.rollout.guard import SETTLING_S, Act, Action, Run, Sign, decide
 from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.retire import retire_due
@@ -46,19 +35,21 @@ from tasks.support import runs
 from tasks.support.access import in_workspace, scorer_of
 from tasks.support.artifacts import publish
 from tasks.support.boundaries import bounded
+from tasks.support.ending import close, is_back, outcome_of
 from tasks.support.kept import Kept, Looks, kept_by, looks_in
 from tasks.support.messages import tell
 from tasks.support.policy import STEP, WAY_BACK
 from tasks.support.race import first_of
 from tasks.support.served import Drain
 
+LOST = (Sign.CRASHED, Sign.SILENT)
+"""The process of the run is gone."""
+LATE_S = 90.0
+"""How old what Azure lists may be, in seconds."""
 LOOK_S = 20.0
 """How long the judge watches at one look, in seconds."""
 AT_ONCE = 4
 """How many endpoints are looked after at the same time."""
-CROWD = 3
-CROWD_S = 240.0
-"""So many guards at most begin within so many seconds and are at work."""
 BACK_S = 5.0
 AWAY_S = 10.0
 """How long Prefect's server may take to answer: its client's own retries would go on for more than a minute."""
@@ -80,13 +71,20 @@ class Guard:
         client: PrefectClient | None = None,
         projects: dict[str, Project] | None = None,
         is_back: Callable[[], Awaitable[bool]] | None = None,
+        late_s: float = LATE_S,
     ) -> None:
-        """`is_back` says whether a Prefect server answers again that did not."""
+        """`is_back` says whether a Prefect server answers again that did not; reads may be `late_s` old."""
         self._workspace = workspace
         self._looks = looks
         self._client = client
         self._projects = projects or {}
         self._is_back = is_back
+        self._late_s = late_s
+
+    @property
+    def _is_away(self) -> bool:
+        """Whether there is a Prefect server that does not answer now: a record stays until it has heard of the end."""
+        return self._client is None and self._is_back is not None
 
     @bounded(Step.GUARD)
     async def look_after(self, endpoint: str) -> str:
@@ -103,6 +101,8 @@ class Guard:
             action = decide(state, record, run, now())
             if run and run.sign is Sign.ASKING and record.asks and action.act in (Act.LEAVE, Act.JUDGE):
                 await self._remind(record, endpoint)
+            if run and run.sign in LOST and not record.unfinished and action.act is not Act.WAIT:
+                await self._report_promoted(state, record, run)
             if action.act is not Act.WAIT:
                 return await self._do(action, state, record, run)
             await asyncio.sleep(action.wait_s)
@@ -121,7 +121,10 @@ class Guard:
     async def _do(self, action: Action, state: EndpointState, record: Record, run: Run | None) -> str:
         match action.act:
             case Act.RETIRE:
-                return await in_workspace(self._workspace, lambda azure: retire_due(azure, state.name))
+                forgets = not self._is_away
+                return await in_workspace(self._workspace, lambda azure: retire_due(azure, state.name, forgets=forgets))
+            case Act.ROLL_BACK if self._is_away and record.share == 0 and is_back(state, record):
+                return "rolled back; its run is ended as soon as Prefect answers"
             case Act.ROLL_BACK:
                 if not action.insists and (found := await self._left_alone(state, record)):
                     return _left_as_is(state.name, found)
@@ -158,7 +161,7 @@ class Guard:
                 evidence = counted
             else:
                 rollout = Rollout.of(kept.project, record)
-                await in_workspace(self._workspace, lambda azure: drift.check(azure, state, rollout))
+                state = await self._check(state, rollout)
                 judge = next(stage.judge for stage in kept.project.config.stages if stage.traffic >= record.share)
                 evidence = await watch(rollout, state, judge.recheck(LOOK_S, has_users=True), gate, earlier)
         except Drifted as drifted:
@@ -175,6 +178,25 @@ class Guard:
         if self._client:
             await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
         return f"{reason}; {evidence.verdict}: {evidence.summary}"
+
+    async def _check(self, state: EndpointState, rollout: Rollout) -> EndpointState:
+        """`drift.check`; where that would roll back, a list of deployments may be late and is read again.
+
+        Returns the endpoint as it was checked.
+
+        Raises:
+            Drifted: Somebody else changed something.
+        """
+        try:
+            await in_workspace(self._workspace, lambda azure: drift.check(azure, state, rollout))
+        except Drifted as drifted:
+            if not drifted.is_listed or rollout.project.config.on_drift is OnDrift.STOP:
+                raise
+            log.warning("looked at again in %.0f s, for Azure may show it late: %s", self._late_s, drifted)
+            await asyncio.sleep(self._late_s)
+            state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(state.name))
+            await in_workspace(self._workspace, lambda azure: drift.check(azure, state, rollout))
+        return state
 
     async def _until_back(self, record: Record) -> None:
         """Return once Prefect answers again: it has the config, so that the judge need not wait for Azure Monitor."""
@@ -217,6 +239,7 @@ class Guard:
                     force=record.on_drift is OnDrift.ROLLBACK,
                     wait=wait,
                     hold=hold,
+                    forgets=self._client is None and not self._is_away,
                 ),
             )
         except Drifted as drifted:
@@ -224,44 +247,31 @@ class Guard:
             return _left_as_is(state.name, drifted)
         if self._client and evidence:
             evidence = await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
-        if not (self._client or (project and project.config.notify)):
-            return f"rolled back: {reason}"
-        outcome = await self._outcome(state.name, record, reason, kept, evidence)
-        if self._client:
-            report = acreate_markdown_artifact(
-                markdown=outcome.report, key=f"{state.name.lower()}-report", description=reason
-            )
-            await publish(runs.close(self._client, record, outcome), report)
+        outcome = await outcome_of(self._workspace, state.name, record, "rolled_back", reason, kept, evidence)
+        if self._client and await close(self._client, record, outcome):
+            await in_workspace(self._workspace, lambda azure: forget(azure, state.name, record.rollout))
         await self._tell(record, project, closed(outcome, record.asks.share if record.asks else None))
         return f"rolled back: {reason}"
+
+    async def _report_promoted(self, state: EndpointState, record: Record, run: Run) -> None:
+        """End the run of a rollout that was promoted, where its process was lost before it could do so."""
+        if self._client and run.sign is Sign.SILENT:
+            await asyncio.sleep(SETTLING_S)  # its worker, if there is one, may yet report the crash
+            again = await self._look_up(record)
+            if again is None or again.sign not in LOST:
+                return
+        reason = (
+            f"{record.candidate} passed every gate and has all traffic; the guard ends it, for its process was lost"
+        )
+        kept = await self._kept(record, state.name)
+        outcome = await outcome_of(self._workspace, state.name, record, "promoted", reason, kept)
+        if self._client and await close(self._client, record, outcome):
+            await self._tell(record, kept.project if kept else None, ended(outcome))
 
     async def _tell(self, record: Record, project: Project | None, message: Message) -> None:
         """Tell people; without Prefect, where nobody remembers what was told, perhaps again."""
         if project:
             await tell(project.config.notify, UUID(record.owner.flow_run) if self._client else None, message)
-
-    async def _outcome(
-        self, endpoint: str, record: Record, reason: str, kept: Kept | None, evidence: Evidence | None
-    ) -> Outcome:
-        """What became of the rollout, from what Azure shows and its run has kept."""
-        state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(endpoint))
-        found = [*(kept.evidence if kept else []), *([evidence] if evidence else [])]
-        return Outcome(
-            outcome="rolled_back",
-            reason=reason,
-            endpoint=endpoint,
-            rollout=record.rollout,
-            live=record.baseline.live,
-            candidate=record.candidate,
-            model=record.model,
-            environment=record.environment,
-            inputs=kept.project.inputs if kept else {},
-            traffic=state.traffic,
-            instance_counts={name: deployment.instance_count for name, deployment in state.deployments.items()},
-            decisions=list(record.approvals.values()),
-            evidence=[item.for_programs() for item in found],
-            duration_s=(now() - record.since).total_seconds(),
-        )
 
     async def _kept(self, record: Record, endpoint: str) -> Kept | None:
         """What the rollout works with; None where neither Prefect nor a config on this machine says it."""
@@ -309,23 +319,6 @@ async def look_without_prefect(
     """Look after the endpoints, all that carry a record by default; what the judge knows is kept in the `folder`."""
     guarding = Guard(workspace, looks_in(folder), projects=projects, is_back=is_back)
     return await look_after_all(endpoints or await _rollouts_in(workspace), guarding.look_after)
-
-
-async def is_crowded() -> bool:
-    """Whether this flow run is one too many: a rollback may wait for Azure for long, and guards come every minute.
-
-    One that was lost counts for a while only.
-    """
-    since = now() - timedelta(seconds=CROWD_S)
-    wanted = FlowRunFilter(
-        state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])),
-        start_time=FlowRunFilterStartTime(after_=since),
-    )
-    async with get_client() as client:
-        (found,) = await publish(
-            client.read_flow_runs(flow_filter=FlowFilter(name=FlowFilterName(any_=["guard"])), flow_run_filter=wanted)
-        )
-    return len(found or ()) > CROWD
 
 
 @task(task_run_name="look after {endpoint}", **WAY_BACK)

@@ -5,6 +5,7 @@ from prefect import task
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.fault_points import Step
 from saferollout.rollout import retire
+from saferollout.rollout.forget import forget as take_off
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.boundaries import bounded
@@ -16,11 +17,16 @@ from tasks.support.served import Drain
 @task(task_run_name=named("retire {rollout.live}"), **STEP)
 @bounded(Step.RETIRE)
 async def retire_old(rollout: Rollout) -> None:
-    """End the rollout: the old deployment goes now, or stays at 0% for its keep window."""
+    """End the rollout: the old deployment goes now, or stays at 0% for its keep window; its record is not forgotten."""
     keep_s = rollout.project.config.retire.keep_s
     drain = Drain(rollout.project)
-    await in_workspace(rollout, lambda azure: retire.end(azure, rollout, keep_s, drain.old))
+    await in_workspace(rollout, lambda azure: retire.end(azure, rollout, keep_s, drain.old, forgets=False))
     drain.log()
+
+
+async def forget(rollout: Rollout) -> None:
+    """Take the record of the rollout off its endpoint, now that its end is reported; no task: nothing may follow it."""
+    await in_workspace(rollout, lambda azure: take_off(azure, rollout.endpoint, rollout.id))
 
 
 @task(task_run_name="list the endpoints", **STEP)

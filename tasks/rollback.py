@@ -48,18 +48,20 @@ async def roll_back_own(
     hold: Hold | None = None,
     *,
     force: bool = False,
+    forgets: bool = True,
 ) -> Record | None:
     """Roll back what a flow run began on the endpoint; None if there is nothing of it, or nothing left.
 
     With the `project` and its requests, the candidate stays until users are seen to be off it. `hold` is put on the
-    endpoint; `force` overwrites what somebody else changed in the traffic. No task: the way back must not depend on
+    endpoint; `force` overwrites what somebody else changed in the traffic; where it is not to be forgotten, the record
+    stays until the report is written. No task: the way back must not depend on
     Prefect.
     """
     drain = Drain(project) if project else BY_TIME
     rolled_back = await in_workspace(
         workspace,
         lambda azure: rollback.roll_back_own(
-            azure, endpoint, lambda owner: owner.flow_run == flow_run, drain, hold, force=force
+            azure, endpoint, lambda owner: owner.flow_run == flow_run, drain, hold, force=force, forgets=forgets
         ),
     )
     if isinstance(drain, Drain):

@@ -68,6 +68,11 @@ class Operations:
         self._workspace_id = scope.workspace_id
         self._root = f"{scope.subscription_provider_id}/locations/{location}"
         self._running: dict[str, asyncio.Task[None]] = {}
+        self._interrupted: dict[str, str] = {}
+        self.recall()
+
+    def recall(self) -> None:
+        """Find those that are under way and that nobody is at work on any longer."""
         self._interrupted = {
             operation.resource or identifier: identifier
             for identifier, operation in self._table.items()

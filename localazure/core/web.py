@@ -46,6 +46,11 @@ class Connections:
             plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             transport.abort()
 
+    def cut_all(self) -> None:
+        """Reset all of them."""
+        for client in list(self.open):
+            self.cut(client)
+
     def protocol(self) -> type[H11Protocol]:
         """Return uvicorn's HTTP protocol, which enters its connections here."""
         return type("Protocol", (_Protocol,), {"entered": self})

@@ -25,6 +25,7 @@ from localazure.arm.identity import Identity
 from localazure.arm.ids import Scope
 from localazure.compute.runtime import Runtime
 from localazure.core.clock import Clock
+from localazure.extras.management import Management
 
 ROOT = "/localazure"
 MAX_WAIT_S = 60
@@ -52,6 +53,8 @@ class Admin:
         self._scope = scope
         self._clock = clock
         self._management = management
+        self.front: Management | None = None
+        """What serves this; set once it does."""
 
     def routes(self) -> list[Route]:
         """Return all of them, guarded."""
@@ -64,6 +67,8 @@ class Admin:
             self._route(ROOT + "/faults/{id}", self._one, "GET"),
             self._route(ROOT + "/faults/{id}", self._remove, "DELETE"),
             self._route(ROOT + "/tokens", self._tokens, "POST"),
+            self._route(ROOT + "/crash", self._crash, "POST"),
+            self._route(ROOT + "/crash", self._returns, "GET"),
             self._route(endpoint + "/traffic", self._traffic, "POST"),
             self._route(endpoint + "/keys", self._keys, "POST"),
             self._route(endpoint + "/outage", self._outage, "POST"),
@@ -166,6 +171,26 @@ class Admin:
         self._identity.token_life_s = life_s
         self._identity.expire_tokens()
         return Response(status_code=204)
+
+    async def _crash(self, request: Request) -> Response:
+        """Let the control plane end at once and come back `away_s` later; the gateway and the instances live on.
+
+        Returns:
+            How often it has come back so far; it ends a moment later.
+
+        Raises:
+            BadRequest: `away_s` is not a number from 0 to a minute.
+        """
+        away_s = (await json_object(request)).get("away_s", 0)
+        if isinstance(away_s, bool) or not isinstance(away_s, int | float) or not 0 <= away_s <= MAX_WAIT_S:
+            raise BadRequest(f"away_s must be a number from 0 to {MAX_WAIT_S}, not {away_s!r}.")
+        answer = await self._returns(request)
+        if self.front:
+            asyncio.get_running_loop().call_later(_POLL_S, self.front.crash, away_s)  # the answer goes first
+        return answer
+
+    async def _returns(self, _request: Request) -> Response:
+        return JSONResponse({"returns": self.front.returns if self.front else 0})
 
     async def _traffic(self, request: Request) -> Response:
         """Let another writer set `traffic` or `mirrorTraffic`, or both, and `tags`.

@@ -111,13 +111,17 @@ class Rejected(GateFailed):
 class Drifted(GateFailed):
     """The endpoint is not what the rollout set: somebody else changed it.
 
-    `is_repairable` says that the rollout can set it again and go on; `is_hopeless` that it cannot even go back.
+    `is_repairable` says that the rollout can set it again and go on; `is_hopeless` that it cannot even go back;
+    `is_listed` that only Azure's list of deployments shows it, which may be late.
     """
 
-    def __init__(self, message: str, *, is_repairable: bool = False, is_hopeless: bool = False) -> None:
+    def __init__(
+        self, message: str, *, is_repairable: bool = False, is_hopeless: bool = False, is_listed: bool = False
+    ) -> None:
         super().__init__(message)
         self.is_repairable = is_repairable
         self.is_hopeless = is_hopeless
+        self.is_listed = is_listed
 
 
 LEFT_AS_IS = "left as it is"

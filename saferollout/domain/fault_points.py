@@ -83,18 +83,31 @@ def reach(what: Change | Step, where: str) -> None:
         _strike(Path(_folder), what, where)
 
 
-def arm(folder: Path, what: Change | Step, where: str, fault: Fault, *, seconds: float = 0) -> None:
-    """Put a fault in force, behind those that wait at the same point."""
+def arm(
+    folder: Path,
+    what: Change | Step,
+    where: str,
+    fault: Fault,
+    *,
+    seconds: float = 0,
+    only: tuple[str, str] | None = None,
+) -> None:
+    """Put a fault in force, behind those that wait at the same point.
+
+    It strikes `only` processes in whose environment a variable has this value; by default any.
+    """
     (folder / DONE).mkdir(parents=True, exist_ok=True)
     path = folder / f"{time.monotonic_ns():020} {what} {where}"
-    path.write_text(f"{fault} {seconds}")
+    path.write_text(f"{fault} {seconds} {'='.join(only or ())}")
 
 
 def _strike(folder: Path, what: Change | Step, where: str) -> None:
     point = f"{what} {where}"
     for path in sorted(folder.glob(f"* {point}")):
         try:
-            fault, seconds = path.read_text().split()
+            fault, seconds, *only = path.read_text().split()
+            if not all(os.environ.get(name) == value for name, value in (each.split("=", 1) for each in only)):
+                continue
             path.rename(folder / DONE / path.name)
         except FileNotFoundError:
             continue  # another process has taken it

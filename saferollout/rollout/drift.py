@@ -31,6 +31,8 @@ class Difference(Value):
     """Whether there is nothing left to go back to."""
     is_count: bool = False
     """Whether it is a number of instances, which an autoscaler may have changed."""
+    is_listed: bool = False
+    """Whether the list of deployments shows it, which Azure may show later than the endpoint's own changes."""
 
 
 def differences(
@@ -151,6 +153,7 @@ def refuse(found: Collection[Difference]) -> NoReturn:
         "; ".join(each.words for each in found),
         is_repairable=all(each.is_repairable for each in found),
         is_hopeless=any(each.is_hopeless for each in found),
+        is_listed=all(each.is_listed for each in found),
     )
 
 
@@ -222,6 +225,7 @@ def _gone(name: str, *, is_hopeless: bool = False) -> Difference:
         found="gone",
         words=f"deployment {name} is gone: {BY} deleted it",
         is_hopeless=is_hopeless,
+        is_listed=True,
     )
 
 
@@ -254,6 +258,7 @@ def _of_candidate(
                 expected=_whose(own),
                 found=_whose(found.tags),
                 words=f"deployment {name} {words}: {BY} deployed it",
+                is_listed=True,
             )
         return
     for kind, asset, shown in (
@@ -275,6 +280,7 @@ def _made_of(deployment: DeploymentState, kind: str, expected: str, found: str) 
             expected=expected,
             found=found,
             words=f"deployment {deployment.name} has {kind} {found}, not {expected}: {BY} changed it",
+            is_listed=True,
         )
 
 
@@ -300,6 +306,7 @@ def _of_counts(
                 ),
                 is_repairable=True,
                 is_count=True,
+                is_listed=True,
             )
 
 

@@ -82,10 +82,8 @@ def decide(state: EndpointState, record: Record, run: Run | None, now: datetime)
     is judged, and a rollout that is overdue is rolled back.
     """
     match record.phase:
-        case Phase.KEEPING if record.keep_until and now < record.keep_until:
-            return Action(act=Act.LEAVE, reason=f"{record.baseline.live} is kept until {clock(record.keep_until)}")
         case Phase.KEEPING | Phase.RETIRING:
-            return Action(act=Act.RETIRE, reason=f"the time of {record.baseline.live} is over")
+            return _promoted(record, run, now)
         case Phase.ROLLING_BACK:
             return _rolling_back(run)
         case Phase.ROLLING:
@@ -93,6 +91,24 @@ def decide(state: EndpointState, record: Record, run: Run | None, now: datetime)
     if action.act is Act.LEAVE and state.traffic.get(record.candidate) and not (run and run.sign is Sign.WORKING):
         return Action(act=Act.JUDGE, reason=action.reason)
     return action
+
+
+def _promoted(record: Record, run: Run | None, now: datetime) -> Action:
+    old = record.baseline.live
+    if unsettled := _unsettled(run, now):
+        return unsettled
+    if record.phase is Phase.KEEPING and record.keep_until and now < record.keep_until:
+        return Action(act=Act.LEAVE, reason=f"{old} is kept until {clock(record.keep_until)}")
+    if run and run.sign is Sign.WORKING:
+        return Action(act=Act.LEAVE, reason=f"its run deletes {old}")
+    return Action(act=Act.RETIRE, reason=f"the time of {old} is over")
+
+
+def _unsettled(run: Run | None, now: datetime) -> Action | None:
+    """To wait where the run has just crashed."""
+    if run and run.sign is Sign.CRASHED and (age_s := (now - run.since).total_seconds()) < SETTLING_S:
+        return Action(act=Act.WAIT, reason="its flow run has just crashed", wait_s=SETTLING_S - age_s)
+    return None
 
 
 def _rolling_back(run: Run | None) -> Action:
@@ -116,13 +132,13 @@ def _overdue(record: Record, run: Run | None, now: datetime) -> Action | None:
 def _of_run(record: Record, run: Run, now: datetime) -> Action:
     """What the state of the run asks for."""
     age_s = (now - run.since).total_seconds()
+    if unsettled := _unsettled(run, now):
+        return unsettled
     match run.sign:
         case Sign.ENDED if run.left_as_is:
             return Action(act=Act.LEAVE, reason="a person is to put right what somebody else changed, and to retry it")
         case Sign.DELETED | Sign.ENDED:
             return Action(act=Act.ROLL_BACK, reason=f"its flow run is {run.state}", insists=run.state == "Cancelled")
-        case Sign.CRASHED if age_s < SETTLING_S:
-            return Action(act=Act.WAIT, reason="its flow run has just crashed", wait_s=SETTLING_S - age_s)
         case Sign.CRASHED:
             return _again(record, run, "its flow run crashed")
         case Sign.SILENT:

@@ -12,10 +12,12 @@ from saferollout.rollout.record import Phase, Record, now, without_record
 from saferollout.rollout.rollout import Rollout
 
 
-def end(workspace: Workspace, rollout: Rollout, keep_s: float, wait: Wait = BY_TIME.old) -> None:
+def end(
+    workspace: Workspace, rollout: Rollout, keep_s: float, wait: Wait = BY_TIME.old, *, forgets: bool = True
+) -> None:
     """Put the end of the rollout on record, and delete the old deployment if it is not to be kept.
 
-    A hold on this revision ends with it. `wait` is as for `retire_due`.
+    A hold on this revision ends with it. `wait` and `forgets` are as for `retire_due`.
 
     The record comes first, and is tried again and again: whoever is killed in between has not left a rollout that can
     neither be finished nor rolled back.
@@ -33,7 +35,7 @@ def end(workspace: Workspace, rollout: Rollout, keep_s: float, wait: Wait = BY_T
     if record is None or record.rollout != rollout.id or record.unfinished:
         drift.check(workspace, state, rollout)
         insist(_put_on_record)(workspace, rollout, until)
-    retire_due(workspace, rollout.endpoint, wait=wait)
+    retire_due(workspace, rollout.endpoint, wait=wait, forgets=forgets)
 
 
 def _put_on_record(workspace: Workspace, rollout: Rollout, until: datetime) -> None:
@@ -47,11 +49,13 @@ def _put_on_record(workspace: Workspace, rollout: Rollout, until: datetime) -> N
     workspace.update_endpoint(rollout.endpoint, tags=ended)
 
 
-def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False, wait: Wait = BY_TIME.old) -> str:
+def retire_due(
+    workspace: Workspace, endpoint: str, *, at_once: bool = False, wait: Wait = BY_TIME.old, forgets: bool = True
+) -> str:
     """Delete the old deployment if its keep window is over, and say what was done.
 
     `wait` is called before, until users are off it. The record says then that it goes: until it is gone nobody begins
-    a rollout whose candidate would take its name.
+    a rollout whose candidate would take its name. Where it is not to be forgotten, that stays on record until `forget`.
 
     Raises:
         Refused: It is to go `at_once` and must not, or somebody else changed the record meanwhile.
@@ -83,5 +87,6 @@ def retire_due(workspace: Workspace, endpoint: str, *, at_once: bool = False, wa
 
     workspace.update_endpoint(endpoint, tags=claim)
     workspace.delete_deployment(endpoint, record.baseline.live)
-    workspace.update_endpoint(endpoint, tags=record.removed_from)
+    if forgets:
+        workspace.update_endpoint(endpoint, tags=record.removed_from)
     return f"{record.baseline.live} of {endpoint} deleted"

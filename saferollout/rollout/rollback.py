@@ -27,6 +27,7 @@ def roll_back(
     force: bool = False,
     wait: Wait = BY_TIME,
     hold: Hold | None = None,
+    forgets: bool = True,
 ) -> Record:
     """Roll back the rollout that the endpoint's tags record: traffic first, then instances, then the candidate.
 
@@ -37,7 +38,8 @@ def roll_back(
     Every step is skipped where Azure already shows it, so it can be repeated; while Azure fails it is, for three
     quarters of an hour. `rollout` rolls back only the one with this id; `force` also where somebody else changed the
     traffic; `wait` is called when the traffic is back, before instances are taken away: gateways follow a while later.
-    `hold` is put on the endpoint with the rollback's first change, whatever becomes of the rest.
+    `hold` is put on the endpoint with the rollback's first change, whatever becomes of the rest. Where it is not to be
+    forgotten, the record stays until `forget`: whoever is killed before the report leaves somebody else to write it.
 
     Raises:
         Refused: There is no rollout to roll back.
@@ -87,12 +89,9 @@ def roll_back(
             raise AzureFailed(msg, retryable=True) from None
         rolling_back = record
         wait(workspace, record)
-        workspace.scale_up(endpoint, live, record.baseline.instance_count)
-        if record.raised_to:
-            workspace.scale_back(endpoint, live, record.baseline.instance_count, instead_of=record.raised_to)
-        if record.left_candidate is LeftCandidate.DELETE and _is_from_rollout(workspace, endpoint, record.candidate):
-            workspace.delete_deployment(endpoint, record.candidate)
-        workspace.update_endpoint(endpoint, tags=record.removed_from)
+        _take_away(workspace, endpoint, record)
+        if forgets:
+            workspace.update_endpoint(endpoint, tags=record.removed_from)
         return record
 
     return attempt()
@@ -120,6 +119,16 @@ def carried_share(instances: int, baseline: int, share: int) -> int:
     """
     needed = min(baseline, instances * 100 // share) if share else baseline
     return min(100, 100 * instances // needed) if needed else share
+
+
+def _take_away(workspace: Workspace, endpoint: str, record: Record) -> None:
+    """Give live the instances that it had, no more and no fewer, and delete the candidate where that is wanted."""
+    live, count = record.baseline.live, record.baseline.instance_count
+    workspace.scale_up(endpoint, live, count)
+    if record.raised_to:
+        workspace.scale_back(endpoint, live, count, instead_of=record.raised_to)
+    if record.left_candidate is LeftCandidate.DELETE and _is_from_rollout(workspace, endpoint, record.candidate):
+        workspace.delete_deployment(endpoint, record.candidate)
 
 
 def _is_from_rollout(workspace: Workspace, endpoint: str, name: str) -> bool:
@@ -191,10 +200,11 @@ def roll_back_own(
     hold: Hold | None = None,
     *,
     force: bool = False,
+    forgets: bool = True,
 ) -> Record | None:
     """`roll_back` the endpoint's unfinished rollout if its owner is this one; None, and nothing done, otherwise."""
     record = Record.from_tags(insist(workspace.settled)(endpoint).tags)
     if record is None or not record.unfinished or not is_own(record.owner):
         return None
     force = force or record.on_drift is OnDrift.ROLLBACK
-    return roll_back(workspace, endpoint, rollout=record.rollout, wait=wait, hold=hold, force=force)
+    return roll_back(workspace, endpoint, rollout=record.rollout, wait=wait, hold=hold, force=force, forgets=forgets)

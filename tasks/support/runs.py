@@ -1,7 +1,8 @@
 """The flow runs of rollouts, as Prefect shows them to whoever looks after what they left; and what is done to them."""
 
 import itertools
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.results import ResultStore, aget_default_result_storage
 from prefect.serializers import JSONSerializer
 from prefect.settings import get_current_settings
-from prefect.states import AwaitingRetry, Cancelled, Failed
+from prefect.states import AwaitingRetry, Cancelled, Completed, Failed
 
 from saferollout.domain.errors import LEFT_AS_IS
 from saferollout.domain.fault_points import Step
@@ -23,9 +24,11 @@ from tasks.support.boundaries import bounded
 from tasks.support.orchestrator import is_unknown
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
-MISSED = 3
+MISSED = 2
 """How many heartbeats a run may miss before it is taken for dead."""
 SLACK_S = 5.0
+BEATS = 10
+"""How many of the last heartbeats are looked at."""
 
 _SIGNS = {
     StateType.RUNNING: Sign.WORKING,
@@ -74,14 +77,24 @@ async def _heard(client: PrefectClient, found: FlowRun, run: Run) -> Run:
     wanted = EventFilter(
         event=EventNameFilter(name=[HEARTBEAT]), resource=EventResourceFilter(id=[f"prefect.flow-run.{found.id}"])
     )
-    beats = [event.occurred for event in (await client.read_events(wanted, limit=2)).events]
+    beats = [event.occurred for event in (await client.read_events(wanted, limit=BEATS)).events]
     if not beats:
         return run
     heard = max(beats[0], run.since)
-    every_s = float(get_current_settings().flows.heartbeat_frequency or 0)  # of this process, whose pool is the run's
-    every_s = max(every_s, *((one - other).total_seconds() for one, other in itertools.pairwise(beats)), 0)
-    silent = now() - heard > timedelta(seconds=MISSED * every_s + SLACK_S)
+    own_s = float(get_current_settings().flows.heartbeat_frequency or 0)  # of this process, whose pool is the run's
+    silent = now() - heard > timedelta(seconds=MISSED * beat_s(beats, run.since, own_s) + SLACK_S)
     return run.model_copy(update={"sign": Sign.SILENT if silent else Sign.WORKING, "since": heard})
+
+
+def beat_s(beats: Sequence[datetime], since: datetime, least_s: float) -> float:
+    """How many seconds lie between the heartbeats, the last one first, of a run that is at work `since` then.
+
+    While it waited for a person there were none, so that what lies between two of different processes is not believed
+    where there is better.
+    """
+    pairs = list(itertools.pairwise(beats))
+    of_one_process = [pair for pair in pairs if pair[1] >= since]
+    return max(least_s, min(((one - other).total_seconds() for one, other in of_one_process or pairs), default=0))
 
 
 async def _knows(client: PrefectClient, deployment: str) -> bool:
@@ -100,14 +113,30 @@ async def begin_again(client: PrefectClient, record: Record) -> None:
 
 
 @bounded(Step.CLOSE)
-async def close(client: PrefectClient, record: Record, outcome: Outcome) -> None:
-    """End the run with this outcome, unless it has ended: its question takes no answer any longer."""
-    run = await client.read_flow_run(UUID(record.owner.flow_run))
-    if run.state is not None and run.state.is_final():
-        return
+async def close(client: PrefectClient, record: Record, outcome: Outcome) -> bool:
+    """End the run with this outcome, unless it has ended otherwise than by a crash: its question takes no answer.
+
+    Returns that it has ended, whoever did it.
+
+    Raises:
+        HTTPError: Prefect's server fails.
+        ObjectNotFound: What answers is not Prefect's server.
+    """
+    try:
+        run = await client.read_flow_run(UUID(record.owner.flow_run))
+    except ObjectNotFound as error:
+        if is_unknown(error):
+            return True  # somebody has deleted it
+        raise
+    if run.state is not None and run.state.is_final() and not run.state.is_crashed():
+        return True
     store = ResultStore(result_storage=await aget_default_result_storage(), serializer=JSONSerializer())
-    result = store.create_result_record(outcome)
+    result = store.create_result_record(outcome)  # its metadata alone would be dropped
     await store.apersist_result_record(result)
-    end = Cancelled if run.state is not None and run.state.is_cancelling() else Failed
-    state: State[Any] = end(message=f"rolled back: {outcome.reason}", data=result)  # metadata alone would be dropped
+    if outcome.outcome == "promoted":
+        state: State[Any] = Completed(message=outcome.reason, data=result)
+    else:
+        end = Cancelled if run.state is not None and run.state.is_cancelling() else Failed
+        state = end(message=f"rolled back: {outcome.reason}", data=result)
     await client.set_flow_run_state(run.id, state, force=True)
+    return True

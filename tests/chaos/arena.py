@@ -1,40 +1,45 @@
 """A whole stack whose parts may be killed at any moment, and are started again as systemd would."""
 
-import asyncio
 import contextlib
 import os
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
-from uuid import UUID
+from typing import Self
 
-import httpx
 import psutil
 
 from localazure.chaos import Chaos
 from localazure.testing import LocalAzure
 from saferollout.azure.client import DRAIN
 from saferollout.config.request import CONFIGS
-from saferollout.domain.errors import SaferolloutError
 from saferollout.domain.fault_points import DONE, FAULTS, Change, Fault, Step, arm
-from saferollout_cli.approvals import Reply, answer
 from saferollout_cli.demo import processes
 from saferollout_cli.demo.processes import Process
 from tests.support.forks import fork_server, forked
-from tests.support.stack import FINAL, REPOSITORY, Endpoint, Stack, wait_for
+from tests.support.stack import REPOSITORY, Stack
 
 EVERY_S = 4
 """How often the guard looks."""
 AGAIN_S = 3.0
 """When systemd starts again what died."""
 HEARTBEAT_S = 30
-AT_WORK = ("RUNNING", "PAUSED", "COMPLETED", "FAILED", "CANCELLED")
-"""States of a run that is at work again, or over."""
+RUN = "PREFECT__FLOW_RUN_ID"
+"""The variable by which the process of a flow run knows which it is."""
+GUARD = "CHAOS_GUARD"
+"""Set for the guard's process alone."""
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Somebody who was killed at a fault point."""
+
+    point: str
+    at: float
+    run: str
+    """The flow run whose process it was; empty for the guard."""
 
 
 class Arena:
@@ -54,8 +59,6 @@ class Arena:
         env |= {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}
         self._prefect_env = env
         self.env: dict[str, str] = {}
-        self.requests = 0
-        """How many requests users have sent."""
 
     def __enter__(self) -> Self:
         try:
@@ -77,8 +80,10 @@ class Arena:
         self.stack.pause_guard()
         for automation in self.stack.api("POST", "/automations/filter", json={}):  # this suite's guard is the only one
             self.stack.api("PATCH", f"/automations/{automation['id']}", json={"enabled": False})
-        self.worker = self._keep(processes.prefect_worker(self.directory, self.env, REPOSITORY))
+        self.start_worker()
         self.guard = self._start_guard()
+        self.guarded: list[tuple[float, float]] = []
+        """When a guard was found dead, and when the next one had looked."""
         self._guarding = threading.Event()
         watch = threading.Thread(target=self._watch_guard, daemon=True)
         watch.start()
@@ -99,26 +104,44 @@ class Arena:
 
     def _start_guard(self) -> Process:
         command = self.stack.command("guard", "--every", str(EVERY_S), "--json")
-        return self._keep(Process("guard", command, self.env, self.directory, REPOSITORY))
+        return self._keep(Process("guard", command, self.env | {GUARD: "yes"}, self.directory, REPOSITORY))
 
     def _watch_guard(self) -> None:
-        while not self._guarding.wait(1):
+        """Start the guard again as often as it dies, and the worker where it ends by itself."""
+        died, size = 0.0, 0
+        while not self._guarding.wait(0.5):
+            if self._has_worker and not self.worker.running():  # it ends where it finds no server
+                self.start_worker()
             if not self.guard.running():
+                died = died or time.time()
                 time.sleep(AGAIN_S)
+                size = self.guard.log.stat().st_size
                 self.guard = self._start_guard()
+            elif died and self.guard.log.stat().st_size > size:
+                self.guarded.append((died, time.time()))
+                died = 0.0
 
-    def kill_server(self, away_s: float) -> None:
-        """The Prefect server, which comes back some seconds later with the same database."""
-        self._kill(self.server)
-        time.sleep(away_s)
+    def _start_worker(self) -> Process:
+        return self._keep(processes.prefect_worker(self.directory, self.env, REPOSITORY))
+
+    def kill_server(self) -> None:
+        """The Prefect server."""
+        self.kill(self.server)
+
+    def start_server(self) -> None:
+        """The Prefect server again, with the same database."""
         self.server = self._keep(processes.prefect_server(self.directory, self._prefect_env, REPOSITORY))
         self.wait_for_server()
 
     def kill_worker(self) -> None:
-        """The worker with the processes of its runs; it comes back, and they do not."""
-        self._kill(self.worker)
-        time.sleep(AGAIN_S)
-        self.worker = self._keep(processes.prefect_worker(self.directory, self.env, REPOSITORY))
+        """The worker with the processes of its runs."""
+        self._has_worker = False
+        self.kill(self.worker)
+
+    def start_worker(self) -> None:
+        """The worker again; the processes of its runs do not come back with it."""
+        self.worker = self._start_worker()
+        self._has_worker = True
 
     @contextlib.contextmanager
     def no_management(self) -> Iterator[None]:
@@ -126,92 +149,40 @@ class Arena:
         with contextlib.closing(Chaos(self.env)) as chaos, chaos.reset(times=None, path="onlineEndpoints/**"):
             yield
 
+    def kill_control_plane(self, away_s: float) -> None:
+        """What manages Azure, with all operations under way; it comes back. The gateway serves."""
+        with contextlib.closing(Chaos(self.env)) as chaos:
+            chaos.crash(away_s)
+
     @staticmethod
-    def _kill(process: Process) -> None:
+    def kill(process: Process) -> None:
+        """A process with all that it started."""
         leash = psutil.Process(process._popen.pid)  # noqa: SLF001  # no user needs to
         for victim in [leash, *leash.children(recursive=True)]:
             with contextlib.suppress(psutil.NoSuchProcess):
                 victim.kill()
 
-    def arm(self, what: Change | Step, where: str, fault: Fault = Fault.KILL, *, skip: int = 0) -> None:
-        """Let whoever gets there be killed, behind so many who are let through."""
-        for _ in range(skip):
-            arm(self.faults, what, where, Fault.PASS)
-        arm(self.faults, what, where, fault)
+    def arm(self, what: Change | Step, where: str, run: str) -> None:
+        """Let the process of this flow run be killed there; without one, the guard."""
+        arm(self.faults, what, where, Fault.KILL, only=(RUN, run) if run else (GUARD, "yes"))
 
-    def struck(self) -> list[tuple[str, float]]:
-        """The points at which somebody was killed, and when."""
-        done = [path for path in (self.faults / DONE).iterdir() if path.read_text().startswith("kill")]
-        return sorted(((path.name.partition(" ")[2], path.stat().st_ctime) for path in done), key=lambda kill: kill[1])
+    def kills(self) -> list[Kill]:
+        """Those who were killed at fault points, in order."""
+        found = []
+        for path in (self.faults / DONE).iterdir():
+            _, _, run = path.read_text().partition(f"{RUN}=")
+            found.append(Kill(path.name.partition(" ")[2], path.stat().st_ctime, run.strip()))
+        return sorted(found, key=lambda kill: kill.at)
 
-    def disarm(self) -> list[str]:
-        """Take away the faults that have not struck, and return their points; forget those that have."""
-        left = [path for path in self.faults.iterdir() if path.is_file()]
-        for path in [*left, *(self.faults / DONE).iterdir()]:
+    def left(self) -> list[str]:
+        """The points at which faults wait that have not struck."""
+        return [path.name.partition(" ")[2] for path in self.faults.iterdir() if path.is_file()]
+
+    def forget(self) -> None:
+        """Those that have struck."""
+        for path in (self.faults / DONE).iterdir():
             path.unlink()
-        return [path.name.partition(" ")[2] for path in left]
 
-
-@dataclass
-class Watched:
-    """A rollout that is watched to its end; its questions are answered as they come."""
-
-    arena: Arena
-    endpoint: Endpoint
-    run: str
-    answers: Counter[str] = field(default_factory=Counter)
-    """How often each question was answered."""
-    state: dict[str, Any] = field(default_factory=dict)
-
-    def until_final(self, limit_s: float) -> str:
-        """Answer and wait; return the name of the state in which the run ended."""
-
-        def look() -> str | None:
-            with contextlib.suppress(httpx.HTTPError):
-                self.state = self.arena.stack.run(self.run)
-                name = str(self.state["state_name"])
-                if name in ("Suspended", "Paused"):
-                    self._answer()
-                if name in FINAL and (name == "Completed" or self.is_clear()):
-                    return name
-            return None
-
-        return wait_for("the end", look, limit_s)
-
-    def answer_when_asked(self) -> None:
-        """Wait for the first question and answer it."""
-
-        def look() -> bool | None:
-            with contextlib.suppress(httpx.HTTPError):
-                name = self.arena.stack.run(self.run)["state_name"]
-                assert name not in FINAL, name
-                if name in ("Suspended", "Paused"):
-                    self._answer()
-            return bool(self.answers) or None
-
-        wait_for("a question", look)
-
-    def back_after(self, at: float) -> float:
-        """How many seconds after a moment a process was at work on the run again, or it had ended."""
-        states = self.arena.stack.api("GET", f"/flow_run_states/?flow_run_id={self.run}")
-        moments = sorted(_seconds(state["timestamp"]) for state in states if state["type"] in AT_WORK)
-        later = [moment for moment in moments if moment > at]
-        return (later[0] if later else time.time()) - at
-
-    def is_clear(self) -> bool:
-        """Whether nothing of the rollout is left on the endpoint."""
-        return "saferollout.rollout" not in self.endpoint.state().tags
-
-    def _answer(self) -> None:
-        with contextlib.suppress(SaferolloutError, httpx.HTTPError):
-            reply = Reply(decision="approve", approver="Ada")
-            question = asyncio.run(answer(UUID(self.run), reply))
-            self.answers[question.title] += 1
-
-    def restarts_after(self) -> list[tuple[str, float]]:
-        """For each kill, how long until a process was at work on the run again, or it had ended."""
-        return [(point, self.back_after(at)) for point, at in self.arena.struck()]
-
-
-def _seconds(timestamp: str) -> float:
-    return datetime.fromisoformat(timestamp).timestamp()
+    def guard_back_after(self, at: float) -> float | None:
+        """How long after its death at this moment a guard had looked again."""
+        return next((back - at for died, back in self.guarded if died + 1 > at), None)

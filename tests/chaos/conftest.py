@@ -5,19 +5,39 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from saferollout.config.uploads import import_sdk
+from tests.chaos.arena import Arena
 from tests.chaos.tally import Tally
 
+LINES = "SAFEROLLOUT_TALLY"
+"""Names the file to which each mishap is added as a line."""
 DOCUMENT = "SAFEROLLOUT_RELIABILITY"
-"""Names the document that is to be written."""
+"""Names the document that is written from all lines there."""
 
 
 @pytest.fixture(scope="session")
 def tally() -> Iterator[Tally]:
     """What all tests of this process did."""
-    made = Tally()
+    path = os.environ.get(LINES)
+    made = Tally(Path(path) if path else None)
     yield made
     for part in made.parts:
         print(f"\n{part}{made.table(part)}")
-    if document := os.environ.get(DOCUMENT):
-        made.write(Path(document))
+    if path and (document := os.environ.get(DOCUMENT)):
+        Tally.load(Path(path)).write(Path(document))
+
+
+@pytest.fixture(scope="module")
+def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+    """A stack of this module's own."""
+    import_sdk()  # before there are threads, for meanwhile the environment is not whole
+    directory = tmp_path_factory.mktemp("arena")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DOCKER_HOST", "unix:///nowhere")
+        with Arena(directory, tmp_path_factory.getbasetemp()) as made:
+            for name, value in made.azure.environ.items():
+                patch.setenv(name, value)
+            with temporary_settings({PREFECT_API_URL: made.env["PREFECT_API_URL"]}):
+                yield made

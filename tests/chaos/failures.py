@@ -131,6 +131,13 @@ def at_calls() -> list[Failure]:
     return found
 
 
+def one_of_each_kind(seed: int) -> list[Failure]:
+    """Every failure of a request and of an operation, each at one call only."""
+    found = at_calls()
+    random.Random(seed).shuffle(found)  # noqa: S311  # no secrets
+    return list({failure.kind: failure for failure in found}.values())
+
+
 def dealt(failures: list[Failure], at_once: int, seed: int) -> Iterator[list[Failure]]:
     """The failures for one rollout after the other, without end: `at_once` at different calls, all equally often."""
     chance = random.Random(seed)  # noqa: S311  # no secrets

@@ -50,8 +50,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     home = directory / "home"
     home.mkdir()
     content = (REPOSITORY / "prefect.yaml").read_text()
-    assert content.count("within: 90\n") == 1
-    (home / "prefect.yaml").write_text(content.replace("within: 90\n", "within: 10\n"))
+    assert content.count("within: 70\n") == 1
+    (home / "prefect.yaml").write_text(content.replace("within: 70\n", "within: 10\n"))
     env = server.env | {"SAFEROLLOUT_HOME": str(home), "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
     with ExitStack() as stopping:
         stopping.callback(server.stop)

@@ -42,12 +42,12 @@ STAGE = {
 T = TypeVar("T")
 
 
-def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240) -> T:
+def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240, poll_s: float = POLL_S) -> T:
     """Poll until `look` finds something; otherwise fail and say what never came."""
     deadline = time.monotonic() + timeout_s
     while (found := look()) is None:
         assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(POLL_S)
+        time.sleep(poll_s)
     return found
 
 
@@ -283,13 +283,13 @@ class Endpoint:
             ended = arm.run("PATCH", f"onlineEndpoints/{self.name}/deployments/{name}", body)
         assert ended["status"] == "Succeeded", ended
 
-    def users(self) -> Process:
+    def users(self, requests_per_s: int = 20) -> Process:
         """Users who send requests until the process is stopped."""
         workspace = self.workspace()
         arguments = {
             "uri": workspace.get_endpoint(self.name).scoring_uri,
             "requests": str(DIABETES / "requests.jsonl"),
-            "requests_per_s": 20,
+            "requests_per_s": requests_per_s,
             "tolerance": 160,
         }
         env = self.stack.env | {"USERS_KEY": workspace.secret(self.name)}

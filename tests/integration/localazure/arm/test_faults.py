@@ -1,5 +1,6 @@
 """Faults on demand, as clients meet them."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,9 +29,9 @@ def chaos(azure: LocalAzure, arm: Arm) -> Iterator[Chaos]:
     wait_for(lambda: arm.get(ENDPOINT)["properties"]["provisioningState"], lambda seen: seen in ("Succeeded", "Failed"))
 
 
-def state(arm: Arm) -> str:
-    """Of the endpoint."""
-    return str(arm.get(ENDPOINT)["properties"]["provisioningState"])
+def state(arm: Arm, below: str = "") -> str:
+    """Of the endpoint, or of what is below it."""
+    return str(arm.get(ENDPOINT + below)["properties"]["provisioningState"])
 
 
 def test_the_sdk_gets_over_an_answer_that_asks_to_come_again(chaos: Chaos, client: MLClient) -> None:
@@ -252,3 +253,46 @@ def test_what_is_no_fault_is_refused(chaos: Chaos) -> None:
             operation(method="GET")
     with chaos.reset(path="nowhere") as fault, pytest.raises(NotHit, match="0 times"):
         fault.wait(timeout_s=0.1)
+
+
+def test_the_control_plane_dies_and_the_gateway_lives(chaos: Chaos, arm: Arm, assets: Assets) -> None:
+    """It is away, with all connections and operations; what was under way goes on when it is back. Scoring goes on."""
+    arm.deploy("faulty", "blue", assets)
+    arm.endpoint("faulty", traffic={"blue": 100})
+    uri, headers = arm.get(ENDPOINT)["properties"]["scoringUri"], {"Authorization": f"Bearer {arm.key('faulty')}"}
+    scored: list[int] = []
+    ended = threading.Event()
+
+    def score() -> None:
+        while not ended.wait(0.05):
+            scored.append(arm.scoring.post(uri, json={}, headers=headers).status_code)
+
+    users = threading.Thread(target=score)
+    users.start()
+    try:
+        chaos.hang(method="PATCH", path=f"{ENDPOINT}/deployments/blue")  # the crash ends it: it is under way for sure
+        arm.call("PATCH", f"{ENDPOINT}/deployments/blue", {"sku": {"name": "Default", "capacity": 2}})
+        before = len(scored)
+        crashing = threading.Thread(target=chaos.crash, args=(0.5,))
+        crashing.start()
+        wait_for(lambda: is_away(arm), lambda away: away)
+        crashing.join()
+        wait_for(lambda: state(arm, "/deployments/blue"), lambda seen: seen == "Succeeded")
+    finally:
+        ended.set()
+        users.join()
+    assert set(scored) == {200}
+    assert len(scored) > before
+    assert arm.get(f"{ENDPOINT}/deployments/blue")["sku"]["capacity"] == 2
+    with pytest.raises(AdminError, match="away_s must be a number from 0 to 60, not 61"):
+        chaos.crash(61)
+    arm.endpoint("faulty", traffic={})
+
+
+def is_away(arm: Arm) -> bool:
+    """Whether nobody answers."""
+    try:
+        arm.call("GET", ENDPOINT)
+    except httpx.TransportError:
+        return True
+    return False

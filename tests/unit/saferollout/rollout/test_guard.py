@@ -141,3 +141,13 @@ def test_what_is_kept_is_retired_in_time_and_a_rollback_is_finished() -> None:
     assert act(record(phase=Phase.RETIRING, keep_until=ago(-1)), None) is Act.RETIRE
     assert act(record(phase=Phase.ROLLING_BACK), None) is Act.ROLL_BACK
     assert act(record(phase=Phase.ROLLING_BACK), run(Sign.ENDED)) is Act.ROLL_BACK
+
+
+@pytest.mark.parametrize("phase", [Phase.KEEPING, Phase.RETIRING])
+def test_a_run_deletes_the_old_deployment_itself_unless_it_is_lost(phase: Phase) -> None:
+    """Two at it would be one too many; one that has just crashed may be reported a second time."""
+    due = record(phase=phase, keep_until=ago(1))
+    assert act(due, run(Sign.WORKING)) is Act.LEAVE
+    assert act(due, run(Sign.CRASHED, SETTLING_S - 1)) is Act.WAIT
+    for lost in (run(Sign.CRASHED, SETTLING_S), run(Sign.SILENT), run(Sign.ENDED), run(Sign.DELETED)):
+        assert act(due, lost) is Act.RETIRE

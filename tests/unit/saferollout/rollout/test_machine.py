@@ -324,8 +324,13 @@ def awake(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("awake")
 def test_the_invariants_hold_whatever_happens_in_whatever_order(part: int) -> None:
     """Two runs and somebody else, step by step."""
+    try_sequences(part, -(-SEQUENCES // PARTS))
+
+
+def try_sequences(part: int, count: int) -> None:
+    """Try so many sequences, which are others in each part, and the same each time unless they are to be new."""
     settings = hypothesis.settings(
-        max_examples=-(-SEQUENCES // PARTS),
+        max_examples=count,
         derandomize="SAFEROLLOUT_SEQUENCES" not in os.environ,
         stateful_step_count=STEPS,
         deadline=None,
