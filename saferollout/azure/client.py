@@ -77,19 +77,28 @@ class Client:
 
     @property
     def _sdk(self) -> "MLClient":
-        """The SDK's client of the workspace, made where it is first needed."""
+        """The SDK's client of the workspace, made where it is first needed.
+
+        Raises:
+            AzureFailed: The cloud's own description could not be read.
+        """
         if self._made is None:
             from azure.ai.ml import MLClient  # only now: the import takes a second, and few runs need it
+            from azure.ai.ml.exceptions import MlException
 
             config = self._config
-            self._made = MLClient(
-                self._credential,
-                config.subscription_id,
-                config.resource_group,
-                config.name,
-                enable_telemetry=False,
-                show_progress=True,  # it draws none; see this package's first lines
-            )
+            try:
+                self._made = MLClient(
+                    self._credential,
+                    config.subscription_id,
+                    config.resource_group,
+                    config.name,
+                    enable_telemetry=False,
+                    show_progress=True,  # it draws none; see this package's first lines
+                )
+            except MlException as error:  # it could not read what ARM_CLOUD_METADATA_URL leads to
+                msg = f"could not open the workspace: {error}"
+                raise AzureFailed(msg, retryable=True) from error
         return self._made
 
     @contextmanager
