@@ -11,6 +11,8 @@ from pathlib import Path
 import uv
 from markdown_it import MarkdownIt
 
+from localazure.core import leash
+
 REPOSITORY = Path(__file__).parents[2]
 DOCUMENTS = ["README.md", *sorted(f"docs/{path.name}" for path in (REPOSITORY / "docs").glob("*.md"))]
 NETWORK = re.compile(r"(?i)(uv|pip|ssl|all|https?|no)_\w+|pythonpath|\w+_ca_bundle")
@@ -110,7 +112,7 @@ def run_in_shell(
     """Run commands in a fresh shell from the top of the repository; return what they print.
 
     `instead` maps what cannot be run as it is written to what the test runs in its place. Each command must end with
-    its exit code; what it left in the background ends with the shell.
+    its exit code; what it left in the background ends with the shell, and the shell with this process.
     """
     # with job control, as in a terminal: without it what is in the background ignores SIGINT, by which a worker ends.
     # The last first, for a worker ends only while its server answers
@@ -132,15 +134,20 @@ def run_in_shell(
     cache = subprocess.run([uv.find_uv_bin(), "cache", "dir"], stdout=subprocess.PIPE, text=True, check=True).stdout
     network["UV_CACHE_DIR"] = cache.strip()  # the new home has none
     fresh = {"HOME": str(home), "PATH": os.environ["PATH"]} | network | (env or {})
-    done = subprocess.run(
-        ["bash", "--noprofile", "--norc", path],
-        cwd=REPOSITORY,
-        env=fresh,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    held, holding = os.pipe()  # closed by whatever ends this process, too
+    try:
+        done = subprocess.run(
+            leash.command("bash", "--noprofile", "--norc", str(path)),
+            cwd=REPOSITORY,
+            env=fresh,
+            stdin=held,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+    finally:
+        os.close(held)
+        os.close(holding)
     assert done.returncode == 0, done.stdout
     return done.stdout
