@@ -20,7 +20,7 @@ IS_SHORT = "SAFEROLLOUT_KILLS" not in os.environ
 PER_ROLLOUT = 4 if IS_SHORT else 16
 BAD = max(1, KILLS // 30)
 """How many candidates turn bad."""
-pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.timeout(12 * 3600)]
+pytestmark = [pytest.mark.xdist_group("chaos"), pytest.mark.timeout(900 if IS_SHORT else 12 * 3600)]
 
 
 def test_whatever_dies_rollouts_end_by_themselves(arena: Arena, tmp_path: Path, tally: Tally) -> None:
