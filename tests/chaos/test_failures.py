@@ -47,7 +47,7 @@ STALE_S = float(os.environ.get("SAFEROLLOUT_STALE_S", "5"))
 """How old reads are; on Azure up to 90 s."""
 pytestmark = [
     pytest.mark.xdist_group("chaos"),
-    pytest.mark.timeout(6 * 3600),
+    pytest.mark.timeout(900 if IS_SHORT else 6 * 3600),
     # a connection that Azure's client has given up is closed by nobody but the collector
     pytest.mark.filterwarnings("ignore:Exception ignored in.*SSLSocket:pytest.PytestUnraisableExceptionWarning"),
 ]
