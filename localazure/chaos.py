@@ -8,12 +8,12 @@
 
 import contextlib
 import ssl
-import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, TypedDict, Unpack
 
 import httpx
+import tenacity
 
 from localazure.arm.errors import LocalAzureError, reason_of
 
@@ -196,13 +196,16 @@ class Chaos:
             AdminError: It did not come back.
         """
         before = self.ask("POST", "/crash", {"away_s": away_s})["returns"]
-        deadline = time.monotonic() + away_s + TIMEOUT_S
-        while time.monotonic() < deadline:
-            with contextlib.suppress(httpx.TransportError):
-                if self.ask("GET", "/crash")["returns"] > before:
-                    return
-            time.sleep(POLL_S)
-        raise AdminError(f"the control plane did not come back within {away_s + TIMEOUT_S:g} s")
+        looking = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(httpx.TransportError)
+            | tenacity.retry_if_result(lambda returns: returns <= before),
+            wait=tenacity.wait_fixed(POLL_S),
+            stop=tenacity.stop_after_delay(away_s + TIMEOUT_S),
+        )
+        try:
+            looking(lambda: int(self.ask("GET", "/crash")["returns"]))
+        except tenacity.RetryError:
+            raise AdminError(f"the control plane did not come back within {away_s + TIMEOUT_S:g} s") from None
 
     def expire_tokens(self, life_s: int = 3600) -> None:
         """Let every management token that was issued be expired; new ones live for `life_s`."""

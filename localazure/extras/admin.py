@@ -181,7 +181,7 @@ class Admin:
         Raises:
             BadRequest: `away_s` is not a number from 0 to a minute.
         """
-        away_s = (await json_object(request)).get("away_s", 0)
+        away_s = (await json_object(request)).get("away_s")
         if isinstance(away_s, bool) or not isinstance(away_s, int | float) or not 0 <= away_s <= MAX_WAIT_S:
             raise BadRequest(f"away_s must be a number from 0 to {MAX_WAIT_S}, not {away_s!r}.")
         answer = await self._returns(request)

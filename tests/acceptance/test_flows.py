@@ -130,7 +130,7 @@ def test_drift_is_asked_about_and_the_run_is_retried_paused_and_promoted(stack: 
     stack.until(run, "Scheduled", "Pending", "Running", "Resuming")
     stack.until(run, "Suspended")
     words = f"the traffic of {endpoint.name} is blue=50 green=50, but the rollout left it at blue=90 green=10"
-    assert stack.question(run).startswith(f"# {words}: somebody else changed it. Put it back to blue=90 green=10 and")
+    assert stack.question(run).startswith(f"### {words}: somebody else changed it. Put it back to blue=90 green=10 and")
     stack.cli("reject", run, "--by", "Bo")
     message = stack.until(run, "Failed")["state"]["message"]
     assert "left as it is, Bo said so" in message

@@ -14,6 +14,7 @@ from prefect.states import Cancelled, Completed, Crashed, Failed, Paused, Pendin
 from flows.cancellation import roll_back_cancelled
 from saferollout.azure.memory import Memory
 from saferollout.config.judge import JudgeConfig
+from saferollout.config.recorded_requests import Recording
 from saferollout.domain.errors import ConfigError, Refused
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout_cli.approvals import answer
@@ -83,6 +84,10 @@ async def test_the_judge_is_skipped_once(
     """Who, when and why stands in the evidence and in the endpoint's tags; the next judge judges again."""
     run = await running(client, monkeypatch)
     rollout = at_ten(memory, run.id)
+    request = Recording(
+        text='{"request": {"x": 1}}\n', total=1, distinct=1
+    )  # the judge sends some before it hears of it
+    rollout = rollout.model_copy(update={"project": rollout.project.model_copy(update={"recorded": request})})
     earlier = Evidence(gate="smoke test", verdict=Finding.PASSED, summary="")
     with pytest.raises(ConfigError, match="promote: comment: is empty; say why the judge may be skipped"):
         await act(WORKSPACE, NAME, Action.PROMOTE, "Ann", " ")
