@@ -84,9 +84,7 @@ async def test_the_judge_is_skipped_once(
     """Who, when and why stands in the evidence and in the endpoint's tags; the next judge judges again."""
     run = await running(client, monkeypatch)
     rollout = at_ten(memory, run.id)
-    request = Recording(
-        text='{"request": {"x": 1}}\n', total=1, distinct=1
-    )  # the judge sends it at first
+    request = Recording(text='{"request": {"x": 1}}\n', total=1, distinct=1)  # the judge sends it at first
     rollout = rollout.model_copy(update={"project": rollout.project.model_copy(update={"recorded": request})})
     earlier = Evidence(gate="smoke test", verdict=Finding.PASSED, summary="")
     with pytest.raises(ConfigError, match="promote: comment: is empty; say why the judge may be skipped"):
