@@ -77,7 +77,8 @@ def translated(action: str) -> Iterator[None]:
         raise AzureFailed(msg, retryable=True) from error
     except AzureError as error:  # the SDK's own are among these
         msg = f"could not {action}: {reason_of(error)}"
-        raise AzureFailed(msg) from error
+        # of a cloud's description that could not be read the SDK keeps these words alone
+        raise AzureFailed(msg, retryable="Unknown cloud environment" in msg) from error
 
 
 _NO_ANSWER = re.compile(

@@ -84,10 +84,9 @@ class Client:
         """
         if self._made is None:
             from azure.ai.ml import MLClient  # only now: the import takes a second, and few runs need it
-            from azure.ai.ml.exceptions import MlException
 
             config = self._config
-            try:
+            with translated("open the workspace"):
                 self._made = MLClient(
                     self._credential,
                     config.subscription_id,
@@ -96,9 +95,6 @@ class Client:
                     enable_telemetry=False,
                     show_progress=True,  # it draws none; see this package's first lines
                 )
-            except MlException as error:  # it could not read what ARM_CLOUD_METADATA_URL leads to
-                msg = f"could not open the workspace: {error}"
-                raise AzureFailed(msg, retryable=True) from error
         return self._made
 
     @contextmanager
