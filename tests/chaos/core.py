@@ -110,7 +110,8 @@ class Site:
 def secondary_key(config: WorkspaceConfig, endpoint: str) -> str:
     """The key that users have: the rollout has the other one."""
     client = Client(config)
-    found = client._arm.post(f"onlineEndpoints/{endpoint}/listKeys")  # noqa: SLF001  # no rollout needs this one
+    ask = tenacity.retry(stop=tenacity.stop_after_delay(LIMIT_S), wait=tenacity.wait_fixed(1))(client._arm.post)  # noqa: SLF001  # no rollout needs this key
+    found = ask(f"onlineEndpoints/{endpoint}/listKeys")  # what strikes another rollout's tokens may strike this one
     return str(found["secondaryKey"])
 
 
