@@ -178,7 +178,7 @@ class _Scale:
                     ended[name] = found["state_name"]
                     self._say(f"{name}: {found['state_name']} {found['state']['message'] or ''}"[:150])
             if not killed and sum(answered.values()) >= len(runs) * 2 // 3:
-                self._say(f"the first host is killed, with {first.kill()} processes")
+                self._say(f"the first host is killed, with {first.worker.kill()} processes")
                 killed = True
             return len(ended) == len(runs) or None
 

@@ -1,10 +1,10 @@
 """The demo's processes: each on a leash, so that none outlives the demo, however that ends."""
 
+import contextlib
 import json
 import operator
 import os
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +15,7 @@ from typing import IO, Any, Self
 
 import certifi
 import httpx
+import psutil
 import tenacity
 
 from localazure.core import leash
@@ -55,11 +56,6 @@ class Process:
                 text=True,
                 start_new_session=True,
             )
-
-    @property
-    def pid(self) -> int:
-        """That of its leash, whose children are the command's processes."""
-        return self._popen.pid
 
     @property
     def lines(self) -> IO[str]:
@@ -113,9 +109,17 @@ class Process:
             if pipe:
                 pipe.close()
 
-    def kill(self) -> None:
-        """End it at once, with all that it started."""
-        os.killpg(self._popen.pid, signal.SIGKILL)
+    def kill(self) -> int:
+        """End it at once, with all that it started; return how many processes that were, its leash among them.
+
+        The death of the leash alone ends nothing that belongs to another user.
+        """
+        leash = psutil.Process(self._popen.pid)
+        victims = [leash, *leash.children(recursive=True)]
+        for victim in victims:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                victim.kill()
+        return len(victims)
 
     def stop(self) -> None:
         """Let go of the leash and wait for the end."""

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import psutil
-
 from localazure.chaos import Chaos
 from localazure.testing import LocalAzure
 from saferollout.azure.client import DRAIN
@@ -126,7 +124,7 @@ class Arena:
 
     def kill_server(self) -> None:
         """The Prefect server."""
-        self.kill(self.server)
+        self.server.kill()
 
     def start_server(self) -> None:
         """The Prefect server again, with the same database."""
@@ -136,7 +134,7 @@ class Arena:
     def kill_worker(self) -> None:
         """The worker with the processes of its runs."""
         self._has_worker = False
-        self.kill(self.worker)
+        self.worker.kill()
 
     def start_worker(self) -> None:
         """The worker again; the processes of its runs do not come back with it."""
@@ -153,14 +151,6 @@ class Arena:
         """What manages Azure, with all operations under way; it comes back. The gateway serves."""
         with contextlib.closing(Chaos(self.env)) as chaos:
             chaos.crash(away_s)
-
-    @staticmethod
-    def kill(process: Process) -> None:
-        """A process with all that it started."""
-        leash = psutil.Process(process._popen.pid)  # noqa: SLF001  # no user needs to
-        for victim in [leash, *leash.children(recursive=True)]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                victim.kill()
 
     def arm(self, what: Change | Step, where: str, run: str) -> None:
         """Let the process of this flow run be killed there; without one, the guard."""

@@ -37,7 +37,7 @@ def worker_for_good(arena: Arena) -> None:
     """The worker, with the processes of its runs; another one was there before."""
     gone = arena.worker
     arena.start_worker()
-    arena.kill(gone)
+    gone.kill()
 
 
 def server_and_worker(arena: Arena) -> None:
@@ -63,7 +63,7 @@ def control_plane(arena: Arena) -> None:
 def guard(arena: Arena) -> None:
     """The guard, whatever it is at."""
     died = time.time()
-    arena.kill(arena.guard)
+    arena.guard.kill()
     while arena.guard_back_after(died) is None:
         time.sleep(0.5)
 

@@ -8,7 +8,6 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import psutil
 import yaml
 
 from saferollout.azure.client import Client
@@ -113,17 +112,6 @@ class Host:
             for path in (self.directory, *self.directory.iterdir()):
                 os.chown(path, self.user, self.user)
         self.start()
-
-    def kill(self) -> int:
-        """End its worker and all that this runs, at once; return how many processes that were.
-
-        To kill the leash alone ends nothing that belongs to another user.
-        """
-        running = psutil.Process(self.worker.pid).children(recursive=True)
-        for process in running:
-            process.kill()
-        self.worker.kill()
-        return len(running)
 
     def start(self) -> None:
         """Start its worker."""

@@ -28,7 +28,7 @@ def run(raw_data):
         raise LookupError("late: every request fails from now on")
     return score.run(raw_data)
 """
-Strike = Callable[[subprocess.Popen[str]], None]
+Strike = Callable[[subprocess.Popen[str]], object]
 
 
 @contextmanager
