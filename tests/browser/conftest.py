@@ -1,10 +1,11 @@
 """Debian's Chromium."""
 
-import shutil
 from collections.abc import AsyncIterator
 
 import pytest
 from playwright.async_api import Browser, async_playwright, expect
+
+from tests.support.programs import program
 
 QUIET = [
     "--no-sandbox",
@@ -17,9 +18,9 @@ QUIET = [
 ]
 
 
-def chromium() -> str | None:
-    """Where it is."""
-    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+def chromium() -> str:
+    """Where it is; CI must have it."""
+    return program("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture

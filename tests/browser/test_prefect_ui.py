@@ -1,7 +1,6 @@
 """What a person sees and clicks in Prefect's UI."""
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +18,6 @@ TRIES = 5
 def browser() -> Iterator[Browser]:
     """Debian's Chromium; CI must have it."""
     path = chromium()
-    if path is None:
-        if "CI" in os.environ:
-            pytest.fail("no Chromium: .ci/packages installs it")
-        pytest.skip("no Chromium on this machine: .ci/packages installs it")
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=QUIET)
         yield started

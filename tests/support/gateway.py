@@ -1,7 +1,6 @@
 """A gateway before a Prefect server: it lets whoever has a token for it emit events, and do nothing else."""
 
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +9,7 @@ from pathlib import Path
 import jwt
 
 from tests.support import stack
+from tests.support.serving import serving
 
 AUDIENCE = "api://prefect.example.com"
 
@@ -66,11 +66,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def gateway(prefect: str, azure: dict[str, str]) -> Iterator[Gateway]:
     """A gateway that serves until the end of the block."""
-    with Gateway(prefect, azure) as made:
-        serving = threading.Thread(target=made.serve_forever, args=(0.05,))
-        serving.start()
-        try:
-            yield made
-        finally:
-            made.shutdown()
-            serving.join()
+    with serving(Gateway(prefect, azure)) as made:
+        yield made

@@ -5,7 +5,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from tests.support.serving import serving
 from tests.support.stack import REPOSITORY
 
 INTEGRATIONS = REPOSITORY / "integrations"
@@ -83,11 +83,5 @@ class _Handler(BaseHTTPRequestHandler):
 @contextmanager
 def comments() -> Iterator[Comments]:
     """One that serves until the end of the block."""
-    with Comments() as made:
-        serving = threading.Thread(target=made.serve_forever, args=(0.05,))
-        serving.start()
-        try:
-            yield made
-        finally:
-            made.shutdown()
-            serving.join()
+    with serving(Comments()) as made:
+        yield made

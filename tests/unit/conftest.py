@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 from ruamel.yaml import YAML
 
+from tests.support.serving import serving
+
 CONFIG = "endpoint: endpoint.yml\ndeployment: green.yml\n"
 ENDPOINT = "name: diabetes\nauth_mode: key\n"
 DEPLOYMENT = """\
@@ -103,11 +105,7 @@ def serve() -> Iterator[Serve]:
     with ExitStack() as running:
 
         def start(handler: type[BaseRequestHandler]) -> str:
-            server = running.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), handler))
-            serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-            serving.start()
-            running.callback(serving.join)
-            running.callback(server.shutdown)
+            server = running.enter_context(serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)))
             return f"http://127.0.0.1:{server.server_port}"
 
         yield start

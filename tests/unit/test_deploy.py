@@ -1,8 +1,6 @@
 """What `deploy/` has: its tools accept it, and it names nothing that is not there."""
 
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +10,8 @@ from typing import Any
 import prefect.settings
 import pytest
 import yaml
+
+from tests.support.programs import program
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 OF_REDIS = {"PREFECT_REDIS_MESSAGING_HOST", "PREFECT_REDIS_MESSAGING_PORT"}
@@ -89,13 +89,10 @@ def test_the_image_has_a_user_of_its_own() -> None:
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_takes_each_unit(unit: Path, tmp_path: Path) -> None:
     """With programs that are there in the place of those that will be."""
-    if not shutil.which("systemd-analyze") and "CI" not in os.environ:
-        pytest.skip("no systemd on this machine: .ci/packages installs it")
+    analyze = program("systemd-analyze")
     name = unit.name.replace("@", "@1")
     content = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text(), flags=re.M)
     (tmp_path / name).write_text(content.replace("User=saferollout", "User=root"))
-    done = subprocess.run(
-        ["systemd-analyze", "verify", str(tmp_path / name)], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([analyze, "verify", str(tmp_path / name)], capture_output=True, text=True, check=False)
     said = [line for line in (done.stdout + done.stderr).splitlines() if str(tmp_path) in line or name in line]
     assert (done.returncode, said) == (0, [])

@@ -1,31 +1,21 @@
 """What pipelines use of this project passes the linters of its kind."""
 
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from ruamel.yaml import YAML
 
 from tests.support.pipeline import INTEGRATIONS, read_yaml, script_of, steps_of
+from tests.support.programs import program
 
 PROGRAMS = Path(sys.executable).parent
 
 
-def shellcheck() -> str:
-    """Where shellcheck is."""
-    found = shutil.which("shellcheck")
-    if found is None and "CI" not in os.environ:
-        pytest.skip("no shellcheck on this machine: .ci/packages installs it")
-    assert found is not None
-    return found
-
-
 def lint(directory: Path) -> str:
     """What actionlint finds in the workflows of a repository, with shellcheck for their scripts."""
-    command = [str(PROGRAMS / "actionlint"), "-no-color", "-shellcheck", shellcheck()]
+    command = [str(PROGRAMS / "actionlint"), "-no-color", "-shellcheck", program("shellcheck")]
     done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
@@ -56,7 +46,7 @@ def test_shellcheck_finds_nothing(tmp_path: Path) -> None:
         scripts.append(tmp_path / f"{number}.sh")
         scripts[-1].write_text(f"#!/bin/bash\n{script_of(step)}")
     assert len(scripts) == 5
-    done = subprocess.run([shellcheck(), *scripts], capture_output=True, text=True, check=False)
+    done = subprocess.run([program("shellcheck"), *scripts], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 

@@ -1,7 +1,6 @@
 """The judge's Prometheus source with Prometheus itself, which scrapes local Azure."""
 
 import os
-import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from saferollout.gates.sources.counts import Ledger
 from saferollout.gates.sources.prometheus import Prometheus
 from saferollout.gates.sources.windows import Windows
 from tests.support.localazure.arm import Arm, Assets, wait_for
+from tests.support.programs import program
 
 REQUESTS = 'sum by (deployment) (increase(localazure_scoring_requests_total{endpoint="scraped"}[1m]))'
 ERRORS = REQUESTS.replace('"}', '", status=~"4..|5.."}')
@@ -26,10 +26,7 @@ ERRORS = REQUESTS.replace('"}', '", status=~"4..|5.."}')
 @pytest.fixture
 def prometheus(arm: Arm, tmp_path: Path) -> Iterator[str]:
     """The address of a Prometheus that scrapes local Azure every second."""
-    if (binary := shutil.which("prometheus")) is None:
-        if os.environ.get("CI"):
-            pytest.fail("no Prometheus: .ci/packages installs it")
-        pytest.skip("no Prometheus on this machine: .ci/packages installs it")
+    binary = program("prometheus")
     azure = httpx.URL(arm.environ["ARM_CLOUD_METADATA_URL"])
     scrape = {
         "job_name": "localazure", "scheme": "https", "scrape_interval": "1s",
