@@ -25,7 +25,6 @@ from saferollout_cli.demo import processes
 from saferollout_cli.demo.processes import Process, free_port
 from tests.chaos.core import Users
 from tests.chaos.planned import check
-from tests.support.localazure.sdk import trusting_only
 from tests.support.stack import FINAL, REPOSITORY, Stack, wait_for
 from tests.support.team import Host, Team, install_wheel
 
@@ -58,10 +57,9 @@ class _Scale:
         """All of it; return the exit code."""
         recording = self._directory / "recording.jsonl"
         azure = self._started.enter_context(LocalAzure(None, "--strict", record=recording))
-        exports = trusting_only(azure.environ)
-        root = Path(shutil.copy(exports["SSL_CERT_FILE"], self._directory))  # for every host's user
+        root = Path(shutil.copy(azure.environ["SSL_CERT_FILE"], self._directory))  # for every host's user
         root.chmod(0o644)
-        exports |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(root))
+        exports = azure.environ | dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(root))
         os.environ.update(exports)
         team = Team(self._directory / "team")
         for name in self._names:

@@ -20,7 +20,6 @@ from saferollout.config.request import CONFIGS
 from saferollout_cli.demo import processes
 from tests.support import leaks
 from tests.support.forks import fork_server, forked
-from tests.support.localazure.sdk import trusting_only
 from tests.support.signing import make_pem
 from tests.support.stack import REPOSITORY, Endpoint, Stack
 
@@ -89,7 +88,7 @@ def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[st
     env |= {CONFIGS: os.pathsep.join([str(REPOSITORY / "configs"), str(directory.parent)])}
     server = started.enter_context(processes.prefect_server(directory, env, REPOSITORY))
     local = started.enter_context(LocalAzure(None, "--strict"))
-    azure = trusting_only(local.environ) | {DRAIN: "2"}
+    azure = local.environ | {DRAIN: "2"}
     started.callback(leaks.check, directory, local.state_dir, env | azure)  # when flows and worker have ended
     started.enter_context(fork_server(directory, env | azure, REPOSITORY))
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)

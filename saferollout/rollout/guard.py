@@ -8,7 +8,7 @@ from saferollout.domain.words import clock
 from saferollout.rollout.record import Phase, Record
 
 STUCK_S = 120.0
-"""How long a run may be *Pending*, *Submitting* or *Cancelling* while somebody is at it, in seconds."""
+"""How long a run may be *Pending*, *Submitting* or *Cancelling*, or write its question, in seconds."""
 ORPHAN_S = 300.0
 """How long the same command may take up what a process left that nobody can start again, in seconds."""
 SETTLING_S = 15.0
@@ -49,6 +49,8 @@ class Run(Value):
     """Whether a worker can take it up again; else it lives and dies with its process."""
     orphaned: bool = False
     """Whether its process is surely gone, as seen from here."""
+    unasked: bool = False
+    """Whether it waits for an answer to a question that it has not written."""
     left_as_is: bool = False
     """Whether it ended because somebody else changed the endpoint, and a person is to put that right."""
 
@@ -147,6 +149,8 @@ def _of_run(record: Record, run: Run, now: datetime) -> Action:
             return _again(record, run, f"its flow run has been {run.state} for {age_s:.0f} s")
         case Sign.CANCELLING:
             return _cancelling(record, run, age_s, now)
+        case Sign.ASKING if run.unasked and run.deployed and age_s > STUCK_S:
+            return _again(record, run, "it was killed before its question was written")
         case Sign.ASKING:
             return _leave(record)
         case _ if record.is_frozen(now):

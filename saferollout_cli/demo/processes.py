@@ -19,6 +19,7 @@ import psutil
 import tenacity
 
 from localazure.core import leash
+from localazure.core.certificates import trusting_only
 from saferollout.domain.errors import SaferolloutError
 from saferollout_cli.setup import POOL
 
@@ -131,8 +132,7 @@ def local_azure(state_dir: Path, env: dict[str, str], cwd: Path) -> tuple[Proces
     """Start local Azure; return it with the environment that leads to it."""
     command = [sys.executable, "-m", "localazure", "up", "--json", "--state-dir", str(state_dir / "azure")]
     process = Process("local-azure", command, env, state_dir, cwd, pipe=True)
-    exports: dict[str, str] = json.loads(process.first_line(START_S))
-    return process, exports
+    return process, trusting_only(json.loads(process.first_line(START_S)))
 
 
 def prefect_env(state_dir: Path) -> dict[str, str]:

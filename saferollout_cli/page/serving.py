@@ -33,7 +33,7 @@ def serve(host: str, port: int) -> None:
     say(f"The approvals page is at {settings.url}")
     # without its log of requests: the addresses of a sign-in hold the provider's codes
     config = uvicorn.Config(
-        make_app(settings), access_log=False, log_level="warning", server_header=False, proxy_headers=False
+        make_app(settings), http="h11", access_log=False, log_level="warning", server_header=False, proxy_headers=False
     )
     with listener:
         uvicorn.Server(config).run(sockets=[listener])

@@ -65,9 +65,17 @@ async def look_up(client: PrefectClient, record: Record) -> Run | None:
         since=state.timestamp,
         deployed=found.deployment_id is not None,
         orphaned=record.owner.is_gone(),
+        unasked=await _is_unasked(client, found.id, state),
         left_as_is=state.is_failed() and LEFT_AS_IS in (state.message or ""),
     )
     return await _heard(client, found, run) if run.sign is Sign.WORKING else run
+
+
+async def _is_unasked(client: PrefectClient, run: UUID, state: State) -> bool:
+    """Whether it waits without a question: Prefect takes the state first, and writes form and question after it."""
+    if not state.is_paused() or not (keys := state.state_details.run_input_keyset):
+        return False
+    return not await client.filter_flow_run_input(run, keys["description"], limit=1, exclude_keys=set())
 
 
 async def _heard(client: PrefectClient, found: FlowRun, run: Run) -> Run:

@@ -1,8 +1,10 @@
 """The demo: what `make rollout` runs."""
 
 import json
+import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import psutil
@@ -13,11 +15,18 @@ from tests.support.stack import REPOSITORY, Stack, started, wait_for
 SAFEROLLOUT = Stack(Path(), {}).command()[0]
 
 
-def demo(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    """Run the demo to its end."""
+def demo(directory: Path, *options: str, forks: Stack | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the demo to its end; with `forks` its flow runs are forked from that stack's server of processes."""
     kept = ["--state-dir", str(directory / "state"), "--json"]
+    program = [sys.executable, "-c", "from saferollout_cli import main; main()"] if forks else [SAFEROLLOUT]
+    forked = {name: forks.env[name] for name in ("FORKS", "PYTHONPATH")} if forks else {}
     return subprocess.run(
-        [SAFEROLLOUT, "demo", *kept, *options], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        [*program, "demo", *kept, *options],
+        cwd=REPOSITORY,
+        env=os.environ | forked,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -34,13 +43,13 @@ def left_over(directory: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("option", ["", "--handoff"])
-def test_demo_promotes_without_a_failed_request(tmp_path: Path, option: str) -> None:
+def test_demo_promotes_without_a_failed_request(stack: Stack, tmp_path: Path, option: str) -> None:
     """The demo ends promoted, no user's request failed, blue is gone, and no process is left.
 
     With the hand-off the model is trained there, better, registered, and asked for by an event; nobody does more than
     approve twice.
     """
-    done = demo(tmp_path, *filter(None, [option]))
+    done = demo(tmp_path, option, forks=stack) if option else demo(tmp_path)
 
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
@@ -63,9 +72,9 @@ def test_demo_promotes_without_a_failed_request(tmp_path: Path, option: str) -> 
         assert "by retraining run " in result["inputs"]["asked for"]
 
 
-def test_demo_with_a_harmful_candidate_rolls_back(tmp_path: Path) -> None:
+def test_demo_with_a_harmful_candidate_rolls_back(stack: Stack, tmp_path: Path) -> None:
     """A candidate that fails for some inputs is caught at 10%: exit code 1, and users saw less than its share."""
-    done = demo(tmp_path, "--candidate", "errors")
+    done = demo(tmp_path, "--candidate", "errors", forks=stack)
 
     assert done.returncode == 1, done.stderr
     result = json.loads(done.stdout)

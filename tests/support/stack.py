@@ -145,9 +145,15 @@ class Stack:
         return wait_for(f"flow run in {states}", look, timeout_s)
 
     def question(self, flow_run: str) -> str:
-        """The markdown that a waiting run shows to whoever decides."""
-        keys = self.run(flow_run)["state"]["state_details"]["run_input_keyset"]
-        return str(self.api("GET", f"/flow_runs/{flow_run}/input/{keys['description']}"))
+        """The markdown that a waiting run shows to whoever decides, which it writes a moment after it waits."""
+
+        def look() -> str | None:
+            keys = self.run(flow_run)["state"]["state_details"]["run_input_keyset"]
+            body = {"prefix": keys["description"]}
+            found = self.api("POST", f"/flow_runs/{flow_run}/input/filter", json=body)
+            return str(json.loads(found[0]["value"])) if found else None
+
+        return wait_for("a question", look)
 
     def logs(self, flow_run: str) -> list[str]:
         """What the run has logged, in order."""

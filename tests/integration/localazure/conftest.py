@@ -13,7 +13,7 @@ from azure.identity import EnvironmentCredential
 from localazure.testing import LocalAzure
 from saferollout.azure.client import DRAIN
 from tests.support.localazure.arm import Arm, Assets
-from tests.support.localazure.sdk import PROJECT, export, register, sdk_client, trusting_only
+from tests.support.localazure.sdk import PROJECT, export, register, sdk_client
 
 with warnings.catch_warnings():  # the package has escapes in its docstrings that Python warns of when it compiles them
     warnings.simplefilter("ignore")
@@ -34,7 +34,6 @@ def azure() -> Iterator[LocalAzure]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DOCKER_HOST", "unix:///nowhere")
             running = started.enter_context(LocalAzure(None, "--strict", timing="instant"))
-        running.environ = trusting_only(running.environ)
         yield running
 
 

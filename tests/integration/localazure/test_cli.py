@@ -10,9 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from localazure.core.certificates import trusting_only
 from localazure.testing import LocalAzure, NotReady
 from tests.support.localazure.arm import Arm, wait_for
-from tests.support.localazure.sdk import PROJECT, trusting_only
+from tests.support.localazure.sdk import PROJECT
 
 VARIABLES = [
     "ARM_CLOUD_METADATA_URL",

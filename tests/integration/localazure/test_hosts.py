@@ -38,6 +38,7 @@ def test_another_host_takes_a_rollout_up(stack: Stack, tmp_path: Path) -> None:
         body = {"parameters": {"config": "hosts"}}
         run = stack.api("POST", f"/deployments/{deployment}/create_flow_run", json=body)["id"]
         stack.until(run, "Suspended")
+        assert "10%" in stack.question(run)
     assert workspace.get_endpoint("hosts").traffic == {"blue": 100}
     with Host(tmp_path / "two", stack.env, results, sys.executable).worker:
         for share in (10, 100):

@@ -32,8 +32,10 @@ from saferollout_cli.approvals import Question, Reply, answer, stored, waiting_q
 from saferollout_cli.demo import processes
 from tasks.support.forms import make_form
 from tasks.support.orchestrator import passing
+from tasks.support.runs import look_up
 from tasks.support.waiting import pause, suspend
 from tests.support.edge import Edge
+from tests.support.golden import record
 from tests.support.prefect import Proxy, Server
 from tests.support.questions import DIGEST, YES, attended, paused, until_running, waiting, write
 from tests.support.stack import wait_for
@@ -50,8 +52,16 @@ async def client(server: Server) -> AsyncIterator[PrefectClient]:
 
 
 async def test_a_question_is_read_when_it_is_written(client: PrefectClient) -> None:
-    """A run pauses first and writes its form and its question a moment later: until then it asks nothing."""
+    """A run pauses first and writes its form and its question a moment later: until then it asks nothing.
+
+    The guard sees that, too: the run's process may have been killed in between.
+    """
     run = await paused(client, written=False)
+    known = record()
+    known = known.model_copy(update={"owner": known.owner.model_copy(update={"flow_run": str(run.id)})})
+    waits = await look_up(client, known)
+    assert waits
+    assert waits.unasked
     assert await waiting_question(client, run) is None
     with pytest.raises(httpx.HTTPStatusError, match="404"):  # what Prefect's client raises of an input not yet there
         await client.read_flow_run_input(run.id, "paused-x-description")
@@ -62,6 +72,9 @@ async def test_a_question_is_read_when_it_is_written(client: PrefectClient) -> N
     assert await waiting_question(client, run) is None
     await client.delete_flow_run_input(run.id, keys["schema"])
     await write(client, run)
+    waits = await look_up(client, known)
+    assert waits
+    assert not waits.unasked
 
     question = await waiting_question(client, run)
     assert question is not None

@@ -16,12 +16,6 @@ SUPPORT = Path(__file__).parent
 PROJECT = SUPPORT / "project"
 
 
-def trusting_only(environ: dict[str, str]) -> dict[str, str]:
-    """The variables of a local Azure for clients that reach nothing else: each connection reads one root, not 140."""
-    authority = str(Path(environ["SSL_CERT_FILE"]).with_name("authority.pem"))
-    return environ | dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), authority)
-
-
 def export(environ: dict[str, str], patch: pytest.MonkeyPatch) -> None:
     """Set the variables as a shell would."""
     for name, value in environ.items():

@@ -47,9 +47,9 @@ def act(shown: Record, run: Run | None, share: int = 0) -> Act:
     return decide(state, shown.model_copy(update={"share": share}), run, NOW).act
 
 
-def run(sign: Sign, age_s: float = 1, *, deployed: bool = True) -> Run:
+def run(sign: Sign, age_s: float = 1, *, deployed: bool = True, unasked: bool = False) -> Run:
     """A run that has been so for a while."""
-    return Run(sign=sign, state=sign.value, since=ago(age_s), deployed=deployed)
+    return Run(sign=sign, state=sign.value, since=ago(age_s), deployed=deployed, unasked=unasked)
 
 
 def test_a_run_at_work_is_left_alone() -> None:
@@ -132,6 +132,14 @@ def test_a_question_that_nobody_answered_rolls_back_within_two_minutes() -> None
     assert act(record(asks=asked), run(Sign.ASKING, 7200)) is Act.ROLL_BACK
     for_ever = OpenQuestion(share=100, since=ago(10**7))
     assert act(record(asks=for_ever, due=None), run(Sign.ASKING, 10**7)) is Act.LEAVE
+
+
+def test_a_run_that_was_killed_before_it_wrote_its_question_begins_again() -> None:
+    """It would wait for an answer to nothing; whoever sits at it writes the question by himself."""
+    asked = record(asks=OpenQuestion(share=100, since=ago(7200)), due=None)
+    assert act(asked, run(Sign.ASKING, STUCK_S - 1, unasked=True)) is Act.LEAVE
+    assert act(asked, run(Sign.ASKING, STUCK_S + 1, unasked=True)) is Act.RESUME
+    assert act(asked, run(Sign.ASKING, STUCK_S + 1, unasked=True, deployed=False)) is Act.LEAVE
 
 
 def test_what_is_kept_is_retired_in_time_and_a_rollback_is_finished() -> None:
