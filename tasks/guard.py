@@ -50,6 +50,7 @@ LOOK_S = 20.0
 """How long the judge watches at one look, in seconds."""
 AT_ONCE = 4
 """How many endpoints are looked after at the same time."""
+MOVED_ON = "what was found does not count: the rollout was changed or ended meanwhile"
 BACK_S = 5.0
 AWAY_S = 10.0
 """How long Prefect's server may take to answer: its client's own retries would go on for more than a minute."""
@@ -169,7 +170,11 @@ class Guard:
                 return _left_as_is(state.name, drifted)
             return await self._roll_back(state, record, str(drifted), kept)
         except GateFailed as failure:
+            if await self._has_moved_on(state.name, record):
+                return f"{reason}; {MOVED_ON}"
             return await self._roll_back(state, record, str(failure), kept)
+        if evidence.verdict is Finding.HARMFUL and await self._has_moved_on(state.name, record):
+            return f"{reason}; {MOVED_ON}"
         await self._looks.write(record.rollout, evidence)
         if evidence.verdict is Finding.HARMFUL:
             reason = f"{record.candidate} went bad at {record.share}% ({reason}): {evidence.summary}"
@@ -178,6 +183,16 @@ class Guard:
         if self._client:
             await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
         return f"{reason}; {evidence.verdict}: {evidence.summary}"
+
+    async def _has_moved_on(self, endpoint: str, record: Record) -> bool:
+        """Whether somebody else went on or back while the judge watched: who deletes a candidate makes it fail."""
+        state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(endpoint))
+        there = Record.from_tags(state.tags)
+        return there is None or (there.rollout, there.phase, there.share) != (
+            record.rollout,
+            record.phase,
+            record.share,
+        )
 
     async def _check(self, state: EndpointState, rollout: Rollout) -> EndpointState:
         """`drift.check`; where that would roll back, a list of deployments may be late and is read again.

@@ -38,7 +38,8 @@ def roll_back(
     Every step is skipped where Azure already shows it, so it can be repeated; while Azure fails it is, for three
     quarters of an hour. `rollout` rolls back only the one with this id; `force` also where somebody else changed the
     traffic; `wait` is called when the traffic is back, before instances are taken away: gateways follow a while later.
-    `hold` is put on the endpoint with the rollback's first change, whatever becomes of the rest. Where it is not to be
+    `hold` is put on the endpoint with the rollback's first change, whatever becomes of the rest; where that was
+    somebody else's, what this one has found is not why it goes back. Where it is not to be
     forgotten, the record stays until `forget`: whoever is killed before the report leaves somebody else to write it.
 
     Raises:
@@ -73,14 +74,15 @@ def roll_back(
                 f"endpoint's {PREFIX}* tags"
             )
             raise Refused(msg)
+        held = None if record.phase is Phase.ROLLING_BACK else hold
         try:
             if _is_short(state, record) and (force or state.traffic == record.traffic()):
                 # nothing goes forward meanwhile
-                _set_share(workspace, state, record, to_roll_back, record.share, hold, force=force)
+                _set_share(workspace, state, record, to_roll_back, record.share, held, force=force)
                 _give_instances(workspace, endpoint, record.baseline)
                 state = workspace.settled(endpoint)
                 record = to_roll_back(state.tags)
-            _set_share(workspace, state, record, to_roll_back, 0, hold, force=force)
+            _set_share(workspace, state, record, to_roll_back, 0, held, force=force)
         except Drifted:
             if not _is_overtaken(workspace, endpoint, record):
                 raise

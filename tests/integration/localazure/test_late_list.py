@@ -1,5 +1,6 @@
-"""A list of deployments that is older than the endpoint's own state is not taken for somebody else's change."""
+"""A guard's look: neither a list that is late, nor what somebody else does meanwhile, is taken for something else."""
 
+import asyncio
 import time
 from pathlib import Path
 
@@ -8,29 +9,28 @@ import pytest
 from localazure.testing import LocalAzure
 from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
-from saferollout.config.project import resolve_workspace
+from saferollout.config.project import Project, resolve_workspace
 from saferollout.config.rollout import OnDrift
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
 from saferollout.rollout.owner import Owner
+from saferollout.rollout.record import TAG_HELD
+from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.scale import scale_candidate, scale_live
 from saferollout.rollout.shift import shift_traffic
 from tasks import guard
 from tasks.guard import Guard
 from tasks.support.kept import looks_in
 from tests.chaos.core import Site
+from tests.support.stack import wait_for
 
 NAME = "late-list"
 
 
-async def test_a_late_list_is_no_drift(azure: LocalAzure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The guard looks when the candidate has users, and is shown live unscaled and no candidate: it looks once more."""
-    monkeypatch.setattr(guard, "LOOK_S", 2.0)
-    config = resolve_workspace(None)
-    site = Site(NAME, tmp_path / "site", config)
-    project = site.project(scales=True)
+def give_ten_percent(there: Workspace, name: str, directory: Path) -> tuple[Project, float]:
+    """Roll out to 10% on an endpoint of this name; return the project, and how many seconds the changes took."""
+    project = Site(name, directory / "site", resolve_workspace(None)).project(scales=True)
     project = project.model_copy(update={"config": project.config.model_copy(update={"on_drift": OnDrift.ROLLBACK})})
-    there = Workspace(Client(config))
     rollout = begin(there, project, Owner(name="ann@laptop", flow_run="run-1"), gone=None, begun_before=False)
     assert rollout is not None
     before = time.monotonic()
@@ -38,7 +38,15 @@ async def test_a_late_list_is_no_drift(azure: LocalAzure, tmp_path: Path, monkey
     create_candidate(there, rollout)
     scale_candidate(there, rollout, 10)
     shift_traffic(there, rollout, 10, None)
-    age_s = time.monotonic() - before
+    return project, time.monotonic() - before
+
+
+async def test_a_late_list_is_no_drift(azure: LocalAzure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard looks when the candidate has users, and is shown live unscaled and no candidate: it looks once more."""
+    monkeypatch.setattr(guard, "LOOK_S", 2.0)
+    config = resolve_workspace(None)
+    there = Workspace(Client(config))
+    project, age_s = give_ten_percent(there, NAME, tmp_path)
     looks, projects = looks_in(str(tmp_path / "looks")), {NAME: project}
 
     with azure.chaos.stale(age_s, path=f"onlineEndpoints/{NAME}/deployments"):
@@ -52,3 +60,21 @@ async def test_a_late_list_is_no_drift(azure: LocalAzure, tmp_path: Path, monkey
     looked = await Guard(config, looks, projects=projects, late_s=0.1).look_after(NAME)
     assert looked.startswith("rolled back: deployment blue has 3 instances"), looked
     there.delete_endpoint(NAME)
+
+
+async def test_a_rollback_meanwhile_is_no_harm(azure: LocalAzure, tmp_path: Path) -> None:
+    """Somebody rolls back and deletes the candidate while the guard judges it: that it fails now holds no revision."""
+    name = "meanwhile"
+    there = Workspace(Client(resolve_workspace(None)))
+    project, _ = give_ten_percent(there, name, tmp_path)
+    looks = looks_in(str(tmp_path / "looks"))
+    log = azure.state_dir / "traffic.jsonl"
+    looking = asyncio.create_task(Guard(resolve_workspace(None), looks, projects={name: project}).look_after(name))
+    await asyncio.to_thread(wait_for, "a request of the guard", lambda: f"/{name}/" in log.read_text() or None)
+
+    await asyncio.to_thread(roll_back, there, name)
+    there.delete_deployment(name, "green")
+
+    assert (await looking).endswith("what was found does not count: the rollout was changed or ended meanwhile")
+    assert TAG_HELD not in there.get_endpoint(name).tags
+    there.delete_endpoint(name)

@@ -112,6 +112,18 @@ def test_the_hold_is_there_with_the_first_change_of_the_way_back(memory: Memory,
     assert Record.from_tags(tags_of(memory)) is None
 
 
+def test_what_is_found_during_a_rollback_holds_nothing(memory: Memory, azure: Workspace) -> None:
+    """A candidate that somebody takes away fails: that is no reason to hold its revision."""
+    rollout = start(azure)
+    create_candidate(azure, rollout)
+    shift_traffic(azure, rollout, 10, None)
+    put_traffic_back(azure, rollout)
+
+    roll_back(azure, NAME, hold=hold_of())
+
+    assert TAG_HELD not in tags_of(memory)
+
+
 def test_a_person_may_roll_it_out_again(memory: Memory, azure: Workspace) -> None:
     """That is on record; the hold stays until the revision is promoted."""
     rolled_back(azure)
