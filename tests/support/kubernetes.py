@@ -1,0 +1,68 @@
+"""What Prefect's Kubernetes worker makes of the work pool's job template, by its own code, and the pod of it, here."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.support.stack import REPOSITORY, Stack
+
+MANIFEST = REPOSITORY / "deploy" / "kubernetes" / "job.yaml"
+WORKER = [
+    "prefect-kubernetes",
+    *("kubernetes-asyncio", "kopf", "iso8601", "pyopenssl"),
+    *("aiohttp", "aiosignal", "aiohappyeyeballs", "frozenlist", "multidict", "propcache", "yarl"),
+]
+"""The package and what it needs beside Prefect. They are not in the tests' own environment: each Prefect server and
+worker would import them when it starts, which takes two seconds."""
+
+
+def install_worker(directory: Path) -> Path:
+    """Put Prefect's Kubernetes worker, in the version that the image has, into a folder of its own; return it."""
+    uv = str(Path(sys.executable).with_name("uv"))
+    constraints = str(REPOSITORY / "constraints.txt")
+    where = ["--python", sys.executable, "--target", str(directory), "--constraint", constraints]
+    subprocess.run([uv, "pip", "install", "--quiet", "--no-deps", *where, *WORKER], check=True)
+    return directory
+
+
+def make_job(stack: Stack, worker: Path, template: dict[str, Any], flow_run: str, **variables: Any) -> dict[str, Any]:
+    """The namespace and the manifest of the Job that the worker makes for a run, of a kind that Kubernetes takes."""
+    given = json.dumps({"template": template, "flow_run": flow_run, "variables": variables})
+    path = os.pathsep.join(filter(None, [str(worker), os.environ.get("PYTHONPATH")]))
+    done = subprocess.run(
+        [sys.executable, "-P", str(Path(__file__).with_name("make_job.py"))],  # this folder has a prefect.py, too
+        input=given,
+        env=stack.env_of_its_own | {"PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    made: dict[str, Any] = json.loads(done.stdout)
+    return made
+
+
+class Pod:
+    """A pod of a Job: the container's command and environment, in a folder of its own; what it says is in a log."""
+
+    def __init__(self, directory: Path, manifest: dict[str, Any], secret: dict[str, str]) -> None:
+        """Start it.
+
+        Args:
+            directory: Its home and its place; the log lies beside it.
+            manifest: What the worker has made.
+            secret: The environment that comes from elsewhere: a Secret, the image.
+        """
+        directory.mkdir()
+        (container,) = manifest["spec"]["template"]["spec"]["containers"]
+        own = {"HOME": str(directory), "PREFECT_HOME": str(directory / "prefect")}
+        bin_ = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+        env = secret | {variable["name"]: variable["value"] for variable in container["env"]} | own | bin_
+        self.log = directory.with_suffix(".log")
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(
+                [*container["command"], *container["args"]], cwd=directory, env=env, stdout=log, stderr=log
+            )
