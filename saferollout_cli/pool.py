@@ -15,7 +15,7 @@ KUBERNETES = "kubernetes"
 LOCKED = {"type": "object", "properties": {}, "additionalProperties": False}
 """There is no job variable, and the server refuses all others."""
 COMMAND = ["tini", "--", "prefect", "flow-run", "execute"]
-"""What a Job runs. The first process of a container must heed what asks it to end: tini does, and Python not at once."""
+"""What a Job runs. A container's first process must heed what asks it to end: tini does, and Python not at once."""
 _POD = "spec.template.spec"
 _CONTAINERS = f"{_POD}.containers"
 _FIRST = f"{_CONTAINERS}[0]"

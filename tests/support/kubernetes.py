@@ -28,12 +28,17 @@ def install_worker(directory: Path) -> Path:
     return directory
 
 
-def make_job(stack: Stack, worker: Path, template: dict[str, Any], flow_run: str, **variables: Any) -> dict[str, Any]:
-    """The namespace and the manifest of the Job that the worker makes for a run, of a kind that Kubernetes takes."""
+def make_jobs(
+    stack: Stack, worker: Path, template: dict[str, Any], flow_run: str, *variables: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Namespace and manifest of the Job that the worker makes for a run, once for each of these job variables.
+
+    Kubernetes' own classes have read them, and lost nothing.
+    """
     given = json.dumps({"template": template, "flow_run": flow_run, "variables": variables})
     path = os.pathsep.join(filter(None, [str(worker), os.environ.get("PYTHONPATH")]))
     done = subprocess.run(
-        [sys.executable, "-P", str(Path(__file__).with_name("make_job.py"))],  # this folder has a prefect.py, too
+        [sys.executable, "-P", str(Path(__file__).with_name("make_jobs.py"))],  # this folder has a prefect.py, too
         input=given,
         env=stack.env_of_its_own | {"PYTHONPATH": path},
         capture_output=True,
@@ -41,7 +46,7 @@ def make_job(stack: Stack, worker: Path, template: dict[str, Any], flow_run: str
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    made: dict[str, Any] = json.loads(done.stdout)
+    made: list[dict[str, Any]] = json.loads(done.stdout)
     return made
 
 
