@@ -1,12 +1,17 @@
 """What Prefect's Kubernetes worker makes of the work pool's job template, by its own code, and the pod of it, here."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.support.programs import program
 from tests.support.stack import REPOSITORY, Stack
 
 MANIFEST = REPOSITORY / "deploy" / "kubernetes" / "job.yaml"
@@ -50,24 +55,27 @@ def make_jobs(
     return made
 
 
-class Pod:
-    """A pod of a Job: the container's command and environment, in a folder of its own; what it says is in a log."""
+@contextmanager
+def pod(directory: Path, manifest: dict[str, Any], secret: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """A pod of the Job: the container's command with its environment; it does not outlive the block.
 
-    def __init__(self, directory: Path, manifest: dict[str, Any], secret: dict[str, str]) -> None:
-        """Start it.
-
-        Args:
-            directory: Its home and its place; the log lies beside it.
-            manifest: What the worker has made.
-            secret: The environment that comes from elsewhere: a Secret, the image.
-        """
-        directory.mkdir()
-        (container,) = manifest["spec"]["template"]["spec"]["containers"]
-        own = {"HOME": str(directory), "PREFECT_HOME": str(directory / "prefect")}
-        bin_ = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-        env = secret | {variable["name"]: variable["value"] for variable in container["env"]} | own | bin_
-        self.log = directory.with_suffix(".log")
-        with self.log.open("w") as log:
-            self.process = subprocess.Popen(
-                [*container["command"], *container["args"]], cwd=directory, env=env, stdout=log, stderr=log
-            )
+    Args:
+        directory: Its home and its place, to be made; what it says lies beside it.
+        manifest: What the worker has made.
+        secret: The environment that comes from elsewhere: from a Secret, or with the image.
+    """
+    directory.mkdir()
+    (container,) = manifest["spec"]["template"]["spec"]["containers"]
+    env = secret | {variable["name"]: variable["value"] for variable in container["env"]}
+    env |= {"HOME": str(directory), "PREFECT_HOME": str(directory / "prefect")}
+    env["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    command = [program(container["command"][0]), *container["command"][1:], *container["args"]]
+    with (
+        directory.with_suffix(".log").open("w") as log,
+        subprocess.Popen(command, cwd=directory, env=env, stdout=log, stderr=log, start_new_session=True) as process,
+    ):
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
