@@ -25,6 +25,7 @@ from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.guard import guard
 from saferollout_cli.plan import plan
+from saferollout_cli.setup import setup
 from saferollout_cli.status import status
 from saferollout_cli.submit import read_model, reason_of, submit
 from saferollout_cli.terminal import err, print_json, print_result, say, show
@@ -308,7 +309,7 @@ def teardown(
     print_result({"outcome": "deleted", "done": done}, done, as_json=as_json)
 
 
-for other in (guard, status, adopt.init, adopt.record, submit, plan, wait):
+for other in (guard, status, adopt.init, adopt.record, submit, plan, setup, wait):
     app.command()(other)
 
 
@@ -316,35 +317,6 @@ for other in (guard, status, adopt.init, adopt.record, submit, plan, wait):
 def schema() -> None:
     """Print the JSON schema of the rollout's config, for editors."""
     print_json(RolloutConfig.model_json_schema())
-
-
-@app.command()
-def setup(
-    check: Annotated[
-        bool,
-        typer.Option("--check", help="Change nothing: list what is missing or different, and exit 1 if anything is."),
-    ] = False,
-    with_teardown: Annotated[
-        bool, typer.Option("--with-teardown", help="Deploy teardown, too, which deletes endpoints.")
-    ] = False,
-    pull: Annotated[
-        str,
-        typer.Option(
-            "--pull",
-            envvar="SAFEROLLOUT_PULL",
-            help="Where workers get the flows from: folder (SAFEROLLOUT_HOME), none (installed), or a git address.",
-        ),
-    ] = "folder",
-    as_json: Json = False,
-) -> None:
-    """Put on the Prefect server what the project needs: work pool, deployments, automations, limits."""
-    check_server()
-    from saferollout_cli.setup import report, set_up
-
-    found = set_up(check=check, with_teardown=with_teardown, pull=pull)
-    result, text = report(found, check=check)
-    print_result(result, text, as_json=as_json)
-    sys.exit(1 if check and found else 0)
 
 
 control.register(app)

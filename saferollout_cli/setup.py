@@ -11,11 +11,16 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 from saferollout.config import yaml_file
-from saferollout.domain.errors import Refused, SaferolloutError
-from saferollout_cli.pull import FOLDER, with_pull
+from saferollout.domain.errors import ConfigError, Problem, Refused, SaferolloutError
+from saferollout_cli.environment import check_server
+from saferollout_cli.pool import KUBERNETES, Pool, read_pool
+from saferollout_cli.pull import FOLDER, NONE, OPTION, with_pull
+from saferollout_cli.terminal import print_result
 
 if TYPE_CHECKING:  # Prefect takes a second to import, and the demo needs only to know where the files are
     from prefect.client.orchestration import PrefectClient
@@ -30,13 +35,6 @@ HOME = CLONE if (CLONE / "prefect.yaml").exists() else INSTALLED
 POOL = "rollouts"
 ON_REQUEST = "teardown"
 """The deployment that is there only where it is asked for: whoever reaches it deletes endpoints."""
-ENV = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-"""What every run gets: in seconds, how often it shows that it lives. Prefect knows none below 30."""
-JOB_TEMPLATE: dict[str, Any] = {
-    "job_configuration": {"env": ENV},
-    "variables": {"type": "object", "properties": {}, "additionalProperties": False},
-}
-"""No run chooses its command, environment or folder: there is no job variable, and the server refuses all others."""
 POOL_DESCRIPTION = "Runs Safe Rollout's flows. Its job template lets no run choose a command or an environment."
 
 
@@ -60,37 +58,84 @@ class Difference:
         return f"{self.what} {self.problem}; {self.remedy} mends it"
 
 
-def set_up(*, check: bool = False, with_teardown: bool = False, pull: str = FOLDER) -> list[Difference]:
+def setup(
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Change nothing: list what is missing or different, and exit 1 if anything is."),
+    ] = False,
+    with_teardown: Annotated[
+        bool, typer.Option("--with-teardown", help="Deploy teardown, too, which deletes endpoints.")
+    ] = False,
+    pull: Annotated[
+        str | None,
+        typer.Option(
+            OPTION,
+            envvar="SAFEROLLOUT_PULL",
+            help="Where runs get the flows from: folder (SAFEROLLOUT_HOME), none (installed; the default with --job), "
+            "or a git address.",
+        ),
+    ] = None,
+    job: Annotated[
+        Path | None,
+        typer.Option(
+            "--job",
+            envvar="SAFEROLLOUT_JOB",
+            help="Make each run a Kubernetes Job of this manifest (YAML); default: a process of a worker.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON object on stdout.")] = False,
+) -> None:
+    """Put on the Prefect server what the project needs: work pool, deployments, automations, limits."""
+    check_server()
+    found = set_up(check=check, with_teardown=with_teardown, pull=pull, job=job)
+    result, text = report(found, check=check)
+    print_result(result, text, as_json=as_json)
+    sys.exit(1 if check and found else 0)
+
+
+def set_up(
+    *, check: bool = False, with_teardown: bool = False, pull: str | None = None, job: Path | None = None
+) -> list[Difference]:
     """Put the work pool, the deployments and their automations and limits on the server that Prefect's settings name.
 
     Args:
         check: Change nothing.
         with_teardown: Deploy `teardown`, too.
-        pull: Where the workers get the flows from; see `saferollout_cli.pull.with_pull`.
+        pull: Where the workers get the flows from; see `saferollout_cli.pull.with_pull`. None: the folder, or with a
+            `job` its image.
+        job: The manifest of the Kubernetes Job that each run is; None: each is a process of a worker.
 
     Returns:
         What was, or with `check` is, missing or different.
 
     Raises:
-        ConfigError: `prefect.yaml` is missing, or not what Prefect can deploy.
+        ConfigError: `prefect.yaml` is missing, or not what Prefect can deploy; or the manifest is not what it must be.
         Refused: The work pool is of another type.
         SetupFailed: The server does not answer, or what was put there is not as it must be.
     """
     from saferollout_cli.deployments import read
 
     path = Path(os.environ.get("SAFEROLLOUT_HOME") or HOME) / "prefect.yaml"
-    content = with_pull(yaml_file.read(path), pull)
+    pool = read_pool(job)
+    content = with_pull(yaml_file.read(path), _pull(pull, job))
     wanted = [deployment for deployment in read(content, path) if with_teardown or deployment.name != ON_REQUEST]
     asyncio.run(_reach())
-    found = asyncio.run(_compare(wanted))
+    found = asyncio.run(_compare(pool, wanted))
     if found and not check:
-        asyncio.run(_mend_pool())
+        asyncio.run(_mend_pool(pool))
         if names := list(dict.fromkeys(filter(None, (difference.deployment for difference in found)))):
             _deploy(content, names)
         asyncio.run(_finish(wanted))
-        if left := asyncio.run(_compare(wanted)):
+        if left := asyncio.run(_compare(pool, wanted)):
             raise SetupFailed("still not as it must be: " + "; ".join(map(str, left)))
     return found
+
+
+def _pull(given: str | None, job: Path | None) -> str:
+    if job and given == FOLDER:
+        remedy = "leave it out: a Job has what its image has; or write none or the address of a git repository"
+        raise ConfigError(Problem("command line", OPTION, f"is {FOLDER!r}, where each run is a Kubernetes Job", remedy))
+    return given or (NONE if job else FOLDER)
 
 
 def report(found: Sequence[Difference], *, check: bool) -> tuple[dict[str, Any], str]:
@@ -121,13 +166,13 @@ async def _reach() -> None:
         raise SetupFailed(msg)
 
 
-async def _compare(wanted: "Sequence[Deployment]") -> list[Difference]:
+async def _compare(pool: Pool, wanted: "Sequence[Deployment]") -> list[Difference]:
     from prefect import get_client
 
     from saferollout_cli import deployments
 
     async with get_client() as client:
-        found = await _compare_pool(client)
+        found = await _compare_pool(client, pool)
         for deployment in wanted:
             name = f"deployment {deployment.full_name}"
             if (there := await deployments.look_up(client, deployment)) is None:
@@ -146,20 +191,21 @@ async def _compare(wanted: "Sequence[Deployment]") -> list[Difference]:
     return found
 
 
-async def _compare_pool(client: "PrefectClient") -> list[Difference]:
+async def _compare_pool(client: "PrefectClient", wanted: Pool) -> list[Difference]:
     pool = await _pool(client)
     if pool is None:
         return [Difference(f"work pool {POOL}", "is missing")]
-    if pool.type != "process":
+    if pool.type != wanted.type:
         msg = (
-            f"work pool {POOL} is of type {pool.type} and must be of type process: "
+            f"work pool {POOL} is of type {pool.type} and must be of type {wanted.type}: "
             f"`prefect work-pool delete {POOL}`, then `saferollout setup`"
         )
+        if pool.type == KUBERNETES:
+            msg += "; or, where each run is to be a Kubernetes Job, give --job its manifest"
         raise Refused(msg)
     found = []
-    if pool.base_job_template != _template(pool.base_job_template):
-        problem = "lets runs choose their command or environment, or does not set all of it"
-        found.append(Difference(f"work pool {POOL}", f"has another job template: it {problem}"))
+    if pool.base_job_template != wanted.template_beside(pool.base_job_template):
+        found.append(Difference(f"work pool {POOL}", f"has another job template: {wanted.mistake}"))
     if pool.is_paused:
         found.append(Difference(f"work pool {POOL}", "is paused"))
     return found
@@ -176,12 +222,6 @@ async def _pool(client: "PrefectClient") -> Any:
         if not is_unknown(error):
             raise
         return None
-
-
-def _template(there: dict[str, Any]) -> dict[str, Any]:
-    """The job template as it must be; what somebody has added to its environment stays."""
-    env = there.get("job_configuration", {}).get("env")
-    return JOB_TEMPLATE | {"job_configuration": {"env": (env if isinstance(env, dict) else {}) | ENV}}
 
 
 async def _superfluous(client: "PrefectClient", wanted: "Sequence[Deployment]") -> dict[str, Any]:
@@ -201,15 +241,15 @@ async def _superfluous(client: "PrefectClient", wanted: "Sequence[Deployment]") 
     }
 
 
-async def _mend_pool() -> None:
+async def _mend_pool(wanted: Pool) -> None:
     from prefect import get_client
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 
     async with get_client() as client:
         pool = await _pool(client)
-        template = _template(pool.base_job_template if pool else {})
+        template = wanted.template_beside(pool.base_job_template if pool else {})
         if pool is None:
-            made = WorkPoolCreate(name=POOL, type="process", description=POOL_DESCRIPTION, base_job_template=template)
+            made = WorkPoolCreate(name=POOL, type=wanted.type, description=POOL_DESCRIPTION, base_job_template=template)
             await client.create_work_pool(made)
         elif pool.is_paused or pool.base_job_template != template:
             await client.update_work_pool(POOL, WorkPoolUpdate(is_paused=False, base_job_template=template))

@@ -95,6 +95,13 @@ class EnvironmentProperties(AssetProperties):
     inference_config: InferenceConfig | None = None
 
 
+class ComponentProperties(AssetProperties):
+    """A step for pipeline jobs. It is kept as it was written: no job runs here."""
+
+    stage: Any = None
+    component_spec: dict[str, Any] | None = None
+
+
 P = TypeVar("P", bound=AssetProperties)
 A = TypeVar("A", bound=Body)
 
@@ -164,6 +171,7 @@ PROPERTIES: dict[str, type[AssetProperties]] = {
     "models": ModelProperties,
     "environments": EnvironmentProperties,
     "data": DataProperties,
+    "components": ComponentProperties,
 }
 """The kinds of assets, as they are called in paths."""
 
@@ -172,6 +180,7 @@ BODIES: dict[str, type[VersionBody[Any]]] = {
     "models": VersionBody[ModelProperties],
     "environments": VersionBody[EnvironmentProperties],
     "data": VersionBody[DataProperties],
+    "components": VersionBody[ComponentProperties],
 }
 """What a client sends to register a version, by kind."""
 
@@ -247,12 +256,26 @@ def is_archived(resource: Version[Any] | Container) -> bool:
     return bool(resource.properties.is_archived)
 
 
-def check_supported(kind: str, given: AssetProperties) -> None:
-    """Check that a version asks for nothing that local Azure does not do.
+def references(given: AssetProperties) -> list[str]:
+    """The ids of the code and the environment that a component names, but those of registries."""
+    spec = getattr(given, "component_spec", None) or {}
+    named = (spec.get(name) for name in ("code", "environment"))
+    ids = [value.removeprefix("azureml:") for value in named if isinstance(value, str)]
+    return [value for value in ids if not value.startswith("//registries/")]
+
+
+def check_supported(kind: str, given: AssetProperties, old: "Version[Any] | None") -> None:
+    """Check that a version asks for nothing that local Azure does not do, and that a component stays what it is.
 
     Raises:
-        NotSupported: It does.
+        BadRequest: It has none, or would become another one.
+        NotSupported: It asks for it.
     """
+    if isinstance(given, ComponentProperties):
+        if not given.component_spec:
+            raise BadRequest("A component has a componentSpec.", "UserError")
+        if old and old.properties.component_spec != given.component_spec:
+            raise BadRequest("A version of a component cannot be changed: register the next one.", "UserError")
     for name in _NOT_SUPPORTED:
         if getattr(given, name, None) is not None:
             raise NotSupported(f"the property 'properties.{to_camel(name)}' of {kind}")

@@ -1,4 +1,4 @@
-"""Code, models and environments: named, versioned, and written down once."""
+"""Code, models, environments, data and components: named, versioned, and written down once."""
 
 import hashlib
 import re
@@ -26,6 +26,7 @@ from localazure.storage.asset_documents import (
     VERSION_FILTERS,
     AssetProperties,
     CodeProperties,
+    ComponentProperties,
     Container,
     ContainerBody,
     ContainerProperties,
@@ -39,6 +40,7 @@ from localazure.storage.asset_documents import (
     check_names,
     check_supported,
     is_archived,
+    references,
     shown,
     with_addresses,
 )
@@ -82,6 +84,7 @@ class Assets:
             "models": self._models,
             "environments": self._environments,
             "data": self._data,
+            "components": Table(store, "components", Version[ComponentProperties]),
         }
         self._written = {kind: Table(store, f"{kind}/container", WrittenContainer) for kind in PROPERTIES}
 
@@ -133,8 +136,7 @@ class Assets:
             if version.lower() != "latest":
                 raise NotFound(f"{kind} '{name}' has no label '{version}'.")
             version = self._latest(kind, name)
-        resource = table.get(_key(name, version))
-        if resource is None:
+        if (resource := table.get(_key(name, version))) is None:
             raise _missing(kind, name, version)
         properties = with_addresses(resource.properties, self._current)
         return Asset(name, version, resource.id, resource.system_data.created_at, properties)
@@ -211,7 +213,9 @@ class Assets:
                 raise BadRequest("Asset paths cannot be updated.", "UserError")  # the words that the SDK looks for
             if uri and not self._blobs.names(*self.location(self._current(uri))):
                 raise BadRequest(f"There are no files at '{uri}'.", "UserError")
-        check_supported(kind, given)
+        for named in references(given):
+            self.environment(named) if "/environments/" in named else self.code(named)
+        check_supported(kind, given, old)
         properties = {**COMMON, **DEFAULTS.get(kind, {}), **given.present()}
         created = old.system_data if old else None
         resource = Version[Any](
@@ -246,8 +250,7 @@ class Assets:
         kind, name = _kind(request), request.path_params["name"]
         if request.method == "PUT":
             return self._put_container(kind, name, await json_object(request))
-        container = self._render(kind, name)
-        if container is None:
+        if (container := self._render(kind, name)) is None:
             raise self._missing_container(kind, name)
         return JSONResponse(container.as_json())
 
@@ -299,8 +302,7 @@ class Assets:
         )
 
     def _latest(self, kind: str, name: str) -> str:
-        container = self._render(kind, name)
-        if container is None or container.properties.latest_version is None:
+        if (container := self._render(kind, name)) is None or container.properties.latest_version is None:
             raise self._missing_container(kind, name)
         return str(container.properties.latest_version)
 

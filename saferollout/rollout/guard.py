@@ -9,6 +9,10 @@ from saferollout.rollout.record import Phase, Record
 
 STUCK_S = 120.0
 """How long a run may be *Pending*, *Submitting* or *Cancelling*, or write its question, in seconds."""
+UNPLACED = "InfrastructurePending"
+"""The state in which Prefect's Kubernetes worker shows a run whose pod has not begun."""
+UNPLACED_S = 600.0
+"""How long a run's pod may wait for a node, a volume or its image, in seconds; a second one would wait beside it."""
 ORPHAN_S = 300.0
 """How long the same command may take up what a process left that nobody can start again, in seconds."""
 SETTLING_S = 15.0
@@ -145,7 +149,7 @@ def _of_run(record: Record, run: Run, now: datetime) -> Action:
             return _again(record, run, "its flow run crashed")
         case Sign.SILENT:
             return _silent(record, run, age_s)
-        case Sign.STARTING if age_s > STUCK_S:
+        case Sign.STARTING if age_s > (UNPLACED_S if run.state == UNPLACED else STUCK_S):
             return _again(record, run, f"its flow run has been {run.state} for {age_s:.0f} s")
         case Sign.CANCELLING:
             return _cancelling(record, run, age_s, now)

@@ -11,11 +11,18 @@ import prefect.settings
 import pytest
 import yaml
 
+from saferollout_cli.pool import COMMAND, read_pool
 from tests.support.programs import program
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+JOB = DEPLOY / "kubernetes" / "job.yaml"
 OF_REDIS = {"PREFECT_REDIS_MESSAGING_HOST", "PREFECT_REDIS_MESSAGING_PORT"}
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+
+
+def job() -> Any:
+    """The manifest of a run's Job."""
+    return yaml.safe_load(JOB.read_text())
 
 
 def compose() -> dict[str, Any]:
@@ -84,6 +91,33 @@ def test_the_image_has_a_user_of_its_own() -> None:
     assert bases
     assert [base for base in bases if ":" not in base or base.endswith(":latest")] == []
     assert next(line for line in lines if line.startswith(("USER", "CMD"))) == "USER 10001"
+
+
+def test_the_image_has_what_pods_start() -> None:
+    """What a Job and the charts' workers run is in it, and where a Job mounts configs and results is where it looks."""
+    dockerfile = (DEPLOY / "Dockerfile").read_text()
+    assert f" {COMMAND[0]}=" in dockerfile
+    assert "[kubernetes," in dockerfile
+    for path in DEPLOY.glob("helm/prefect-worker*.yaml"):
+        worker = yaml.safe_load(path.read_text())["worker"]
+        assert worker["command"] == COMMAND[:2]  # the chart's own is in Prefect's image alone
+    (container,) = job()["spec"]["template"]["spec"]["containers"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert f"SAFEROLLOUT_CONFIGS={mounts['configs']}:" in dockerfile
+    assert f"PREFECT_LOCAL_STORAGE_PATH={mounts['results']}\n" in dockerfile
+
+
+def test_jobs_and_their_workers_fit() -> None:
+    """The worker may make Jobs, of the locked pool's type, in its own namespace; a run may do nothing in Kubernetes."""
+    values = yaml.safe_load((DEPLOY / "helm" / "prefect-worker-kubernetes.yaml").read_text())
+    assert values["worker"]["config"]["type"] == read_pool(JOB).type
+    assert values["role"]["create"]
+    assert values["rolebinding"]["create"]
+    pod = job()["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert {mount["name"] for mount in pod["containers"][0]["volumeMounts"]} == {
+        volume["name"] for volume in pod["volumes"]
+    }
 
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)

@@ -7,7 +7,7 @@ import pytest
 
 from saferollout.config.rollout import MAX_RESUMES
 from saferollout.domain.endpoint import Baseline, EndpointState
-from saferollout.rollout.guard import ORPHAN_S, SETTLING_S, STUCK_S, Act, Run, Sign, decide
+from saferollout.rollout.guard import ORPHAN_S, SETTLING_S, STUCK_S, UNPLACED, UNPLACED_S, Act, Run, Sign, decide
 from saferollout.rollout.owner import Owner
 from saferollout.rollout.record import OpenQuestion, Phase, Record
 
@@ -101,6 +101,12 @@ def test_a_lost_run_begins_again_a_few_times(sign: Sign, young_s: float, old_s: 
     assert act(record(), run(sign, old_s)) is Act.RESUME
     assert act(record(resumes=MAX_RESUMES), run(sign, old_s)) is Act.ROLL_BACK
     assert act(record(), run(sign, old_s, deployed=False)) is Act.ROLL_BACK
+
+
+def test_a_pod_may_wait_for_its_node() -> None:
+    """A cluster that has to grow needs minutes: a second pod of the run would wait beside the first one."""
+    for age_s, expected in ((STUCK_S + 1, Act.LEAVE), (UNPLACED_S + 1, Act.RESUME)):
+        assert act(record(), run(Sign.STARTING, age_s).model_copy(update={"state": UNPLACED})) is expected
 
 
 def test_a_silent_run_begins_again_or_is_given_time_for_its_own_command() -> None:
