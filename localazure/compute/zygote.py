@@ -31,7 +31,7 @@ _FILES = 3
 def main() -> None:
     """Run `zygote.py FD scoring_server.py leash.py`, where orders come by FD."""
     if sys.version_info < (3, 9):  # noqa: UP036 - the deployment's own Python may be older
-        sys.exit("Python 3.9 is the oldest that can do this")
+        sys.exit("a zygote takes Python 3.9")
     control = socket.socket(fileno=int(sys.argv[1]))
     server, leash = (_load(Path(path)) for path in sys.argv[2:])
     if sys.path[0] == str(Path(__file__).parent):  # none of the model's business
@@ -105,7 +105,9 @@ def _check_alone(control: int) -> None:
     files = [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208
     more = [file for file in files if file > 2 and file != control and _is_open(file)]
     if threads > 1 or more:
-        sys.exit(f"the imports have started {threads - 1} threads and opened {len(more)} files")
+        sys.exit(
+            f"the imports have started {threads - 1} threads and opened {len(more)} files, which a fork would share"
+        )
 
 
 def _is_open(file: int) -> bool:
@@ -154,7 +156,6 @@ def _attend(files: "list[int]", leash: Any) -> "dict[str, Any]":
     os.dup2(log, 2)
     os.close(log)
     os.close(connection)
-    os.environ.clear()
     os.environ.update(order["environment"])
     os.chdir(order["folder"])
     return {**order, "socket": listener}

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import os
 import signal
 import socket
 import tempfile
@@ -32,7 +31,7 @@ log = logging.getLogger(__name__)
 
 
 class ZygoteFailed(Exception):
-    """A zygote does not fork; the message says why."""
+    """A zygote does not come to fork."""
 
 
 @dataclass(frozen=True)
@@ -47,20 +46,24 @@ class Server:
 
     @property
     def kind(self) -> tuple[Path, Path, frozenset[tuple[str, str]]]:
-        """What it has in common with others that one zygote forks: Python, folder and environment of the zygote.
+        """Python, folder and environment of the zygote that can fork it.
 
-        That is all that Python and packages may read when they start: every variable, but for those that the inference
-        server's own modules read, and the home directory, which are given to the fork. Where Python is told to find
-        modules in the deployment's folders, the zygote is the deployment's own.
+        Python and packages read variables when they start, and all that they may read are the zygote's as well. Where
+        one has Python look for modules in the deployment's folders, the zygote is that deployment's only.
         """
+        shared = self.environment.items() - self.own.items()
+        return self.python, self.folder if "PYTHONPATH" in self.environment else self.python.parent, frozenset(shared)
+
+    @property
+    def own(self) -> dict[str, str]:
+        """The variables that only the fork gets: those that the inference server's own modules read, and the home."""
         if "PYTHONPATH" in self.environment:
-            return self.python, self.folder, frozenset(self.environment.items())
-        shared = {name: value for name, value in self.environment.items() if not _is_own(name)}
-        return self.python, self.python.parent, frozenset(shared.items())
-
-
-def _is_own(name: str) -> bool:
-    return name == "HOME" or name.startswith(("AML_", "AZUREML_"))
+            return {}
+        return {
+            name: value
+            for name, value in self.environment.items()
+            if name == "HOME" or name.startswith(("AML_", "AZUREML_"))
+        }
 
 
 class Zygotes:
@@ -86,11 +89,11 @@ class Zygotes:
             zygote = await self._zygote(server)
             try:
                 fork = await zygote.fork(server, listener, output)
-            except ZygoteFailed as error:
-                log.warning("a scoring server with %s does its imports itself: %s", server.python, error)
+            except ZygoteFailed:
                 if not zygote.has_forked:
                     self._alone.add(server.kind)
-                await self._end(zygote)
+                why = await self._end(zygote)
+                log.warning("a scoring server with %s does its imports itself: %s", server.python, why)
             else:
                 watch = asyncio.create_task(self._watch(zygote, fork))
                 self._watches.add(watch)
@@ -130,9 +133,9 @@ class Zygotes:
         for one in idle[: len(idle) - IDLE]:
             await self._end(one)
 
-    async def _end(self, zygote: "_Zygote") -> None:
+    async def _end(self, zygote: "_Zygote") -> str:
         self._zygotes = {kind: one for kind, one in self._zygotes.items() if one is not zygote}
-        await zygote.stop()
+        return await zygote.stop()
 
 
 class _Zygote:
@@ -193,7 +196,7 @@ class _Zygote:
     async def _fork(self, server: Server, files: list[int]) -> "_Fork":
         order = {
             "arguments": server.arguments,
-            "environment": server.environment,
+            "environment": server.own,
             "folder": str(server.folder),
             "grace_s": server.grace_s,
         }
@@ -209,23 +212,25 @@ class _Zygote:
                 return _Fork(int(pid), reader, writer)
         except (OSError, TimeoutError) as error:
             writer.close()
-            raise ZygoteFailed(f"{error or 'it takes too long'}: {self._last_words()}") from error
+            raise ZygoteFailed from error
         except BaseException:
             writer.close()
             raise
         writer.close()
-        raise ZygoteFailed(self._last_words())
+        raise ZygoteFailed
 
-    async def stop(self) -> None:
-        """End it."""
+    async def stop(self) -> str:
+        """End it.
+
+        Returns:
+            Why it ended: what it wrote last.
+        """
         self._control.close()
-        await self._process.stop()
+        code = await self._process.stop()
+        self._output.seek(0)
+        words = [line.strip() for line in self._output.read().decode(errors="replace").splitlines() if line.strip()]
         self._output.close()
-
-    def _last_words(self) -> str:
-        size = os.fstat(self._output.fileno()).st_size
-        end = os.pread(self._output.fileno(), 4096, max(0, size - 4096)).decode(errors="replace")
-        return (["(it has written nothing)"] + [line.strip() for line in end.splitlines() if line.strip()])[-1]
+        return words[-1] if words else f"its zygote ended with code {code}"
 
 
 class _Fork:
