@@ -36,7 +36,7 @@ class ZygoteFailed(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """A scoring server: what it runs with, and the two files that it gets."""
+    """What a scoring server runs with."""
 
     python: Path
     arguments: tuple[str, ...]
@@ -51,8 +51,8 @@ class Server:
         Python and packages read variables when they start, and all that they may read are the zygote's as well. Where
         one has Python look for modules in the deployment's folders, the zygote is that deployment's only.
         """
-        shared = self.environment.items() - self.own.items()
-        return self.python, self.folder if "PYTHONPATH" in self.environment else self.python.parent, frozenset(shared)
+        folder = self.folder if "PYTHONPATH" in self.environment else Path("/")
+        return self.python, folder, frozenset(self.environment.items() - self.own.items())
 
     @property
     def own(self) -> dict[str, str]:
@@ -129,9 +129,8 @@ class Zygotes:
         """Wait for the end of the fork; end the zygotes that have waited longest for another one."""
         await fork.wait()
         zygote.forks -= 1
-        idle = [one for one in self._zygotes.values() if not one.forks]
-        for one in idle[: len(idle) - IDLE]:
-            await self._end(one)
+        while len(idle := [one for one in self._zygotes.values() if not one.forks]) > IDLE:
+            await self._end(idle[0])
 
     async def _end(self, zygote: "_Zygote") -> str:
         self._zygotes = {kind: one for kind, one in self._zygotes.items() if one is not zygote}
@@ -148,6 +147,7 @@ class _Zygote:
         self._process = process
         self._control = control
         self._output = output
+        self._why = ""
 
     @classmethod
     async def start(cls, server: Server) -> Self:
@@ -187,8 +187,10 @@ class _Zygote:
         self.forks += 1
         try:
             fork = await self._fork(server, [listener.fileno(), output.fileno()])
-        except BaseException:
+        except BaseException as error:
             self.forks -= 1
+            if isinstance(error, OSError):
+                raise ZygoteFailed from error
             raise
         self.has_forked = True
         return fork
@@ -201,23 +203,20 @@ class _Zygote:
             "grace_s": server.grace_s,
         }
         ours, theirs = socket.socketpair()
-        reader, writer = await asyncio.open_connection(sock=ours)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(ours.close)
             with theirs:
                 socket.send_fds(self._control, [b"."], [theirs.fileno(), *files])
+            reader, writer = await asyncio.open_connection(sock=ours)
+            undo.pop_all()
+            undo.callback(writer.close)
             writer.write(json.dumps(order).encode() + b"\n")
             async with asyncio.timeout(START_S):
                 pid = await reader.readline()
-            if pid:
-                return _Fork(int(pid), reader, writer)
-        except (OSError, TimeoutError) as error:
-            writer.close()
-            raise ZygoteFailed from error
-        except BaseException:
-            writer.close()
-            raise
-        writer.close()
-        raise ZygoteFailed
+            if not pid:
+                raise ConnectionError
+            undo.pop_all()
+            return _Fork(int(pid), reader, writer)
 
     async def stop(self) -> str:
         """End it.
@@ -227,10 +226,12 @@ class _Zygote:
         """
         self._control.close()
         code = await self._process.stop()
-        self._output.seek(0)
-        words = [line.strip() for line in self._output.read().decode(errors="replace").splitlines() if line.strip()]
-        self._output.close()
-        return words[-1] if words else f"its zygote ended with code {code}"
+        if not self._output.closed:  # not by another one that has waited as well
+            self._output.seek(0)
+            lines = [line.strip() for line in self._output.read().decode(errors="replace").splitlines() if line.strip()]
+            self._output.close()
+            self._why = lines[-1] if lines else f"its zygote ended with code {code}"
+        return self._why
 
 
 class _Fork:

@@ -1,5 +1,6 @@
 """Scoring servers that are forked are as those that are not, and cost less."""
 
+import asyncio
 import contextlib
 import json
 import logging
@@ -85,10 +86,10 @@ async def serve(python: Path, zygotes: Zygotes, tmp_path: Path) -> AsyncIterator
     script.write_bytes((SUPPORT / "onlooker.py").read_bytes())
     async with contextlib.AsyncExitStack() as running:
 
-        async def start(**variables: str) -> Served:
+        async def start(program: Path = python, **variables: str) -> Served:
             environment = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "AZUREML_MODEL_DIR": "none", **variables}
             log = tmp_path / f"{next(logs)}.log"
-            started = await InferenceServer(python, script, script.parent, environment, zygotes).start(log, Clock())
+            started = await InferenceServer(program, script, script.parent, environment, zygotes).start(log, Clock())
             running.push_async_callback(started.process.stop)
             return Served(started.process, (await started.address()).port, log)
 
@@ -189,6 +190,13 @@ async def test_what_the_imports_print_is_in_the_log_of_each_fork(serve: Serve, t
         await server.look()
         assert server.log.read_text().count("deprecated\n") == 1
     (folder / "flask.py").write_text("raise RuntimeError('the wrong flask')")
-    broken = await serve(PYTHONPATH=path, OTHER="zygote")
-    assert await broken.process.wait() == 1
-    assert "RuntimeError: the wrong flask" in broken.log.read_text()
+    for broken in await asyncio.gather(*[serve(PYTHONPATH=path, OTHER="zygote") for _ in range(2)]):
+        assert await broken.process.wait() == 1
+        assert broken.log.read_text().splitlines()[-1] == "RuntimeError: the wrong flask"
+
+
+async def test_a_python_that_is_no_longer_there_is_reported(serve: Serve, tmp_path: Path) -> None:
+    """In the log, as of any command that cannot be started."""
+    server = await serve(tmp_path / "python")
+    assert await server.process.wait() == 127
+    assert "cannot start" in server.log.read_text()
