@@ -99,6 +99,14 @@ class Zygotes:
                 self._watches.add(watch)
                 watch.add_done_callback(self._watches.discard)
                 return Process(fork)
+        return await self.start_alone(server, listener, output)
+
+    async def start_alone(self, server: Server, listener: socket.socket, output: IO[bytes]) -> Process:
+        """Start a server likewise, which does its imports itself.
+
+        Returns:
+            The process.
+        """
         return await Process.start(
             [server.python, SCORING_SERVER, str(listener.fileno()), *server.arguments],
             output=output,

@@ -16,6 +16,8 @@ def init() -> None:
 def run(raw_data: str) -> object:  # noqa: ARG001 - the server goes by the name
     import gc
     import logging
+    import site
+    import sysconfig
     from pathlib import Path
 
     return {
@@ -28,6 +30,7 @@ def run(raw_data: str) -> object:  # noqa: ARG001 - the server goes by the name
         "folder": str(Path.cwd()),
         "garbage": [gc.isenabled(), gc.get_threshold()],
         "handlers": [str(signal.getsignal(number)).partition(" at ")[0] for number in sorted(signal.valid_signals())],
+        "homes": [str(Path.home()), site.USER_BASE, site.USER_SITE, sysconfig.get_config_var("userbase")],
         "leads": [os.getsid(0), os.getpgid(0)] == [os.getppid()] * 2,
         "limits": [resource.getrlimit(number) for number in range(16)],
         "loggers": sorted(logging.root.manager.loggerDict),
