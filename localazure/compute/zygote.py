@@ -1,9 +1,8 @@
 """Fork scoring servers, which find their imports done: run by the deployment's own Python, not by ours.
 
 Most of what an instance costs are the imports of the packages that the inference server needs. A zygote has them: what
-the modules of the server and of gunicorn import, and not those modules themselves, for they read the deployment's
-settings and its folder meanwhile; nor anything that only a scoring script imports. All else is as in a process of its
-own.
+the server's modules import, but for gunicorn, and not those modules themselves, for they read the deployment's settings
+and its folder meanwhile; nor anything that only a scoring script imports. All else is as in a process of its own.
 
 Each order comes with three files: a socket for what is said about it, the server's socket, and its log. The one who
 orders writes a line of JSON, is answered the process id of the server's leash and, at the end, its exit code; the other
@@ -29,7 +28,7 @@ from typing import Any
 _SERVER = "azureml_inference_server_http"
 _FIRST = (_SERVER, f"{_SERVER}.amlserver", f"{_SERVER}.amlserver_linux", f"{_SERVER}.server.entry")
 _READERS = (_SERVER, "gunicorn")
-"""The packages that read settings when they are imported."""
+"""The packages that read the settings of a deployment, or its folder, when they are imported."""
 _FILES = 3
 
 
@@ -69,38 +68,31 @@ def _load(path: Path) -> Any:
 
 
 def _imports() -> "list[str]":
-    """Return what the readers' modules import first of all, in their order, without those modules."""
+    """Return what the server's modules import first of all, in their order, without what is to be imported anew."""
+    spec = importlib.util.find_spec(_SERVER)
+    if spec is None or spec.origin is None:
+        return []
+    root = Path(spec.origin).parent
     found: dict[str, None] = {}
     seen: set[str] = set()
     waiting = list(_FIRST)
     while waiting:
         name = waiting.pop(0)
-        if not _is_reader(name):
+        package, *rest = name.split(".")
+        if package not in _READERS:
             found[name] = None
-        elif name not in seen and (file := _file(name)):
+            continue
+        base = root.joinpath(*rest)
+        file = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
+        if package == _SERVER and name not in seen and file.is_file():
             seen.add(name)
-            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            waiting[:0] = _imported(ast.parse(file.read_bytes()).body, package)
+            body = ast.parse(file.read_bytes()).body
+            waiting[:0] = _imported(body, name if base.is_dir() else name.rpartition(".")[0])
     return list(found)
 
 
-def _is_reader(name: str) -> bool:
-    return name.partition(".")[0] in _READERS
-
-
-def _file(name: str) -> "Path | None":
-    """Return where a module is, if there is one of that name; it is not imported."""
-    package, *rest = name.split(".")
-    spec = importlib.util.find_spec(package)
-    if spec is None or spec.origin is None:
-        return None
-    path = Path(spec.origin).parent.joinpath(*rest)
-    files = (path / "__init__.py", path.with_suffix(".py"))
-    return next((file for file in files if file.is_file()), None)
-
-
 def _imported(body: "list[ast.stmt]", package: str) -> "Iterator[str]":
-    """Yield what a module imports in any case, absolutely; of a reader also what may be no module."""
+    """Yield what a module imports in any case, absolutely; of its own package also what may be no module."""
     for statement in body:
         if isinstance(statement, ast.Try):
             yield from _imported(statement.body, package)
@@ -109,7 +101,7 @@ def _imported(body: "list[ast.stmt]", package: str) -> "Iterator[str]":
         elif isinstance(statement, ast.ImportFrom):
             name = importlib.util.resolve_name("." * statement.level + (statement.module or ""), package)
             yield name
-            if _is_reader(name):
+            if name.partition(".")[0] == _SERVER:
                 yield from (f"{name}.{alias.name}" for alias in statement.names)
 
 
