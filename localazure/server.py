@@ -121,6 +121,7 @@ async def _run(
     storage = Storage.build(arm, state, authority, known.storage_key, collector_port)
     routes = functools.partial(wanted_routes, store, options.quota)
     compute = await Compute.build(arm, state, tls, gateway, storage, routes)
+    stack.push_async_callback(compute.zygotes.stop)
     stack.push_async_callback(compute.runtime.stop)
     stack.push_async_callback(arm.operations.stop)
     resources = Resources.build(arm, storage, compute, options.quota, options.identity_based)

@@ -12,6 +12,7 @@ from localazure.compute.environments import Environments
 from localazure.compute.programs import Programs
 from localazure.compute.revisions import Revisions
 from localazure.compute.runtime import Runtime, Targets
+from localazure.compute.zygotes import Zygotes
 from localazure.core.certificates import Certificates
 from localazure.gateway import xds
 from localazure.gateway.envoy import Gateway
@@ -25,6 +26,7 @@ class Compute:
     runtime: Runtime
     programs: Programs
     revisions: Revisions
+    zygotes: Zygotes
 
     @classmethod
     async def build(
@@ -50,6 +52,9 @@ class Compute:
             "SSL_CERT_FILE": str(tls.bundle),
         }
         environments = Environments(arm.clock)
-        programs = Programs(storage.assets, storage.downloads, environments, engine, storage.collector, surroundings)
+        zygotes = Zygotes()
+        programs = Programs(
+            storage.assets, storage.downloads, environments, engine, zygotes, storage.collector, surroundings
+        )
         revisions = Revisions(state / "deployments", storage.downloads, programs)
-        return cls(Runtime(gateway, arm.clock, endpoints), programs, revisions)
+        return cls(Runtime(gateway, arm.clock, endpoints), programs, revisions, zygotes)

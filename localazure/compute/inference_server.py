@@ -6,12 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from localazure.compute.instances import STOP_GRACE_S, Address, Started
+from localazure.compute.zygotes import Server, Zygotes
 from localazure.core.clock import Clock
-from localazure.core.processes import Process
 
 BACKLOG = 2048
-
-_LAUNCHER = Path(__file__).with_name("scoring_server.py")
 
 
 @dataclass(frozen=True)
@@ -22,6 +20,7 @@ class InferenceServer:
     entry_script: Path
     app_root: Path
     environment: Mapping[str, str]
+    zygotes: Zygotes = field(compare=False)
     hint: str = field(default="", compare=False)
     """What to say when it fails."""
 
@@ -36,17 +35,14 @@ class InferenceServer:
         listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         with listener, log.open("ab") as output:
             port = listener.getsockname()[1]
-            process = await Process.start(
-                [
-                    *(self.python, _LAUNCHER, str(listener.fileno())),
-                    *("--entry_script", self.entry_script, "--port", str(port)),
-                ],
-                output=output,
-                env={**self.environment, "AML_APP_ROOT": str(self.app_root)},
-                cwd=self.app_root,
-                pass_fds=[listener.fileno()],
-                grace_s=STOP_GRACE_S,
+            server = Server(
+                self.python,
+                ("--entry_script", str(self.entry_script), "--port", str(port)),
+                {**self.environment, "AML_APP_ROOT": str(self.app_root)},
+                self.app_root,
+                STOP_GRACE_S,
             )
+            process = await self.zygotes.start(server, listener, output)
         health = f"http://127.0.0.1:{port}/"
 
         async def address() -> Address:

@@ -18,6 +18,7 @@ from localazure.compute.environments import Environments
 from localazure.compute.inference_server import InferenceServer
 from localazure.compute.instances import Program
 from localazure.compute.properties import DeploymentProperties
+from localazure.compute.zygotes import Zygotes
 from localazure.storage.asset_documents import EnvironmentProperties
 from localazure.storage.assets import Assets
 from localazure.storage.collector import Collector
@@ -41,6 +42,7 @@ class Programs:
         downloads: Downloads,
         environments: Environments,
         engine: Engine,
+        zygotes: Zygotes,
         collector: Collector,
         surroundings: Mapping[str, str],
     ) -> None:
@@ -49,6 +51,7 @@ class Programs:
         self._downloads = downloads
         self._environments = environments
         self._engine = engine
+        self._zygotes = zygotes
         self._surroundings = surroundings
 
     async def require(self, properties: DeploymentProperties) -> None:
@@ -147,7 +150,7 @@ class Programs:
             config = files.folder / f"mdc-config.{collection.digest}.json"
             collection.write(config, "cloud")
             environ |= collection.environment(config)
-        return InferenceServer(python, app_root / script, app_root, environ, hint)
+        return InferenceServer(python, app_root / script, app_root, environ, self._zygotes, hint)
 
     async def _build(
         self, environment_id: str | None, model_dir: Path | None, report: Callable[[str], None], collects: bool

@@ -12,14 +12,18 @@ _FIRST_PASSED_FD = 3  # where systemd's protocol has the sockets begin
 
 def main() -> None:
     """Run `scoring_server.py FD [azmlinfsrv's arguments…]`."""
-    fd = int(sys.argv.pop(1))
+    sys.path.pop(0)  # this file's directory, which is none of the model's business
+    serve(int(sys.argv[1]), sys.argv[2:])
+
+
+def serve(fd: int, arguments: "list[str]") -> None:
+    """Be `azmlinfsrv` with these arguments and the socket `fd`."""
     if fd != _FIRST_PASSED_FD:
         os.dup2(fd, _FIRST_PASSED_FD)
         os.close(fd)
     os.set_inheritable(_FIRST_PASSED_FD, True)
     os.environ["LISTEN_FDS"] = "1"
     os.environ["LISTEN_PID"] = str(os.getpid())
-    sys.path.pop(0)  # this file's directory, which is none of the model's business
 
     from gunicorn import config  # type: ignore[import-untyped] # the deployment's own
 
@@ -28,7 +32,7 @@ def main() -> None:
 
     from azureml_inference_server_http.amlserver import run  # type: ignore[import-not-found] # the deployment's
 
-    sys.argv[0] = "azmlinfsrv"
+    sys.argv = ["azmlinfsrv", *arguments]
     run()
 
 

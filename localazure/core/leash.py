@@ -2,7 +2,8 @@
 
 The parent keeps the write end of the leash's stdin open. When the parent dies, however it dies, the kernel closes that
 pipe, and the leash kills the command with all its descendants. Standard library only, and imports nothing of the
-package, so that it starts in some twenty milliseconds and any program may use it.
+package, so that it starts in some twenty milliseconds and any program may use it, in Python 3.9 as well: annotations
+that it does not know are quoted. What is forked rather than started, and so has no command, calls `fork`.
 
 - End of file on stdin: SIGTERM to the command's process group, SIGKILL to whatever is left after the grace time.
 - SIGTERM, SIGINT or SIGHUP to the leash: the same.
@@ -20,9 +21,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 GRACE_ENV = "LEASH_GRACE_S"
 """Environment variable: seconds between SIGTERM and SIGKILL (default 10)."""
@@ -31,6 +33,7 @@ FAREWELL_ENV = "LEASH_FAREWELL"
 """Environment variable: a command as a JSON list, run when all else is gone; what comes of it does not matter."""
 
 _STDIN = 0
+_STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _FAREWELL_TIMEOUT_S = 30.0
 _KILL_TIMEOUT_S = 5.0
 _PR_SET_PDEATHSIG = 1
@@ -53,25 +56,7 @@ def main(argv: list[str]) -> int:
         return 2
     grace_s = float(os.environ.pop(GRACE_ENV, "10"))
     farewell = json.loads(os.environ.pop(FAREWELL_ENV, "[]"))
-    prctl = _prctl()
-    prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of the command come to us, even those in sessions of their own
-    signals = _Signals()
-    try:
-        child = subprocess.Popen(  # noqa: S603 - running the given command is what a leash is for
-            argv,
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,
-            close_fds=False,
-            # The leash has no threads, so code between fork and exec is safe.
-            preexec_fn=lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL),
-        )
-    except OSError as error:
-        print(f"leash: cannot start {argv[0]}: {error.strerror}", file=sys.stderr)
-        return 127
-    _close_passed_files(keep=signals.files)
-    code = _watch(child.pid, signals, grace_s)
-    _kill_group(child.pid, signal.SIGKILL)
-    _kill_descendants()
+    code = fork(grace_s, argv) or 0
     if farewell:
         with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             subprocess.run(  # noqa: S603 - running the given command is what a farewell is for
@@ -82,7 +67,55 @@ def main(argv: list[str]) -> int:
                 timeout=_FAREWELL_TIMEOUT_S,
                 check=False,
             )
+    return code
+
+
+def fork(grace_s: float, argv: Sequence[str] = ()) -> "int | None":
+    """Fork, and be the leash of the child: of `argv`, if given.
+
+    The child's stdin is /dev/null, it is in a session of its own, and signals do to it what they do to any Python.
+
+    Returns:
+        In the parent, when the child and its descendants have ended: its exit code; 127 when `argv` cannot be started.
+        In the child, which has no `argv`: None.
+    """
+    prctl = _prctl()
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)  # orphans of the command come to us, even those in sessions of their own
+    signals = _Signals()
+    settled, settling = os.pipe()
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # no signal meets a child that has our handlers
+    pid = os.fork()
+    if pid == 0:
+        prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        os.setsid()
+        signals.forget()
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, _STDIN)
+        os.close(nothing)
+        os.close(settled)
+        if argv:
+            _execute(argv)
+        os.close(settling)
+        return None
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    os.close(settling)
+    os.read(settled, 1)  # until the child has closed it, or has been replaced: before that, none is to be stopped
+    _close_passed_files(keep=signals.files)
+    code = _watch(pid, signals, grace_s)
+    _kill_group(pid, signal.SIGKILL)
+    _kill_descendants()
     return 128 + signal.SIGKILL if code is None else code
+
+
+def _execute(argv: Sequence[str]) -> NoReturn:
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and what it is replaced by would as well
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        os.execvp(argv[0], list(argv))  # noqa: S606 - running the given command is what a leash is for
+    except OSError as error:
+        print(f"leash: cannot start {argv[0]}: {error.strerror}", file=sys.stderr, flush=True)
+    os._exit(127)
 
 
 class _Signals:
@@ -94,15 +127,23 @@ class _Signals:
         os.set_blocking(write, False)
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         self.files = (read, write)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _STOPPING:
             signal.signal(number, self._stop)
         signal.signal(signal.SIGCHLD, lambda _number, _frame: None)  # a handler, so that the pipe hears of it
 
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+    def forget(self) -> None:
+        """Let signals do again what they do in any Python."""
+        signal.set_wakeup_fd(-1)
+        for number in (*_STOPPING, signal.SIGCHLD):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        for file in self.files:
+            os.close(file)
+
+    def _stop(self, _number: int, _frame: "FrameType | None") -> None:
         self.stop_asked = True
 
 
-def _watch(pid: int, signals: _Signals, grace_s: float) -> int | None:
+def _watch(pid: int, signals: _Signals, grace_s: float) -> "int | None":
     """Wait for the command to end, or to be ended.
 
     Returns:
@@ -135,7 +176,7 @@ def _at_end(fd: int) -> bool:
         return True
 
 
-def _reap(pid: int) -> int | None:
+def _reap(pid: int) -> "int | None":
     """Collect every dead child, orphans too.
 
     Returns:

@@ -7,17 +7,30 @@ import os
 import signal
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Self
+from typing import IO, Protocol, Self
 
 import psutil
 
 from localazure.core import leash
 
 
+class Leashed(Protocol):
+    """A leash, and what is on it: one that asyncio has started, or another."""
+
+    @property
+    def pid(self) -> int: ...  # noqa: D102 - as asyncio's
+    @property
+    def returncode(self) -> int | None: ...  # noqa: D102
+    @property
+    def stdout(self) -> asyncio.StreamReader | None: ...  # noqa: D102
+    async def wait(self) -> int: ...  # noqa: D102
+    def terminate(self) -> None: ...  # noqa: D102
+
+
 class Process:
     """A command on a leash (see `localazure.core.leash`): it dies when we do, even when we are killed."""
 
-    def __init__(self, leashed: asyncio.subprocess.Process) -> None:
+    def __init__(self, leashed: Leashed) -> None:
         self._leashed = leashed
 
     @classmethod
