@@ -25,7 +25,7 @@ from saferollout_cli.setup import POOL
 
 POLL_S = 0.2
 _SITE = Path(__file__).with_name("site")
-"""What Python does first in each of them."""
+"""What Python does first in each of them, unless the user has something of the kind."""
 _END = "-----END CERTIFICATE-----\n"
 RETRAIN = Path("examples", "retrain", "retrain.py")
 START_S = 120.0
@@ -155,7 +155,7 @@ def prefect_env(state_dir: Path) -> dict[str, str]:
         "DO_NOT_TRACK": "1",
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(_SITE), os.environ.get("PYTHONPATH")])),
+        "PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(_SITE)])),
     }
 
 
