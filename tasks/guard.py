@@ -150,7 +150,8 @@ class Guard:
     async def _judge(self, state: EndpointState, record: Record, reason: str, run: Run | None) -> str:
         """Judge the candidate for a while, from the evidence so far, and roll back for harm."""
         kept = await self._kept(record, state.name)
-        earlier = await self._looks.read(record.rollout) or (kept.evidence[-1] if kept and kept.evidence else None)
+        looked = await self._looks.read(record.rollout, record.changes)
+        earlier = looked or (kept.evidence[-1] if kept and kept.evidence else None)
         gate = f"guard at {record.share}%"
         try:
             if kept is None:
@@ -170,7 +171,7 @@ class Guard:
             return await self._roll_back(state, record, str(drifted), kept)
         except GateFailed as failure:
             return await self._roll_back(state, record, str(failure), kept)
-        await self._looks.write(record.rollout, evidence)
+        await self._looks.write(record.rollout, record.changes, evidence)
         if evidence.verdict is Finding.HARMFUL:
             reason = f"{record.candidate} went bad at {record.share}% ({reason}): {evidence.summary}"
             return await self._roll_back(state, record, reason, kept, evidence)
