@@ -15,12 +15,12 @@ from saferollout.config.project import Project
 from saferollout.config.rollout import OnDrift, WorkspaceConfig
 from saferollout.config.sources import WINDOW_S, SourceConfig, SourceKind
 from saferollout.domain.endpoint import EndpointState
-from saferollout.domain.errors import Drifted, GateFailed
+from saferollout.domain.errors import Changed, Drifted, GateFailed
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.domain.fault_points import Step
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
-from saferollout.report.message import Message, closed, ended, not_rolled_back
+from saferollout.report.message import Message, changed, closed, ended, not_rolled_back
 from saferollout.rollout import drift, lookout, rollback
 from saferollout.rollout.drain import BY_TIME
 from saferollout.rollout.forget import forget
@@ -100,7 +100,7 @@ class Guard:
             run = await self._look_up(record)
             action = decide(state, record, run, now())
             if run and run.sign is Sign.ASKING and record.asks and action.act in (Act.LEAVE, Act.JUDGE):
-                await self._remind(record, endpoint)
+                await self._remind(record, state)
             if run and run.sign in LOST and not record.unfinished and action.act is not Act.WAIT:
                 await self._report_promoted(state, record, run)
             if action.act is not Act.WAIT:
@@ -142,10 +142,14 @@ class Guard:
         """What somebody else has changed, where that is for a person to put right; empty otherwise."""
         return await in_workspace(self._workspace, lambda azure: drift.left_as_is(azure, state, record))
 
-    async def _remind(self, record: Record, endpoint: str) -> None:
-        """Tell people, once, that the rollout's question is about to expire."""
-        if kept := await self._kept(record, endpoint):
+    async def _remind(self, record: Record, state: EndpointState) -> None:
+        """Tell people, once, that the rollout's question is about to expire, and that it is about what is gone."""
+        if kept := await self._kept(record, state.name):
             await remind(kept.project, record, kept.evidence)
+            for found in drift.differences(state, record):
+                if found.is_change and record.asks:
+                    told = changed(state.name, record.asks.share, found.found, found.words)
+                    await self._tell(record, kept.project, told)
 
     async def _judge(self, state: EndpointState, record: Record, reason: str, run: Run | None) -> str:
         """Judge the candidate for a while, from the evidence so far, and roll back for harm."""
@@ -166,6 +170,8 @@ class Guard:
                 judge = next(stage.judge for stage in kept.project.config.stages if stage.traffic >= record.share)
                 evidence = await watch(rollout, state, judge.recheck(LOOK_S, has_users=True), gate, earlier)
         except Drifted as drifted:
+            if record.on_drift is OnDrift.STOP and isinstance(drifted, Changed):
+                return f"{reason}; not judged: {drifted}"
             if record.on_drift is OnDrift.STOP:
                 return _left_as_is(state.name, drifted)
             return await self._roll_back(state, record, str(drifted), kept)

@@ -42,10 +42,10 @@ class DeploymentState(Value):
     @property
     def digest(self) -> str:
         """12 hex digits over what it is made of as Azure shows it; not over how many instances it has."""
-        return _digest([*self._parts, *([self.settings] if self.settings else [])])
+        return _digest([*self._parts, self.settings])
 
     def is_as(self, digest: str) -> bool:
-        """Whether the digest is this one's; an earlier version's is not over its settings."""
+        """Whether the digest is this one's, or what an earlier version made of it, which left out the settings."""
         return digest in (self.digest, _digest(self._parts))
 
     @property
