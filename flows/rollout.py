@@ -127,6 +127,7 @@ async def rollout(
         raise  # somebody rolled this rollout back, or changed the endpoint: it is no longer ours
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
         return await _back(project, rollout, failure, evidence, decisions)
+    rollout = rollout.tested(evidence)
     reason = f"{rollout.candidate} passed every gate and has all traffic" + kept
     outcome = await report(rollout, "promoted", reason, decisions, evidence)
     await forget(rollout)
