@@ -117,12 +117,10 @@ async def rollout(
             try:
                 kept = await _promote(rollout, decisions, evidence)
             except Changed as change:
-                if project.config.on_drift is OnDrift.ROLLBACK:
-                    raise
                 rollout = rollout.tested(evidence)
+                rollout = await Steps(rollout, decisions, evidence).step(begin_anew, rollout, str(change))
                 decisions.clear()  # the history has what was decided about what the candidate was
                 evidence.clear()
-                rollout = await Steps(rollout, decisions, evidence).step(begin_anew, rollout, str(change))
     except (Lost, LeftAsIs):
         raise  # somebody rolled this rollout back, or changed the endpoint: it is no longer ours
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back

@@ -336,6 +336,19 @@ async def test_a_change_that_nobody_answers_is_asked_about_anew() -> None:
         assert (await question_of(run)).evidence != first.evidence
 
 
+async def test_where_drift_is_rolled_back_nobody_is_asked_again() -> None:
+    """The answer is refused, the history says why, and the run fails with what leads to a rollback."""
+    with current(Anew(on_drift="rollback")) as case:
+        run = await asked(case)
+        case.change(3)
+        await reply(run, "Ann")
+        state = await go_on(run)
+
+        assert (state.name, "green is no longer what was tested" in str(state.message)) == ("Failed", True)
+        assert await events_of(case, make_keys(PEM)) == {"refusal": 1, "change": 1}
+        assert traffic_of(look(case.memory)) == {"blue": 100}
+
+
 async def test_a_rejection_of_what_it_was_counts() -> None:
     """Whoever said no to the rollout need not say so again."""
     with current(Anew()) as case:
