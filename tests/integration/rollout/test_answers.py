@@ -17,6 +17,7 @@ from prefect import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
 
+from flows.asking import approve
 from saferollout.approvals import totp
 from saferollout.approvals.attestation import open_sealed
 from saferollout.approvals.keys import KEY, PAGE_KEY
@@ -387,6 +388,27 @@ class ByItself(Rollout):
         assert decision is not None
         self.decisions.append(decision)
         return decision
+
+
+class AsConfigured(Rollout):
+    """Its first stage asks nobody where the judge found the candidate healthy."""
+
+    async def decide(self) -> Decision:
+        """Do as the flow does."""
+        healthy = self.evidence[0].model_copy(update={"gate": "judge", "verdict": Finding.HEALTHY})
+        decision = await approve(self.rollout, self.rollout.project.config.stages[0], [healthy])
+        assert decision is not None
+        self.decisions.append(decision)
+        return decision
+
+
+@pytest.mark.parametrize("changes", [0, 1])
+async def test_no_config_approves_what_somebody_else_made_of_the_candidate(changes: int) -> None:
+    """A stage that approves by itself asks a person once the candidate has been changed."""
+    with current(AsConfigured(stages=[{"traffic": 10, "auto": "healthy"}, {"traffic": 100}])) as case:
+        case.rollout = case.rollout.model_copy(update={"changes": changes})
+        run = await deployed()
+        assert (await go_on(run)).name == ("Suspended" if changes else "Completed")
 
 
 async def test_what_a_stage_approves_by_itself_is_recorded_as_that() -> None:
