@@ -154,8 +154,12 @@ class Guard:
     async def _judge(self, state: EndpointState, record: Record, reason: str, run: Run | None) -> str:
         """Judge the candidate for a while, from the evidence so far, and roll back for harm."""
         kept = await self._kept(record, state.name)
-        looked = await self._looks.read(record.rollout, record.changes)
-        earlier = looked or (kept.evidence[-1] if kept and kept.evidence else None)
+        change = next((found for found in drift.differences(state, record) if found.is_change), None)
+        which = f"{record.changes}-{change.found}" if change else str(record.changes or "")
+        reason = f"{reason}; {change.words}" if change else reason
+        earlier = await self._looks.read(record.rollout, which)
+        if not (earlier or change) and kept and kept.evidence:
+            earlier = kept.evidence[-1]  # of what the candidate still is
         gate = f"guard at {record.share}%"
         try:
             if kept is None:
@@ -170,14 +174,12 @@ class Guard:
                 judge = next(stage.judge for stage in kept.project.config.stages if stage.traffic >= record.share)
                 evidence = await watch(rollout, state, judge.recheck(LOOK_S, has_users=True), gate, earlier)
         except Drifted as drifted:
-            if record.on_drift is OnDrift.STOP and isinstance(drifted, Changed):
-                return f"{reason}; not judged: {drifted}"
             if record.on_drift is OnDrift.STOP:
                 return _left_as_is(state.name, drifted)
             return await self._roll_back(state, record, str(drifted), kept)
         except GateFailed as failure:
             return await self._roll_back(state, record, str(failure), kept)
-        await self._looks.write(record.rollout, record.changes, evidence)
+        await self._looks.write(record.rollout, which, evidence)
         if evidence.verdict is Finding.HARMFUL:
             reason = f"{record.candidate} went bad at {record.share}% ({reason}): {evidence.summary}"
             return await self._roll_back(state, record, reason, kept, evidence)
@@ -187,9 +189,9 @@ class Guard:
         return f"{reason}; {evidence.verdict}: {evidence.summary}"
 
     async def _check(self, state: EndpointState, rollout: Rollout) -> EndpointState:
-        """`drift.check`; where that would roll back, a list of deployments may be late and is read again.
+        """`drift.check`, but for a change of the candidate.
 
-        Returns the endpoint as it was checked.
+        Where it would roll back, a list of deployments may be late and is read again. Returns the endpoint as checked.
 
         Raises:
             Drifted: Somebody else changed something.
@@ -197,6 +199,8 @@ class Guard:
         try:
             await in_workspace(self._workspace, lambda azure: drift.check(azure, state, rollout))
         except Drifted as drifted:
+            if isinstance(drifted, Changed) and rollout.project.config.on_drift is OnDrift.STOP:
+                return state  # its users are watched all the same; its run has it tested anew
             if not drifted.is_listed or rollout.project.config.on_drift is OnDrift.STOP:
                 raise
             log.warning("looked at again in %.0f s, for Azure may show it late: %s", self._late_s, drifted)

@@ -248,7 +248,8 @@ class Machine(Steps):
         self.at_work = None
         if self.call(lambda azure: lookout.note_resume(azure, NAME, record)) is None:
             return
-        owner = next(name for name, found in OWNERS.items() if found == record.owner)
+        if (owner := next((name for name, found in OWNERS.items() if found == record.owner), "")) == "":
+            return  # somebody has damaged that tag
         if owner in self.runs:
             self.runs[LOST] = self.runs.pop(owner)
         self.begin(owner, 2, takes_over=False, begun_before=0)
