@@ -40,17 +40,9 @@ from tests.support.twin import (
 SEQUENCES = int(os.environ.get("SAFEROLLOUT_SEQUENCES", "2000"))
 PARTS = 4
 """Tests that share the sequences, so that processes can."""
-
-
 STEPS = 15
-
-
 BEGINNING = ["scale_live", "create_candidate", "verify", "smoke_test"]
-
-
 EVERY_SHARE = ["scale_candidate", "smoke_test", "shift"]
-
-
 CHANGES = ["gone", "count", "autoscaled", "model", "code", "replaced"]
 """What somebody else may do to a deployment."""
 
