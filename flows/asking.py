@@ -24,11 +24,16 @@ from tasks.support.this_run import run_id
 
 
 async def approve(rollout: Rollout, stage: StageConfig, evidence: list[Evidence]) -> Decision | None:
-    """Ask before the stage where it says so, and wherever a gate since the last one could not decide."""
-    gates = evidence if stage == rollout.project.config.stages[0] else evidence[-1:]
-    if not stage.approval and Finding.UNDECIDED not in (gate.verdict for gate in gates):
+    """Ask before the stage where it says so, and wherever a gate since the last one could not decide.
+
+    What somebody else has made of the candidate gets no users before a person approves it, whatever the config says.
+    """
+    is_first = stage == rollout.project.config.stages[0]
+    is_changed = bool(rollout.changes) and is_first
+    gates = evidence if is_first else evidence[-1:]
+    if not stage.approval and not is_changed and Finding.UNDECIDED not in (gate.verdict for gate in gates):
         return None
-    if stage.auto is Auto.HEALTHY and (decision := await approve_by_itself(rollout, stage, gates)):
+    if stage.auto is Auto.HEALTHY and not is_changed and (decision := await approve_by_itself(rollout, stage, gates)):
         await tell(rollout.project.config.notify, run_id(), answered(rollout.endpoint, decision))
         return decision
     question = f"Give {rollout.candidate} {stage.traffic}% of the traffic of {rollout.endpoint}?"
@@ -52,8 +57,9 @@ async def _ask(
     notify, endpoint = rollout.project.config.notify, rollout.endpoint
     if again or rollout.share < stage.traffic:
         until = now() + timedelta(seconds=stage.approval_timeout_s) if stage.on_timeout is OnTimeout.ROLLBACK else None
-        shown = hashlib.sha256(f"{question}{headlines(evidence)}".encode()).hexdigest()[:12]
-        await tell(notify, run_id(), waiting(endpoint, f"{stage.traffic}-{shown}", question, evidence, until))
+        shown = hashlib.sha256(f"{question}{headlines(evidence)}{rollout.change}".encode()).hexdigest()[:12]
+        key = f"{stage.traffic}-{shown}"
+        await tell(notify, run_id(), waiting(endpoint, key, question, evidence, until, rollout.change))
     try:
         async with _reminding(rollout, stage, evidence):
             decision = await ask(rollout, stage, evidence, question=question, again=again)

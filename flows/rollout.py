@@ -18,6 +18,7 @@ from saferollout.config.rollout import OnDrift, StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import (
     AzureFailed,
+    Changed,
     Drifted,
     GateFailed,
     LeftAsIs,
@@ -33,6 +34,7 @@ from saferollout.report.message import ended, not_rolled_back
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.hold import hold_for
 from saferollout.rollout.rollout import Rollout
+from tasks.anew import begin_anew
 from tasks.baseline import take_baseline
 from tasks.create import create_candidate
 from tasks.judge import judge
@@ -109,40 +111,60 @@ async def rollout(
         rollout = begun
         if reason := ignore_freeze.strip():
             rollout = rollout.model_copy(update={"freeze_ignored": f"{named}: {reason}"})
-        run = Steps(rollout, decisions, evidence)
         await name_run(f"rollout {rollout.endpoint} {rollout.candidate} ← {rollout.project.label}")
-        await run.step(_both, rollout)
-        await run.step(verify_traffic, rollout)
-        evidence.append(await run.step(smoke_test, rollout))
-        if shadow := project.config.shadow:
-            evidence.append(await run.step(mirror, rollout, shadow, evidence[-1]))
-        judged_by = shadow.judge if shadow else project.config.stages[0].judge
-        for stage in project.config.stages:
-            run.stage = stage
-            await run.step(thaw, rollout, stage, asked=False)
-            decision = await run.step(approve, rollout, stage, evidence)
-            decisions += [decision] if decision else []
-            is_ahead = stage.traffic > rollout.share
-            while is_ahead:
-                await run.step(thaw, rollout, stage, asked=True)
-                await run.step(scale_candidate, rollout, stage)
-                await run.step(recheck, rollout, stage, judged_by, evidence, decision)
-                is_ahead = is_frozen(rollout)  # a window may have begun meanwhile
-            run.may_reach(stage)
-            await run.step(shift_traffic, rollout, stage, decision)
-            evidence.append(await run.anyway(judge, rollout, stage, evidence[-1]))  # also while Prefect is away
-            judged_by = stage.judge
-        await run.step(_last_doubt, rollout, stage, evidence, decisions)
-        kept = await _retired(run, rollout)
+        kept = None
+        while kept is None:
+            try:
+                kept = await _promote(rollout, decisions, evidence)
+            except Changed as change:
+                rollout = rollout.tested(evidence)
+                rollout = await Steps(rollout, decisions, evidence).step(begin_anew, rollout, str(change))
+                decisions.clear()  # the history has what was decided about what the candidate was
+                evidence.clear()
     except (Lost, LeftAsIs):
         raise  # somebody rolled this rollout back, or changed the endpoint: it is no longer ours
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
         return await _back(project, rollout, failure, evidence, decisions)
+    rollout = rollout.tested(evidence)
     reason = f"{rollout.candidate} passed every gate and has all traffic" + kept
     outcome = await report(rollout, "promoted", reason, decisions, evidence)
     await forget(rollout)
     await tell(project.config.notify, run_id(), ended(outcome))
     return outcome
+
+
+async def _promote(rollout: Rollout, decisions: list[Decision], evidence: list[Evidence]) -> str:
+    """All steps, gate by gate; returns what to report besides.
+
+    Raises:
+        Changed: Somebody else changed the candidate, which has to pass every gate again.
+    """
+    config = rollout.project.config
+    run = Steps(rollout, decisions, evidence)
+    await run.step(_both, rollout)
+    await run.step(verify_traffic, rollout)
+    evidence.append(await run.step(smoke_test, rollout))
+    rollout = rollout.tested(evidence)
+    if shadow := config.shadow:
+        evidence.append(await run.step(mirror, rollout, shadow, evidence[-1]))
+    judged_by = shadow.judge if shadow else config.stages[0].judge
+    for stage in config.stages:
+        run.stage = stage
+        await run.step(thaw, rollout, stage, asked=False)
+        decision = await run.step(approve, rollout, stage, evidence)
+        decisions += [decision] if decision else []
+        is_ahead = stage.traffic > rollout.share
+        while is_ahead:
+            await run.step(thaw, rollout, stage, asked=True)
+            await run.step(scale_candidate, rollout, stage)
+            await run.step(recheck, rollout, stage, judged_by, evidence, decision)
+            is_ahead = is_frozen(rollout)  # a window may have begun meanwhile
+        run.may_reach(stage)
+        await run.step(shift_traffic, rollout, stage, decision)
+        evidence.append(await run.anyway(judge, rollout, stage, evidence[-1]))  # also while Prefect is away
+        judged_by = stage.judge
+    await run.step(_last_doubt, rollout, stage, evidence, decisions)
+    return await _retired(run, rollout)
 
 
 async def _both(rollout: Rollout) -> None:

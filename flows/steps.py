@@ -5,7 +5,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from saferollout.config.rollout import OnDrift, StageConfig
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.errors import LEFT_AS_IS, Drifted, LeftAsIs
+from saferollout.domain.errors import LEFT_AS_IS, Changed, Drifted, LeftAsIs
 from saferollout.domain.evidence import Evidence
 from saferollout.rollout.rollout import Rollout
 from tasks.drift import settle
@@ -36,6 +36,7 @@ class Steps:
         """Do a step once Prefect's server shows that the run is to go on, and nobody has paused it.
 
         Raises:
+            Changed: Somebody else changed the candidate, and nothing else.
             Drifted: Somebody else changed the endpoint, and it is to be rolled back.
             LeftAsIs: Somebody else changed the endpoint, and nobody wants it put back.
             Stopped: The run is not to go on.
@@ -48,7 +49,7 @@ class Steps:
         while True:
             try:
                 return await do(*args, **named)
-            except LeftAsIs:
+            except (LeftAsIs, Changed):
                 raise
             except Drifted as found:
                 if self._rollout.project.config.on_drift is OnDrift.ROLLBACK:

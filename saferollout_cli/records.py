@@ -132,6 +132,8 @@ def _line(entry: Entry) -> str:
     event, decision = entry.event, entry.event.decision
     where = as_markdown(f"{event.endpoint}, rollout {event.rollout}")
     head = f"- #{entry.number} · {clock(event.at)} · {where}:"
+    if event.kind == "change":
+        return f"{head} **changed**: {as_markdown(event.reason)}"
     if decision is None:
         return f"{head} {as_markdown(event.reason)}"
     proof = "self-declared" if decision.proof == "none" else decision.proof

@@ -34,7 +34,7 @@ from saferollout.approvals.tag import sign
 from saferollout.config.approvals import ApprovalsConfig
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision, DeploymentState, Value
-from saferollout.domain.errors import Rejected
+from saferollout.domain.errors import Changed, Rejected
 from saferollout.domain.evidence import Evidence
 from saferollout.domain.fault_points import Step
 from saferollout.domain.text import as_markdown, one_line
@@ -86,6 +86,14 @@ class _Asking:
     """When it ends; None where it stays open."""
     taken: list[Decision] = field(default_factory=list)
     refused: int = 0
+    changed: str = ""
+    """What somebody else has changed of the candidate since the question was asked."""
+
+    async def look(self) -> str:
+        """What somebody else has changed of the candidate; empty if nothing, or if the question is not about it."""
+        if self.change.deployment:
+            self.changed = await look_for_change(self.rollout, self.stage, self.change)
+        return self.changed
 
 
 @bounded(Step.ASK)
@@ -109,7 +117,10 @@ async def ask(
     asked again. `again` asks although the stage was approved before; `shown` takes the place of what the candidate
     changes, and `reject` says what a no leads to.
 
+    Where somebody else has changed the candidate since, no approval counts, and nobody is asked about what it was.
+
     Raises:
+        Changed: The candidate is no longer what the question shows.
         Rejected: An answer is no, or not enough come in time.
     """
     config = rollout.project.config
@@ -129,9 +140,10 @@ async def ask(
         change.text,
         rollout=rollout.id,
         revision=rollout.revision,
-        deployment=change.deployment,
+        deployment=change.deployment + (f" {rollout.changes}" if rollout.changes else ""),
     )
-    notes = [TAMPERED.format(stage.traffic, UNSIGNED if keys else UNKNOWN)] if claim else []
+    always = [rollout.change] if rollout.change and not shown else []
+    notes = [*always, *([TAMPERED.format(stage.traffic, UNSIGNED if keys else UNKNOWN)] if claim else [])]
     for note in notes:
         get_run_logger().warning(note)
     asking = _Asking(rollout, stage, rules, keys, asked, change, until)
@@ -144,11 +156,16 @@ async def ask(
             text = asked.shown(notes)
             # a retry forgets which pauses are over, but not the answers
             kept = await insist(partial(waiting.kept_answer, run_id(), key), grace_s)
-            answer = _valid(form, kept) or await _answer(asking, form.with_initial_data(description=text), key)
+            if (answer := _valid(form, kept)) is None:
+                if await asking.look():
+                    raise Changed(asking.changed)
+                answer = await _answer(asking, form.with_initial_data(description=text), key)
             ruling = await _rule(asking, answer, key, text)
         if wants_code(rules):
             await insist(partial(waiting.forget_code, key), grace_s)
-        notes = _follow(asking, ruling)
+        if asking.changed:
+            raise Changed(asking.changed)
+        notes = [*always, *_follow(asking, ruling)]
         round_ += 1
     return sign(combine(asking.taken), keys)
 
@@ -177,6 +194,8 @@ async def _rule(asking: _Asking, answer: Any, key: str, shown: str) -> Event:
     """Say whether an answer counts, and put that into the history, which makes it final."""
     rollout, rules = asking.rollout, asking.rules
     grace_s = rollout.project.config.orchestrator_grace_s
+    if answer is None or answer.decision == "approve":
+        await asking.look()
     if answer is None:
         event = history.event_of(rollout, "refusal", NOT_AN_ANSWER, question=key)
         await insist(lambda: history.append(event, asking.keys), grace_s)
@@ -204,6 +223,7 @@ async def _rule(asking: _Asking, answer: Any, key: str, shown: str) -> Event:
         code = answer.code.get_secret_value()
         reason = await insist(lambda: refuse_code(decision.approver, code, at, key), grace_s)
     reason = reason or refusal(rules, rollout.requester.name, decision, asking.taken)
+    reason = reason or asking.changed
     if reason:
         decision = decision.model_copy(update={"proof": "none"})
     event = history.event_of(rollout, "refusal" if reason else "decision", reason, decision, question=key)
@@ -277,6 +297,14 @@ def _valid(form: Any, kept: dict[str, Any] | None) -> Any:
 async def note_open(rollout: Rollout, stage: StageConfig) -> OpenQuestion:
     """Put the question on the endpoint's record; see `saferollout.rollout.question.note_question`."""
     return await in_workspace(rollout, lambda azure: note_question(azure, rollout, stage))
+
+
+@task(task_run_name=named("look whether {rollout.candidate} is what is shown for {stage.traffic}%"), **STEP)
+async def look_for_change(rollout: Rollout, stage: StageConfig, shown: Change) -> str:  # noqa: ARG001  # in its name
+    """What somebody else has changed of the candidate since it was `shown`; empty where it is as it was, or gone."""
+    state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
+    candidate = state.deployments.get(rollout.candidate)
+    return "" if candidate is None or candidate.is_as(shown.deployment) else drift.describe_change(rollout, candidate)
 
 
 @task(task_run_name=named("compare {rollout.candidate} with {rollout.live}"), **GATE)

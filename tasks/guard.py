@@ -15,12 +15,12 @@ from saferollout.config.project import Project
 from saferollout.config.rollout import OnDrift, WorkspaceConfig
 from saferollout.config.sources import WINDOW_S, SourceConfig, SourceKind
 from saferollout.domain.endpoint import EndpointState
-from saferollout.domain.errors import Drifted, GateFailed
+from saferollout.domain.errors import Changed, Drifted, GateFailed
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.domain.fault_points import Step
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
-from saferollout.report.message import Message, closed, ended, not_rolled_back
+from saferollout.report.message import Message, changed, closed, ended, not_rolled_back
 from saferollout.rollout import drift, lookout, rollback
 from saferollout.rollout.drain import BY_TIME
 from saferollout.rollout.forget import forget
@@ -101,7 +101,7 @@ class Guard:
             run = await self._look_up(record)
             action = decide(state, record, run, now())
             if run and run.sign is Sign.ASKING and record.asks and action.act in (Act.LEAVE, Act.JUDGE):
-                await self._remind(record, endpoint)
+                await self._remind(record, state)
             if run and run.sign in LOST and not record.unfinished and action.act is not Act.WAIT:
                 await self._report_promoted(state, record, run)
             if action.act is not Act.WAIT:
@@ -143,15 +143,24 @@ class Guard:
         """What somebody else has changed, where that is for a person to put right; empty otherwise."""
         return await in_workspace(self._workspace, lambda azure: drift.left_as_is(azure, state, record))
 
-    async def _remind(self, record: Record, endpoint: str) -> None:
-        """Tell people, once, that the rollout's question is about to expire."""
-        if kept := await self._kept(record, endpoint):
+    async def _remind(self, record: Record, state: EndpointState) -> None:
+        """Tell people, once, that the rollout's question is about to expire, and that it is about what is gone."""
+        if kept := await self._kept(record, state.name):
             await remind(kept.project, record, kept.evidence)
+            for found in drift.differences(state, record):
+                if found.is_change and record.asks:
+                    told = changed(state.name, record.asks.share, found.found, found.words)
+                    await self._tell(record, kept.project, told)
 
     async def _judge(self, state: EndpointState, record: Record, reason: str, run: Run | None) -> str:
         """Judge the candidate for a while, from the evidence so far, and roll back for harm."""
         kept = await self._kept(record, state.name)
-        earlier = await self._looks.read(record.rollout) or (kept.evidence[-1] if kept and kept.evidence else None)
+        change = next((found for found in drift.differences(state, record) if found.is_change), None)
+        which = f"{record.changes}-{change.found}" if change else str(record.changes or "")
+        reason = f"{reason}; {change.words}" if change else reason
+        earlier = await self._looks.read(record.rollout, which)
+        if not (earlier or change) and kept and kept.evidence:
+            earlier = kept.evidence[-1]  # of what the candidate still is
         gate = f"guard at {record.share}%"
         try:
             if kept is None:
@@ -175,7 +184,7 @@ class Guard:
             return await self._roll_back(state, record, str(failure), kept)
         if evidence.verdict is Finding.HARMFUL and await self._has_moved_on(state.name, record):
             return f"{reason}; {MOVED_ON}"
-        await self._looks.write(record.rollout, evidence)
+        await self._looks.write(record.rollout, which, evidence)
         if evidence.verdict is Finding.HARMFUL:
             reason = f"{record.candidate} went bad at {record.share}% ({reason}): {evidence.summary}"
             return await self._roll_back(state, record, reason, kept, evidence)
@@ -188,16 +197,14 @@ class Guard:
         """Whether somebody else went on or back while the judge watched: who deletes a candidate makes it fail."""
         state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(endpoint))
         there = Record.from_tags(state.tags)
-        return there is None or (there.rollout, there.phase, there.share) != (
-            record.rollout,
-            record.phase,
-            record.share,
-        )
+        if there is None or there.rollout != record.rollout:
+            return True
+        return (there.phase, there.share, there.changes) != (record.phase, record.share, record.changes)
 
     async def _check(self, state: EndpointState, rollout: Rollout) -> EndpointState:
-        """`drift.check`; where that would roll back, a list of deployments may be late and is read again.
+        """`drift.check`, but for a change of the candidate.
 
-        Returns the endpoint as it was checked.
+        Where it would roll back, a list of deployments may be late and is read again. Returns the endpoint as checked.
 
         Raises:
             Drifted: Somebody else changed something.
@@ -205,6 +212,8 @@ class Guard:
         try:
             await in_workspace(self._workspace, lambda azure: drift.check(azure, state, rollout))
         except Drifted as drifted:
+            if isinstance(drifted, Changed) and rollout.project.config.on_drift is OnDrift.STOP:
+                return state  # its users are watched all the same; its run has it tested anew
             if not drifted.is_listed or rollout.project.config.on_drift is OnDrift.STOP:
                 raise
             log.warning("looked at again in %.0f s, for Azure may show it late: %s", self._late_s, drifted)

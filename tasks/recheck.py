@@ -62,5 +62,5 @@ async def _recheck(rollout: Rollout, stage: StageConfig, judge: JudgeConfig, evi
     if stage.recheck_s:
         config = judge.recheck(stage.recheck_s, has_users=rollout.candidate in state.traffic)
         gate, key = f"recheck for {stage.traffic}%", f"recheck-{stage.traffic}"
-        seen = await Looks().read(rollout.id)  # by the guard, while the question was open
+        seen = await Looks().read(rollout.id, str(rollout.changes or ""))  # by the guard, while the question was open
         await judge_gate(rollout, config, gate, key, seen or evidence[-1], harm_only=True)

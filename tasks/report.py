@@ -65,6 +65,7 @@ async def report(
         environment=candidate.environment if candidate else rollout.project.assets.get("environment", ""),
         inputs=rollout.project.inputs,
         hold=f"{rollout.hold} {hold.follows(rollout.endpoint) if hold else ''}".strip(),
+        change=rollout.change,
         freeze_ignored=rollout.freeze_ignored,
         traffic=traffic,
         instance_counts={name: deployment.instance_count for name, deployment in deployments.items()},

@@ -9,12 +9,14 @@ from saferollout.config import recorded_requests
 from saferollout.config.judge import WhenUndecided
 from saferollout.config.project import Project
 from saferollout.config.rollout import SmokeTestConfig
+from saferollout.domain.composition import Composition
 from saferollout.domain.errors import GateFailed
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.domain.fault_points import Step
 from saferollout.gates import smoke_test as smoke
+from saferollout.rollout import drift
 from saferollout.rollout.rollout import Rollout
-from tasks.support.access import scorer_of
+from tasks.support.access import in_workspace, scorer_of
 from tasks.support.artifacts import publish
 from tasks.support.boundaries import bounded
 from tasks.support.names import named
@@ -24,14 +26,21 @@ from tasks.support.policy import GATE
 @task(task_run_name=named("smoke test {rollout.candidate}"), **GATE)
 @bounded(Step.SMOKE_TEST)
 async def smoke_test(rollout: Rollout) -> Evidence:
-    """Return the evidence; GateFailed if an answer is not as it should be, or if undecided means failed."""
+    """Return the evidence, with what the candidate was made of just before.
+
+    Raises:
+        Drifted: Somebody else changed something.
+        GateFailed: An answer is not as it should be, or undecided means failed.
+    """
+    state = await in_workspace(rollout, lambda azure: drift.unchanged(azure, rollout))
+    made_of = Composition.of(state.deployments[rollout.candidate])
     evidence = await run_smoke_test(rollout.project, candidate=rollout.candidate, live=rollout.live)
     await publish(
         acreate_table_artifact(
             table=evidence.table(), key=f"{rollout.endpoint.lower()}-smoke-test", description=evidence.summary
         )
     )
-    return passed(evidence, rollout.project.config.smoke_test)
+    return passed(evidence.model_copy(update={"made_of": made_of}), rollout.project.config.smoke_test)
 
 
 async def run_smoke_test(project: Project, *, candidate: str, live: str) -> Evidence:

@@ -18,8 +18,8 @@ MAX_LENGTH = 4500
 class Event(Value):
     """What happened."""
 
-    kind: Literal["decision", "refusal", "outcome"]
-    """An answer that counts, one that does not, or the end of a rollout."""
+    kind: Literal["decision", "refusal", "change", "outcome"]
+    """An answer that counts, one that does not, somebody else's change of the candidate, or the end of a rollout."""
     at: datetime
     workspace: str
     endpoint: str
@@ -32,7 +32,7 @@ class Event(Value):
     """What was asked: the key under which Prefect keeps the answer."""
     decision: Decision | None = None
     reason: str = ""
-    """Why an answer was refused, or how the rollout ended."""
+    """Why an answer was refused, what was changed, or how the rollout ended."""
 
 
 class Entry(Value):

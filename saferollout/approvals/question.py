@@ -1,12 +1,12 @@
 """The question of an approval: what it shows, what an answer to it is bound to, and the name that Prefect gives it."""
 
 import hashlib
-import re
 import textwrap
 from collections.abc import Sequence
 
 from saferollout.approvals.approvers import PROOFS
 from saferollout.config.approvals import ApprovalsConfig, Verify
+from saferollout.domain.composition import brief
 from saferollout.domain.endpoint import DeploymentState, Value
 from saferollout.domain.evidence import Evidence, headlines, markdown_table
 from saferollout.domain.text import as_markdown, one_line
@@ -17,7 +17,6 @@ REJECT = "Reject rolls everything back."
 TAMPERED = "The tag saferollout.approval-{} claims an approval that {}: somebody has tampered with it; asked again."
 UNSIGNED = "no worker has signed for this rollout, share and revision"
 UNKNOWN = "Prefect does not know"
-_ANONYMOUS = re.compile(r"(?:CliV2AnonymousEnvironment:)?([0-9a-f]{8})[0-9a-f-]{24,}(?::1)?")
 
 
 class Question(Value):
@@ -114,12 +113,6 @@ def compare_deployments(live: DeploymentState, candidate: DeploymentState, *, li
 def _instances(deployment: DeploymentState) -> str:
     kind = f" × {deployment.instance_type}" if deployment.instance_type else ""
     return f"{deployment.instance_count}{kind}"
-
-
-def brief(version: str) -> str:
-    """An asset's name and version short enough for a form: an anonymous asset's is a long hash."""
-    found = _ANONYMOUS.fullmatch(version)
-    return f"{found[1]}…" if found else version
 
 
 def _digest(text: str) -> str:

@@ -1,5 +1,7 @@
 """Azure's resources, as JSON, read into the states that a rollout works with."""
 
+import hashlib
+import json
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
@@ -8,6 +10,16 @@ from saferollout.azure.port import Resource
 from saferollout.domain.endpoint import DeploymentState, EndpointState
 from saferollout.domain.registered_model import RegisteredModel
 from saferollout.domain.vm_size import VmSize
+
+SETTINGS = (
+    "environmentVariables",
+    "modelMountPath",
+    "requestSettings",
+    "livenessProbe",
+    "readinessProbe",
+    "egressPublicNetworkAccess",
+)
+"""What a deployment's answers may depend on, besides what it is made of; Azure adds nothing to these later."""
 
 
 def endpoint_state(shown: Resource, deployments: Iterable[Resource] = ()) -> EndpointState:
@@ -95,9 +107,18 @@ def _deployment(shown: Resource) -> DeploymentState:
         environment=_short(properties.get("environmentId")),
         code_id=(properties.get("codeConfiguration") or {}).get("codeId") or "",
         environment_id=properties.get("environmentId") or "",
+        settings=_settings(properties),
         scales_itself=(properties.get("scaleSettings") or {}).get("scaleType") == "TargetUtilization",
         tags=shown.get("tags") or {},
     )
+
+
+def _settings(properties: dict[str, Any]) -> str:
+    """8 hex digits over what is set besides model, code, environment and size; empty where nothing is."""
+    found = {name: properties[name] for name in SETTINGS if properties.get(name)}
+    if script := (properties.get("codeConfiguration") or {}).get("scoringScript"):
+        found["scoringScript"] = script
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:8] if found else ""
 
 
 def autoscaled(settings: Iterable[Resource], endpoint_path: str) -> set[str]:

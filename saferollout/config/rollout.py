@@ -293,7 +293,8 @@ class RolloutConfig(Section):
         OnDrift.STOP,
         description=(
             "What follows where somebody else changes traffic, deployments or instances during the rollout: leave the "
-            "endpoint as it is and ask a person (stop), or roll back and overwrite that traffic (rollback)."
+            "endpoint as it is and ask a person (stop), or roll back and overwrite that traffic (rollback). Where only "
+            "the candidate was changed, stop takes its users away, has it pass all gates again, and asks."
         ),
     )
     rollback: RollbackConfig = RollbackConfig()

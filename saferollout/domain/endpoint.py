@@ -28,6 +28,8 @@ class DeploymentState(Value):
     code_id: str = ""
     """The resource id of the code, which names it in Azure."""
     environment_id: str = ""
+    settings: str = ""
+    """8 hex digits over its variables, probes and whatever else of it is set; empty where nothing is."""
     scales_itself: bool = False
     """Whether its own settings let it follow its load, as on Kubernetes."""
     tags: dict[str, str] = Field(default={})
@@ -40,8 +42,15 @@ class DeploymentState(Value):
     @property
     def digest(self) -> str:
         """12 hex digits over what it is made of as Azure shows it; not over how many instances it has."""
-        made_of = [self.model, self.code, self.environment, self.instance_type]
-        return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
+        return _digest([*self._parts, self.settings])
+
+    def is_as(self, digest: str) -> bool:
+        """Whether the digest is this one's, or what an earlier version made of it, which left out the settings."""
+        return digest in (self.digest, _digest(self._parts))
+
+    @property
+    def _parts(self) -> list[str]:
+        return [self.model, self.code, self.environment, self.instance_type]
 
     def has(self, tags: dict[str, str]) -> bool:
         """Whether it has all these tags."""
@@ -111,6 +120,10 @@ class Decision(Value):
     def all(self) -> tuple["Decision", ...]:
         """This one and those before it, in order."""
         return (*self.others, self.model_copy(update={"others": ()}))
+
+
+def _digest(made_of: list[str]) -> str:
+    return hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:12]
 
 
 def describe(traffic: dict[str, int]) -> str:

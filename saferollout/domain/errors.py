@@ -9,6 +9,7 @@ SaferolloutError
 ├── GateFailed         1  a gate said no; the rollout goes back to the baseline
 │   ├── Rejected          a person said no, or nobody answered in time
 │   ├── Drifted           somebody else changed what this rollout set
+│   │   ├── Changed       no more than what the candidate is made of
 │   │   └── LeftAsIs      and the endpoint stays so: a person said so, or nobody answered, or nothing helps
 │   ├── Stopped           somebody ended the run in Prefect, or Prefect could not be reached for too long
 │   └── DeploymentFailed  Azure could not bring the candidate up
@@ -122,6 +123,10 @@ class Drifted(GateFailed):
         self.is_repairable = is_repairable
         self.is_hopeless = is_hopeless
         self.is_listed = is_listed
+
+
+class Changed(Drifted):
+    """Somebody else changed the candidate in place: what was found of it, and approved, no longer counts."""
 
 
 LEFT_AS_IS = "left as it is"

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
+from saferollout.domain.composition import Composition
 from saferollout.domain.endpoint import Decision, Value
 from saferollout.domain.text import as_markdown
 
@@ -65,6 +66,8 @@ class Evidence(Value):
     """The judge's state, from which the next stage goes on."""
     skip: Decision | None = None
     """Who let the judge be skipped, when and why."""
+    made_of: Composition | None = None
+    """What the candidate was made of just before the smoke test; None in other gates' evidence."""
     pictures: list[Picture] = Field(default=[])
     """How the judge came to its verdict."""
 

@@ -48,11 +48,11 @@ def _answer_with(endpoint: str) -> str:
 
 
 def waiting(
-    endpoint: str, key: str, question: str, evidence: Sequence[Evidence], until: datetime | None = None
+    endpoint: str, key: str, question: str, evidence: Sequence[Evidence], until: datetime | None = None, note: str = ""
 ) -> Message:
-    """It asks for an approval, until a moment if it does not ask without end."""
+    """It asks for an approval, until a moment if it does not ask without end; a `note` must be read first."""
     open_until = f"Open until {clock(until)}" if until else ""
-    lines = (verdict_line(evidence), open_until, _answer_with(endpoint))
+    lines = (note, verdict_line(evidence), open_until, _answer_with(endpoint))
     return Message(event=Event.WAITING, key=key, title=f"⏳ {question}", lines=lines)
 
 
@@ -62,6 +62,13 @@ def answered(endpoint: str, decision: Decision) -> Message:
     title = f"{mark} {decision.approver} {done} {decision.stage}% of the traffic of {endpoint}"
     key = f"{decision.stage}-{decision.evidence}-{decision.decision}"
     return Message(event=Event.ANSWERED, key=key, title=title, lines=(decision.comment,))
+
+
+def changed(endpoint: str, share: int, digest: str, change: str) -> Message:
+    """Somebody else changed the candidate while its question is open; `digest` says what it is made of now."""
+    title = f"⚠️ {endpoint}: {change}"
+    line = f"An approval of {share}% no longer counts: once it is answered, the candidate is tested anew"
+    return Message(event=Event.WAITING, key=f"changed-{share}-{digest}", title=title, lines=(line,))
 
 
 def reminder(endpoint: str, share: int, since: datetime, until: datetime, evidence: Sequence[Evidence] = ()) -> Message:

@@ -59,6 +59,8 @@ class Outcome(Value):
     """What every gate worked with: recorded requests, answer schema and config, with their digests."""
     hold: str = ""
     """That the revision is held from now on, and who rolled it out although it was held before."""
+    change: str = ""
+    """What somebody else changed of the candidate meanwhile; empty if nothing."""
     freeze_ignored: str = ""
     """Who had it go on in freeze windows, and why; empty where it waited for their end."""
     traffic: dict[str, int]
@@ -84,6 +86,7 @@ class Outcome(Value):
             *([headlines(self.evidence)] if self.evidence else []),
             f"Traffic now: **{as_markdown(describe(self.traffic))}**{rollout}",
             *([as_markdown(self.hold)] if self.hold else []),
+            *([f"⚠️ {as_markdown(self.change)}"] if self.change else []),
             *([f"⚠️ Freeze windows were ignored by {as_markdown(self.freeze_ignored)}"] if self.freeze_ignored else []),
             *self._next(),
             *self._deployed(),

@@ -21,7 +21,7 @@ from saferollout.rollout.record import MAX_TAGS, Phase, Record, now, without_rec
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Rollout
 
-RECORD_TAGS = 30  # what a record and a hold take of Azure's 50 tags, at most, without the decisions on stages
+RECORD_TAGS = 33  # what a record and a hold take of Azure's 50 tags, at most, without the decisions on stages
 
 
 def begin(

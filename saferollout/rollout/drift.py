@@ -7,32 +7,15 @@ from typing import NoReturn
 from saferollout.azure.workspace import Workspace
 from saferollout.config.assets import label_of, short
 from saferollout.config.rollout import OnDrift
-from saferollout.domain.endpoint import DeploymentState, EndpointState, Value, describe
-from saferollout.domain.errors import AzureFailed, Drifted, GateFailed
+from saferollout.domain.composition import Composition
+from saferollout.domain.endpoint import DeploymentState, EndpointState, describe
+from saferollout.domain.errors import AzureFailed, Changed, Drifted, GateFailed
 from saferollout.domain.words import plural
+from saferollout.rollout.difference import BY, Difference, changed, gone, made_of
 from saferollout.rollout.record import Phase, Record
 from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Rollout
 
-BY = "somebody else"
 log = logging.getLogger(__name__)
-
-
-class Difference(Value):
-    """One thing that is not as the rollout left it."""
-
-    what: str
-    expected: str
-    found: str
-    words: str
-    """All of it in one sentence for a person."""
-    is_repairable: bool = False
-    """Whether the rollout can set it again: traffic and instances, not what a deployment is made of."""
-    is_hopeless: bool = False
-    """Whether there is nothing left to go back to."""
-    is_count: bool = False
-    """Whether it is a number of instances, which an autoscaler may have changed."""
-    is_listed: bool = False
-    """Whether the list of deployments shows it, which Azure may show later than the endpoint's own changes."""
 
 
 def differences(
@@ -105,15 +88,21 @@ def check(
     *,
     is_created: bool = True,
     at_most: int | None = None,
+    is_past: bool = False,
 ) -> Record:
     """Return the rollout's record if the endpoint is as the rollout left it; for the arguments see `differences`.
+
+    Where a question is open, a step that `is_past`, as it was done before that, leaves a change of the candidate to it.
 
     Raises:
         GateFailed: The candidate is broken; as Drifted, somebody else changed something.
         Lost: The rollout is somebody else's by now.
     """
     record = rollout.own_record(state.tags)
-    if found := look(azure, state, record, rollout, is_created=is_created, at_most=at_most):
+    found = look(azure, state, record, rollout, is_created=is_created, at_most=at_most)
+    if is_past and record.asks:
+        found = [each for each in found if not each.is_change]
+    if found:
         refuse(found)
     candidate = state.deployments.get(rollout.candidate)
     if is_created and candidate and candidate.broken:
@@ -125,11 +114,12 @@ def check(
 def left_as_is(azure: Workspace, state: EndpointState, record: Record) -> str:
     """What somebody else has changed, where nobody is to touch the endpoint but a person for that; empty otherwise.
 
+    A change of the candidate is no reason to leave it to users.
     For whoever finds a rollout without its process, and knows only the tags.
     """
     if record.phase is not Phase.ROLLING or record.on_drift is OnDrift.ROLLBACK:
         return ""
-    return "; ".join(each.words for each in look(azure, state, record))
+    return "; ".join(each.words for each in look(azure, state, record) if not each.is_change)
 
 
 def unchanged(azure: Workspace, rollout: Rollout, *, is_settled: bool = True) -> EndpointState:
@@ -143,13 +133,20 @@ def unchanged(azure: Workspace, rollout: Rollout, *, is_settled: bool = True) ->
     return state
 
 
+def describe_change(rollout: Rollout, candidate: DeploymentState) -> str:
+    """In words that somebody else has changed the candidate, and what of it as far as that is known."""
+    old = rollout.made_of
+    return changed(candidate.name, old or Composition(digest="unknown"), Composition.of(candidate)).words
+
+
 def refuse(found: Collection[Difference]) -> NoReturn:
     """Say all differences at once.
 
     Raises:
-        Drifted: Always.
+        Drifted: Always; Changed, where it is only what the candidate is made of.
     """
-    raise Drifted(
+    kind = Changed if all(each.is_change for each in found) else Drifted
+    raise kind(
         "; ".join(each.words for each in found),
         is_repairable=all(each.is_repairable for each in found),
         is_hopeless=any(each.is_hopeless for each in found),
@@ -218,25 +215,14 @@ def _is_shadow(mirrored: dict[str, int], record: Record, rollout: Rollout | None
     return rollout is None or (shadow is not None and mirrored == {record.candidate: shadow.mirror})
 
 
-def _gone(name: str, *, is_hopeless: bool = False) -> Difference:
-    return Difference(
-        what=f"deployment {name}",
-        expected="there",
-        found="gone",
-        words=f"deployment {name} is gone: {BY} deleted it",
-        is_hopeless=is_hopeless,
-        is_listed=True,
-    )
-
-
 def _of_live(state: EndpointState, record: Record) -> Iterator[Difference]:
     name = record.baseline.live
     if (found := state.deployments.get(name)) is None:
-        yield _gone(name, is_hopeless=True)
+        yield gone(name, is_hopeless=True)
         return
-    yield from _made_of(found, "model", record.live_model, found.model)
-    yield from _made_of(found, "environment", record.live_environment, found.environment)
-    yield from _made_of(found, "revision", record.live_revision, found.tags.get(TAG_REVISION, "none"))
+    yield from made_of(found, "model", record.live_model, found.model)
+    yield from made_of(found, "environment", record.live_environment, found.environment)
+    yield from made_of(found, "revision", record.live_revision, found.tags.get(TAG_REVISION, "none"))
 
 
 def _of_candidate(
@@ -246,7 +232,7 @@ def _of_candidate(
     is_expected = bool(record.share) or (is_created and rollout is not None)
     if found is None:
         if is_expected:
-            yield _gone(name)
+            yield gone(name)
         return
     own = {TAG_ROLLOUT: record.rollout, TAG_REVISION: record.revision}
     if not found.has(own):
@@ -261,27 +247,20 @@ def _of_candidate(
                 is_listed=True,
             )
         return
+    if tested := (rollout and rollout.made_of) or record.made_of:
+        if is_created and tested.digest != found.digest:
+            yield changed(name, tested, Composition.of(found))
+        return
     for kind, asset, shown in (
         ("model", record.model, found.model),
         ("environment", record.environment, found.environment),
     ):
         if asset and shown and label_of(asset) is None:
-            yield from _made_of(found, kind, short(asset), shown)
+            yield from made_of(found, kind, short(asset), shown)
 
 
 def _whose(tags: Mapping[str, str]) -> str:
     return f"of rollout {tags.get(TAG_ROLLOUT, 'none')}, revision {tags.get(TAG_REVISION, 'none')}"
-
-
-def _made_of(deployment: DeploymentState, kind: str, expected: str, found: str) -> Iterator[Difference]:
-    if expected and found.lower() != expected.lower():
-        yield Difference(
-            what=f"the {kind} of {deployment.name}",
-            expected=expected,
-            found=found,
-            words=f"deployment {deployment.name} has {kind} {found}, not {expected}: {BY} changed it",
-            is_listed=True,
-        )
 
 
 def _of_counts(

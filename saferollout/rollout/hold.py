@@ -29,6 +29,8 @@ class Hold(Value):
     """What people call it: its model and version."""
     reason: str
     since: datetime
+    deployment: str = ""
+    """The digest of the candidate as Azure showed it then; empty where it was gone, or in an earlier version's."""
     released_by: str = ""
     """Empty while the revision is held."""
     comment: str = ""

@@ -24,5 +24,6 @@ def note_question(azure: Workspace, rollout: Rollout, stage: StageConfig) -> Ope
     until = since + timedelta(seconds=stage.approval_timeout_s) if stage.on_timeout is OnTimeout.ROLLBACK else None
     asked = OpenQuestion(share=stage.traffic, since=since, until=until)
     due = due_after_question(rollout.project.config, stage, until) if until else None
-    azure.update_endpoint(rollout.endpoint, tags=lambda tags: rollout.advanced(tags, asks=asked, due=due))
+    changes = {"asks": asked, "due": due} | ({"made_of": rollout.made_of} if rollout.made_of else {})
+    azure.update_endpoint(rollout.endpoint, tags=lambda tags: rollout.advanced(tags, **changes))
     return asked

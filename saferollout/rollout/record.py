@@ -13,6 +13,7 @@ from pydantic import Field
 from saferollout.approvals import tag
 from saferollout.approvals.requester import Requester
 from saferollout.config.rollout import MAX_RESUMES, LeftCandidate, OnDrift
+from saferollout.domain.composition import Composition
 from saferollout.domain.endpoint import Baseline, Decision, Value, describe
 from saferollout.domain.errors import Refused
 from saferollout.rollout.owner import Owner
@@ -116,6 +117,12 @@ class Record(Value):
     """Who let the judge be skipped at which share of traffic, when and why."""
     requester: Requester = Requester()
     """Who wanted the rollout, as far as anybody says so."""
+    made_of: Composition | None = None
+    """What the candidate was made of when its gates began; None before its first question and first share."""
+    changed_from: Composition | None = None
+    """What it was made of before somebody else changed it last."""
+    changes: int = 0
+    """How often it has begun anew, since somebody else had changed the candidate."""
 
     @property
     def unfinished(self) -> bool:
@@ -167,6 +174,9 @@ class Record(Value):
             "drifts": str(self.drifts or ""),
             "on-drift": self.on_drift.value if self.on_drift is not OnDrift.STOP else "",
             "requester": str(self.requester),
+            "made-of": self.made_of.to_tag() if self.made_of else "",
+            "changed-from": self.changed_from.to_tag() if self.changed_from else "",
+            "changes": str(self.changes or ""),
         } | {
             f"{kind}-{stage}": tag.to_tag(tag.fitted(decision))
             for kind, decisions in (("approval", self.approvals), ("skip", self.skips))
@@ -228,6 +238,9 @@ class Record(Value):
                 on_drift=OnDrift(own.get("on-drift", OnDrift.STOP)),
                 skips=_decisions(own, SKIP),
                 requester=Requester.parse(own.get("requester", "")),
+                made_of=_composition_or_none(own.get("made-of")),
+                changed_from=_composition_or_none(own.get("changed-from")),
+                changes=int(own.get("changes", 0)),
             )
         except (KeyError, ValueError) as error:
             what = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split())
@@ -277,3 +290,7 @@ def _moment(text: str) -> datetime:
 
 def _moment_or_none(text: str | None) -> datetime | None:
     return _moment(text) if text else None
+
+
+def _composition_or_none(text: str | None) -> Composition | None:
+    return Composition.from_tag(text) if text else None

@@ -168,6 +168,8 @@ def _set_share(
     """
     left = {"phase": Phase.ROLLING_BACK, "share": share, "asks": None, "due": None}
     wanted = record.model_copy(update=left).traffic()
+    if hold and (candidate := state.deployments.get(record.candidate)):
+        hold = hold.model_copy(update={"deployment": candidate.digest})
 
     def marked(tags: dict[str, str]) -> dict[str, str]:
         new = without_record(tags) | own(tags).model_copy(update=left).to_tags() | (hold.to_tags() if hold else {})

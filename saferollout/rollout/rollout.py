@@ -1,11 +1,14 @@
 """The rollout: what it is going to do; every step works from it and keeps its record up to date."""
 
 import math
+from collections.abc import Sequence
 
 from saferollout.approvals.requester import Requester
 from saferollout.config.project import Project
+from saferollout.domain.composition import Composition
 from saferollout.domain.endpoint import Baseline, Decision, Value
 from saferollout.domain.errors import Lost
+from saferollout.domain.evidence import Evidence
 from saferollout.rollout.record import Phase, Record, without_record
 
 TAG_ROLLOUT = "saferollout.rollout"
@@ -32,7 +35,12 @@ class Rollout(Value):
     """What the report says of a hold on the revision that somebody ended or overrode; empty without one."""
     requester: Requester = Requester()
     """Who wanted the rollout, as far as anybody says so."""
-
+    made_of: Composition | None = None
+    """What the candidate was made of when its gates began; None where that is not known yet."""
+    changed_from: Composition | None = None
+    """What it was made of before somebody else changed it last."""
+    changes: int = 0
+    """How often the rollout has begun anew, since somebody else had changed the candidate."""
     freeze_ignored: str = ""
     """Who has it go on in freeze windows, and why; empty where it waits for their end."""
 
@@ -49,7 +57,15 @@ class Rollout(Value):
             approvals=record.approvals,
             resumes=record.resumes,
             requester=record.requester,
+            made_of=record.made_of,
+            changed_from=record.changed_from,
+            changes=record.changes,
         )
+
+    def anew(self, record: Record) -> "Rollout":
+        """This rollout as its record has it since it began anew."""
+        fields = ("share", "approvals", "made_of", "changed_from", "changes")
+        return self.model_copy(update={name: getattr(record, name) for name in fields})
 
     @property
     def endpoint(self) -> str:
@@ -86,6 +102,22 @@ class Rollout(Value):
         if given >= carrying:
             return ""
         return f"{self.candidate} takes over with {given} of {self.live}'s {carrying} instances, as the config says."
+
+    def tested(self, evidence: Sequence[Evidence]) -> "Rollout":
+        """This rollout with what its candidate was made of when the first gate, the smoke test, began."""
+        return self.model_copy(update={"made_of": (evidence[0].made_of if evidence else None) or self.made_of})
+
+    @property
+    def change(self) -> str:
+        """What somebody else changed of the candidate, for whoever decides about it now; empty if nothing."""
+        if not self.changes:
+            return ""
+        made_of = self.made_of
+        what = f": {self.changed_from.change_to(made_of)}" if self.changed_from and made_of else ""
+        return (
+            f"Somebody else changed {self.candidate}{what}. What was found and approved before no longer counts; it "
+            f"was tested anew (change {self.changes} of this rollout)."
+        )
 
     def traffic(self, share: int) -> dict[str, int]:
         """The endpoint's traffic when the candidate has `share` percent."""

@@ -3,7 +3,7 @@
 from saferollout.approvals.tag import fitted
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.endpoint import Decision, DeploymentState
-from saferollout.domain.errors import GateFailed
+from saferollout.domain.errors import Changed, GateFailed
 from saferollout.rollout import drift
 from saferollout.rollout.due import due_after
 from saferollout.rollout.rollout import Rollout
@@ -18,13 +18,15 @@ def shift_traffic(azure: Workspace, rollout: Rollout, share: int, decision: Deci
         Lost: The rollout is somebody else's by now.
     """
     state = azure.settled(rollout.endpoint, rollout.live, rollout.candidate)
-    record = drift.check(azure, state, rollout, at_most=max(rollout.share, share))
+    is_past = share <= rollout.share
+    record = drift.check(azure, state, rollout, at_most=max(rollout.share, share), is_past=is_past)
     if decision and record.share < share:
         _check_bound(decision, rollout, share, state.deployments[rollout.candidate])
     reached = max(record.share, share)
     approvals = record.approvals | ({share: fitted(decision)} if decision else {})
     traffic, counts = rollout.traffic(reached), drift.counted(state, record)
     changes: dict[str, object] = {"share": reached, "approvals": approvals, "instance_counts": counts}
+    changes |= {"made_of": rollout.made_of} if rollout.made_of else {}
     if reached > record.share:
         changes |= {"asks": None, "frozen_until": None, "due": due_after(rollout.project.config, reached)}
     azure.update_endpoint(
@@ -40,15 +42,13 @@ def _check_bound(decision: Decision, rollout: Rollout, share: int, candidate: De
     """Check that the decision approves this very change.
 
     Raises:
-        GateFailed: It is a rejection, or about another share, rollout, revision or deployment.
+        Changed: It was about the candidate as it was before somebody else changed it.
+        GateFailed: It is a rejection, or about another share, rollout or revision.
     """
     bound = (decision.decision, decision.stage, decision.rollout, decision.revision)
     if bound != ("approve", share, rollout.id, rollout.revision):
         msg = f"the decision of {decision.approver} does not approve {share}% for this rollout's {rollout.candidate}"
         raise GateFailed(msg)
-    if decision.deployment != candidate.digest:
-        msg = (
-            f"deployment {rollout.candidate} is no longer what {decision.approver} approved: somebody else changed its "
-            "model, code, environment or instance type"
-        )
-        raise GateFailed(msg)
+    if not candidate.is_as(decision.deployment):
+        msg = f"deployment {rollout.candidate} is no longer what {decision.approver} approved: somebody else changed it"
+        raise Changed(msg)

@@ -9,6 +9,7 @@ from saferollout.domain.errors import Refused
 from saferollout.domain.evidence import Evidence
 from saferollout.domain.text import as_markdown
 from saferollout.domain.words import clock, plural
+from saferollout.rollout import drift
 from saferollout.rollout.guard import Act, Run, decide
 from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import Phase, Record
@@ -60,6 +61,8 @@ class Status(Value):
     flow_run: str = ""
     run_state: str = ""
     """Prefect's name of the run's state; empty where Prefect was not asked or does not know the run."""
+    change: str = ""
+    """What somebody else has changed of the candidate since its gates began."""
     verdict: str = ""
     """The last gate's finding in a sentence."""
     hold: str = ""
@@ -80,6 +83,8 @@ class Status(Value):
             lines.append(f"⏳ Waits for {self.waits_for} since {clock(self.waits_since)}{until}")
         if self.frozen_until:
             lines.append(f"❄️ Nothing is shifted until {clock(self.frozen_until)}: a freeze window of its config")
+        if self.change:
+            lines.append(f"⚠️ {as_markdown(self.change)}; an approval of what was shown no longer counts")
         if self.verdict:
             lines.append(as_markdown(self.verdict))
         if self.hold:
@@ -143,8 +148,14 @@ def status_of(
         guarded=record.guarded,
         flow_run=record.owner.flow_run,
         run_state=run.state if run else "",
+        change=_change(state, record),
         verdict=f"{evidence.gate}: {evidence.verdict} — {evidence.summary}" if evidence else "",
     )
+
+
+def _change(state: EndpointState, record: Record) -> str:
+    found = drift.differences(state, record) if record.phase is Phase.ROLLING else []
+    return "; ".join(each.words for each in found if each.is_change)
 
 
 def _hold(tags: dict[str, str]) -> str:

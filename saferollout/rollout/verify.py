@@ -14,4 +14,4 @@ def verify_traffic(azure: Workspace, rollout: Rollout) -> None:
         Lost: The rollout is somebody else's by now.
     """
     state = azure.settled(rollout.endpoint, rollout.live, rollout.candidate)
-    drift.check(azure, state, rollout, at_most=rollout.share)
+    drift.check(azure, state, rollout, at_most=rollout.share, is_past=True)

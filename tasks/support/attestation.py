@@ -10,6 +10,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.sorting import ArtifactSort
 
 from saferollout.approvals.attestation import make_statement, seal
+from saferollout.approvals.keys import Keyring
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.rollout import Rollout
 from tasks.support import history
@@ -27,7 +28,10 @@ async def record_outcome(rollout: Rollout, outcome: Outcome) -> None:
     entry = await history.append(event, keys)
     if keys.signs:
         subjects = {outcome.model or rollout.project.label: rollout.project.files} | rollout.project.parts
-        predicate = _predicate(rollout, outcome) | {"history": {"number": entry.number, "digest": entry.digest}}
+        changes = await _changes(rollout, keys)
+        predicate = _predicate(rollout, outcome, changes) | {
+            "history": {"number": entry.number, "digest": entry.digest}
+        }
         sealed = json.dumps(seal(make_statement(subjects, predicate), keys), indent=2)
         await acreate_markdown_artifact(
             markdown=sealed.join(FENCE),
@@ -47,7 +51,14 @@ async def read_attestation(run: UUID) -> str | None:
     return None
 
 
-def _predicate(rollout: Rollout, outcome: Outcome) -> dict[str, Any]:
+async def _changes(rollout: Rollout, keys: Keyring) -> list[dict[str, str]]:
+    """What somebody else made of the candidate, and when that was noticed, as the history has it."""
+    known = await history.rulings(rollout.endpoint, rollout.id, keys)
+    found = [event for event in known.values() if event.kind == "change"]
+    return [{"at": event.at.isoformat(), "reason": event.reason} for event in found]
+
+
+def _predicate(rollout: Rollout, outcome: Outcome, changes: list[dict[str, str]]) -> dict[str, Any]:
     """What is attested: what was rolled out where, what it had to pass, who decided, and what became of the traffic."""
     shown = outcome.model_dump(mode="json")
     gates = ("gate", "verdict", "summary", "at", "checks")
@@ -62,11 +73,13 @@ def _predicate(rollout: Rollout, outcome: Outcome) -> dict[str, Any]:
         "candidate": {
             "deployment": rollout.candidate,
             "revision": rollout.revision,
+            "digest": rollout.made_of.digest if rollout.made_of else "",
             "model": outcome.model,
             "environment": outcome.environment,
             "assets": rollout.project.assets,
             "files": rollout.project.parts,
         },
+        "changes": changes,
         "inputs": outcome.inputs,
         "gates": [{key: found[key] for key in gates} for found in shown["verdicts"]],
         "decisions": [given.model_dump(mode="json") for one in outcome.decisions for given in one.all],

@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from saferollout.approvals.approvers import combine, refusal, stranger
+from saferollout.approvals.history import Event
 from saferollout.approvals.keys import Keyring
 from saferollout.approvals.question import key_of
 from saferollout.approvals.tag import fitted, is_signed
@@ -20,10 +21,12 @@ async def prove(rollout: Rollout, stage: StageConfig, claim: Decision, name: str
     bound = (claim.rollout, claim.stage, claim.decision)
     if rollout.share < stage.traffic or bound != (rollout.id, stage.traffic, "approve"):
         return None
+    known = await history.rulings(rollout.endpoint, rollout.id, keys) if keys or rollout.changes else {}
+    if rollout.changes and not _is_of_now(rollout, claim, known):
+        return None
     if keys:
         if not is_signed(claim, keys):
             return None
-        known = await history.rulings(rollout.endpoint, rollout.id, keys)
         prefix = key_of(name, claim.evidence, 0)
         given = [
             event.decision
@@ -33,6 +36,13 @@ async def prove(rollout: Rollout, stage: StageConfig, claim: Decision, name: str
         whole = combine(given).model_copy(update={"signature": claim.signature}) if given else claim
         return whole if fitted(whole) == claim else claim
     return await _kept(rollout, stage, claim, name)
+
+
+def _is_of_now(rollout: Rollout, claim: Decision, known: dict[str, Event]) -> bool:
+    """Whether it approves the candidate as somebody else has made it since, by the history."""
+    decisions = [event.decision for event in known.values() if event.kind == "decision" and event.decision]
+    digest = rollout.made_of.digest if rollout.made_of else ""
+    return any((each.evidence, each.deployment) == (claim.evidence, digest) for each in decisions)
 
 
 async def _kept(rollout: Rollout, stage: StageConfig, claim: Decision, name: str) -> Decision | None:

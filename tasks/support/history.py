@@ -26,7 +26,7 @@ WRITERS = 100
 
 def event_of(
     rollout: Rollout,
-    kind: Literal["decision", "refusal", "outcome"],
+    kind: Literal["decision", "refusal", "change", "outcome"],
     reason: str,
     decision: Decision | None = None,
     question: str = "",

@@ -49,7 +49,7 @@ async def kept_by(run: UUID) -> Kept | None:
 
 async def last_evidence(record: Record) -> Evidence | None:
     """What was last found of a rollout's candidate, by the guard or by a gate; None if nothing can be read here."""
-    if looked := await Looks().read(record.rollout):
+    if looked := await Looks().read(record.rollout, str(record.changes or "")):
         return looked
     kept = await kept_by(UUID(record.owner.flow_run))
     return kept.evidence[-1] if kept and kept.evidence else None
@@ -76,17 +76,17 @@ class Looks:
             self._storage = await aget_default_result_storage()
         return self._storage
 
-    async def read(self, rollout: str) -> Evidence | None:
-        """What the last look found; None if there was none."""
+    async def read(self, rollout: str, which: str) -> Evidence | None:
+        """What the last look found; None if there was none. A candidate that was changed is another one (`which`)."""
         try:
-            content = await (await self._opened()).read_path(_path(rollout))
+            content = await (await self._opened()).read_path(_path(rollout, which))
             return Evidence.model_validate_json(content)
         except (ValueError, OSError, ValidationError):  # none, or half of one
             return None
 
-    async def write(self, rollout: str, evidence: Evidence) -> None:
+    async def write(self, rollout: str, which: str, evidence: Evidence) -> None:
         """Keep what a look found."""
-        await (await self._opened()).write_path(_path(rollout), evidence.model_dump_json().encode())
+        await (await self._opened()).write_path(_path(rollout, which), evidence.model_dump_json().encode())
 
 
 def looks_in(folder: str) -> Looks:
@@ -94,5 +94,5 @@ def looks_in(folder: str) -> Looks:
     return Looks(LocalFileSystem(basepath=folder))
 
 
-def _path(rollout: str) -> str:
-    return f"{FOLDER}/{rollout}.json"
+def _path(rollout: str, which: str) -> str:
+    return f"{FOLDER}/{rollout}{f'-{which}' if which else ''}.json"

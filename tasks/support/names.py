@@ -24,6 +24,8 @@ def named(template: str) -> Callable[..., str]:
 
     def name(parameters: dict[str, Any]) -> str:
         text = template.format(**parameters)
+        if changes := getattr(parameters.get("rollout"), "changes", 0):
+            text += f" after change {changes}"  # another candidate by now: what was done before is not done
         return text + DONE_BEFORE if text in _done else text
 
     return name

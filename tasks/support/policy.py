@@ -23,7 +23,8 @@ def _gate_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     rollout = parameters["rollout"]
     stage = parameters.get("stage")
     share, question = stage.traffic if stage else 0, parameters.get("question", "")
-    return f"{context.task.name}:{rollout.id}:{rollout.revision}:{share}:{question}"
+    anew = f":{rollout.changes}" if rollout.changes else ""
+    return f"{context.task.name}:{rollout.id}:{rollout.revision}:{share}:{question}{anew}"
 
 
 RETRIED: dict[str, Any] = {
@@ -47,4 +48,6 @@ ONCE: dict[str, Any] = _KEPT | {
 """A step whose result is fixed for the run: what somebody edits while it waits for an answer changes nothing."""
 
 GATE: dict[str, Any] = RETRIED | _KEPT | {"cache_policy": RUN_ID + CacheKeyFnPolicy(cache_key_fn=_gate_key)}
-"""A gate: its evidence is kept for this run, this rollout, this revision of the candidate and this stage."""
+"""A gate: its evidence is kept for this run, this rollout, this revision of the candidate and this stage.
+
+What somebody else has made of the candidate meanwhile is tested anew."""

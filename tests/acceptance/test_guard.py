@@ -5,6 +5,7 @@ import os
 import signal
 
 from tests.acceptance.test_crash import process_of
+from tests.acceptance.test_kept import change_variables
 from tests.support.stack import STAGE, Endpoint, Stack, counts_of, phase_of, wait_for
 
 SLOW_STAGES = [
@@ -14,7 +15,10 @@ SLOW_STAGES = [
 
 
 def test_a_candidate_that_turns_bad_while_people_think_goes_back(stack: Stack, endpoint: Endpoint) -> None:
-    """Good at first, then harmful while its question is open: rolled back, and the question takes no answer."""
+    """Good at first, then harmful while its question is open: rolled back, and the question takes no answer.
+
+    Somebody else changes it in between: it is judged from then on by nothing that was seen before.
+    """
     deployment, switch = endpoint.turning("assert False, 'turned bad'")
     stages = [{"traffic": share, "judge": STAGE, "approval": share == 100, "recheck_s": 1} for share in (10, 100)]
     run = endpoint.submit(endpoint.config(deployment=str(deployment), stages=stages))
@@ -23,11 +27,13 @@ def test_a_candidate_that_turns_bad_while_people_think_goes_back(stack: Stack, e
     assert looked.startswith("waits for a person to approve 100% until ")
     assert "harmful" not in looked
     assert endpoint.state().traffic == {"blue": 90, "green": 10}
+    change_variables(endpoint)
     switch.touch()
 
     looked = json.loads(stack.cli("guard", endpoint.name, "--json"))["done"][endpoint.name]
 
     assert looked.startswith("rolled back: green went bad at 10% (waits for a person"), looked
+    assert "green is no longer what was tested" in looked
     assert "harmful" in looked
     assert (phase_of(endpoint), endpoint.state().traffic) == (None, {"blue": 100})
     ended = stack.run(run)

@@ -15,6 +15,7 @@ from prefect.serializers import JSONSerializer
 from saferollout.config.project import Project
 from saferollout.config.recorded_requests import Recording
 from saferollout.config.rollout import LeftCandidate, RolloutConfig
+from saferollout.domain.composition import Composition
 from saferollout.domain.endpoint import Baseline, Decision
 from saferollout.domain.evidence import Check, Evidence, Finding, Picture
 from saferollout.judge import Batch, Judge, Settings
@@ -73,6 +74,21 @@ def record() -> Record:
         due=AT + timedelta(days=2),
         deployment="d4a0a5c8-6a66-4a3f-9b0e-0d2a7a9a5b11",
         guarded=AT,
+        made_of=made_of(),
+        changed_from=made_of(),
+        changes=1,
+    )
+
+
+def made_of() -> Composition:
+    """What a candidate is made of."""
+    return Composition(
+        digest="0123456789ab",
+        model="diabetes:2",
+        code="7b1d7d2e…",
+        environment="sklearn:7",
+        instance_type="Standard_DS3_v2",
+        settings="01234567",
     )
 
 
@@ -132,6 +148,7 @@ def evidence() -> Evidence:
         at=AT,
         cut_points_ms=[10.0, 20.0],
         state=judge.to_dict(),
+        made_of=made_of(),
         pictures=[Picture(name="error_rate", title="Error rate", svg="", numbers={"x": [1]})],
     )
 

@@ -301,7 +301,8 @@ class Checked(RuleBasedStateMachine):
 
 def made_of(deployment: Resource | None) -> object:
     """What a deployment is made of, and whose it is."""
-    return deployment and (deployment["properties"]["model"], deployment["tags"])
+    parts = ("model", "codeConfiguration")
+    return deployment and ([deployment["properties"].get(part) for part in parts], deployment["tags"])
 
 
 def record_of(endpoint: Endpoint) -> Record | None:

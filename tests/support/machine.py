@@ -4,8 +4,9 @@ import hypothesis
 
 from saferollout.approvals.tag import fitted
 from saferollout.azure.workspace import Workspace
+from saferollout.domain.composition import Composition
 from saferollout.domain.endpoint import Decision
-from saferollout.rollout import create, drift, mirror, retire, scale, shift, verify
+from saferollout.rollout import anew, create, drift, mirror, retire, scale, shift, verify
 from saferollout.rollout.put_back import put_back
 from tests.support.invariants import AT, MIRROR, Checked, Run
 from tests.support.twin import (
@@ -35,7 +36,9 @@ class Steps(Checked):
 
         def test(azure: Workspace, run: Run) -> None:
             state = drift.unchanged(azure, run.rollout)
-            run.digest = state.deployments[run.rollout.candidate].digest
+            candidate = state.deployments[run.rollout.candidate]
+            run.digest = candidate.digest
+            run.rollout = run.rollout.model_copy(update={"made_of": Composition.of(candidate)})
             run.passed = self.shown.deployments[run.rollout.candidate].serving if passes else None
 
         return self.step(owner, test) and passes
@@ -75,6 +78,22 @@ class Steps(Checked):
         record = self.record
         assert record is not None
         assert record.approvals[share] == fitted(decision)
+        return True
+
+    def do_begin_anew(self, owner: str) -> bool:
+        """Somebody else has changed the candidate: no users, no approvals, and no gate passed, until all are again."""
+        run = self.runs[owner]
+        if run.passed is None:
+            return False
+        self.at_work = run
+        if (begun := self.call(lambda azure: anew.begin_anew(azure, run.rollout))) is None:
+            return False
+        hypothesis.event(f"begins anew at {run.reached}%")
+        record = self.record
+        assert record is not None
+        assert self.traffic == {begun.live: 100}
+        assert (record.share, record.approvals, record.asks) == (0, {}, None)
+        self.runs[owner] = Run(begun, done=3)
         return True
 
     def do_put_back(self, owner: str) -> bool:

@@ -11,15 +11,18 @@ from prefect import flow, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed, Running
 
+from saferollout.approvals.history import Event
 from saferollout.approvals.keys import Keyring
 from saferollout.approvals.tag import fitted, sign
 from saferollout.config import project
 from saferollout.config.rollout import StageConfig
+from saferollout.domain.composition import Composition
 from saferollout.domain.endpoint import Baseline, Decision
 from saferollout.rollout.owner import Owner
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.rollout import Rollout
 from tasks.baseline import _is_gone
+from tasks.support import history
 from tasks.support.claims import prove
 from tests.support.signing import make_keys
 from tests.support.stack import REPOSITORY, Stack
@@ -131,6 +134,32 @@ async def test_with_a_key_an_approval_counts_by_its_signature_alone() -> None:
     assert await look(rollout(share=0), signed, keys) is None
     assert await look(rollout(), signed.model_copy(update={"approver": "Mallory"}), keys) is None
     assert await look(rollout(), signed, keys) == signed
+
+
+async def test_an_approval_of_what_the_candidate_was_counts_for_nothing() -> None:
+    """Somebody writes it to the tags again, genuine as it is; what was approved after the change is of another."""
+    keys = make_keys()
+    now_of = rollout().model_copy(update={"changes": 1, "made_of": Composition(digest="ba9876543210")})
+    claim = (await answered()).model_copy(update={"revision": rollout().revision})
+    signed = fitted(sign(claim, keys))
+
+    for digest, counts in ((DIGEST, False), ("ba9876543210", True)):
+        decision = claim.model_copy(update={"deployment": digest})
+        event = Event(
+            kind="decision",
+            at=now(),
+            workspace="w",
+            endpoint=now_of.endpoint,
+            rollout="r-1",
+            flow_run="",
+            candidate="green",
+            revision="",
+            question=f"{KEY}-{digest}",
+            decision=decision,
+        )
+        await history.append(event, keys)
+        assert (await look(now_of, signed, keys) is not None) is counts
+        assert (await look(now_of, claim) is not None) is counts
 
 
 async def test_an_answer_that_was_no_counts_for_nothing() -> None:

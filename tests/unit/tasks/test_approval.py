@@ -2,8 +2,9 @@
 
 import pytest
 
-from saferollout.approvals.question import REJECT, brief, compare_deployments, describe_decision, make_question
+from saferollout.approvals.question import REJECT, compare_deployments, describe_decision, make_question
 from saferollout.config.approvals import ApprovalsConfig
+from saferollout.domain.composition import brief
 from saferollout.domain.endpoint import DeploymentState
 from saferollout.domain.evidence import Check, Evidence, Finding
 from tasks.support.forms import make_form

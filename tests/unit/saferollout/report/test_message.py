@@ -7,7 +7,7 @@ import pytest
 from saferollout.config.notify import NotifyConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.evidence import Evidence, Finding
-from saferollout.report.message import LONGEST, answered, closed, ended, reminder, waiting
+from saferollout.report.message import LONGEST, answered, changed, closed, ended, reminder, waiting
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.record import OpenQuestion
 from tasks.remind import expires_soon
@@ -37,6 +37,16 @@ def test_a_question_says_what_was_found_until_when_and_how_to_answer() -> None:
         "Answer: saferollout approve shop (or reject)",
         "Run: http://prefect/run",
     ]
+
+
+def test_a_changed_candidate_is_said_once_for_each_change() -> None:
+    """While its question is open, and on top of the next one."""
+    said = changed("shop", 10, "a" * 12, "deployment green is no longer what was tested")
+
+    assert said.title == "⚠️ shop: deployment green is no longer what was tested"
+    assert said.text("") == "An approval of 10% no longer counts: once it is answered, the candidate is tested anew"
+    assert said.key != changed("shop", 10, "b" * 12, "deployment green is no longer what was tested").key
+    assert waiting("shop", "10", "Give green 10%?", [HARM], note="It was changed.").lines[0] == "It was changed."
 
 
 def test_what_the_guard_closed_takes_no_answer() -> None:

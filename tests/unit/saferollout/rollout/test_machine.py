@@ -40,18 +40,10 @@ from tests.support.twin import (
 SEQUENCES = int(os.environ.get("SAFEROLLOUT_SEQUENCES", "2000"))
 PARTS = 4
 """Tests that share the sequences, so that processes can."""
-
-
 STEPS = 15
-
-
 BEGINNING = ["scale_live", "create_candidate", "verify", "smoke_test"]
-
-
 EVERY_SHARE = ["scale_candidate", "smoke_test", "shift"]
-
-
-CHANGES = ["gone", "count", "autoscaled", "model", "replaced"]
+CHANGES = ["gone", "count", "autoscaled", "model", "code", "replaced"]
 """What somebody else may do to a deployment."""
 
 
@@ -119,6 +111,16 @@ class Machine(Steps):
         hypothesis.event(f"of two that start at once, {len(ends)} goes on")
         for owner, rollout in ends.items():
             self.began(owner, rollout, record)
+
+    @precondition(Steps.has_run)
+    @rule(data=st.data(), changed=st.booleans())
+    def begin_anew(self, data: st.DataObject, changed: bool) -> None:
+        """Because somebody else has changed the candidate; or in a wrong moment, when nobody has."""
+        owner = self.of_a_run(data)
+        if changed:
+            what = data.draw(st.sampled_from(["model", "code"]))
+            self.somebody_changes_a_deployment(data, self.runs[owner].rollout.candidate, what)
+        self.do_begin_anew(owner)
 
     @precondition(Steps.has_run)
     @rule(data=st.data())
@@ -238,7 +240,8 @@ class Machine(Steps):
         self.at_work = None
         if self.call(lambda azure: lookout.note_resume(azure, NAME, record)) is None:
             return
-        owner = next(name for name, found in OWNERS.items() if found == record.owner)
+        if (owner := next((name for name, found in OWNERS.items() if found == record.owner), "")) == "":
+            return  # somebody has damaged that tag
         if owner in self.runs:
             self.runs[LOST] = self.runs.pop(owner)
         self.begin(owner, 2, takes_over=False, begun_before=0)
@@ -294,7 +297,7 @@ class Machine(Steps):
 
     @rule(data=st.data(), name=names, what=st.sampled_from(CHANGES))
     def somebody_changes_a_deployment(self, data: st.DataObject, name: str, what: str) -> None:
-        """It is deleted, scaled, by an autoscaler too, given another model in place, or deployed anew by somebody."""
+        """It is deleted, scaled, also by an autoscaler, given another model or code in place, or deployed anew."""
         there = self.shown.deployments.get(name)
         count = data.draw(counts)
         with contextlib.suppress(AzureFailed):
@@ -305,6 +308,10 @@ class Machine(Steps):
                 self.memory.scale_deployment(NAME, name, count)
             elif what == "model" and there:
                 deploy(self.memory, name, 7, capacity(there.resource), there.resource["tags"])
+            elif what == "code" and there:
+                code = {"codeId": f"/subscriptions/s/codes/c/versions/{count}", "scoringScript": "score.py"}
+                changed = there.resource["properties"] | {"codeConfiguration": code}
+                self.memory.put_deployment(NAME, name, there.resource | {"properties": changed})
             elif what == "replaced":
                 self.memory.delete_deployment(NAME, name)
                 deploy(self.memory, name, 8, count, {})

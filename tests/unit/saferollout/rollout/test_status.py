@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime, timedelta
 
+from saferollout.azure.memory import Memory
 from saferollout.azure.workspace import Workspace
+from saferollout.domain.composition import Composition
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.rollout import question, shift
 from saferollout.rollout.begin import begin
@@ -13,18 +15,20 @@ from saferollout.rollout.record import Record
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.status import Status, status_of
-from tests.support.twin import NAME, OWNERS, make_endpoint, make_project
+from tests.support.twin import NAME, OWNERS, deploy, make_endpoint, make_project
 
 NOW = datetime.now(UTC)
 
 
-def begun() -> tuple[Workspace, Rollout]:
+def begun(memory: Memory | None = None) -> tuple[Workspace, Rollout]:
     """A rollout whose candidate has 10% and waits for 50%."""
-    azure = Workspace(make_endpoint())
+    azure = Workspace(memory or make_endpoint())
     project = make_project()
     rollout = begin(azure, project, OWNERS["ann"], gone=None, begun_before=False)
     assert rollout
     create_candidate(azure, rollout)
+    made_of = Composition.of(azure.get_endpoint(NAME).deployments["green"])
+    rollout = rollout.model_copy(update={"made_of": made_of})
     shift.shift_traffic(azure, rollout, 10, None)
     question.note_question(azure, rollout, project.config.stages[1])
     return azure, rollout
@@ -56,6 +60,17 @@ def test_a_rollout_that_waits() -> None:
     assert shown.waits_until is not None
     assert "saferollout approve shop" in shown.next
     assert "the guard judges the candidate meanwhile" in shown.text
+
+
+def test_a_changed_candidate_is_shown_while_it_waits() -> None:
+    """Whoever is about to approve it reads what is another since the question was asked."""
+    memory = make_endpoint()
+    azure, rollout = begun(memory)
+    assert status(azure).change == ""
+    deploy(memory, "green", 7, tags=rollout.candidate_tags)
+    shown = status(azure)
+    assert "somebody else changed it (model model:2 → model:7, composition " in shown.change
+    assert "; an approval of what was shown no longer counts" in shown.text
 
 
 def test_a_held_revision_is_shown() -> None:
