@@ -7,9 +7,10 @@ from prefect import flow, get_client
 from saferollout.config.names import check_endpoint
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
-from tasks.guard import look_after, look_after_all, rollouts_in
+from tasks.guard import look_after, rollouts_in
 from tasks.support.crowd import is_crowded
 from tasks.support.this_run import target_of
+from tasks.support.turns import look_after_all
 
 
 @flow(flow_run_name="guard", persist_result=True, result_serializer="json", timeout_seconds=3600)

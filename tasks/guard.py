@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from uuid import UUID
 
 import httpx
@@ -41,6 +41,7 @@ from tasks.support.messages import tell
 from tasks.support.policy import STEP, WAY_BACK
 from tasks.support.race import first_of
 from tasks.support.served import Drain
+from tasks.support.turns import look_after_all
 
 LOST = (Sign.CRASHED, Sign.SILENT)
 """The process of the run is gone."""
@@ -48,8 +49,6 @@ LATE_S = 90.0
 """How old what Azure lists may be, in seconds."""
 LOOK_S = 20.0
 """How long the judge watches at one look, in seconds."""
-AT_ONCE = 4
-"""How many endpoints are looked after at the same time."""
 MOVED_ON = "what was found does not count: the rollout was changed or ended meanwhile"
 BACK_S = 5.0
 AWAY_S = 10.0
@@ -312,25 +311,6 @@ def _left_as_is(endpoint: str, found: object) -> str:
     words = f"NOT rolled back: {found}; look, then `saferollout rollback --force {endpoint}`"
     log.error("%s: %s", endpoint, words)
     return words
-
-
-async def look_after_all(names: Iterable[str], look: Callable[[str], Awaitable[str]]) -> dict[str, str]:
-    """Look after some endpoints at a time; one in trouble does not keep the others from their turn.
-
-    Raises:
-        SaferolloutError: The first failure, when all had their turn.
-    """
-    turns = asyncio.Semaphore(AT_ONCE)
-    done: dict[str, str] = {}
-
-    async def one(name: str) -> None:
-        async with turns:
-            done[name] = await look(name)
-
-    for failure in await asyncio.gather(*map(one, names), return_exceptions=True):
-        if failure is not None:
-            raise failure
-    return dict(sorted(done.items()))
 
 
 async def look_without_prefect(

@@ -5,32 +5,20 @@ import re
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, closing
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
-import yaml
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from saferollout_cli.demo.processes import free_port
 from saferollout_cli.setup import SetupFailed, set_up
-from tests.support.forks import fork_server, forked
-from tests.support.kubernetes import MANIFEST, install_worker, make_jobs, pod
-from tests.support.prefect import Server
+from tests.support.setting_up import LATER, PLAIN, deployment, found, request, server_shows, setup
 from tests.support.stack import REPOSITORY, Stack, started, wait_for
 
+pytestmark = pytest.mark.xdist_group("setup")  # one server
 FLOWS = ["rollout", "bootstrap", "rollback", "control", "guard", "retire", "watch-models"]
-LATER = {
-    "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": str(datetime.now(UTC) + timedelta(days=9))}}
-}
-PLAIN = {
-    "job_configuration": {"command": "{{ command }}"},
-    "variables": {"properties": {"command": {"type": "string"}}},
-}
 ENDS_AND_HANGS = """
 import asyncio
 from prefect import flow
@@ -42,72 +30,6 @@ async def rollout(s):
 asyncio.run(rollout(2))
 asyncio.run(rollout(600))
 """
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A Prefect server and commands; no Azure, no worker. A silent run is noticed after 10 seconds instead of 90."""
-    directory = tmp_path_factory.mktemp("server")
-    server = Server(directory)
-    home = directory / "home"
-    home.mkdir()
-    content = (REPOSITORY / "prefect.yaml").read_text()
-    assert content.count("within: 70\n") == 1
-    (home / "prefect.yaml").write_text(content.replace("within: 70\n", "within: 10\n"))
-    env = server.env | {"SAFEROLLOUT_HOME": str(home), "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
-    with ExitStack() as stopping:
-        stopping.callback(server.stop)
-        server.start()
-        env = forked(env, directory)
-        stopping.enter_context(fork_server(directory, env, REPOSITORY))
-        yield Stack(directory, env)
-
-
-def setup(stack: Stack, *options: str, code: int = 0) -> dict[str, Any]:
-    """Run the command; return what it says."""
-    command = stack.command("setup", "--json", *options)
-    done = subprocess.run(command, env=stack.env, cwd=REPOSITORY, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    said: dict[str, Any] = json.loads(done.stdout)
-    return said
-
-
-def setup_fails(stack: Stack, *options: str) -> str:
-    """Run the command with options that are wrong; return what it says."""
-    done = subprocess.run(
-        stack.command("setup", *options), env=stack.env, cwd=REPOSITORY, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    return done.stderr
-
-
-def found(said: dict[str, Any]) -> list[str]:
-    """What was missing or different, a line each."""
-    return [f"{difference['what']} {difference['problem']}" for difference in said["differences"]]
-
-
-def server_shows(stack: Stack) -> list[Any]:
-    """All that a setup could change, with the moments at which it was changed."""
-    shown = [stack.api("POST", f"/{kind}/filter", json={}) for kind in ("work_pools", "deployments", "automations")]
-    for pool in shown[0]:
-        del pool["status"]
-    return shown
-
-
-def deployment(stack: Stack, name: str) -> dict[str, Any]:
-    """A deployment as the server shows it."""
-    shown: dict[str, Any] = stack.api("GET", f"/deployments/name/{name}/{name}")
-    return shown
-
-
-def request(stack: Stack, method: str, path: str, body: Any = None) -> int:
-    """Call the API, and return the status; SQLite's passing 503 is asked again."""
-
-    def call() -> int | None:
-        status = httpx.request(method, f"{stack.env['PREFECT_API_URL']}{path}", json=body, timeout=30).status_code
-        return None if status == 503 else status
-
-    return wait_for(f"{method} {path}", call)
 
 
 def setup_in_pool_of_another_type(stack: Stack) -> dict[str, Any]:
@@ -314,65 +236,3 @@ def test_what_is_not_prefects_is_named_as_such(stack: Stack) -> None:
     )
     assert (done.returncode, done.stdout) == (2, "")
     assert f"what answers at {url} is not Prefect's API; does PREFECT_API_URL end with /api?" in done.stderr
-
-
-@pytest.fixture
-def no_pool(stack: Stack) -> Iterator[None]:
-    """The server has no work pool, before and after."""
-    request(stack, "DELETE", "/work_pools/rollouts")
-    yield
-    request(stack, "DELETE", "/work_pools/rollouts")
-
-
-@pytest.mark.usefixtures("no_pool")
-def test_each_run_is_a_job_of_the_manifest_and_nothing_else(stack: Stack, tmp_path: Path) -> None:
-    """Setup locks the pool and mends it; Prefect's own worker makes the same good Job of it, whatever a run brings."""
-    options = ["--job", str(MANIFEST)]
-    assert "is 'folder'" in setup_fails(stack, *options, "--pull", "folder")
-    assert "work pool rollouts is missing" in found(setup(stack, *options))
-    assert setup(stack, *options, "--check")["outcome"] == "complete"
-    assert deployment(stack, "rollout")["pull_steps"] == []
-    said = setup(stack, code=1)["reason"]
-    assert "is of type kubernetes and must be of type process" in said
-    assert "give --job its manifest" in said
-
-    template = stack.api("GET", "/work_pools/rollouts")["base_job_template"]
-    opened = template | {"variables": PLAIN["variables"]}
-    assert request(stack, "PATCH", "/work_pools/rollouts", {"base_job_template": opened}) < 300
-    listed = ["work pool rollouts has another job template: it is not what job.yaml makes it"]
-    assert found(setup(stack, *options, "--check", code=1)) == listed
-    assert found(setup(stack, *options)) == listed
-    assert stack.api("GET", "/work_pools/rollouts")["base_job_template"] == template
-
-    rollout = deployment(stack, "rollout")["id"]
-    mine = {
-        "command": "touch mine",
-        "image": "mine",
-        "namespace": "kube-system",
-        "env": {"PYTHONPATH": "mine"},
-        "env.PYTHONPATH": "mine",
-        "job_manifest": {"spec": {}},
-        "cluster_config": {"config": {}, "context_name": "mine"},
-    }
-    for name, value in mine.items():
-        body = LATER | {"job_variables": {name: value}}
-        assert request(stack, "POST", f"/deployments/{rollout}/create_flow_run", body) == 422
-    body = {"parameters": {"config": "nothing.yaml"}}
-    run = stack.api("POST", f"/deployments/{rollout}/create_flow_run", json=body)["id"]
-    made, other = make_jobs(stack, install_worker(tmp_path / "worker"), template, run, {}, mine)
-    assert other == made  # the server does not look at what a run without a deployment brings along
-
-    with pod(tmp_path / "pod", made["manifest"], stack.env_of_its_own) as started_here:
-        assert "nothing.yaml" in stack.until(run, "Failed")["state"]["message"]
-        assert started_here.wait(60) == 0  # the flow has come to its end: nothing is left to Kubernetes
-
-    job, written = made["manifest"], yaml.safe_load(MANIFEST.read_text())
-    (container,) = job["spec"]["template"]["spec"]["containers"]
-    env = {variable["name"]: variable["value"] for variable in container.pop("env")}
-    assert env["PREFECT__FLOW_RUN_ID"] == run
-    assert env["PREFECT_API_URL"] == stack.env["PREFECT_API_URL"]
-    assert env["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] == "30"
-    assert env["PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR"] == "reschedule"
-    assert made["namespace"] == job["metadata"]["namespace"] == written["metadata"]["namespace"]
-    del job["spec"]["template"]["metadata"], written["spec"]["template"]["metadata"]
-    assert job["spec"] == written["spec"]

@@ -1,0 +1,29 @@
+"""One Prefect server for all tests of the set-up."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.support.forks import fork_server, forked
+from tests.support.prefect import Server
+from tests.support.stack import REPOSITORY, Stack
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A Prefect server and commands; no Azure, no worker. A silent run is noticed after 10 seconds instead of 90."""
+    directory = tmp_path_factory.mktemp("server")
+    server = Server(directory)
+    home = directory / "home"
+    home.mkdir()
+    content = (REPOSITORY / "prefect.yaml").read_text()
+    assert content.count("within: 70\n") == 1
+    (home / "prefect.yaml").write_text(content.replace("within: 70\n", "within: 10\n"))
+    env = server.env | {"SAFEROLLOUT_HOME": str(home), "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
+    with ExitStack() as stopping:
+        stopping.callback(server.stop)
+        server.start()
+        env = forked(env, directory)
+        stopping.enter_context(fork_server(directory, env, REPOSITORY))
+        yield Stack(directory, env)
