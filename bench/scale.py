@@ -20,6 +20,7 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
+from localazure.core.certificates import trusting_only
 from localazure.testing import LocalAzure
 from saferollout_cli.demo import processes
 from saferollout_cli.demo.processes import Process, free_port
@@ -57,9 +58,10 @@ class _Scale:
         """All of it; return the exit code."""
         recording = self._directory / "recording.jsonl"
         azure = self._started.enter_context(LocalAzure(None, "--strict", record=recording))
-        root = Path(shutil.copy(azure.environ["SSL_CERT_FILE"], self._directory))  # for every host's user
+        exports = trusting_only(azure.environ)
+        root = Path(shutil.copy(exports["SSL_CERT_FILE"], self._directory))  # for every host's user
         root.chmod(0o644)
-        exports = azure.environ | dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(root))
+        exports |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(root))
         os.environ.update(exports)
         team = Team(self._directory / "team")
         for name in self._names:

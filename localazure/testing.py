@@ -15,7 +15,6 @@ from typing import IO, Self
 from localazure.arm.errors import LocalAzureError
 from localazure.chaos import Chaos
 from localazure.core import leash
-from localazure.core.certificates import trusting_only
 from localazure.core.clock import Timing
 
 __all__ = ["LocalAzure", "NotReady"]
@@ -30,8 +29,6 @@ class NotReady(LocalAzureError):
 
 class LocalAzure:
     """`with LocalAzure() as azure:` runs a local Azure for the block; `azure.environ` is what its clients need.
-
-    They trust nobody else: a test that reaches the real Azure by mistake fails.
 
     It lives in a subprocess that dies with this process. Without a `state_dir` it uses a temporary directory, which is
     deleted afterwards; a given one is kept. Further `options` are those of `localazure up`.
@@ -131,7 +128,7 @@ class LocalAzure:
         if not line:
             self._process.wait()
             raise NotReady(f"localazure up ended with code {self._process.returncode}:\n{self.log()}")
-        self.environ = trusting_only(json.loads(line))
+        self.environ = json.loads(line)
         self._chaos = Chaos(self.environ)
 
     def _first_line(self, process: subprocess.Popen[str]) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from localazure.core.certificates import trusting_only
 from localazure.testing import LocalAzure
 from saferollout.approvals.keys import KEY
 from saferollout.azure.client import DRAIN
@@ -88,7 +89,7 @@ def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[st
     env |= {CONFIGS: os.pathsep.join([str(REPOSITORY / "configs"), str(directory.parent)])}
     server = started.enter_context(processes.prefect_server(directory, env, REPOSITORY))
     local = started.enter_context(LocalAzure(None, "--strict"))
-    azure = local.environ | {DRAIN: "2"}
+    azure = trusting_only(local.environ) | {DRAIN: "2"}
     started.callback(leaks.check, directory, local.state_dir, env | azure)  # when flows and worker have ended
     started.enter_context(fork_server(directory, env | azure, REPOSITORY))
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)

@@ -7,6 +7,7 @@ from subprocess import Popen
 import pytest
 import yaml
 
+from localazure.core.certificates import trusting_only
 from localazure.testing import LocalAzure
 from saferollout.azure.resources import endpoint_state
 from saferollout.domain.endpoint import EndpointState
@@ -62,7 +63,7 @@ def test_rollouts_on_an_azure_that_takes_its_time(stack: Stack, tmp_path: Path) 
     old traffic.
     """
     with LocalAzure(timing="azure", time_scale=20) as azure, Arm(azure.environ) as arm:
-        slow = Stack(tmp_path, stack.env | azure.environ)
+        slow = Stack(tmp_path, stack.env | trusting_only(azure.environ))
 
         def state(endpoint: Endpoint) -> EndpointState:
             return endpoint_state(arm.get(f"onlineEndpoints/{endpoint.name}"))

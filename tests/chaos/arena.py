@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from localazure.chaos import Chaos
+from localazure.core.certificates import trusting_only
 from localazure.testing import LocalAzure
 from saferollout.azure.client import DRAIN
 from saferollout.config.request import CONFIGS
@@ -70,7 +71,7 @@ class Arena:
         self.server = self._keep(processes.prefect_server(self.directory, self._prefect_env, REPOSITORY))
         azure = LocalAzure(self.directory / "azure", "--strict", record=self.recording)
         self.azure = self._started.enter_context(azure)
-        self.env = self._prefect_env | azure.environ | {DRAIN: "2"}
+        self.env = self._prefect_env | trusting_only(azure.environ) | {DRAIN: "2"}
         self._keep(fork_server(self.directory, self.env, REPOSITORY))
         self.wait_for_server()
         self.stack = Stack(self.directory, self.env)

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from localazure.chaos import Chaos
+from localazure.core.certificates import trusting_only
 from localazure.testing import LocalAzure
 from saferollout.azure.client import DRAIN, Client
 from saferollout.azure.workspace import Workspace
@@ -76,7 +77,7 @@ def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
         patch.setenv("DOCKER_HOST", "unix:///nowhere")
         patch.setenv(DRAIN, "1")
         with LocalAzure(None, "--strict", timing="instant", record=recording) as azure:
-            for name, value in azure.environ.items():
+            for name, value in trusting_only(azure.environ).items():
                 patch.setenv(name, value)
             yield Ground(azure, recording, directory)
     with warnings.catch_warnings():  # here, for a later test would be blamed for it

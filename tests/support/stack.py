@@ -277,8 +277,8 @@ class Endpoint:
         return str(self.stack.api("POST", f"/deployments/{deployment}/create_flow_run", json=parameters)["id"])
 
     def state(self) -> EndpointState:
-        """The endpoint as Azure shows it."""
-        return self.workspace().get_endpoint(self.name)
+        """The endpoint as Azure shows it, once it can be asked."""
+        return insist(self.workspace().get_endpoint)(self.name)
 
     def scale(self, name: str, instance_count: int, *, by_autoscaler: bool = True) -> None:
         """Give a deployment so many instances as somebody else does, for example an autoscaler."""

@@ -10,6 +10,7 @@ import pytest
 from azure.ai.ml import MLClient
 from azure.identity import EnvironmentCredential
 
+from localazure.core.certificates import trusting_only
 from localazure.testing import LocalAzure
 from saferollout.azure.client import DRAIN
 from tests.support.localazure.arm import Arm, Assets
@@ -34,6 +35,7 @@ def azure() -> Iterator[LocalAzure]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("DOCKER_HOST", "unix:///nowhere")
             running = started.enter_context(LocalAzure(None, "--strict", timing="instant"))
+        running.environ = trusting_only(running.environ)
         yield running
 
 
