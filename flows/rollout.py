@@ -112,15 +112,15 @@ async def rollout(
         if reason := ignore_freeze.strip():
             rollout = rollout.model_copy(update={"freeze_ignored": f"{named}: {reason}"})
         await name_run(f"rollout {rollout.endpoint} {rollout.candidate} ← {rollout.project.label}")
-        kept = None
+        kept, run = None, Steps(rollout, decisions, evidence)
         while kept is None:
             try:
-                kept = await _promote(rollout, decisions, evidence)
+                kept = await _promote(run, rollout, decisions, evidence)
             except Changed as change:
-                rollout = rollout.tested(evidence)
-                rollout = await Steps(rollout, decisions, evidence).step(begin_anew, rollout, str(change))
+                rollout = await run.step(begin_anew, rollout.tested(evidence), str(change))
                 decisions.clear()  # the history has what was decided about what the candidate was
                 evidence.clear()
+                run = Steps(rollout, decisions, evidence)
     except (Lost, LeftAsIs):
         raise  # somebody rolled this rollout back, or changed the endpoint: it is no longer ours
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
@@ -133,14 +133,13 @@ async def rollout(
     return outcome
 
 
-async def _promote(rollout: Rollout, decisions: list[Decision], evidence: list[Evidence]) -> str:
+async def _promote(run: Steps, rollout: Rollout, decisions: list[Decision], evidence: list[Evidence]) -> str:
     """All steps, gate by gate; returns what to report besides.
 
     Raises:
         Changed: Somebody else changed the candidate, which has to pass every gate again.
     """
     config = rollout.project.config
-    run = Steps(rollout, decisions, evidence)
     await run.step(_both, rollout)
     await run.step(verify_traffic, rollout)
     evidence.append(await run.step(smoke_test, rollout))

@@ -19,9 +19,14 @@ from tasks.support.policy import STEP
 async def begin_anew(rollout: Rollout, change: str) -> Rollout:
     """Put the change into the history, once, and begin anew; see `saferollout.rollout.anew.begin_anew`.
 
+    Azure may have shown what was no longer, or not yet, so: then the rollout goes on.
+
     Raises:
         Changed: The config wants any drift rolled back.
     """
+    if not await in_workspace(rollout, lambda azure: anew.is_changed(azure, rollout)):
+        get_run_logger().warning("the candidate is as it was tested, although Azure showed: %s", change)
+        return rollout
     grace_s = rollout.project.config.orchestrator_grace_s
     keys = await insist(load_keys, grace_s)
     key = f"change-{rollout.changes + 1}"

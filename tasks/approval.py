@@ -31,6 +31,7 @@ from saferollout.approvals.question import (
 from saferollout.approvals.signed_answer import UNKNOWN as NOT_SIGNED
 from saferollout.approvals.signed_answer import difference, digest_of, open_sealed
 from saferollout.approvals.tag import sign
+from saferollout.azure.reading import is_final
 from saferollout.config.approvals import ApprovalsConfig
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision, DeploymentState, Value
@@ -301,10 +302,15 @@ async def note_open(rollout: Rollout, stage: StageConfig) -> OpenQuestion:
 
 @task(task_run_name=named("look whether {rollout.candidate} is what is shown for {stage.traffic}%"), **STEP)
 async def look_for_change(rollout: Rollout, stage: StageConfig, shown: Change) -> str:  # noqa: ARG001  # in its name
-    """What somebody else has changed of the candidate since it was `shown`; empty where it is as it was, or gone."""
+    """What somebody else has changed of the candidate since it was `shown`; empty where it is as it was, or gone.
+
+    While a change is under way nobody knows: the shift waits for its end, and looks.
+    """
     state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
-    candidate = state.deployments.get(rollout.candidate)
-    return "" if candidate is None or candidate.is_as(shown.deployment) else drift.describe_change(rollout, candidate)
+    if not is_final(state, rollout.candidate):
+        return ""
+    candidate = state.deployments[rollout.candidate]
+    return "" if candidate.is_as(shown.deployment) else drift.describe_change(rollout, candidate)
 
 
 @task(task_run_name=named("compare {rollout.candidate} with {rollout.live}"), **GATE)

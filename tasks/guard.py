@@ -15,7 +15,7 @@ from saferollout.config.project import Project
 from saferollout.config.rollout import OnDrift, WorkspaceConfig
 from saferollout.config.sources import WINDOW_S, SourceConfig, SourceKind
 from saferollout.domain.endpoint import EndpointState
-from saferollout.domain.errors import Changed, Drifted, GateFailed
+from saferollout.domain.errors import AzureFailed, Changed, Drifted, GateFailed
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.domain.fault_points import Step
 from saferollout.gates.judging import run_judge
@@ -193,12 +193,19 @@ class Guard:
         return f"{reason}; {evidence.verdict}: {evidence.summary}"
 
     async def _has_moved_on(self, endpoint: str, record: Record) -> bool:
-        """Whether somebody else went on or back while the judge watched: who deletes a candidate makes it fail."""
-        state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(endpoint))
+        """Whether somebody else went back, or began anew, while the judge watched: a candidate that is deleted fails.
+
+        Where that cannot be known, harm is harm.
+        """
+        try:
+            state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(endpoint))
+        except AzureFailed as error:
+            log.warning("what is found of %s counts, although it cannot be looked at: %s", endpoint, error)
+            return False
         there = Record.from_tags(state.tags)
-        if there is None or there.rollout != record.rollout:
+        if there is None or there.rollout != record.rollout or there.share < record.share:
             return True
-        return (there.phase, there.share, there.changes) != (record.phase, record.share, record.changes)
+        return (there.phase, there.changes) != (record.phase, record.changes)
 
     async def _check(self, state: EndpointState, rollout: Rollout) -> EndpointState:
         """`drift.check`, but for a change of the candidate.

@@ -19,7 +19,9 @@ SETTINGS = (
     "readinessProbe",
     "egressPublicNetworkAccess",
 )
-"""What a deployment's answers may depend on, besides what it is made of; Azure adds nothing to these later."""
+"""What a deployment's answers may depend on, besides what it is made of."""
+ADDED = ("AZUREML_MODEL_DIR", "AZUREML_ENTRY_SCRIPT", "AML_APP_ROOT")
+"""The variables that Azure adds to a deployment some time after it has been created."""
 
 
 def endpoint_state(shown: Resource, deployments: Iterable[Resource] = ()) -> EndpointState:
@@ -114,11 +116,13 @@ def _deployment(shown: Resource) -> DeploymentState:
 
 
 def _settings(properties: dict[str, Any]) -> str:
-    """8 hex digits over what is set besides model, code, environment and size; empty where nothing is."""
-    found = {name: properties[name] for name in SETTINGS if properties.get(name)}
+    """16 hex digits over what is set besides model, code, environment and size; empty where nothing is."""
+    variables = properties.get("environmentVariables") or {}
+    own = {"environmentVariables": {name: value for name, value in variables.items() if name not in ADDED}}
+    found = {name: value for name in SETTINGS if (value := (properties | own).get(name))}
     if script := (properties.get("codeConfiguration") or {}).get("scoringScript"):
         found["scoringScript"] = script
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:8] if found else ""
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16] if found else ""
 
 
 def autoscaled(settings: Iterable[Resource], endpoint_path: str) -> set[str]:

@@ -294,7 +294,8 @@ class RolloutConfig(Section):
         description=(
             "What follows where somebody else changes traffic, deployments or instances during the rollout: leave the "
             "endpoint as it is and ask a person (stop), or roll back and overwrite that traffic (rollback). Where only "
-            "the candidate was changed, stop takes its users away, has it pass all gates again, and asks."
+            "the candidate was changed, stop takes its users away, has it pass all gates again, and asks; while a "
+            "question is open, that begins with its answer."
         ),
     )
     rollback: RollbackConfig = RollbackConfig()

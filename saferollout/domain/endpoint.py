@@ -29,7 +29,7 @@ class DeploymentState(Value):
     """The resource id of the code, which names it in Azure."""
     environment_id: str = ""
     settings: str = ""
-    """8 hex digits over its variables, probes and whatever else of it is set; empty where nothing is."""
+    """16 hex digits over its variables, probes and whatever else of it is set; empty where nothing is."""
     scales_itself: bool = False
     """Whether its own settings let it follow its load, as on Kubernetes."""
     tags: dict[str, str] = Field(default={})
@@ -42,7 +42,7 @@ class DeploymentState(Value):
     @property
     def digest(self) -> str:
         """12 hex digits over what it is made of as Azure shows it; not over how many instances it has."""
-        return _digest([*self._parts, self.settings])
+        return _digest([*(part.lower() for part in self._parts), self.settings])  # of names Azure minds no case
 
     def is_as(self, digest: str) -> bool:
         """Whether the digest is this one's, or what an earlier version made of it, which left out the settings."""

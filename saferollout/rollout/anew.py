@@ -13,6 +13,18 @@ MAX_CHANGES = 5
 """Whoever changes the candidate more often goes on doing so: a person is asked whether to roll back."""
 
 
+def is_changed(azure: Workspace, rollout: Rollout) -> bool:
+    """Whether the candidate, now that nothing is under way there, is another than was tested, or was begun anew with.
+
+    Raises:
+        Lost: The rollout is somebody else's by now.
+    """
+    state = azure.settled(rollout.endpoint, rollout.live, rollout.candidate)
+    record = rollout.own_record(state.tags)
+    tested, candidate = rollout.made_of or record.made_of, state.deployments.get(rollout.candidate)
+    return record.changes > rollout.changes or not tested or candidate is None or not candidate.is_as(tested.digest)
+
+
 def begin_anew(azure: Workspace, rollout: Rollout) -> Rollout:
     """Give the users back to live, and take the candidate as it is now; return the rollout as it is from then on.
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NoReturn
 
+from saferollout.azure.reading import is_final
 from saferollout.azure.workspace import Workspace
 from saferollout.config.assets import label_of, short
 from saferollout.config.rollout import OnDrift
@@ -248,7 +249,7 @@ def _of_candidate(
             )
         return
     if tested := (rollout and rollout.made_of) or record.made_of:
-        if is_created and tested.digest != found.digest:
+        if is_created and is_final(state, name) and tested.digest != found.digest:  # before that Azure shows not all
             yield changed(name, tested, Composition.of(found))
         return
     for kind, asset, shown in (

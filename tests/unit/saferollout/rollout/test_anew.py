@@ -16,7 +16,7 @@ from saferollout.domain.composition import Composition
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import AzureFailed, Changed, Drifted, GateFailed, Lost
 from saferollout.rollout import drift
-from saferollout.rollout.anew import MAX_CHANGES, begin_anew
+from saferollout.rollout.anew import MAX_CHANGES, begin_anew, is_changed
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
 from saferollout.rollout.hold import Hold
@@ -317,11 +317,38 @@ def test_without_its_run_a_changed_candidate_is_rolled_back(
     assert traffic_of(look(memory)) == {"blue": 100}
 
 
+def test_what_azure_shows_while_it_works_is_no_change(memory: Memory, azure: Workspace) -> None:
+    """Then it may not show all of the candidate; when it has ended, what is there is compared."""
+    rollout = smoke_tested(azure)
+    change(memory, provisioningState="Updating", instanceType=None)
+    state = azure.get_endpoint(NAME)
+    working = state.deployments["green"].model_copy(update={"provisioning_state": "Updating"})
+    shown = state.model_copy(update={"deployments": state.deployments | {"green": working}})
+    assert drift.differences(shown, record_of(azure), rollout) == []
+    assert is_changed(azure, rollout)
+
+    change(memory, instanceType=SIZE.name)
+    assert not is_changed(azure, rollout)
+
+
 def test_what_azure_adds_later_is_no_change() -> None:
     """Nor is the number of instances, nor a tag."""
-    shown = {"name": "green", "sku": {"capacity": 1}, "tags": {}, "properties": {"model": "m", "livenessProbe": {}}}
+    own = {"LIMIT": "3"}
+    given = {"model": "m", "livenessProbe": {}, "instanceType": "Standard_DS3_v2", "environmentVariables": own}
+    shown = {"name": "green", "sku": {"capacity": 1}, "tags": {}, "properties": given}
     later = shown | {"sku": {"capacity": 3}, "tags": {"a": "b"}}
-    later["properties"] = {"model": "m", "provisioningState": "Succeeded", "environmentVariables": {}, "own": None}
+    added = {
+        "AZUREML_MODEL_DIR": "/var/azureml-app/azureml-models/m/1",
+        "AZUREML_ENTRY_SCRIPT": "score.py",
+        "AML_APP_ROOT": "/var/azureml-app/code",
+    }
+    later["properties"] = {
+        "model": "m",
+        "provisioningState": "Succeeded",
+        "environmentVariables": own | added,
+        "own": None,
+        "instanceType": "STANDARD_DS3_V2",
+    }
     endpoint = {"name": "shop", "properties": {}}
 
     digests = {endpoint_state(endpoint, [one]).deployments["green"].digest for one in (shown, later)}
