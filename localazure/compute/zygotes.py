@@ -95,7 +95,8 @@ class Zygotes:
             except ZygoteFailed as failure:
                 if not zygote.has_forked:
                     self._alone.add(server.kind)
-                why = await self._retire(zygote) or str(failure)
+                end = await self._retire(zygote)
+                why = str(failure) or end
                 log.warning("a scoring server with %s does its imports itself: %s", server.python, why)
             else:
                 watch = asyncio.create_task(self._watch(zygote, fork))
@@ -150,14 +151,14 @@ class Zygotes:
         """Have it fork no longer, and end it when it has no forks, which its end would kill.
 
         Returns:
-            What it wrote last, if anything, or why it ended.
+            How it ended, if it has.
         """
         if zygote.has_ended or not zygote.forks:
             return await self._end(zygote)
         self._forget(zygote)
         self._retired.add(zygote)
         zygote.close()
-        return zygote.last_line()
+        return "its zygote does not fork"
 
     async def _end(self, zygote: "_Zygote") -> str:
         self._forget(zygote)
@@ -213,7 +214,7 @@ class _Zygote:
         """Fork a server.
 
         Raises:
-            ZygoteFailed: It does not fork.
+            ZygoteFailed: It does not fork. The text says why, if that is known.
         """
         self.forks += 1
         try:
@@ -221,7 +222,9 @@ class _Zygote:
         except BaseException as error:
             self.forks -= 1
             if isinstance(error, OSError):
-                raise ZygoteFailed(str(error) or "it takes too long") from error
+                hung_up = isinstance(error, ConnectionError)  # the zygote has, and said why
+                why = self._last_line() if hung_up else str(error) or "it takes too long"
+                raise ZygoteFailed(why) from error
             raise
         self.has_forked = True
         return fork
@@ -245,7 +248,7 @@ class _Zygote:
             async with asyncio.timeout(START_S):
                 pid = await reader.readline()
             if not pid:
-                raise ConnectionError("its zygote does not fork")
+                raise ConnectionError
             undo.pop_all()
             return _Fork(int(pid), reader, writer)
 
@@ -262,12 +265,13 @@ class _Zygote:
         self.close()
         code = await self._process.stop()
         if not self._output.closed:  # not by another one that has waited as well
-            self._why = self.last_line() or f"its zygote ended with code {code}"
+            self._why = self._last_line() or f"its zygote ended with code {code}"
             self._output.close()
         return self._why
 
-    def last_line(self) -> str:
-        """What it has written last; nothing, where it has written nothing."""
+    def _last_line(self) -> str:
+        if self._output.closed:
+            return self._why
         file = self._output.fileno()
         said = os.pread(file, os.fstat(file).st_size, 0)  # at no other place than where it writes, which it may yet do
         lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]

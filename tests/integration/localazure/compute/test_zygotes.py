@@ -208,7 +208,7 @@ async def test_a_fork_that_fails_leaves_the_others_alive(
     The zygote forks no longer, and ends when its last fork has.
     """
     refusal = tmp_path / "refuse"
-    path = path_with(tmp_path / "modules", REFUSE_ONE_FORK.format(str(refusal)))
+    path = path_with(tmp_path / "modules", "print('deprecated')\n" + REFUSE_ONE_FORK.format(str(refusal)))
     first = await serve(PYTHONPATH=path)
     await first.look()  # it has forked what it forks itself
     refusal.touch()
