@@ -23,12 +23,15 @@ _FIXED: dict[str, Any] = {
     "apiVersion": "batch/v1",
     "kind": "Job",
     "spec.backoffLimit": 0,
+    "spec.completions": 1,
+    "spec.parallelism": 1,
+    "spec.suspend": False,
     f"{_POD}.restartPolicy": "Never",
     f"{_FIRST}.command": COMMAND,
     f"{_FIRST}.args": [],
     f"{_FIRST}.name": "prefect-job",
 }
-"""What a Job must have: a pod is not started a second time beside what Prefect and the guard begin again."""
+"""What a Job must have: a run is one pod, and none is started a second time: Prefect and the guard begin again."""
 
 
 @dataclass(frozen=True)

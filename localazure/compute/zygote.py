@@ -135,9 +135,14 @@ def _take_orders(control: socket.socket, leash: Any) -> "dict[str, Any] | None":
         if not byte:
             break
         files = [number for _, _, data in messages for number in memoryview(data).cast("i")]
-        if os.fork() == 0:
-            control.close()
-            return _attend(files, leash)
+        try:
+            pid = os.fork()
+        except OSError as error:  # who ordered it sees the end of the file; the forks that live must not end for it
+            print(f"cannot fork: {error}", file=sys.stderr, flush=True)
+        else:
+            if pid == 0:
+                control.close()
+                return _attend(files, leash)
         for file in files:
             os.close(file)
     with contextlib.suppress(ChildProcessError):  # there is none left

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import socket
 import tempfile
@@ -72,6 +73,8 @@ class Zygotes:
     def __init__(self) -> None:
         self._zygotes: dict[object, _Zygote] = {}
         """By kind; the one that was used last is the last."""
+        self._retired: set[_Zygote] = set()
+        """Those that are to fork no longer, and end when their forks have."""
         self._alone: set[object] = set()
         """Kinds whose zygotes do not come to fork."""
         self._starting = asyncio.Lock()
@@ -89,10 +92,11 @@ class Zygotes:
             zygote = await self._zygote(server)
             try:
                 fork = await zygote.fork(server, listener, output)
-            except ZygoteFailed:
+            except ZygoteFailed as failure:
                 if not zygote.has_forked:
                     self._alone.add(server.kind)
-                why = await self._end(zygote)
+                end = await self._retire(zygote)
+                why = str(failure) or end
                 log.warning("a scoring server with %s does its imports itself: %s", server.python, why)
             else:
                 watch = asyncio.create_task(self._watch(zygote, fork))
@@ -118,8 +122,9 @@ class Zygotes:
 
     async def stop(self) -> None:
         """End the zygotes, and what they have forked."""
-        zygotes, self._zygotes = self._zygotes, {}
-        await asyncio.gather(*(zygote.stop() for zygote in zygotes.values()))
+        zygotes = {*self._zygotes.values(), *self._retired}
+        self._zygotes, self._retired = {}, set()
+        await asyncio.gather(*(zygote.stop() for zygote in zygotes))
         await asyncio.gather(*self._watches)
 
     async def _zygote(self, server: Server) -> "_Zygote":
@@ -134,15 +139,34 @@ class Zygotes:
             return zygote
 
     async def _watch(self, zygote: "_Zygote", fork: "_Fork") -> None:
-        """Wait for the end of the fork; end the zygotes that have waited longest for another one."""
+        """Wait for the end of the fork; end the zygotes that are not needed: of the idle, those used longest ago."""
         await fork.wait()
         zygote.forks -= 1
+        while done := [one for one in self._retired if not one.forks]:
+            await self._end(done[0])
         while len(idle := [one for one in self._zygotes.values() if not one.forks]) > IDLE:
             await self._end(idle[0])
 
+    async def _retire(self, zygote: "_Zygote") -> str:
+        """Have it fork no longer, and end it when it has no forks, which its end would kill.
+
+        Returns:
+            How it ended, if it has.
+        """
+        if zygote.has_ended or not zygote.forks:
+            return await self._end(zygote)
+        self._forget(zygote)
+        self._retired.add(zygote)
+        zygote.close()
+        return "its zygote does not fork"
+
     async def _end(self, zygote: "_Zygote") -> str:
-        self._zygotes = {kind: one for kind, one in self._zygotes.items() if one is not zygote}
+        self._forget(zygote)
         return await zygote.stop()
+
+    def _forget(self, zygote: "_Zygote") -> None:
+        self._zygotes = {kind: one for kind, one in self._zygotes.items() if one is not zygote}
+        self._retired.discard(zygote)
 
 
 class _Zygote:
@@ -190,7 +214,7 @@ class _Zygote:
         """Fork a server.
 
         Raises:
-            ZygoteFailed: It does not fork.
+            ZygoteFailed: It does not fork. The text says why, if that is known.
         """
         self.forks += 1
         try:
@@ -198,7 +222,9 @@ class _Zygote:
         except BaseException as error:
             self.forks -= 1
             if isinstance(error, OSError):
-                raise ZygoteFailed from error
+                hung_up = isinstance(error, ConnectionError)  # the zygote has, and said why
+                why = self._last_line() if hung_up else str(error) or "it takes too long"
+                raise ZygoteFailed(why) from error
             raise
         self.has_forked = True
         return fork
@@ -226,20 +252,30 @@ class _Zygote:
             undo.pop_all()
             return _Fork(int(pid), reader, writer)
 
+    def close(self) -> None:
+        """Order nothing more: it ends by itself when its forks have ended."""
+        self._control.close()
+
     async def stop(self) -> str:
-        """End it.
+        """End it, and its forks.
 
         Returns:
             Why it ended: what it wrote last.
         """
-        self._control.close()
+        self.close()
         code = await self._process.stop()
         if not self._output.closed:  # not by another one that has waited as well
-            self._output.seek(0)
-            lines = [line.strip() for line in self._output.read().decode(errors="replace").splitlines() if line.strip()]
+            self._why = self._last_line() or f"its zygote ended with code {code}"
             self._output.close()
-            self._why = lines[-1] if lines else f"its zygote ended with code {code}"
         return self._why
+
+    def _last_line(self) -> str:
+        if self._output.closed:
+            return self._why
+        file = self._output.fileno()
+        said = os.pread(file, os.fstat(file).st_size, 0)  # at no other place than where it writes, which it may yet do
+        lines = [line.strip() for line in said.decode(errors="replace").splitlines() if line.strip()]
+        return lines[-1] if lines else ""
 
 
 class _Fork:

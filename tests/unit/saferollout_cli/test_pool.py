@@ -91,6 +91,10 @@ def _written(folder: Path, job: object) -> Path:
     [
         ("spec:\n  template", "kind: CronJob\nspec:\n  template", "kind", "is 'CronJob'; write 'Job'"),
         ("spec:\n  template", "spec:\n  backoffLimit: 6\n  template", "spec.backoffLimit", "is 6; write 0"),
+        ("spec:\n  template", "spec:\n  completions: 2\n  template", "spec.completions", "is 2; write 1"),
+        ("spec:\n  template", "spec:\n  parallelism: 2\n  template", "spec.parallelism", "is 2; write 1"),
+        ("spec:\n  template", "spec:\n  parallelism: 0\n  template", "spec.parallelism", "is 0; write 1"),
+        ("spec:\n  template", "spec:\n  suspend: true\n  template", "spec.suspend", "is True; write False"),
         ("spec:\n  template", "spec: 1\nother:\n  template", "spec", "is missing or not a mapping"),
         ("spec:\n  template", "metadata: 1\nspec:\n  template", "metadata", "is missing or not a mapping"),
         ("  template", "  job", "spec.template", "is missing or not a mapping"),

@@ -25,6 +25,20 @@ from tests.support.localazure.sdk import PROJECT, SUPPORT
 Serve = Callable[..., Any]
 
 
+REFUSE_ONE_FORK = """\
+import os
+fork = os.fork
+def fork_or_fail():
+    try:
+        os.unlink({0!r})
+    except FileNotFoundError:
+        return fork()
+    raise BlockingIOError(11, os.strerror(11))
+os.fork = fork_or_fail
+"""
+"""Has a Python's next fork fail when the file is there, as where there are too many processes."""
+
+
 class Without(Zygotes):
     """None: every server does its imports itself."""
 
@@ -184,6 +198,56 @@ async def test_a_zygote_that_dies_takes_its_forks_along_and_is_replaced(serve: S
     replaced = await serve()
     await replaced.look()
     assert replaced.zygote.cmdline()[1].endswith("zygote.py")
+
+
+async def test_a_fork_that_fails_leaves_the_others_alive(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where the kernel refuses it, or it takes too long: the server does its imports itself, and the log says why.
+
+    The zygote forks no longer, and ends when its last fork has.
+    """
+    refusal = tmp_path / "refuse"
+    path = path_with(tmp_path / "modules", "print('deprecated')\n" + REFUSE_ONE_FORK.format(str(refusal)))
+    first = await serve(PYTHONPATH=path)
+    await first.look()  # it has forked what it forks itself
+    refusal.touch()
+    refused = await serve(PYTHONPATH=path)
+    assert not refusal.exists()
+    second = await serve(PYTHONPATH=path)
+    retired, zygote = first.zygote, second.zygote
+    assert retired != zygote
+    zygote.suspend()
+    with monkeypatch.context() as patch:
+        patch.setattr("localazure.compute.zygotes.START_S", 0.2)
+        late = await serve(PYTHONPATH=path)
+    zygote.resume()
+    for alone in (refused, late):
+        assert alone.leash.cmdline()[4].endswith("python")
+    for server in (first, refused, second, late):
+        await server.look()
+    why = [message.partition("does its imports itself: ")[2] for message in caplog.messages]
+    assert why == ["cannot fork: [Errno 11] Resource temporarily unavailable", "it takes too long"]
+    for server in (first, second):
+        assert await server.process.stop() == 0
+    assert psutil.wait_procs([retired, zygote], timeout=10)[1] == []
+
+
+async def test_a_zygote_whose_fork_has_failed_ends_with_the_others(
+    serve: Serve, zygotes: Zygotes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its forks with it, though it forks no longer."""
+    monkeypatch.setattr("localazure.compute.inference_server.STOP_GRACE_S", 0.1)
+    refusal = tmp_path / "refuse"
+    path = path_with(tmp_path / "modules", REFUSE_ONE_FORK.format(str(refusal)))
+    first = await serve(PYTHONPATH=path)
+    await first.look()
+    family = [first.zygote, first.leash, *first.leash.children(recursive=True)]
+    refusal.touch()
+    await serve(PYTHONPATH=path)
+    assert all(process.is_running() for process in family)
+    await zygotes.stop()
+    assert psutil.wait_procs(family, timeout=10)[1] == []
 
 
 async def test_zygotes_without_forks_are_few(serve: Serve, zygotes: Zygotes) -> None:
