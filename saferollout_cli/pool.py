@@ -94,6 +94,8 @@ def _problems(job: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     for key, value in _FIXED.items():
         if (given := _get(job, key, value)) != value:
             yield key, f"is {given!r}", f"write {value!r}, or leave it out"
+    if _get(job, "spec.podFailurePolicy") is not None:
+        yield "spec.podFailurePolicy", "may have Kubernetes start a second pod in spite of backoffLimit", "leave it out"
     yield from _env_problems(containers[0].get("env", []))
     for key, text in _texts(job):
         if "{{" in text:

@@ -302,10 +302,7 @@ async def note_open(rollout: Rollout, stage: StageConfig) -> OpenQuestion:
 
 @task(task_run_name=named("look whether {rollout.candidate} is what is shown for {stage.traffic}%"), **STEP)
 async def look_for_change(rollout: Rollout, stage: StageConfig, shown: Change) -> str:  # noqa: ARG001  # in its name
-    """What somebody else has changed of the candidate since it was `shown`; empty where it is as it was, or gone.
-
-    While a change is under way nobody knows: the shift waits for its end, and looks.
-    """
+    """What somebody else has changed of the candidate since it was `shown`; empty also before a change has ended."""
     state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
     if not is_final(state, rollout.candidate):
         return ""

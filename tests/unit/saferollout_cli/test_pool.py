@@ -95,6 +95,12 @@ def _written(folder: Path, job: object) -> Path:
         ("spec:\n  template", "spec:\n  parallelism: 2\n  template", "spec.parallelism", "is 2; write 1"),
         ("spec:\n  template", "spec:\n  parallelism: 0\n  template", "spec.parallelism", "is 0; write 1"),
         ("spec:\n  template", "spec:\n  suspend: true\n  template", "spec.suspend", "is True; write False"),
+        (
+            "spec:\n  template",
+            "spec:\n  podFailurePolicy: {rules: []}\n  template",
+            "spec.podFailurePolicy",
+            "leave it out",
+        ),
         ("spec:\n  template", "spec: 1\nother:\n  template", "spec", "is missing or not a mapping"),
         ("spec:\n  template", "metadata: 1\nspec:\n  template", "metadata", "is missing or not a mapping"),
         ("  template", "  job", "spec.template", "is missing or not a mapping"),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from saferollout.azure.resources import vm_sizes, writable
+from saferollout.azure.resources import endpoint_state, vm_sizes, writable
 from saferollout.domain.vm_size import VmSize
 
 SHOWN = {
@@ -96,3 +96,28 @@ def test_for_some_sizes_nothing_is_held_in_reserve() -> None:
     size = VmSize(name="Standard_NC24ads_A100_v4", family="f", cores=24, used=0, limit=None)
     assert size.cores_of(5) == 5 * 24
     assert [size.model_copy(update={"name": "Standard_X"}).cores_of(count) for count in (1, 5, 10)] == [48, 144, 288]
+
+
+def test_what_azure_adds_later_changes_no_digest() -> None:
+    """Nor is the number of instances, nor a tag."""
+    own = {"LIMIT": "3"}
+    given = {"model": "m", "livenessProbe": {}, "instanceType": "Standard_DS3_v2", "environmentVariables": own}
+    shown = {"name": "green", "sku": {"capacity": 1}, "tags": {}, "properties": given}
+    later = shown | {"sku": {"capacity": 3}, "tags": {"a": "b"}}
+    added = {
+        "AZUREML_MODEL_DIR": "/var/azureml-app/azureml-models/m/1",
+        "AZUREML_ENTRY_SCRIPT": "score.py",
+        "AML_APP_ROOT": "/var/azureml-app/code",
+    }
+    later["properties"] = {
+        "model": "m",
+        "provisioningState": "Succeeded",
+        "environmentVariables": own | added,
+        "own": None,
+        "instanceType": "STANDARD_DS3_V2",
+    }
+    endpoint = {"name": "shop", "properties": {}}
+
+    digests = {endpoint_state(endpoint, [one]).deployments["green"].digest for one in (shown, later)}
+
+    assert len(digests) == 1

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from saferollout.azure.memory import Memory
-from saferollout.azure.resources import endpoint_state
 from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import OnDrift
 from saferollout.domain.composition import Composition
@@ -329,31 +328,6 @@ def test_what_azure_shows_while_it_works_is_no_change(memory: Memory, azure: Wor
 
     change(memory, instanceType=SIZE.name)
     assert not is_changed(azure, rollout)
-
-
-def test_what_azure_adds_later_is_no_change() -> None:
-    """Nor is the number of instances, nor a tag."""
-    own = {"LIMIT": "3"}
-    given = {"model": "m", "livenessProbe": {}, "instanceType": "Standard_DS3_v2", "environmentVariables": own}
-    shown = {"name": "green", "sku": {"capacity": 1}, "tags": {}, "properties": given}
-    later = shown | {"sku": {"capacity": 3}, "tags": {"a": "b"}}
-    added = {
-        "AZUREML_MODEL_DIR": "/var/azureml-app/azureml-models/m/1",
-        "AZUREML_ENTRY_SCRIPT": "score.py",
-        "AML_APP_ROOT": "/var/azureml-app/code",
-    }
-    later["properties"] = {
-        "model": "m",
-        "provisioningState": "Succeeded",
-        "environmentVariables": own | added,
-        "own": None,
-        "instanceType": "STANDARD_DS3_V2",
-    }
-    endpoint = {"name": "shop", "properties": {}}
-
-    digests = {endpoint_state(endpoint, [one]).deployments["green"].digest for one in (shown, later)}
-
-    assert len(digests) == 1
 
 
 def test_a_tag_that_somebody_wrote_is_like_nothing() -> None:
