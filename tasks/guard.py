@@ -146,15 +146,14 @@ class Guard:
         """Tell people, once, that the rollout's question is about to expire, and that it is about what is gone."""
         if kept := await self._kept(record, state.name):
             await remind(kept.project, record, kept.evidence)
-            for found in drift.differences(state, record):
-                if found.is_change and record.asks:
-                    told = changed(state.name, record.asks.share, found.found, found.words)
-                    await self._tell(record, kept.project, told)
+            if record.asks and (change := drift.change_of(state, record)):
+                told = changed(state.name, record.asks.share, change.found, change.words)
+                await self._tell(record, kept.project, told)
 
     async def _judge(self, state: EndpointState, record: Record, reason: str, run: Run | None) -> str:
         """Judge the candidate for a while, from the evidence so far, and roll back for harm."""
         kept = await self._kept(record, state.name)
-        change = next((found for found in drift.differences(state, record) if found.is_change), None)
+        change = drift.change_of(state, record)
         which = f"{record.changes}-{change.found}" if change else str(record.changes or "")
         reason = f"{reason}; {change.words}" if change else reason
         earlier = await self._looks.read(record.rollout, which)

@@ -8,6 +8,7 @@ from saferollout.rollout import drift
 from saferollout.rollout.due import due_after
 from saferollout.rollout.hold import Hold
 from saferollout.rollout.rollout import Rollout
+from saferollout.rollout.shift import set_share
 
 MAX_CHANGES = 5
 """Whoever changes the candidate more often goes on doing so: a person is asked whether to roll back."""
@@ -53,9 +54,7 @@ def begin_anew(azure: Workspace, rollout: Rollout) -> Rollout:
     _check_not_held(state.tags, rollout, candidate)
     if record.share:
         azure.scale_up(rollout.endpoint, rollout.live, rollout.live_instance_count)
-    traffic = rollout.traffic(0)
     changes: dict[str, object] = {
-        "share": 0,
         "approvals": {},
         "asks": None,
         "frozen_until": None,
@@ -65,14 +64,8 @@ def begin_anew(azure: Workspace, rollout: Rollout) -> Rollout:
         "changed_from": rollout.made_of or record.made_of,
         "changes": record.changes + 1,
     }
-    azure.update_endpoint(
-        rollout.endpoint,
-        traffic=traffic,
-        check=drift.expecting(record.traffic(), traffic),
-        mirror=state.mirror_without(rollout.candidate),
-        tags=lambda tags: rollout.advanced(tags, **changes),
-    )
-    return rollout.anew(record.model_copy(update=changes))
+    set_share(azure, rollout, state, record, 0, **changes)
+    return rollout.anew(record.model_copy(update=changes | {"share": 0}))
 
 
 def _check_not_held(tags: dict[str, str], rollout: Rollout, candidate: DeploymentState) -> None:

@@ -49,6 +49,11 @@ def differences(
     ]
 
 
+def change_of(state: EndpointState, record: Record) -> Difference | None:
+    """What somebody else has made of the candidate, by the tags alone; None where it is as it was tested."""
+    return next((each for each in differences(state, record) if each.is_change), None)
+
+
 def look(
     azure: Workspace,
     state: EndpointState,

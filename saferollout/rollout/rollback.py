@@ -39,8 +39,8 @@ def roll_back(
     quarters of an hour. `rollout` rolls back only the one with this id; `force` also where somebody else changed the
     traffic; `wait` is called when the traffic is back, before instances are taken away: gateways follow a while later.
     `hold` is put on the endpoint with the rollback's first change, whatever becomes of the rest; where that was
-    somebody else's, what this one has found is not why it goes back. Where it is not to be
-    forgotten, the record stays until `forget`: whoever is killed before the report leaves somebody else to write it.
+    somebody else's, what this one has found is not why it goes back. Where it is not to be forgotten, the record stays
+    until `forget`: whoever is killed before the report leaves somebody else to write it.
 
     Raises:
         Refused: There is no rollout to roll back.

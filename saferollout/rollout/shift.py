@@ -2,10 +2,11 @@
 
 from saferollout.approvals.tag import fitted
 from saferollout.azure.workspace import Workspace
-from saferollout.domain.endpoint import Decision, DeploymentState
+from saferollout.domain.endpoint import Decision, DeploymentState, EndpointState
 from saferollout.domain.errors import Changed, GateFailed
 from saferollout.rollout import drift
 from saferollout.rollout.due import due_after
+from saferollout.rollout.record import Record
 from saferollout.rollout.rollout import Rollout
 
 
@@ -24,17 +25,29 @@ def shift_traffic(azure: Workspace, rollout: Rollout, share: int, decision: Deci
         _check_bound(decision, rollout, share, state.deployments[rollout.candidate])
     reached = max(record.share, share)
     approvals = record.approvals | ({share: fitted(decision)} if decision else {})
-    traffic, counts = rollout.traffic(reached), drift.counted(state, record)
-    changes: dict[str, object] = {"share": reached, "approvals": approvals, "instance_counts": counts}
+    changes: dict[str, object] = {"approvals": approvals, "instance_counts": drift.counted(state, record)}
     changes |= {"made_of": rollout.made_of} if rollout.made_of else {}
     if reached > record.share:
         changes |= {"asks": None, "frozen_until": None, "due": due_after(rollout.project.config, reached)}
+    set_share(azure, rollout, state, record, reached, **changes)
+
+
+def set_share(
+    azure: Workspace, rollout: Rollout, state: EndpointState, record: Record, share: int, **changes: object
+) -> None:
+    """Give the candidate this share, and put it on the record with these changes, in one change of Azure's.
+
+    Raises:
+        Drifted: Somebody else changed the traffic since.
+        Lost: The rollout is somebody else's by now.
+    """
+    traffic = rollout.traffic(share)
     azure.update_endpoint(
         rollout.endpoint,
         traffic=traffic,
         check=drift.expecting(record.traffic(), traffic),
         mirror=state.mirror_without(rollout.candidate),
-        tags=lambda tags: rollout.advanced(tags, **changes),
+        tags=lambda tags: rollout.advanced(tags, share=share, **changes),
     )
 
 

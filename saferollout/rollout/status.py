@@ -154,8 +154,8 @@ def status_of(
 
 
 def _change(state: EndpointState, record: Record) -> str:
-    found = drift.differences(state, record) if record.phase is Phase.ROLLING else []
-    return "; ".join(each.words for each in found if each.is_change)
+    change = drift.change_of(state, record) if record.phase is Phase.ROLLING else None
+    return change.words if change else ""
 
 
 def _hold(tags: dict[str, str]) -> str:
