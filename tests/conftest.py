@@ -1,14 +1,17 @@
 """The whole stack for acceptance tests: local Azure, a Prefect server, a worker, the command line; all real."""
 
+import contextlib
 import fcntl
+import functools
 import gc
 import json
 import os
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import hypothesis
 import pytest
@@ -23,6 +26,15 @@ from tests.support import leaks
 from tests.support.forks import fork_server, forked
 from tests.support.signing import make_pem
 from tests.support.stack import REPOSITORY, Endpoint, Stack
+
+SPARING = {
+    "PREFECT_WORKER_QUERY_SECONDS": "3",  # each query costs the server 18 ms
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "20",  # a transaction for many of a task's states
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
+"""What makes the stack's Prefect use less CPU time than its defaults, and changes nothing else."""
+
+T = TypeVar("T")
 
 
 def pytest_configure() -> None:
@@ -55,35 +67,56 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                     terminalreporter.write_line(f"{report.nodeid}: {name}: {value}")
 
 
-@pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """One stack for all tests, whichever of xdist's processes runs them; each test has an endpoint of its own.
+@contextlib.contextmanager
+def shared(factory: pytest.TempPathFactory, name: str, start: Callable[[Path, ExitStack], T]) -> Iterator[T]:
+    """What is started once for all of xdist's processes, in a directory of this name; JSON says where it is.
 
-    The first process that needs the stack starts it, and stops it when no other still uses it.
+    The first process that needs it starts it, and stops it when no other still uses it.
     """
-    base = tmp_path_factory.getbasetemp()
-    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "stack"
+    base = factory.getbasetemp()
+    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
     directory.mkdir(exist_ok=True)
-    known = directory / "environment.json"
+    known = directory / "known.json"
     with (directory / "users").open("w") as users, ExitStack() as started:
         with (directory / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not known.exists():
-                known.write_text(json.dumps(_start(directory, started)))
+                known.write_text(json.dumps(start(directory, started)))
                 started.callback(fcntl.flock, users, fcntl.LOCK_EX)  # waits for whoever else uses it
             fcntl.flock(users, fcntl.LOCK_SH)
-        env, azure = json.loads(known.read_text())
+        found: T = json.loads(known.read_text())
+        yield found
+
+
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the server that forks programs for all tests."""
+
+    def start(directory: Path, started: ExitStack) -> str:
+        server, address = fork_server(directory)
+        started.enter_context(server)
+        return address
+
+    with shared(tmp_path_factory, "forks", start) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, forks: str) -> Iterator[Stack]:
+    """One stack for all tests, whichever of xdist's processes runs them; each test has an endpoint of its own."""
+    with shared(tmp_path_factory, "stack", functools.partial(_start, forks)) as (directory, env, azure):
         # this process looks at Azure too
         before = dict(os.environ)
         os.environ.update(azure)
-        started.callback(os.environ.update, before)
-        started.callback(os.environ.clear)  # first: the last callback is called first
-        yield Stack(directory, env | azure)
+        yield Stack(Path(directory), env | azure)
+        os.environ.clear()
+        os.environ.update(before)
 
 
-def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[str, str]]:
-    """Start all of it; return the environments for Prefect and for local Azure."""
-    env = forked(processes.prefect_env(directory), directory) | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
+def _start(forks: str, directory: Path, started: ExitStack) -> tuple[str, dict[str, str], dict[str, str]]:
+    """Start all of it; return its directory, and the environments for Prefect and for local Azure."""
+    env = forked(processes.prefect_env(directory), forks) | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
+    env |= SPARING
     env |= {KEY: make_pem()} | leaks.traps(directory)  # decisions are signed
     # the tests' own configs lie beside the stack
     env |= {CONFIGS: os.pathsep.join([str(REPOSITORY / "configs"), str(directory.parent)])}
@@ -91,13 +124,12 @@ def _start(directory: Path, started: ExitStack) -> tuple[dict[str, str], dict[st
     local = started.enter_context(LocalAzure(None, "--strict"))
     azure = trusting_only(local.environ) | {DRAIN: "2"}
     started.callback(leaks.check, directory, local.state_dir, env | azure)  # when flows and worker have ended
-    started.enter_context(fork_server(directory, env | azure, REPOSITORY))
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
     stack = Stack(directory, env | azure)
     stack.cli("setup")
     stack.pause_guard()
     started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
-    return env, azure
+    return str(directory), env, azure
 
 
 @pytest.fixture

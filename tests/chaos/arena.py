@@ -17,7 +17,7 @@ from saferollout.config.request import CONFIGS
 from saferollout.domain.fault_points import DONE, FAULTS, Change, Fault, Step, arm
 from saferollout_cli.demo import processes
 from saferollout_cli.demo.processes import Process
-from tests.support.forks import fork_server, forked
+from tests.support.forks import forked
 from tests.support.stack import REPOSITORY, Stack
 
 EVERY_S = 4
@@ -42,19 +42,20 @@ class Kill:
 
 
 class Arena:
-    """Local Azure, a Prefect server, its worker, the server of processes and the guard."""
+    """Local Azure, a Prefect server, its worker and the guard."""
 
-    def __init__(self, directory: Path, configs: Path) -> None:
+    def __init__(self, directory: Path, configs: Path, forks: str) -> None:
         self.directory = directory
         self.faults = directory / "faults"
         (self.faults / DONE).mkdir(parents=True)
         self.recording = directory / "recording.jsonl"
         self._started = contextlib.ExitStack()
-        env = forked(processes.prefect_env(directory), directory) | {
+        env = forked(processes.prefect_env(directory), forks) | {
             "SAFEROLLOUT_HOME": str(REPOSITORY),
             FAULTS: str(self.faults),
         }
         env |= {CONFIGS: os.pathsep.join([str(REPOSITORY / "configs"), str(configs)])}
+        env |= {"PREFECT_WORKER_QUERY_SECONDS": "3"}  # each query costs a server 18 ms
         env |= {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}
         self._prefect_env = env
         self.env: dict[str, str] = {}
@@ -72,7 +73,6 @@ class Arena:
         azure = LocalAzure(self.directory / "azure", "--strict", record=self.recording)
         self.azure = self._started.enter_context(azure)
         self.env = self._prefect_env | trusting_only(azure.environ) | {DRAIN: "2"}
-        self._keep(fork_server(self.directory, self.env, REPOSITORY))
         self.wait_for_server()
         self.stack = Stack(self.directory, self.env)
         self.stack.cli("setup")

@@ -30,13 +30,13 @@ def tally() -> Iterator[Tally]:
 
 
 @pytest.fixture(scope="module")
-def arena(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Arena]:
+def arena(tmp_path_factory: pytest.TempPathFactory, forks: str) -> Iterator[Arena]:
     """A stack of this module's own."""
     import_sdk()  # before there are threads, for meanwhile the environment is not whole
     directory = tmp_path_factory.mktemp("arena")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("DOCKER_HOST", "unix:///nowhere")
-        with Arena(directory, tmp_path_factory.getbasetemp()) as made:
+        with Arena(directory, tmp_path_factory.getbasetemp(), forks) as made:
             for name, value in made.azure.environ.items():
                 patch.setenv(name, value)
             with temporary_settings({PREFECT_API_URL: made.env["PREFECT_API_URL"]}):

@@ -2,23 +2,32 @@
 
 Imports are half of what a command or a flow run costs; all else is as in a process of its own. Run as a program it is
 the server. `site/sitecustomize.py` brings it the programs of the processes whose environment has the variable FORKS.
+A Prefect server that is forked finds its new database migrated, as a copy of one.
 """
 
+import asyncio
 import contextlib
 import gc
 import importlib
 import json
 import os
-import re
 import runpy
 import select
+import shutil
 import signal
 import socket
+import sqlite3
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from saferollout_cli.demo.processes import START_S, Process
+import psutil
+from pydantic import BaseModel
+
+from saferollout.domain import fault_points
+from saferollout_cli.demo.processes import START_S, Process, prefect_env
+from tests.support.stack import REPOSITORY
 
 SITE = Path(__file__).with_name("site")
 IMPORTS = [
@@ -33,27 +42,34 @@ IMPORTS = [
     "flows.teardown",
     "matplotlib.backends.backend_svg",
     "matplotlib.figure",
+    "prefect.cli.server",
+    "prefect.cli.worker",
     "prefect.flow_engine",
     "prefect.runner._workspace_supervisor",
+    "prefect.server.api.server",
     "prefect.utilities.visualization",
     "saferollout.azure.client",
     "saferollout_cli.approvals",
     "saferollout_cli.commands",
+    "uvicorn.main",
 ]
 
 
-def forked(env: dict[str, str], directory: Path) -> dict[str, str]:
-    """The environment of processes whose programs are forked by the server in this directory."""
+def forked(env: dict[str, str], address: str) -> dict[str, str]:
+    """The environment of processes whose programs are forked by the server at this address."""
     env = {name: value for name, value in env.items() if name != "AZUREML_CURRENT_CLOUD"}  # a test's, by the SDK
-    return env | {"FORKS": str(directory / "forks.sock"), "PYTHONPATH": os.pathsep.join([str(SITE), env["PYTHONPATH"]])}
+    path = [str(SITE), *env.get("PYTHONPATH", "").split(os.pathsep)]
+    return env | {"FORKS": address, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
-def fork_server(directory: Path, env: dict[str, str], cwd: Path) -> Process:
-    """Start the server; return it once it has its imports."""
-    command = [sys.executable, "-m", __name__, str(directory / "forks.sock")]
-    server = Process("forks", command, env, directory, cwd, pipe=True)
+def fork_server(directory: Path) -> tuple[Process, str]:
+    """Start the server; return it with its address once it has its imports."""
+    address = str(directory / "forks.sock")
+    server = Process(
+        "forks", [sys.executable, "-m", __name__, address], prefect_env(directory), directory, REPOSITORY, pipe=True
+    )
     server.first_line(START_S)
-    return server
+    return server, address
 
 
 def _serve(address: str) -> dict[str, Any]:
@@ -90,40 +106,68 @@ def _attend(connection: socket.socket) -> dict[str, Any]:
         ended = os.pidfd_open(child)
         while ended not in select.select([ended, connection.fileno()], [], [])[0]:
             sent = [int(number) for number in connection.recv(64).split()]
-            for number in sent or [signal.SIGKILL]:  # nothing more comes: whoever asked for it was killed
+            for number in sent:
                 os.kill(child, number)
+            if not sent:  # who asked for it was killed: it goes with all that it has started
+                program_process = psutil.Process(child)
+                for process in [program_process, *program_process.children(recursive=True)]:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         with contextlib.suppress(OSError):  # nobody is there any longer
             connection.sendall(f"{code}\n".encode())
     os._exit(0)
 
 
-def _has_other_settings(env: dict[str, str]) -> bool:
-    """Whether Prefect is set otherwise than in the server; a worker writes the same values in Prefect's own manner."""
-    from prefect.settings import get_current_settings
-
-    written = get_current_settings().to_environment_variables(exclude_unset=True)
-    names = {name for name in [*env, *os.environ] if re.match("PREFECT_(?!_)", name)}
-    return any(env.get(name) not in (os.environ.get(name), written.get(name)) for name in names)
+def _database(env: Mapping[str, str]) -> Path:
+    """Where a Prefect server has its database, if it is told nothing else."""
+    return Path(env.get("PREFECT_HOME") or Path(env["HOME"], ".prefect")) / "prefect.db"
 
 
-def _become(program: dict[str, Any]) -> None:
+def _migrate() -> Path:
+    """Make an empty database of this Prefect, in a process of its own, for this one has to stay without threads."""
+    from prefect.server.database import provide_database_interface
+
+    child = os.fork()
+    if child == 0:
+        asyncio.run(provide_database_interface().create_db())
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code:
+        sys.exit(code)
+    database = _database(os.environ)
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return database
+
+
+def _models(base: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for model in base.__subclasses__():
+        yield model
+        yield from _models(model)
+
+
+def _become(program: dict[str, Any], migrated: Path) -> None:
     """Run the program as Python runs it: a module after `-m`, or a script."""
-    renew = _has_other_settings(program["env"])
+    from prefect.context import refresh_global_settings_context
+
     os.environ.clear()
     os.environ.update(program["env"])
     os.chdir(program["directory"])
     gc.freeze()
-    if renew:
-        from prefect.context import refresh_global_settings_context
-
-        refresh_global_settings_context()
+    refresh_global_settings_context()
+    fault_points._folder = os.environ.get(fault_points.FAULTS)  # noqa: SLF001 - read at the import
     module = program["arguments"][0] == "-m"
     name, *sys.argv[1:] = program["arguments"][module:]
+    is_server = name == "uvicorn" or sys.argv[1:3] == ["server", "start"]
+    if is_server and not (database := _database(program["env"])).exists():
+        database.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(migrated, database)
     first = program["directory"] if module else str(Path(name).parent)
     sys.path[:0] = [first, *program["env"]["PYTHONPATH"].split(os.pathsep)]
     if module:
-        sys.modules.pop(name, None)  # it is there as what others have imported
+        # it is there as what others have imported
+        sys.modules.pop(f"{name}.__main__" if hasattr(sys.modules.get(name), "__path__") else name, None)
         runpy.run_module(name, run_name="__main__", alter_sys=True)
     else:
         sys.argv[0] = name
@@ -133,5 +177,8 @@ def _become(program: dict[str, Any]) -> None:
 if __name__ == "__main__":
     for name in IMPORTS:
         importlib.import_module(name)
+    for model in _models(BaseModel):
+        model.model_rebuild()  # else Prefect has each process complete those that it uses, in a tenth of a second
+    template = _migrate()
     gc.freeze()  # a collection in a program's process would copy what the processes share
-    _become(_serve(sys.argv[1]))
+    _become(_serve(sys.argv[1]), template)

@@ -17,7 +17,7 @@ from tests.support.webhook import SECRET as WEBHOOK
 
 NOTED = "secrets-in-play"
 """Their file in the stack's folder, a secret a line, as JSON; Azure's own are apart: Azure keeps them."""
-KEPT = (NOTED, "environment.json")
+KEPT = (NOTED, "known.json")
 """Files of the tests' own, which hold secrets on purpose."""
 AUTH = "PREFECT_API_AUTH_STRING"
 AZURES = ("AZURE_CLIENT_SECRET", "LOCALAZURE_ADMIN_TOKEN", "IDENTITY_HEADER")

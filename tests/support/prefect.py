@@ -8,14 +8,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from saferollout_cli.demo import processes
+from tests.support.forks import forked
 from tests.support.stack import REPOSITORY, client
 
 
 class Server:
-    """A Prefect server that can be killed and started again."""
+    """A Prefect server that can be killed and started again; the programs of its environment are forked."""
 
-    def __init__(self, directory: Path) -> None:
-        self.env = processes.prefect_env(directory) | {"PREFECT_SERVER_DATABASE_TIMEOUT": "0.5"}
+    def __init__(self, directory: Path, forks: str) -> None:
+        self.env = forked(processes.prefect_env(directory), forks) | {"PREFECT_SERVER_DATABASE_TIMEOUT": "0.5"}
         self.url = self.env["PREFECT_API_URL"]
         self.database = directory / "prefect" / "prefect.db"
         self._directory = directory

@@ -30,7 +30,7 @@ from tests.support.models import write_model
 REPOSITORY = Path(__file__).parents[2]
 DIABETES = REPOSITORY / "configs" / "diabetes"
 FINAL = ("Completed", "Failed", "Crashed", "Cancelled")
-POLL_S = 0.3
+FIRST_S, LAST_S = 0.15, 0.75
 STAGE = {
     "requests_per_s": 20,
     "capacity_share": 1,
@@ -42,12 +42,17 @@ STAGE = {
 T = TypeVar("T")
 
 
-def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240, poll_s: float = POLL_S) -> T:
-    """Poll until `look` finds something; otherwise fail and say what never came."""
+def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240, poll_s: float | None = None) -> T:
+    """Poll until `look` finds something; otherwise fail and say what never came.
+
+    Each look costs whoever answers milliseconds, so that they become rarer, if they are not to come in equal time.
+    """
     deadline = time.monotonic() + timeout_s
+    pause_s = poll_s or FIRST_S
     while (found := look()) is None:
         assert time.monotonic() < deadline, f"never came: {what}"
-        time.sleep(poll_s)
+        time.sleep(pause_s)
+        pause_s = poll_s or min(1.2 * pause_s, LAST_S)
     return found
 
 

@@ -16,12 +16,12 @@ from tests.support.team import Host, Team
 
 
 @pytest.fixture
-def stack(tmp_path: Path, azure: LocalAzure) -> Iterator[Stack]:
-    """A Prefect server, and no worker."""
-    server = Server(tmp_path)
+def stack(tmp_path: Path, azure: LocalAzure, forks: str) -> Iterator[Stack]:
+    """A Prefect server, and no worker; each host imports what it has cloned."""
+    server = Server(tmp_path, forks)
     try:
         server.start()
-        yield Stack(tmp_path, server.env | azure.environ)
+        yield Stack(tmp_path, Stack(tmp_path, server.env | azure.environ).env_of_its_own)
     finally:
         server.stop()
 

@@ -8,9 +8,9 @@ from tests.support.prefect import Server
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, forks: str) -> Iterator[Server]:
     """A server without our deployments; those who use it are one group, so that only one is started."""
-    made = Server(tmp_path_factory.mktemp("server"))
+    made = Server(tmp_path_factory.mktemp("server"), forks)
     try:
         made.start()
         yield made

@@ -5,16 +5,15 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.support.forks import fork_server, forked
 from tests.support.prefect import Server
 from tests.support.stack import REPOSITORY, Stack
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, forks: str) -> Iterator[Stack]:
     """A Prefect server and commands; no Azure, no worker. A silent run is noticed after 10 seconds instead of 90."""
     directory = tmp_path_factory.mktemp("server")
-    server = Server(directory)
+    server = Server(directory, forks)
     home = directory / "home"
     home.mkdir()
     content = (REPOSITORY / "prefect.yaml").read_text()
@@ -24,6 +23,4 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with ExitStack() as stopping:
         stopping.callback(server.stop)
         server.start()
-        env = forked(env, directory)
-        stopping.enter_context(fork_server(directory, env, REPOSITORY))
         yield Stack(directory, env)

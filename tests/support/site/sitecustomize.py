@@ -9,7 +9,10 @@ import gc
 import os
 import sys
 
-FORKABLE = {"prefect.engine", "prefect.runner._workspace_supervisor", "_workspace_runtime_bootstrap.py", "saferollout"}
+FORKABLE = {
+    *("prefect", "prefect.engine", "prefect.runner._workspace_supervisor", "_workspace_runtime_bootstrap.py"),
+    *("saferollout", "uvicorn"),
+}
 """The programs, modules or scripts, whose imports the server has."""
 
 

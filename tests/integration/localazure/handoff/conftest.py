@@ -16,9 +16,9 @@ from tests.support.stack import REPOSITORY
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, forks: str) -> Iterator[Server]:
     """The server; those who use it are one group, so that only one is started."""
-    made = Server(tmp_path_factory.mktemp("server"))
+    made = Server(tmp_path_factory.mktemp("server"), forks)
     command = [str(Path(sys.executable).parent / "saferollout"), "setup", "--json"]
     env = made.env | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
     try:
