@@ -30,6 +30,7 @@ from localazure.testing import LocalAzure
 from saferollout.approvals.keys import PAGE_KEY
 from saferollout_cli.demo import processes
 from saferollout_cli.demo.processes import START_S, Process, free_port
+from saferollout_cli.page.settings import APPROVERS, CLIENT_ID, CLIENT_SECRET, ISSUER
 from tests.support.localazure.engine import docker, engine
 from tests.support.signing import make_pem
 from tests.support.stack import REPOSITORY, Stack
@@ -41,14 +42,10 @@ DEPLOY = REPOSITORY / "deploy"
 PACKAGES = "--include=ca-certificates,netbase,python3,python3-venv,tzdata"
 AS_SLIM = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "locale", "man")]
 ROOTS = "/etc/ssl/certs/ca-certificates.crt"
+PIP = ("index-url", "extra-index-url", "find-links", "trusted-host", "proxy", "timeout", "default-timeout")
 PROXIES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 LIMIT_S = 1800
-END_S = 60
-"""How long a pod has to end (`terminationGracePeriodSeconds`)."""
-
-
-class ImageFailed(Exception):
-    """The image does not do what it is for."""
+END_S = 60  # what a pod has to end, as `terminationGracePeriodSeconds` says
 
 
 class _Test:
@@ -70,67 +67,64 @@ class _Test:
                 code = process.wait(LIMIT_S)
         if code:
             tail = "\n".join(path.read_text(errors="replace").splitlines()[-15:])
-            raise ImageFailed(f"{name} ended with {code}; the end of {path}:\n{tail}")
+            sys.exit(f"{name} ended with {code}; the end of {path}:\n{tail}")
 
-    def served(self, path: Path) -> str:
-        """The address of a folder, which is served to this machine with those beside it."""
+    def served(self, folder: Path) -> str:
+        """The address at which this machine, and a build on it, reads the folder until the end."""
         port = free_port()
-        argv = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(path.parent)]
+        argv = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "--directory", str(folder)]
         self._started.enter_context(Process(f"served-{port}", argv, dict(os.environ), DIRECTORY, REPOSITORY))
-        return f"http://127.0.0.1:{port}/{path.name}"
+        return f"http://127.0.0.1:{port}"
 
     def make_base(self) -> None:
         """What the Dockerfile's own base has, as far as it needs it, of this machine's release of Debian."""
         fields = "$(ORIGIN)|$(COMPONENT)|deb $(REPO_URI) $(CODENAME) main"
-        told = subprocess.check_output(
-            ["apt-get", "indextargets", "--format", fields, "Created-By: Packages"], text=True
-        )
-        lines = [line.split("|")[2] for line in told.splitlines() if line.startswith("Debian|main|")]
-        (DIRECTORY / "sources").write_text("\n".join(lines) + "\n")
-        (DIRECTORY / "apt.conf").write_text(output("apt-config", "dump", "--format", '%F "%v";%n', "Acquire"))
-        env = os.environ | {"TMPDIR": str(DIRECTORY)}
-        made = DIRECTORY / "base.tar"
-        where = [f"--aptopt={DIRECTORY / 'apt.conf'}", lines[0].split()[2], made, DIRECTORY / "sources"]
-        self.command("base", "mmdebstrap", "--mode=root", "--variant=minbase", PACKAGES, *AS_SLIM, *where, env=env)
+        targets = output("apt-get", "indextargets", "--format", fields, "Created-By: Packages").splitlines()
+        lines = [target.split("|")[2] for target in targets if target.startswith("Debian|main|")]
+        sources, options, made = DIRECTORY / "sources", DIRECTORY / "apt.conf", DIRECTORY / "base.tar"
+        sources.write_text("\n".join(lines) + "\n")
+        options.write_text(output("apt-config", "dump", "--format", '%F "%v";%n', "Acquire"))
+        argv = ["mmdebstrap", "--mode=root", "--variant=minbase", PACKAGES, *AS_SLIM, f"--aptopt={options}"]
+        release = lines[0].split()[2]
+        self.command("base", *argv, release, str(made), str(sources), env=os.environ | {"TMPDIR": str(DIRECTORY)})
         docker("import", made, BASE)
         made.unlink()
 
     def build(self) -> None:
         """The Dockerfile as it is; how this machine's pip finds packages is a secret of the build."""
+        listed = output(sys.executable, "-m", "pip", "config", "list")
+        found = dict(re.findall(r"^(?:global|install|:env:)\.([a-z-]+)='(.*)'$", listed, re.M))
         pip = DIRECTORY / "pip.conf"
-        pip.write_text(self.pip_conf())
-        options = ["--network=host", f"--build-arg=BASE={BASE}", f"--secret=id=pip,src={pip}"]
-        options += [f"--secret=id=ca,src={ROOTS}", *(f"--build-arg={name}" for name in PROXIES if name in os.environ)]
-        client, env = buildkit_client(), os.environ | {"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
-        self.command(
-            "build", client, "build", *options, f"--file={DEPLOY / 'Dockerfile'}", f"--tag={IMAGE}", ".", env=env
-        )
+        pip.write_text(self.pip_conf(found))
+        argv = ["build", "--network=host", f"--build-arg=BASE={BASE}", f"--secret=id=pip,src={pip}"]
+        argv += [f"--secret=id=ca,src={found.get('cert', ROOTS)}", f"--file={DEPLOY / 'Dockerfile'}", f"--tag={IMAGE}"]
+        argv += [f"--build-arg={name}" for name in PROXIES if name in os.environ]
+        env = os.environ | {"DOCKER_BUILDKIT": "1", "BUILDKIT_PROGRESS": "plain"}
+        self.command("build", buildkit_client(), *argv, ".", env=env)
 
-    def pip_conf(self) -> str:
-        """What pip is configured to on this machine; its folders are served, for the build sees none of them."""
-        told = output(sys.executable, "-m", "pip", "config", "list")
-        found = dict(re.findall(r"^(?:global|:env:|install)\.([a-z-]+)='(.*)'$", told, re.M))
-        lines = ["[global]", "cert = /run/secrets/ca"]
-        for name in ("index-url", "extra-index-url", "find-links", "trusted-host", "proxy", "timeout"):
-            if words := found.get(name, "").split():
-                folders = [Path(word.removeprefix("file://")) for word in words]
-                urls = [
-                    self.served(folder) if folder.is_absolute() else word
-                    for word, folder in zip(words, folders, strict=True)
-                ]
-                lines.append(f"{name} = {' '.join(urls)}")
-        return "\n".join(lines) + "\n"
+    def pip_conf(self, found: dict[str, str]) -> str:
+        """The same for pip in the build, which sees none of this machine's folders: they are served to it."""
+
+        def reached(word: str, name: str) -> str:
+            folder = Path(word.removeprefix("file://"))
+            if not folder.is_absolute():
+                return word
+            # an index leads to files beside it
+            return self.served(folder) if name == "find-links" else f"{self.served(folder.parent)}/{folder.name}"
+
+        kept = {name: found[name].split() for name in PIP if name in found}
+        lines = [f"{name} = {' '.join(reached(word, name) for word in words)}" for name, words in kept.items()]
+        return "\n".join(["[global]", "cert = /run/secrets/ca", *lines, ""])
 
     def container(self, name: str, env: Mapping[str, str], *argv: str, options: Sequence[str] = ()) -> Process:
         """A container of the image in the background, which goes when this process does."""
-        farewell = {leash.FAREWELL_ENV: json.dumps(["docker", "rm", "--force", name])}
-        made = [*run(name, env, options), IMAGE, *argv]
-        return self._started.enter_context(Process(name, made, os.environ | env | farewell, DIRECTORY, REPOSITORY))
+        made, env = run(name, env, options)
+        return self._started.enter_context(Process(name, [*made, *argv], env, DIRECTORY, REPOSITORY))
 
     def once(self, name: str, env: Mapping[str, str], *argv: str, options: Sequence[str] = ()) -> None:
         """The same to its end, which must be a good one."""
-        farewell = {leash.FAREWELL_ENV: json.dumps(["docker", "rm", "--force", name])}
-        self.command(name, *run(name, env, options), IMAGE, *argv, env=os.environ | env | farewell)
+        made, env = run(name, env, options)
+        self.command(name, *made, *argv, env=env)
         self.say(f"{' '.join(argv)}: done")
 
     def end(self, name: str, good: int) -> None:
@@ -141,10 +135,11 @@ class _Test:
         code, _ = waiting.communicate(timeout=END_S)
         self.say(f"{name}: ended {time.monotonic() - began:.1f} s after SIGTERM, with {code.strip()}")
         if int(code) != good:
-            raise ImageFailed(f"{name} did not end with {good}")
+            sys.exit(f"{name} did not end with {good}")
 
     def roll_out(self) -> None:
         """From the request to the promoted candidate, by nothing but the image."""
+        self.once("pip", {}, "sh", "-c", 'test -z "$(pip config list)"')  # the secrets have left nothing
         azure = self._started.enter_context(LocalAzure(DIRECTORY / "azure", "--strict"))
         exports = trusting_only(azure.environ)
         root = Path(shutil.copy(exports["SSL_CERT_FILE"], DIRECTORY))
@@ -179,11 +174,11 @@ class _Test:
         traffic = workspace.get_endpoint("shop").traffic
         self.say(f"the rollout is completed, traffic is {traffic}")
         if traffic != {"green": 100}:
-            raise ImageFailed("the candidate is not live")
+            sys.exit("the candidate is not live")
         once("guard", env, "saferollout", "guard", "--json")
         team.publish()
         output("git", "--git-dir", str(team.repository), "update-server-info")
-        self.once("git", {}, "git", "clone", "--quiet", self.served(team.repository))
+        self.once("git", {}, "git", "clone", "--quiet", f"{self.served(team.repository)}/")
         self.page(env, mounts)
         self.end("worker", 0)
         for name in ("page", "server"):
@@ -195,9 +190,7 @@ class _Test:
         known = DIRECTORY / "provider" / ".well-known"
         known.mkdir(parents=True)
         (known / "openid-configuration").write_text(json.dumps({"issuer": issuer}))
-        settings = {"ISSUER": issuer, "CLIENT_ID": "page", "CLIENT_SECRET": "secret"}
-        settings = {f"SAFEROLLOUT_OIDC_{name}": value for name, value in settings.items()}
-        settings |= {"SAFEROLLOUT_PAGE_APPROVERS": "*", PAGE_KEY: make_pem()}
+        settings = {ISSUER: issuer, CLIENT_ID: "page", CLIENT_SECRET: "secret", APPROVERS: "*", PAGE_KEY: make_pem()}
         port = free_port()
         command = ["saferollout", "approvals", "serve", "--port", str(port)]
         page = self.container("page", {**env, **settings}, *command, options=["--init", *mounts])
@@ -218,9 +211,11 @@ def answers(url: str) -> bool:
         return False
 
 
-def run(name: str, env: Mapping[str, str], options: Sequence[str]) -> list[str]:
-    """The command that makes a container; it gets these variables from its own environment."""
-    return ["docker", "run", "--rm", "--network=host", f"--name={name}", *options, *(f"--env={key}" for key in env)]
+def run(name: str, env: Mapping[str, str], options: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """The command that makes a container of the image, and its environment, from which the container gets `env`."""
+    farewell = json.dumps(["docker", "rm", "--force", name])
+    argv = ["docker", "run", "--rm", "--network=host", f"--name={name}", *options, *(f"--env={key}" for key in env)]
+    return [*argv, IMAGE], os.environ | {**env, leash.FAREWELL_ENV: farewell}
 
 
 def job() -> tuple[list[str], list[str]]:
@@ -233,24 +228,20 @@ def job() -> tuple[list[str], list[str]]:
     options += [f"--cpus={limits['cpu']}", f"--read-only={str(security['readOnlyRootFilesystem']).lower()}"]
     options += [f"--cap-drop={name}" for name in security["capabilities"]["drop"]]
     options += ["--security-opt=no-new-privileges"] if not security["allowPrivilegeEscalation"] else []
-    options += [
-        f"--tmpfs={mount['mountPath']}:mode=1777" for mount in container["volumeMounts"] if mount["name"] in empty
-    ]
+    folders = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] in empty]
+    options += [f"--tmpfs={folder}:mode=1777" for folder in folders]
     return options, container["command"]
 
 
 def buildkit_client() -> str:
     """The first Docker client on the path that builds by BuildKit: newer ones need a plugin for it."""
-    for folder in os.get_exec_path():
-        client = shutil.which("docker", path=folder)
-        if client:
-            asked = [client, "build", "--help"]
-            told = subprocess.run(
-                asked, env=os.environ | {"DOCKER_BUILDKIT": "1"}, capture_output=True, text=True, check=False
-            )
-            if "--secret" in told.stdout:
-                return client
-    raise ImageFailed("no docker here builds by BuildKit: install docker-buildx")
+    env = os.environ | {"DOCKER_BUILDKIT": "1"}
+    for client in (Path(folder, "docker") for folder in os.get_exec_path()):
+        if client.exists():
+            asked = subprocess.run([client, "build", "--help"], env=env, capture_output=True, text=True, check=False)
+            if "--secret" in asked.stdout:
+                return str(client)
+    sys.exit("no docker here builds by BuildKit: install docker-buildx")
 
 
 def main() -> int:
