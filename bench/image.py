@@ -8,7 +8,6 @@ the approvals page are containers of the image on the host's network. The pod be
 What they have said stays in build/image.
 """
 
-import functools
 import json
 import os
 import re
@@ -36,7 +35,8 @@ from tests.support.signing import make_pem
 from tests.support.stack import REPOSITORY, Stack
 from tests.support.team import Team
 
-BASE, IMAGE, RESULTS = "saferollout-test/base", "saferollout-test/image", "saferollout-test-results"
+PREFIX = "saferollout-test-"
+BASE, IMAGE, RESULTS = f"{PREFIX}base", f"{PREFIX}image", f"{PREFIX}results"
 DIRECTORY = REPOSITORY / "build" / "image"
 DEPLOY = REPOSITORY / "deploy"
 PACKAGES = "--include=ca-certificates,netbase,python3,python3-venv,tzdata"
@@ -125,13 +125,13 @@ class _Test:
         """The same to its end, which must be a good one."""
         made, env = run(name, env, options)
         self.command(name, *made, *argv, env=env)
-        self.say(f"{' '.join(argv)}: done")
+        self.say(f"{name}: {' '.join(argv)}")
 
     def end(self, name: str, good: int) -> None:
         """Ask a container to end, as Kubernetes does; it must by itself, and with this exit code."""
-        waiting = subprocess.Popen(["docker", "wait", name], stdout=subprocess.PIPE, text=True)
+        waiting = subprocess.Popen(["docker", "wait", PREFIX + name], stdout=subprocess.PIPE, text=True)
         began = time.monotonic()
-        docker("kill", "--signal=TERM", name)
+        docker("kill", "--signal=TERM", PREFIX + name)
         code, _ = waiting.communicate(timeout=END_S)
         self.say(f"{name}: ended {time.monotonic() - began:.1f} s after SIGTERM, with {code.strip()}")
         if int(code) != good:
@@ -152,37 +152,38 @@ class _Test:
         stack = Stack(DIRECTORY, host)
         url = host["PREFECT_API_URL"]
         port = {"PREFECT_SERVER_API_PORT": host["PREFECT_SERVER_API_PORT"], "PREFECT_SERVER_ANALYTICS_ENABLED": "false"}
-        server = self.container("server", port, "prefect", "server", "start", options=["--init"])
+        server = self.container("server", port, "prefect", "server", "start")
         server.wait_until(lambda: answers(url.removesuffix("/api")), START_S)  # its UI
         env = azure.environ | {"PREFECT_API_URL": url, "PREFECT_WORKER_QUERY_SECONDS": "1"}
         env |= dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), "/authority.pem")
         volumes = {"/authority.pem": str(root), "/configs": str(team.configs), "/results": RESULTS}
         mounts = [f"--volume={there}:{inside}{'' if there == RESULTS else ':ro'}" for inside, there in volumes.items()]
-        once = functools.partial(self.once, options=["--init", *mounts])
-        once("setup", env, "saferollout", "setup", "--pull", "none")
+        self.once("setup", env, "saferollout", "setup", "--pull", "none", options=mounts)
         rollout = stack.api("GET", "/deployments/name/rollout/rollout")["id"]
         body = {"parameters": {"config": "shop", "by": "Eve"}}
         flow_run = str(stack.api("POST", f"/deployments/{rollout}/create_flow_run", json=body)["id"])
         as_pod, command = job()
-        self.once("pod", env | {"PREFECT__FLOW_RUN_ID": flow_run}, *command, options=[*as_pod, *mounts])
+        entry = f"--entrypoint={command[0]}"
+        self.once("pod", env | {"PREFECT__FLOW_RUN_ID": flow_run}, *command[1:], options=[entry, *as_pod, *mounts])
         stack.until(flow_run, "Suspended")
-        self.container("worker", env, options=["--init", *as_pod, *mounts])
+        self.container("worker", env, options=[*as_pod, *mounts])
         for number in range(2):
             stack.until(flow_run, "Suspended")
-            once(f"answer-{number}", env, "saferollout", "approve", flow_run, "--by", "Ada", "--comment", "good")
+            self.once(f"answer-{number}", env, "saferollout", "approve", flow_run, "--by", "Ada", options=mounts)
             stack.until(flow_run, "Completed" if number else "Suspended")
         traffic = workspace.get_endpoint("shop").traffic
         self.say(f"the rollout is completed, traffic is {traffic}")
         if traffic != {"green": 100}:
             sys.exit("the candidate is not live")
-        once("guard", env, "saferollout", "guard", "--json")
+        guard = self.container("guard", env, "saferollout", "guard", "--every", "60", "--json", options=mounts)
+        guard.wait_until(lambda: '"looked"' in guard.log.read_text(), START_S)
         team.publish()
         output("git", "--git-dir", str(team.repository), "update-server-info")
         self.once("git", {}, "git", "clone", "--quiet", f"{self.served(team.repository)}/")
         self.page(env, mounts)
         self.end("worker", 0)
-        for name in ("page", "server"):
-            self.end(name, 128 + signal.SIGTERM)  # uvicorn lets the signal act once it has closed all
+        for name in ("guard", "page", "server"):
+            self.end(name, 128 + signal.SIGTERM)  # uvicorn lets the signal act, too, once it has closed all
 
     def page(self, env: Mapping[str, str], mounts: list[str]) -> None:
         """The approvals page begins to serve where its provider answers."""
@@ -193,7 +194,7 @@ class _Test:
         settings = {ISSUER: issuer, CLIENT_ID: "page", CLIENT_SECRET: "secret", APPROVERS: "*", PAGE_KEY: make_pem()}
         port = free_port()
         command = ["saferollout", "approvals", "serve", "--port", str(port)]
-        page = self.container("page", {**env, **settings}, *command, options=["--init", *mounts])
+        page = self.container("page", {**env, **settings}, *command, options=mounts)
         page.wait_until(lambda: answers(f"http://127.0.0.1:{port}/style.css"), START_S)
         self.say("the approvals page serves")
 
@@ -213,9 +214,9 @@ def answers(url: str) -> bool:
 
 def run(name: str, env: Mapping[str, str], options: Sequence[str]) -> tuple[list[str], dict[str, str]]:
     """The command that makes a container of the image, and its environment, from which the container gets `env`."""
-    farewell = json.dumps(["docker", "rm", "--force", name])
-    argv = ["docker", "run", "--rm", "--network=host", f"--name={name}", *options, *(f"--env={key}" for key in env)]
-    return [*argv, IMAGE], os.environ | {**env, leash.FAREWELL_ENV: farewell}
+    farewell = json.dumps(["docker", "rm", "--force", PREFIX + name])
+    argv = ["docker", "run", "--rm", "--network=host", f"--name={PREFIX}{name}", *options]
+    return [*argv, *(f"--env={key}" for key in env), IMAGE], os.environ | {**env, leash.FAREWELL_ENV: farewell}
 
 
 def job() -> tuple[list[str], list[str]]:

@@ -1,5 +1,6 @@
 """What `deploy/` has: its tools accept it, and it names nothing that is not there."""
 
+import json
 import re
 import subprocess
 import sys
@@ -115,6 +116,7 @@ def test_the_image_has_what_pods_start() -> None:
     """What a Job and the charts' workers run is in it, and where a Job mounts configs and results is where it looks."""
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     assert f" {COMMAND[0]}=" in dockerfile
+    assert f"\nENTRYPOINT {json.dumps(COMMAND[:2])}\n" in dockerfile  # where none is named
     assert "[kubernetes," in dockerfile
     for path in DEPLOY.glob("helm/prefect-worker*.yaml"):
         worker = yaml.safe_load(path.read_text())["worker"]

@@ -59,7 +59,7 @@ def _daemon() -> Iterator[None]:
     ]
     # a container on this machine's own network leaves a mount
     farewell = f"grep --only-matching ' {directory}/[^ ]*' /proc/mounts | xargs --no-run-if-empty umount --lazy"
-    farewell = json.dumps(["sh", "-c", f"{farewell}; rm -rf {directory}"])
+    farewell = json.dumps(["sh", "-c", f"{farewell}; rm -rf {directory}; ip link delete docker0"])
     with pytest.MonkeyPatch.context() as patch, (directory / "log").open("w") as log:
         patch.setenv("DOCKER_HOST", f"unix://{directory}/socket")
         env = os.environ | {leash.GRACE_ENV: "30", leash.FAREWELL_ENV: farewell}
@@ -69,9 +69,7 @@ def _daemon() -> Iterator[None]:
             docker("ps")
             yield
         finally:
-            daemon.communicate()  # the leash
-            if Path("/sys/class/net/docker0").exists():
-                subprocess.run(["ip", "link", "delete", "docker0"], check=True, capture_output=True)
+            daemon.communicate()  # the leash, which tidies up even when this process is killed
 
 
 def base_image(directory: Path) -> str:
