@@ -59,7 +59,7 @@ def _daemon() -> Iterator[None]:
     ]
     # a container on this machine's own network leaves a mount
     farewell = f"grep --only-matching ' {directory}/[^ ]*' /proc/mounts | xargs --no-run-if-empty umount --lazy"
-    farewell = json.dumps(["sh", "-c", f"{farewell}; rm -rf {directory}; ip link delete docker0"])
+    farewell = json.dumps(["sh", "-c", f"{farewell}; ip link delete docker0; rm -rf {directory}"])
     with pytest.MonkeyPatch.context() as patch, (directory / "log").open("w") as log:
         patch.setenv("DOCKER_HOST", f"unix://{directory}/socket")
         env = os.environ | {leash.GRACE_ENV: "30", leash.FAREWELL_ENV: farewell}
@@ -69,7 +69,8 @@ def _daemon() -> Iterator[None]:
             docker("ps")
             yield
         finally:
-            daemon.communicate()  # the leash, which tidies up even when this process is killed
+            daemon.communicate()  # the leash, which tidies up even when this process is killed, if in haste
+            shutil.rmtree(directory, ignore_errors=True)
 
 
 def base_image(directory: Path) -> str:
