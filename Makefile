@@ -5,7 +5,7 @@ READY := .venv/.ready
 # tests of rollouts spend most of their time waiting: three times the cores that CI has
 WORKERS ?= 6
 
-.PHONY: rollout unit test sequences chaos chaos-sequences chaos-failures chaos-kills chaos-outages scale-test check fix
+.PHONY: rollout unit test sequences chaos chaos-sequences chaos-failures chaos-kills chaos-outages scale-test image-test check fix
 .PHONY: bench audit clean help
 .DEFAULT_GOAL := help
 
@@ -49,6 +49,10 @@ chaos-outages: $(READY)
 scale-test: $(READY)  ## Ten rollouts at once on PostgreSQL, Redis and three workers, one of which is killed
 	@.ci/packages scale
 	@$(BIN)/python -m bench.scale
+
+image-test: $(READY)  ## Build the image on a base of Debian's packages, and roll a model out by it (as root)
+	@.ci/packages image
+	@$(BIN)/python -m bench.image
 
 check: $(READY)  ## Linters, types and import contracts
 	@$(BIN)/ruff check .

@@ -1,8 +1,10 @@
 """What `deploy/` has: its tools accept it, and it names nothing that is not there."""
 
+import json
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ import yaml
 from saferollout_cli.pool import COMMAND, read_pool
 from tests.support.programs import program
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+REPOSITORY = Path(__file__).parents[2]
+DEPLOY = REPOSITORY / "deploy"
 JOB = DEPLOY / "kubernetes" / "job.yaml"
 OF_REDIS = {"PREFECT_REDIS_MESSAGING_HOST", "PREFECT_REDIS_MESSAGING_PORT"}
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
@@ -87,16 +90,33 @@ def test_each_command_takes_its_options(command: list[str]) -> None:
 def test_the_image_has_a_user_of_its_own() -> None:
     """No stage begins with whatever is the latest, and what runs is not root."""
     lines = (DEPLOY / "Dockerfile").read_text().splitlines()
-    bases = [line.split()[1] for line in lines if line.startswith("FROM")]
-    assert bases
-    assert [base for base in bases if ":" not in base or base.endswith(":latest")] == []
+    (default,) = [line.removeprefix("ARG BASE=") for line in lines if line.startswith("ARG")]
+    assert {line.split()[1] for line in lines if line.startswith("FROM")} == {"${BASE}"}
+    assert ":" in default
+    assert not default.endswith(":latest")
     assert next(line for line in lines if line.startswith(("USER", "CMD"))) == "USER 10001"
+
+
+def test_the_image_is_made_of_what_the_wheel_is_made_of() -> None:
+    """Its build sees all of that, and nothing else of a clone: no environment, no history, no file with secrets."""
+    comment, nothing, *names = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    assert (comment[0], nothing) == ("#", "*")
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+    setuptools = project["tool"]["setuptools"]
+    found = [path for pattern in setuptools["packages"]["find"]["include"] for path in REPOSITORY.glob(pattern)]
+    needed = {path.name for path in found if (path / "__init__.py").exists()}
+    needed |= {project["project"]["readme"], *project["project"]["license-files"], "pyproject.toml", "constraints.txt"}
+    data = [pattern for patterns in setuptools["data-files"].values() for pattern in patterns]
+    seen = {name.removeprefix("!") for name in names if name.startswith("!")}
+    assert {name.split("/")[0] for name in seen} == needed | {pattern.split("/")[0] for pattern in data}
+    assert [pattern for pattern in data if not pattern.startswith(tuple(seen))] == []
 
 
 def test_the_image_has_what_pods_start() -> None:
     """What a Job and the charts' workers run is in it, and where a Job mounts configs and results is where it looks."""
     dockerfile = (DEPLOY / "Dockerfile").read_text()
     assert f" {COMMAND[0]}=" in dockerfile
+    assert f"\nENTRYPOINT {json.dumps(COMMAND[:2])}\n" in dockerfile  # where none is named
     assert "[kubernetes," in dockerfile
     for path in DEPLOY.glob("helm/prefect-worker*.yaml"):
         worker = yaml.safe_load(path.read_text())["worker"]

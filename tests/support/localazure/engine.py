@@ -1,6 +1,7 @@
 """A container engine for tests, and images for it that come from this machine and from no registry."""
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
@@ -56,17 +57,19 @@ def _daemon() -> Iterator[None]:
         *("dockerd", f"--data-root={directory}/data", f"--exec-root={directory}/exec", f"--pidfile={directory}/pid"),
         *(f"--host=unix://{directory}/socket", "--iptables=false", "--ip-masq=false"),
     ]
+    # a container on this machine's own network leaves a mount
+    farewell = f"grep --only-matching ' {directory}/[^ ]*' /proc/mounts | xargs --no-run-if-empty umount --lazy"
+    farewell = json.dumps(["sh", "-c", f"{farewell}; ip link delete docker0; rm -rf {directory}"])
     with pytest.MonkeyPatch.context() as patch, (directory / "log").open("w") as log:
         patch.setenv("DOCKER_HOST", f"unix://{directory}/socket")
-        daemon = subprocess.Popen(leash.command(*argv), stdin=subprocess.PIPE, stdout=log, stderr=log)
+        env = os.environ | {leash.GRACE_ENV: "30", leash.FAREWELL_ENV: farewell}
+        daemon = subprocess.Popen(leash.command(*argv), stdin=subprocess.PIPE, stdout=log, stderr=log, env=env)
         try:
             wait_for(lambda: daemon.poll() is not None or (directory / "socket").exists(), bool)
             docker("ps")
             yield
         finally:
-            daemon.communicate()  # the leash
-            if Path("/sys/class/net/docker0").exists():
-                subprocess.run(["ip", "link", "delete", "docker0"], check=True, capture_output=True)
+            daemon.communicate()  # the leash, which tidies up even when this process is killed, if in haste
             shutil.rmtree(directory, ignore_errors=True)
 
 
