@@ -1,11 +1,10 @@
 """What an endpoint's tags hold, and what a rollout believes of it."""
 
 import json
-import subprocess
 from typing import Any
 
 from saferollout.rollout.record import PREFIX, Record
-from tests.support.stack import STAGE, Endpoint, Stack, started, wait_for
+from tests.support.stack import Endpoint, Stack, wait_for
 
 
 def record_of(endpoint: Endpoint) -> Record:
@@ -84,46 +83,3 @@ def _question(stack: Stack, run: str, share: str) -> str | None:
 def _ended(stack: Stack, run: str) -> dict[str, Any] | None:
     shown = stack.run(run)
     return shown if shown["state_name"] == "Failed" else None
-
-
-def test_a_second_container_of_one_host_name_is_refused(stack: Stack, endpoint: Endpoint) -> None:
-    """In a pid namespace of its own the same command neither takes the living rollout over nor skips its approval."""
-    config = str(endpoint.config())
-    with started(stack.command("run", config, "--approve", "ui"), stack.env) as first:
-        run = wait_for("a record", lambda: Record.from_tags(endpoint.state().tags)).owner.flow_run
-        stack.until(run, "Paused")
-        second = subprocess.run(
-            ["unshare", "--pid", "--fork", "--mount-proc", *stack.command("run", config, "--approve", "auto")],
-            env=stack.env_of_its_own,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-        assert second.returncode == 1, second.stderr
-        assert "is unfinished: begun by" in second.stderr
-        assert endpoint.state().traffic == {"blue": 100}
-        assert record_of(endpoint).owner.flow_run == run
-        stack.cli("reject", run)
-        _, errors = first.communicate(timeout=120)
-    assert first.returncode == 1, errors
-    assert endpoint.state().traffic == {"blue": 100}
-    assert Record.from_tags(endpoint.state().tags) is None
-
-
-def test_a_stage_in_a_tag_skips_no_judge(stack: Stack, endpoint: Endpoint) -> None:
-    """Whoever takes a rollout over that is at 100% judges every stage: that it was judged, only a tag says."""
-    stages = [{"traffic": share, "approval": False, "recheck_s": 1, "judge": STAGE} for share in (10, 100)]
-    config = endpoint.config(stages=stages)
-    with started(stack.command("run", str(config), "--approve", "auto"), stack.env):  # and killed
-        wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
-    forged = {f"{PREFIX}stage": "100"}
-    endpoint.workspace().update_endpoint(endpoint.name, traffic={"green": 100}, tags=lambda there: there | forged)
-
-    outcome = json.loads(stack.cli("run", str(config), "--approve", "ui", "--json"))
-
-    assert [(found["gate"], found["verdict"]) for found in outcome["verdicts"]] == [
-        ("smoke test", "passed"),
-        ("judge at 10%", "healthy"),
-        ("judge at 100%", "healthy"),
-    ]

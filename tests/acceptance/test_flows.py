@@ -1,10 +1,17 @@
 """The flows around the rollout, and what a person may do to one: keep, retire, cancel, tear down."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from saferollout.config.project import load
+from saferollout.rollout.begin import begin
+from saferollout.rollout.create import create_candidate
+from saferollout.rollout.owner import Owner
 from saferollout.rollout.record import Phase, Record, now
+from saferollout.rollout.retire import end
+from saferollout.rollout.shift import shift_traffic
 from tests.support.stack import Endpoint, Stack, phase_of, started, wait_for
 
 RETIREMENT = pytest.mark.xdist_group("retirement")  # what is due in the workspace is anybody's to retire
@@ -30,12 +37,26 @@ def test_kept_deployment_is_a_quick_way_back(stack: Stack, endpoint: Endpoint) -
     assert own_tags(endpoint) == []
 
 
+def promote(endpoint: Endpoint, keep_s: float) -> Path:
+    """Let the plain core roll the candidate out, without the gates and without Prefect; return the config.
+
+    What follows a rollout depends on what that left in Azure alone.
+    """
+    config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": keep_s})
+    azure, owner = endpoint.workspace(), Owner.here("a run that is over", in_process=False)
+    rollout = begin(azure, load(config), owner, gone=None, begun_before=False)
+    assert rollout is not None
+    create_candidate(azure, rollout)
+    shift_traffic(azure, rollout, 100, None)
+    end(azure, rollout, keep_s)
+    assert set(endpoint.state().deployments) == {"blue", "green"}
+    return config
+
+
 @RETIREMENT
 def test_next_run_finishes_a_retirement_that_is_due(stack: Stack, endpoint: Endpoint) -> None:
     """Where the keep window ended, or a run was killed before its deletion, the same command removes what was left."""
-    config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": 10})
-    stack.cli("run", str(config))
-    assert set(endpoint.state().deployments) == {"blue", "green"}
+    config = promote(endpoint, keep_s=1)
 
     def over() -> bool | None:
         record = Record.from_tags(endpoint.state().tags)
@@ -53,8 +74,7 @@ def test_next_run_finishes_a_retirement_that_is_due(stack: Stack, endpoint: Endp
 @RETIREMENT
 def test_retire_deletes_what_was_kept(stack: Stack, endpoint: Endpoint) -> None:
     """`retire --now` deletes the old deployment and its record, killed half-way or not; then there is nothing to do."""
-    config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": 3600})
-    stack.cli("run", str(config))
+    promote(endpoint, keep_s=3600)
     with started(stack.command("retire", endpoint.name, "--now"), stack.env):  # and killed
         wait_for("the retirement", lambda: phase_of(endpoint) is not Phase.KEEPING or None)
 

@@ -14,7 +14,11 @@ from tests.support.page_worker import as_worker
 from tests.support.stack import Stack
 
 # Prefect's engine leaves the connection open by which it asks where results are kept
-pytestmark = [pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"), pytest.mark.xdist_group("page-ui")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.xdist_group("page-ui"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 TRIES = 5
 FOUND = "judge at 10%: healthy — 800 requests of green were no worse than 7,200 of blue"
 
@@ -95,11 +99,14 @@ async def state_of(run: FlowRun) -> str | None:
         return (await client.read_flow_run(run.id)).state_name
 
 
-@pytest.mark.parametrize("ui", ["old", "new"])
-async def test_a_person_answers_in_the_form(ui: str, browser: Browser, stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ui", "share"), [("old", 100), ("new", 10)])
+async def test_a_person_answers_in_the_form(
+    ui: str, share: int, browser: Browser, stack: Stack, tmp_path: Path
+) -> None:
     """What was found is read without scrolling; an empty field is named and nothing is sent on; a no rolls back.
 
-    A yes is the decision on record, at the first share as at the last: who, why, for which share.
+    A yes is the decision on record, at the first share as at the last: who, why, for which share. The other two of a UI
+    and a share are in test_prefect_ui.py.
     """
     page = await person(browser, DESKTOP)
     page.set_default_timeout(60_000)
@@ -132,11 +139,10 @@ async def test_a_person_answers_in_the_form(ui: str, browser: Browser, stack: St
         state = await go_on(run)
     assert (state.name, "Ada rejected 10%: too slow for me" in str(state.message)) == ("Failed", True)
 
-    for share in (10, 100):
-        with current(make_case(approvals={}, stages=[{"traffic": each} for each in range(share, 101, 90)])) as case:
-            run = await waiting_run(case)
-            await form_of(run).answer("approve", "Ada", "seen in the UI")
-            assert (await go_on(run)).name == "Completed"
-        (decision,) = case.decisions
-        assert (decision.stage, decision.decision, decision.approver) == (share, "approve", "Ada")
-        assert (decision.comment, decision.proof) == ("seen in the UI", "none")
+    with current(make_case(approvals={}, stages=[{"traffic": each} for each in range(share, 101, 90)])) as case:
+        run = await waiting_run(case)
+        await form_of(run).answer("approve", "Ada", "seen in the UI")
+        assert (await go_on(run)).name == "Completed"
+    (decision,) = case.decisions
+    assert (decision.stage, decision.decision, decision.approver) == (share, "approve", "Ada")
+    assert (decision.comment, decision.proof) == ("seen in the UI", "none")

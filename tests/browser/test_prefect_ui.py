@@ -1,6 +1,7 @@
 """What a person sees and clicks in Prefect's UI."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,8 +98,9 @@ def test_person_decides_on_the_evidence_in_the_ui(stack: Stack, endpoint: Endpoi
     stack.until(run, "Completed")
     artifacts = stack.artifacts(run)
     report = artifacts[f"{endpoint.name}-report"]["data"]
-    for said in ("Ada", "seen in the UI", "Bob", "seen in the new UI"):
-        assert said in report
+    for share, approver, comment in ((10, "Ada", "seen in the UI"), (100, "Bob", "seen in the new UI")):
+        given = rf"^\| {share}% \| approve \| {approver} \| self-declared \| [^|]+ \| {comment} \|"
+        assert re.search(given, report, re.MULTILINE), report
     sees_plots(page, f"{stack.ui}/artifacts/artifact/{artifacts[f'{endpoint.name}-judge-10-plots']['id']}")
 
 
