@@ -45,7 +45,7 @@ def test_demo_promotes_without_a_failed_request(stack: Stack, tmp_path: Path) ->
     """The demo ends promoted, no user's request failed, blue is gone, and no process is left.
 
     With the hand-off the model is trained there, better, registered, and asked for by an event; nobody does more than
-    approve twice. What is not handed over is only submitted in another way: so is the harmful candidate below.
+    approve twice. A demo without it differs in how its rollout is submitted: the next test's is such a one.
     """
     done = demo(tmp_path, "--handoff", forks=stack)
 
@@ -86,7 +86,10 @@ def test_demo_with_a_harmful_candidate_rolls_back(stack: Stack, tmp_path: Path) 
     ("sent", "begun"), [(signal.SIGKILL, "users"), (signal.SIGINT, "prefect-worker")], ids=["kill", "interrupt"]
 )
 def test_nothing_outlives_a_demo_that_is_stopped(tmp_path: Path, sent: signal.Signals, begun: str) -> None:
-    """However the demo ends, early or in the middle of a rollout, all of its processes end with it."""
+    """However the demo ends, early or in the middle of a rollout, all of its processes end with it.
+
+    It is as a user starts it: nothing of it is forked, so that every process that is left shows whose it is.
+    """
     command = [SAFEROLLOUT, "demo", "--state-dir", str(tmp_path / "state"), "--approve", "ui"]
     with started(command) as running:
         wait_for(begun, lambda: (tmp_path / "state" / f"{begun}.log").exists() or None)

@@ -11,6 +11,7 @@ from saferollout.rollout.create import create_candidate
 from saferollout.rollout.owner import Owner
 from saferollout.rollout.record import Phase, Record, now
 from saferollout.rollout.retire import end
+from saferollout.rollout.scale import scale_candidate, scale_live
 from saferollout.rollout.shift import shift_traffic
 from tests.support.stack import Endpoint, Stack, phase_of, started, wait_for
 
@@ -46,7 +47,9 @@ def promote(endpoint: Endpoint, keep_s: float) -> Path:
     azure, owner = endpoint.workspace(), Owner.here("a run that is over", in_process=False)
     rollout = begin(azure, load(config), owner, gone=None, begun_before=False)
     assert rollout is not None
+    scale_live(azure, rollout)
     create_candidate(azure, rollout)
+    scale_candidate(azure, rollout, 100)
     shift_traffic(azure, rollout, 100, None)
     end(azure, rollout, keep_s)
     assert set(endpoint.state().deployments) == {"blue", "green"}
