@@ -38,12 +38,12 @@ def test_kept_deployment_is_a_quick_way_back(stack: Stack, endpoint: Endpoint) -
     assert own_tags(endpoint) == []
 
 
-def promote(endpoint: Endpoint, keep_s: float) -> Path:
+def promote(endpoint: Endpoint) -> Path:
     """Let the plain core roll the candidate out, without the gates and without Prefect; return the config.
 
     What follows a rollout depends on what that left in Azure alone.
     """
-    config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": keep_s})
+    config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": 3600})
     azure, owner = endpoint.workspace(), Owner.here("a run that is over", in_process=False)
     rollout = begin(azure, load(config), owner, gone=None, begun_before=False)
     assert rollout is not None
@@ -51,7 +51,7 @@ def promote(endpoint: Endpoint, keep_s: float) -> Path:
     create_candidate(azure, rollout)
     scale_candidate(azure, rollout, 100)
     shift_traffic(azure, rollout, 100, None)
-    end(azure, rollout, keep_s)
+    end(azure, rollout, 3600)
     assert set(endpoint.state().deployments) == {"blue", "green"}
     return config
 
@@ -59,15 +59,12 @@ def promote(endpoint: Endpoint, keep_s: float) -> Path:
 @RETIREMENT
 def test_next_run_finishes_a_retirement_that_is_due(stack: Stack, endpoint: Endpoint) -> None:
     """Where the keep window ended, or a run was killed before its deletion, the same command removes what was left."""
-    config = promote(endpoint, keep_s=1)
+    config = promote(endpoint)
+    record = Record.from_tags(endpoint.state().tags)
+    assert record is not None
+    due = record.model_copy(update={"keep_until": now().replace(microsecond=0)}).to_tags()
+    endpoint.workspace().update_endpoint(endpoint.name, tags=lambda tags: tags | due)
 
-    def over() -> bool | None:
-        record = Record.from_tags(endpoint.state().tags)
-        assert record is not None
-        assert record.keep_until is not None
-        return record.keep_until <= now() or None
-
-    wait_for("the end of the keep window", over)
     assert "nothing to do" in stack.cli("run", str(config), "--json")
 
     assert list(endpoint.state().deployments) == ["green"]
@@ -77,7 +74,7 @@ def test_next_run_finishes_a_retirement_that_is_due(stack: Stack, endpoint: Endp
 @RETIREMENT
 def test_retire_deletes_what_was_kept(stack: Stack, endpoint: Endpoint) -> None:
     """`retire --now` deletes the old deployment and its record, killed half-way or not; then there is nothing to do."""
-    promote(endpoint, keep_s=3600)
+    promote(endpoint)
     with started(stack.command("retire", endpoint.name, "--now"), stack.env):  # and killed
         wait_for("the retirement", lambda: phase_of(endpoint) is not Phase.KEEPING or None)
 

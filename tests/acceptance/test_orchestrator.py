@@ -1,6 +1,7 @@
 """Prefect's server dies, or somebody ends the run in Prefect, while the candidate has traffic."""
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -18,13 +19,15 @@ LONG = [
 ]
 
 
-pytestmark = pytest.mark.xdist_group("orchestrator")
+ONE, OTHER = (pytest.mark.xdist_group(f"orchestrator {number}") for number in (1, 2))
+"""Who shares an endpoint; all of them one after the other would take minutes, of which most are waited."""
 
 
 @pytest.fixture(scope="module")
 def made(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Endpoint, Path, Path]]:
     """An endpoint for all tests here, with a config whose candidate fails every request once a file exists."""
-    endpoint = Endpoint.bootstrap(stack, tmp_path_factory.mktemp("late"), "orchestrator")
+    name = f"orchestrator {os.environ.get('PYTEST_XDIST_WORKER', '')}"
+    endpoint = Endpoint.bootstrap(stack, tmp_path_factory.mktemp("late"), name)
     yield endpoint, *late_candidate(endpoint, stages=LONG)
     endpoint.delete()
 
@@ -45,7 +48,16 @@ def at_ten(endpoint: Endpoint) -> bool | None:
     return endpoint.state().traffic == {"blue": 90, "green": 10} or None
 
 
-@pytest.mark.parametrize("trouble", [killed, throttled, failing, slow, full])
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        pytest.param(killed, marks=ONE),
+        pytest.param(throttled, marks=ONE),
+        pytest.param(failing, marks=ONE),
+        pytest.param(slow, marks=OTHER),
+        pytest.param(full, marks=OTHER),
+    ],
+)
 def test_harm_is_stopped_whatever_fails_to_record_it(
     stack: Stack,
     late: tuple[Endpoint, Path, Path],
@@ -74,6 +86,7 @@ def test_harm_is_stopped_whatever_fails_to_record_it(
     assert endpoint.state().deployments["blue"].instance_count == 1
 
 
+@OTHER
 def test_a_run_that_is_ended_in_prefect_goes_back(stack: Stack, late: tuple[Endpoint, Path, Path]) -> None:
     """Set to Failed while it judges, `saferollout run` rolls back, says so and exits 1."""
     endpoint, config, _ = late
