@@ -25,7 +25,7 @@ def own_tags(endpoint: Endpoint) -> list[str]:
 
 def test_kept_deployment_is_a_quick_way_back(stack: Stack, endpoint: Endpoint) -> None:
     """With a keep window the old deployment stays at 0%; a rollback needs seconds, and the next rollout is free."""
-    config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": 3600})
+    config = endpoint.config(stages=endpoint.stages(approval=False)[1:], retire={"keep_s": 3600})
     outcome = json.loads(stack.cli("run", str(config), "--json"))
     assert outcome["traffic"] == {"green": 100}
     assert set(outcome["instance_counts"]) == {"blue", "green"}
@@ -43,7 +43,7 @@ def promote(endpoint: Endpoint) -> Path:
 
     What follows a rollout depends on what that left in Azure alone.
     """
-    config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": 3600})
+    config = endpoint.config(stages=endpoint.stages(approval=False)[1:], retire={"keep_s": 3600})
     azure, owner = endpoint.workspace(), Owner.here("a run that is over", in_process=False)
     rollout = begin(azure, load(config), owner, gone=None, begun_before=False)
     assert rollout is not None

@@ -98,13 +98,13 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
 
 
 def test_rejection_goes_back_to_the_baseline(stack: Stack, endpoint: Endpoint) -> None:
-    """Rejected before 10%, the run fails with who and why, and the endpoint is as before, the candidate kept at 0%.
+    """Rejected, the run fails with who and why, and the endpoint is as before, the candidate kept at 0%.
 
     While it waits for the answer, a second rollout is refused with who began the first one and which run that is, or
     waits. The revision that was rejected is held then, from whoever waited and from any other run, unless a person says
     to roll it out again; the report says who.
     """
-    config = endpoint.config()
+    config = endpoint.config(stages=endpoint.stages()[1:])
     run = endpoint.submit(config)
     stack.until(run, "Suspended")
     refusal = stack.cli("run", str(config), "--approve", "auto", code=1)
@@ -120,11 +120,11 @@ def test_rejection_goes_back_to_the_baseline(stack: Stack, endpoint: Endpoint) -
     assert waiting.returncode == 1
     assert f"is held since {now():%Y}" in errors
     assert errors.rstrip().endswith(
-        f"Bo rejected 10%: not on a Friday; `saferollout release {endpoint.name} --comment WHY` ends that, "
+        f"Bo rejected 100%: not on a Friday; `saferollout release {endpoint.name} --comment WHY` ends that, "
         "and `--again` rolls it out all the same"
     )
     assert "no schedule or event rolls it out again" in stack.artifacts(run)[f"{endpoint.name}-report"]["data"]
-    assert shown["state"]["message"] == "rolled back: Bo rejected 10%: not on a Friday"
+    assert shown["state"]["message"] == "rolled back: Bo rejected 100%: not on a Friday"
     state = endpoint.state()
     assert state.traffic == {"blue": 100}
     assert state.deployments["blue"].instance_count == 1
