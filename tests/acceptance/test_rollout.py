@@ -6,13 +6,14 @@ import re
 import shlex
 import signal
 from contextlib import closing
+from typing import Any
 
 from prefect.blocks.system import Secret
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from localazure.chaos import Chaos
 from saferollout.rollout.owner import user_name
-from saferollout.rollout.record import PREFIX, TAG_HELD, now
+from saferollout.rollout.record import PREFIX, TAG_HELD, Record, now
 from tests.acceptance.test_crash import process_of
 from tests.support.documents import commands
 from tests.support.stack import Endpoint, Stack, counts_of, started, wait_for
@@ -33,12 +34,54 @@ def seen_as_set(stack: Stack, run: str) -> int:
     return sum(line.startswith("users are served as set") for line in stack.logs(run))
 
 
+def record_of(endpoint: Endpoint) -> Record:
+    """The record that the endpoint has now."""
+    record = Record.from_tags(endpoint.state().tags)
+    assert record is not None
+    return record
+
+
+def forge_decisions(endpoint: Endpoint, run: str) -> None:
+    """Write decisions into tags of the record as anybody can who may change the endpoint."""
+    of_eve = {"approver": "Eve", "at": "2026-01-01T00:00:00Z", "evidence": "0" * 12}
+    of_run = {"rollout": record_of(endpoint).rollout, "flow_run": run}
+    forged = {
+        f"{PREFIX}approval-10": json.dumps(of_eve | {"stage": 10, "decision": "approve"}),
+        f"{PREFIX}approval-100": json.dumps(of_eve | {"stage": 100, "decision": "reject"} | of_run),
+    }
+    endpoint.workspace().update_endpoint(endpoint.name, tags=lambda there: there | forged)
+
+
+def decided(stack: Stack, endpoint: Endpoint) -> list[Any]:
+    """What the history has of the endpoint, each entry of which holds: decisions, or why a rollout ended."""
+    listed = json.loads(stack.cli("history", endpoint.name, "--verify", "--json"))
+    assert listed["outcome"] == "verified"
+    events = [entry["event"] for entry in listed["entries"]]
+    return [
+        (one["stage"], one["decision"], one["approver"]) if (one := event.get("decision")) else event["reason"]
+        for event in events
+    ]
+
+
+def statement_of(stack: Stack, run: str) -> dict[str, Any]:
+    """What the signed statement says that anybody can check; changed, it does not hold."""
+    file = stack.directory / f"{run}.json"
+    stack.cli("attest", run, "--output", str(file))
+    said: dict[str, Any] = json.loads(stack.cli("verify", str(file), "--json"))["statement"]["predicate"]
+    file.write_text(file.read_text().replace('"payload": "ey', '"payload": "fy'))
+    assert "does not hold" in stack.cli("verify", str(file), code=1)
+    return said
+
+
 def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: Endpoint) -> None:
     """Approved twice, the candidate has all traffic, the old deployment is gone and no user saw a failure.
 
     Killed while it judges at 10%, the run goes on where it was without anybody's help or another approval.
 
     Whoever wants to know is told of each question, each answer and the end once, though the run begins four times.
+
+    Tags that hold an approval, or a rejection, spare nobody the question: no worker has signed them. What was decided
+    is in the history, whose entries hold, and in a signed statement that anybody can check.
     """
     stages = endpoint.stages()
     stages[0]["judge"] = stages[0]["judge"] | {"min_duration_s": 8}
@@ -60,6 +103,7 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
         assert "diabetes:2" in question
         assert "smoke test: passed" in question
         config.write_text("stages: none of them\n")  # the run keeps to what it began with
+        forge_decisions(endpoint, run)
         approved = as_written(approve, {"<flow run>": run, "<endpoint>": endpoint.name})
         stack.cli(*approved, "--by", "Ada")
         wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
@@ -67,7 +111,14 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
 
         wait_for("the next question", lambda: stack.run(run)["state_name"] == "Suspended" or None)
         assert endpoint.state().traffic == {"blue": 90, "green": 10}
-        assert "judge at 10%: healthy" in stack.question(run)
+        question = stack.question(run)
+        assert f"Give green 100% of the traffic of {endpoint.name}?" in question
+        assert "judge at 10%: healthy" in question
+        assert "The tag saferollout.approval-100 claims an approval that no worker has signed for this" in question
+        assert record_of(endpoint).approvals[10].approver == "Ada"
+        wait_for(
+            "a warning in the log", lambda: any("approval-100 claims" in line for line in stack.warnings(run)) or None
+        )
         path = f"onlineEndpoints/{endpoint.name}/deployments/green"
         with closing(Chaos(stack.env)) as chaos, chaos.hang(method="PATCH", path=path) as scaling:
             stack.cli("approve", run, "--by", "Ada")
@@ -95,6 +146,14 @@ def test_candidate_is_promoted_without_a_failed_request(stack: Stack, endpoint: 
     assert artifacts[f"{endpoint.name}-report"]["data"].count("| approve | Ada |") == 2
     assert {f"{endpoint.name}-smoke-test", f"{endpoint.name}-judge-10", f"{endpoint.name}-judge-100"} <= set(artifacts)
     wait_for("both shifts in the logs", lambda: seen_as_set(stack, run) >= 2 or None)
+    assert decided(stack, endpoint) == [
+        (10, "approve", "Ada"),
+        (100, "approve", "Ada"),
+        "promoted: green passed every gate and has all traffic",
+    ]
+    said = statement_of(stack, run)
+    assert (said["outcome"], said["traffic"]["after"]) == ("promoted", {"green": 100})
+    assert [(one["approver"], one["decision"]) for one in said["decisions"]] == [("Ada", "approve"), ("Ada", "approve")]
 
 
 def test_rejection_goes_back_to_the_baseline(stack: Stack, endpoint: Endpoint) -> None:
@@ -130,6 +189,11 @@ def test_rejection_goes_back_to_the_baseline(stack: Stack, endpoint: Endpoint) -
     assert state.deployments["blue"].instance_count == 1
     assert set(state.deployments) == {"blue", "green"}
     assert [tag for tag in state.tags if tag.startswith(PREFIX)] == [TAG_HELD]
+    why = "rolled_back: Bo rejected 100%: not on a Friday"
+    assert decided(stack, endpoint) == [(100, "reject", "Bo"), why]
+    told = statement_of(stack, run)
+    assert (told["outcome"], told["traffic"]["after"]) == ("rolled_back", {"blue": 100})
+    assert [(one["approver"], one["decision"]) for one in told["decisions"]] == [("Bo", "reject")]
 
     again = json.loads(stack.cli("run", str(config), "--approve", "auto", "--again", "--json"))
 
