@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from saferollout_cli.demo.processes import free_port
 from tests.support.documents import Command, commands, run_in_shell, texts
-from tests.support.forks import forked
 from tests.support.stack import DIABETES, STAGE, Stack
 
 STAGES = [{"traffic": share, "judge": STAGE, "recheck_s": 1} for share in (10, 100)]
@@ -28,9 +27,8 @@ def make_project(directory: Path) -> Path:
 def test_the_first_ten_minutes(stack: Stack, tmp_path: Path) -> None:
     """With the commands of the README a new version is promoted, and one with a bug is rolled back.
 
-    The server is the stack's, so that none is started for each command, as the server of processes is, and the stages
-    are short. The commands for a
-    real workspace come last, against the same local Azure: there is nothing left to do.
+    The server is the stack's, so that none is started for each command; the commands are forked, and the stages are
+    short. The commands for a real workspace come last, against the same local Azure: there is nothing left to do.
     """
     project = make_project(tmp_path)
     stages = json.dumps({"stages": STAGES})[1:-1].replace('"stages"', "stages")
@@ -48,9 +46,10 @@ def test_the_first_ten_minutes(stack: Stack, tmp_path: Path) -> None:
         "configs/rollout.yaml": "rollout.yaml",
         "configs/diabetes/blue-deployment.yml": "blue-deployment.yml",
     }
-    server = {name: value for name, value in stack.env.items() if name.startswith("PREFECT_")}
+    names = [name for name in stack.env if name.startswith("PREFECT_")]
+    env = {name: stack.env[name] for name in [*names, "FORKS", "PYTHONPATH"]}
 
-    output = run_in_shell(walk, tmp_path, instead=instead, env=forked(server, stack.env["FORKS"]))
+    output = run_in_shell(walk, tmp_path, instead=instead, env=env)
 
     promoted, rolled_back, nothing_to_do = output.split("$ saferollout run ")[1:]
     assert "Promoted" in promoted

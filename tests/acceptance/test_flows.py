@@ -1,10 +1,18 @@
 """The flows around the rollout, and what a person may do to one: keep, retire, cancel, tear down."""
 
 import json
+from pathlib import Path
 
 import pytest
 
+from saferollout.config.project import load
+from saferollout.rollout.begin import begin
+from saferollout.rollout.create import create_candidate
+from saferollout.rollout.owner import Owner
 from saferollout.rollout.record import Phase, Record, now
+from saferollout.rollout.retire import end
+from saferollout.rollout.scale import scale_candidate, scale_live
+from saferollout.rollout.shift import shift_traffic
 from tests.support.stack import Endpoint, Stack, phase_of, started, wait_for
 
 RETIREMENT = pytest.mark.xdist_group("retirement")  # what is due in the workspace is anybody's to retire
@@ -17,7 +25,7 @@ def own_tags(endpoint: Endpoint) -> list[str]:
 
 def test_kept_deployment_is_a_quick_way_back(stack: Stack, endpoint: Endpoint) -> None:
     """With a keep window the old deployment stays at 0%; a rollback needs seconds, and the next rollout is free."""
-    config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": 3600})
+    config = endpoint.config(stages=endpoint.stages(approval=False)[1:], retire={"keep_s": 3600})
     outcome = json.loads(stack.cli("run", str(config), "--json"))
     assert outcome["traffic"] == {"green": 100}
     assert set(outcome["instance_counts"]) == {"blue", "green"}
@@ -30,20 +38,33 @@ def test_kept_deployment_is_a_quick_way_back(stack: Stack, endpoint: Endpoint) -
     assert own_tags(endpoint) == []
 
 
+def promote(endpoint: Endpoint) -> Path:
+    """Let the plain core roll the candidate out, without the gates and without Prefect; return the config.
+
+    What follows a rollout depends on what that left in Azure alone.
+    """
+    config = endpoint.config(stages=endpoint.stages(approval=False)[1:], retire={"keep_s": 3600})
+    azure, owner = endpoint.workspace(), Owner.here("a run that is over", in_process=False)
+    rollout = begin(azure, load(config), owner, gone=None, begun_before=False)
+    assert rollout is not None
+    scale_live(azure, rollout)
+    create_candidate(azure, rollout)
+    scale_candidate(azure, rollout, 100)
+    shift_traffic(azure, rollout, 100, None)
+    end(azure, rollout, 3600)
+    assert set(endpoint.state().deployments) == {"blue", "green"}
+    return config
+
+
 @RETIREMENT
 def test_next_run_finishes_a_retirement_that_is_due(stack: Stack, endpoint: Endpoint) -> None:
     """Where the keep window ended, or a run was killed before its deletion, the same command removes what was left."""
-    config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": 10})
-    stack.cli("run", str(config))
-    assert set(endpoint.state().deployments) == {"blue", "green"}
+    config = promote(endpoint)
+    record = Record.from_tags(endpoint.state().tags)
+    assert record is not None
+    due = record.model_copy(update={"keep_until": now().replace(microsecond=0)}).to_tags()
+    endpoint.workspace().update_endpoint(endpoint.name, tags=lambda tags: tags | due)
 
-    def over() -> bool | None:
-        record = Record.from_tags(endpoint.state().tags)
-        assert record is not None
-        assert record.keep_until is not None
-        return record.keep_until <= now() or None
-
-    wait_for("the end of the keep window", over)
     assert "nothing to do" in stack.cli("run", str(config), "--json")
 
     assert list(endpoint.state().deployments) == ["green"]
@@ -53,8 +74,7 @@ def test_next_run_finishes_a_retirement_that_is_due(stack: Stack, endpoint: Endp
 @RETIREMENT
 def test_retire_deletes_what_was_kept(stack: Stack, endpoint: Endpoint) -> None:
     """`retire --now` deletes the old deployment and its record, killed half-way or not; then there is nothing to do."""
-    config = endpoint.config(stages=endpoint.stages(approval=False), retire={"keep_s": 3600})
-    stack.cli("run", str(config))
+    promote(endpoint)
     with started(stack.command("retire", endpoint.name, "--now"), stack.env):  # and killed
         wait_for("the retirement", lambda: phase_of(endpoint) is not Phase.KEEPING or None)
 

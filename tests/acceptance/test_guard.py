@@ -1,17 +1,9 @@
 """The guard: what nobody watches is watched all the same, with Prefect and without."""
 
 import json
-import os
-import signal
 
-from tests.acceptance.test_crash import process_of
 from tests.acceptance.test_kept import change_variables
-from tests.support.stack import STAGE, Endpoint, Stack, counts_of, phase_of, wait_for
-
-SLOW_STAGES = [
-    {"traffic": 10, "approval": True, "recheck_s": 1, "judge": STAGE | {"min_duration_s": 8}},
-    {"traffic": 100, "approval": False, "recheck_s": 1, "judge": STAGE},
-]
+from tests.support.stack import STAGE, Endpoint, Stack, phase_of
 
 
 def test_a_candidate_that_turns_bad_while_people_think_goes_back(stack: Stack, endpoint: Endpoint) -> None:
@@ -42,19 +34,3 @@ def test_a_candidate_that_turns_bad_while_people_think_goes_back(stack: Stack, e
     assert ended["state"]["data"]["storage_key"], "its outcome cannot be read"
     refused = stack.cli("approve", run, "--by", "Ada", code=1)
     assert "rolled back: green went bad at 10%" in refused
-
-
-def test_a_run_whose_process_was_killed_begins_again_by_itself(stack: Stack, endpoint: Endpoint) -> None:
-    """Killed while it judges at 10%, the run goes on where it was without anybody's help or another approval."""
-    with endpoint.users() as users:
-        run = endpoint.submit(endpoint.config(stages=SLOW_STAGES))
-        stack.until(run, "Suspended")
-        stack.cli("approve", run, "--by", "Ada")
-        wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
-        os.kill(process_of(run), signal.SIGKILL)
-        wait_for("the end", lambda: stack.run(run)["state_name"] == "Completed" or None)
-        counts = counts_of(users)
-    assert endpoint.state().traffic == {"green": 100}
-    assert counts["failed"] == 0, counts
-    report = stack.artifacts(run)[f"{endpoint.name}-report"]["data"]
-    assert report.count("Ada") == 1

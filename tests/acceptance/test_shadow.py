@@ -1,9 +1,10 @@
 """The shadow stage: users' requests are copied to the candidate, and nobody sees what it answers."""
 
+import json
 import re
 from typing import Any
 
-from tests.support.stack import DIABETES, STAGE, Endpoint, Stack, counts_of, wait_for
+from tests.support.stack import DIABETES, STAGE, Endpoint, Stack, counts_of, started, wait_for
 
 LOG = {"kind": "traffic_log", "workspace_id": "${AZURE_LOG_ANALYTICS_WORKSPACE_ID}", "ingestion_delay_s": 1}
 
@@ -53,14 +54,15 @@ def test_slow_candidate_is_rolled_back_before_any_user_is_on_it(stack: Stack, en
     smoke = {"requests": str(DIABETES / "requests.jsonl"), "sample": 10, "max_latency_ms": 5000, "tolerance": 160}
     stages = endpoint.stages(approval=False)
     config = endpoint.config("candidates/slow.yml", stages=stages, shadow=shadow(LOG), smoke_test=smoke)
-    run = endpoint.submit(config)
-    wait_for("mirroring", lambda: endpoint.state().mirror_traffic == {"green": 20} or None)
+    with started(stack.command("run", str(config), "--json"), stack.env) as rollout:
+        wait_for("mirroring", lambda: endpoint.state().mirror_traffic == {"green": 20} or None)
+        run = endpoint.state().tags["saferollout.flow-run"]
+        output, errors = rollout.communicate(timeout=240)
 
-    shown = stack.until(run, "Failed")
-
-    message = shown["state"]["message"]
-    assert "harmful" in message
-    assert "take longer than" in message or "slower than a live one" in message
+    assert rollout.returncode == 1, errors
+    reason = json.loads(output)["reason"]
+    assert "harmful" in reason
+    assert "take longer than" in reason or "slower than a live one" in reason
     state = endpoint.state()
     assert (state.traffic, state.mirror_traffic) == ({"blue": 100}, {})
     assert f"{endpoint.name}-shadow-plots" in stack.artifacts(run)

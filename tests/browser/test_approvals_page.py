@@ -29,7 +29,11 @@ from tests.support.stack import Stack
 from tests.support.twin import NAME, look
 
 # Prefect's engine leaves the connection open by which it asks where results are kept
-pytestmark = [pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"), pytest.mark.xdist_group("page-ui")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+    pytest.mark.xdist_group("page-ui"),
+    pytest.mark.asyncio(loop_scope="module"),
+]
 PEM = make_pem()
 RULES = {"verify": "oidc", "approvers": ["group:ml-approvers"]}
 DESKTOP, PHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}

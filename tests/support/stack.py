@@ -294,7 +294,7 @@ class Endpoint:
             ended = arm.run("PATCH", f"onlineEndpoints/{self.name}/deployments/{name}", body)
         assert ended["status"] == "Succeeded", ended
 
-    def users(self, requests_per_s: int = 20) -> Process:
+    def users(self, requests_per_s: int = 8) -> Process:
         """Users who send requests until the process is stopped."""
         workspace = self.workspace()
         arguments = {

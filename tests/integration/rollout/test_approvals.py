@@ -12,8 +12,9 @@ import pyotp
 import pytest
 from prefect import get_client
 from prefect.blocks.system import Secret
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from prefect.states import Cancelling, Failed
 from typer.testing import CliRunner
 
 from saferollout.approvals import totp
@@ -22,7 +23,7 @@ from saferollout.approvals.keys import KEY, Keyring
 from saferollout.approvals.tag import is_signed
 from saferollout.config.request import RolloutRequest
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.errors import ConfigError, Refused
+from saferollout.domain.errors import ConfigError, Refused, Stopped
 from saferollout.rollout.record import now
 from saferollout_cli.approvals import Question, waiting_question
 from saferollout_cli.commands import app
@@ -112,6 +113,19 @@ async def test_people_prove_who_they_are_and_what_does_not_count_is_refused(stac
         assert secret not in rows
 
 
+async def until(run: FlowRun, text: str) -> None:
+    """Wait until the run asks, and shows this."""
+
+    async def look() -> Question | None:
+        found = await waiting_question(client, await client.read_flow_run(run.id))
+        return found if found and text in found.text else None
+
+    async with get_client() as client:
+        found = await poll(look, 0.2, 120)
+    assert found is not None, text
+    assert "self-declared: nobody has checked the name" in found.text
+
+
 async def test_a_run_in_this_process_goes_on_waiting() -> None:
     """A paused run, too, refuses a requester and asks again; whoever requested may reject."""
 
@@ -121,22 +135,48 @@ async def test_a_run_in_this_process_goes_on_waiting() -> None:
         await until(run, "Refused (1 so far): eve requested this rollout, and another person must approve it")
         await reply(run, "eve", decision="reject")
 
-    async def until(run: FlowRun, text: str) -> None:
-        async def look() -> Question | None:
-            found = await waiting_question(client, await client.read_flow_run(run.id))
-            return found if found and text in found.text else None
-
-        async with get_client() as client:
-            found = await poll(look, 0.2, 120)
-        assert found is not None, text
-        assert "self-declared: nobody has checked the name" in found.text
-
     with current(Case(approvals={"not_requester": True})) as case:
         state = await here(answers)
 
     assert (state.name, case.decisions) == ("Failed", [])
     assert state.message is not None
     assert "eve rejected 10%: ok" in state.message
+
+
+class Ended(Case):
+    """A rollout whose run somebody ends while its question is open."""
+
+    stopped: Stopped
+
+    async def ask(self) -> Decision:
+        """Ask, and keep why it was given up."""
+        try:
+            return await super().ask()
+        except Stopped as stopped:
+            self.stopped = stopped
+            raise
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "cancelled"),
+    [(Cancelling(), "was cancelled", True), (Failed(), "was set to Failed", False)],
+    ids=["cancelled", "set to Failed"],
+)
+async def test_a_run_in_this_process_that_somebody_ends_asks_no_longer(
+    state: State[None], reason: str, cancelled: bool
+) -> None:
+    """Cancelled or set to Failed while its question is open, it gives up, and says why."""
+
+    async def ends(run: FlowRun) -> None:
+        await until(run, "smoke test: passed")
+        async with get_client() as client:
+            await client.set_flow_run_state(run.id, state, force=True)
+
+    with current(Ended()) as case:
+        await here(ends)
+
+    assert (str(case.stopped), case.stopped.cancelled) == (f"the run {reason} in Prefect", cancelled)
+    assert case.decisions == []
 
 
 async def test_a_resumed_run_is_asked_once_and_a_retried_one_if_the_evidence_differs() -> None:

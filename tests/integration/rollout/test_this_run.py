@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import pytest
 from prefect import flow, get_client
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.states import Crashed, Running
+from prefect.states import Cancelling, Crashed, Failed, Running
 
 from flows.cancellation import roll_back_terminated
 from saferollout.config import project
@@ -52,6 +53,30 @@ async def test_nothing_goes_forward_without_prefect(
                 await work
 
     assert begun == ["step", "judging"]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "cancelled"),
+    [(Cancelling(), "was cancelled", True), (Failed(), "was set to Failed", False)],
+    ids=["cancelled", "set to Failed"],
+)
+async def test_work_is_given_up_when_somebody_ends_the_run(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch, state: State[None], reason: str, cancelled: bool
+) -> None:
+    """Cancelled or set to Failed in Prefect: what is under way ends with why, and no step begins."""
+    run = ThisRun(grace_s=60)
+    with temporary_settings({PREFECT_API_URL: stack.env["PREFECT_API_URL"]}):
+        async with get_client() as client:
+            flow_run = await client.create_flow_run(going, state=Running())
+            monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(flow_run.id))
+            working = asyncio.create_task(run.unless_stopped(asyncio.Event().wait()))
+            done, _ = await asyncio.wait([working], timeout=0.5)
+            assert not done
+            await client.set_flow_run_state(flow_run.id, state, force=True)
+        for work in (working, run.ready()):
+            with pytest.raises(Stopped, match=f"^the run {reason} in Prefect$") as stopped:
+                await work
+            assert stopped.value.cancelled is cancelled
 
 
 @pytest.mark.parametrize("trouble", [Edge.fail, Edge.stray])

@@ -1,6 +1,7 @@
 """A rollout that is interrupted before it has begun."""
 
 import asyncio
+import signal
 import uuid
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from saferollout.config import project
 from saferollout.domain.errors import NotRestored
 from saferollout_cli.choices import Approve
-from saferollout_cli.running import _Attended, _rolled_back
+from saferollout_cli.running import _Attended, _rolled_back, interrupts
 
 
 def test_what_is_stopped_before_it_begins_does_not_begin() -> None:
@@ -40,3 +41,27 @@ def test_an_interrupted_rollout_that_cannot_be_rolled_back_says_so(
         NotRestored, match=r"interrupted; NOT rolled back: .*; look, then `saferollout rollback --force"
     ):
         _rolled_back(found, _Attended(project_files, None, Approve.UI))
+
+
+@pytest.mark.parametrize(
+    "sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["interrupted", "terminated", "terminal lost"]
+)
+def test_whatever_ends_the_command_interrupts_it(sent: signal.Signals) -> None:
+    """Ctrl-C, a cancelled CI job and a lost terminal are one and the same to it; afterwards all is as before."""
+    usual = signal.getsignal(sent)
+
+    with pytest.raises(KeyboardInterrupt), interrupts():
+        signal.raise_signal(sent)
+
+    assert signal.getsignal(sent) is usual
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_is_ignored_interrupts_nothing(sent: signal.Signals) -> None:
+    """Below `nohup` the loss of the terminal is no reason to go back."""
+    usual = signal.signal(sent, signal.SIG_IGN)
+    try:
+        with interrupts():
+            signal.raise_signal(sent)
+    finally:
+        signal.signal(sent, usual)
