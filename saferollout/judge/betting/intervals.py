@@ -5,6 +5,7 @@ one may look at the limits, and stop, whenever one likes. As with the verdicts, 
 lower limit is ever too high with probability at most α, and so is the upper one ever too low.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -55,6 +56,7 @@ def log_returns(limit: float, multiples: Array, requests: Array, errors: Array, 
     return requests[:, np.newaxis] * drift + errors[:, np.newaxis] * log_m
 
 
+@functools.lru_cache(maxsize=1024)  # sentence, table and plot ask for that of the same totals
 def rate_interval(
     events: float, requests: float, alpha: float = 0.05, autocorrelation: float = AUTOCORRELATION
 ) -> tuple[float, float]:
