@@ -56,7 +56,6 @@ def log_returns(limit: float, multiples: Array, requests: Array, errors: Array, 
     return requests[:, np.newaxis] * drift + errors[:, np.newaxis] * log_m
 
 
-@functools.lru_cache(maxsize=1024)  # sentence, table and plot ask for that of the same totals
 def rate_interval(
     events: float, requests: float, alpha: float = 0.05, autocorrelation: float = AUTOCORRELATION
 ) -> tuple[float, float]:
@@ -74,9 +73,12 @@ def rate_interval(
     Returns:
         Lower and upper limit, (0, 1) when there are no requests.
     """
-    if requests <= 0:
-        return 0.0, 1.0
-    n, k = np.array([float(requests)]), np.array([float(events)])
+    return _rate_interval(float(events), float(requests), alpha, autocorrelation) if requests > 0 else (0.0, 1.0)
+
+
+@functools.lru_cache(maxsize=1024)  # sentence, table and plot ask for that of the same totals
+def _rate_interval(events: float, requests: float, alpha: float, autocorrelation: float) -> tuple[float, float]:
+    n, k = np.array([requests]), np.array([events])
     level = -math.log(alpha)
 
     def rejector(multiples: Array, weights: Array) -> Callable[[float], bool]:
