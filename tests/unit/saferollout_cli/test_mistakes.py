@@ -12,7 +12,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from prefect.context import refresh_global_settings_context
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 import saferollout_cli
 
@@ -77,20 +77,14 @@ def saferollout(
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         monkeypatch.setattr(sys, "argv", ["saferollout", *arguments])
         monkeypatch.setattr("__main__.__package__", None)  # else usage would name what runs the tests
-        refresh_global_settings_context()  # Prefect reads the environment when it is imported
         with pytest.raises(SystemExit) as end:
             saferollout_cli.run()
         return subprocess.CompletedProcess(arguments, int(end.value.code or 0), *capfd.readouterr())
 
-    with patch.dict(os.environ, only_way_out):  # and without what the command sets where nothing is said
+    # Prefect reads the environment when it is imported; what the command sets there is not left behind
+    prefects = {PREFECT_API_URL: only_way_out["PREFECT_API_URL"], PREFECT_HOME: only_way_out["PREFECT_HOME"]}
+    with patch.dict(os.environ, only_way_out), temporary_settings(prefects):
         yield run
-
-
-@pytest.fixture(autouse=True, scope="module")
-def prefect_as_before() -> Iterator[None]:
-    """What Prefect read of the environment here is for no other test."""
-    yield
-    refresh_global_settings_context()
 
 
 def test_a_mistake_exits_2_and_calls_nothing(
