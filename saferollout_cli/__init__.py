@@ -23,7 +23,7 @@ def main() -> None:
     """Run a command; every failure on purpose becomes one clear message and its exit code."""
     gc.set_threshold(50_000, 20, 50)  # by default, looking for garbage takes as long as the imports
     try:
-        _run()
+        run()
     except SystemExit as end:
         _end_in_time(end.code if isinstance(end.code, int) else int(end.code is not None))
         raise
@@ -40,7 +40,8 @@ def _end_in_time(code: int) -> None:
     timer.start()
 
 
-def _run() -> None:
+def run() -> None:
+    """Run the command of `sys.argv`; `SystemExit` has its exit code."""
     environment.prepare()
     from saferollout_cli.commands import app
 

@@ -46,6 +46,15 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("untimed")
 
 
+def pytest_collection_finish() -> None:
+    """Take what is there before the first test out of the collector's sight.
+
+    That is half a million objects, which each collection, as after a test that runs flows, would look through: 0.4
+    seconds.
+    """
+    gc.freeze()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item) -> None:
     """Collect what a test that runs flows here leaves open: Prefect's engine leaves a socket for each run.

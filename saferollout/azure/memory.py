@@ -4,7 +4,6 @@ Operations end within the call that begins them. A test says where that is other
 else's is under way, that reads come late.
 """
 
-import copy
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from saferollout.azure import rules
-from saferollout.azure.memory_state import Deployment, Endpoint, MemoryFolder, NewDeployment, NewEndpoint
+from saferollout.azure.memory_state import Deployment, Endpoint, MemoryFolder, NewDeployment, NewEndpoint, copy_json
 from saferollout.azure.port import Resource
 from saferollout.azure.rules import refuse
 from saferollout.config import yaml_file
@@ -97,9 +96,9 @@ class Memory:
     def _as_shown(self, resource: Resource, endpoint: str, deployment: str) -> Resource:
         key = (endpoint.lower(), deployment)
         if key not in self._held:
-            return copy.deepcopy(resource)
+            return copy_json(resource)
         reads, meanwhile = self._held.pop(key)
-        shown = copy.deepcopy(meanwhile or resource)
+        shown = copy_json(meanwhile or resource)
         shown["properties"]["provisioningState"] = "Updating"
         self._held |= {key: (reads - 1, meanwhile)} if reads > 1 else {}
         return shown

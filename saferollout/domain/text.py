@@ -22,6 +22,8 @@ _HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 
 def printable(text: str) -> str:
     """The text without what controls a terminal, or turns the direction of what follows; lines and tabs stay."""
+    if text.isprintable():  # most texts are
+        return text
     return "".join(_printed(sign) for sign in _ESCAPES.sub("", text))
 
 

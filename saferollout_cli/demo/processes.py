@@ -135,21 +135,26 @@ def local_azure(state_dir: Path, env: dict[str, str], cwd: Path) -> tuple[Proces
     return process, trusting_only(json.loads(process.first_line(START_S)))
 
 
-def prefect_env(state_dir: Path) -> dict[str, str]:
-    """The environment of a Prefect of the demo's own: the user's profile and server stay out of it.
+def one_root(directory: Path) -> Path:
+    """Write a file with one of the roots that clients trust; return its path.
 
-    Each of Prefect's clients reads the roots that it trusts anew, which takes half of a flow run's CPU time: plain HTTP
-    needs none, so that one is enough.
+    Each of Prefect's clients reads them all anew, which takes half of a flow run's CPU time: plain HTTP needs none, so
+    that one is enough.
     """
-    port = free_port()
-    root = state_dir / "prefect-root.pem"
+    root = directory / "prefect-root.pem"
     first, end, _ = Path(certifi.where()).read_text(encoding="ascii", errors="ignore").partition(_END)
     root.write_text(first + end, encoding="ascii")
+    return root
+
+
+def prefect_env(state_dir: Path) -> dict[str, str]:
+    """The environment of a Prefect of the demo's own: the user's profile and server stay out of it."""
+    port = free_port()
     return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | {
         "PREFECT_HOME": str(state_dir / "prefect"),
         "PREFECT_PROFILES_PATH": str(state_dir / "prefect" / "profiles.toml"),
         "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
-        "PREFECT_API_SSL_CERT_FILE": str(root),
+        "PREFECT_API_SSL_CERT_FILE": str(one_root(state_dir)),
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",

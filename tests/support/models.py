@@ -8,7 +8,6 @@ from operator import methodcaller
 from pathlib import Path
 from types import SimpleNamespace
 
-import joblib
 import numpy as np
 
 COEFFICIENTS = {
@@ -20,6 +19,8 @@ COEFFICIENTS = {
 
 def write_model(version: str, directory: Path) -> Path:
     """Write the model's file, the same bytes each time; return its path."""
+    import joblib  # most processes that import this module write no model
+
     path = directory / version / "model.joblib"
     path.parent.mkdir(exist_ok=True)
     joblib.dump(SimpleNamespace(predict=methodcaller("dot", np.array(COEFFICIENTS[version]))), path)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 from ruamel.yaml import YAML
 
+from saferollout_cli.demo.processes import one_root
 from tests.support.serving import serving
 
 CONFIG = "endpoint: endpoint.yml\ndeployment: green.yml\n"
@@ -94,6 +95,14 @@ class Endpoint:
     def count(self, deployment: str) -> int:
         """How many requests were pinned to a deployment."""
         return sum(pinned == deployment for pinned, _ in self.seen)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_trusted_root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each client of HTTP reads the roots that it trusts, which takes longer than most tests: one is enough here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(one_root(tmp_path_factory.mktemp("root"))))
+        yield
 
 
 Serve = Callable[[type[BaseRequestHandler]], str]

@@ -5,6 +5,7 @@ one may look at the limits, and stop, whenever one likes. As with the verdicts, 
 lower limit is ever too high with probability at most α, and so is the upper one ever too low.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -72,9 +73,12 @@ def rate_interval(
     Returns:
         Lower and upper limit, (0, 1) when there are no requests.
     """
-    if requests <= 0:
-        return 0.0, 1.0
-    n, k = np.array([float(requests)]), np.array([float(events)])
+    return _rate_interval(float(events), float(requests), alpha, autocorrelation) if requests > 0 else (0.0, 1.0)
+
+
+@functools.lru_cache(maxsize=1024)  # sentence, table and plot ask for that of the same totals
+def _rate_interval(events: float, requests: float, alpha: float, autocorrelation: float) -> tuple[float, float]:
+    n, k = np.array([requests]), np.array([events])
     level = -math.log(alpha)
 
     def rejector(multiples: Array, weights: Array) -> Callable[[float], bool]:

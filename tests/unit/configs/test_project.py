@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
-import sklearn
 import yaml
 
 DEPLOYMENTS = ["blue-deployment.yml", "green-deployment.yml"]
@@ -74,7 +74,7 @@ def test_the_environment_has_the_scikit_learn_that_wrote_the_models(project: Pat
     """scikit-learn promises to load a model only in the version that wrote it."""
     conda = yaml.safe_load((project / "conda.yml").read_text(encoding="utf-8"))
 
-    assert f"scikit-learn=={sklearn.__version__}" in conda["dependencies"][-1]["pip"]
+    assert f"scikit-learn=={metadata.version('scikit-learn')}" in conda["dependencies"][-1]["pip"]
 
 
 def test_requests_are_held_out_rows_with_their_answers(requests: list[dict[str, Any]]) -> None:

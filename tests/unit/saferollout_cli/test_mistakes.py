@@ -5,17 +5,29 @@ import os
 import socketserver
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
+
+import saferollout_cli
 
 REPOSITORY = Path(__file__).parents[3]
 Saferollout = Callable[..., subprocess.CompletedProcess[str]]
-
-pytestmark = pytest.mark.slow  # a process for each
+WAYS_OUT = (
+    "ARM_CLOUD_METADATA_URL",
+    "AZURE_AUTHORITY_HOST",
+    "PREFECT_API_URL",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+    "http_proxy",
+    "https_proxy",
+)
 
 
 @pytest.fixture
@@ -31,30 +43,20 @@ def calls(serve: Callable[[type[socketserver.BaseRequestHandler]], str]) -> tupl
 
 
 @pytest.fixture
-def saferollout(project_files: Path, calls: tuple[str, list[str]]) -> Saferollout:
-    """Run the installed command in the project's folder; every way out of the machine ends at `calls`."""
-    uri, _ = calls
-    out = (
-        "ARM_CLOUD_METADATA_URL",
-        "AZURE_AUTHORITY_HOST",
-        "PREFECT_API_URL",
-        "HTTP_PROXY",
-        "HTTPS_PROXY",
-        "ALL_PROXY",
-        "http_proxy",
-        "https_proxy",
-    )
+def only_way_out(project_files: Path, calls: tuple[str, list[str]]) -> dict[str, str]:
+    """The variables by which every way of a command out of the machine ends at `calls`."""
+    ways = dict.fromkeys(WAYS_OUT, calls[0]) | {"NO_PROXY": "", "no_proxy": ""}
+    return ways | {"PREFECT_HOME": str(project_files / "prefect")}
+
+
+@pytest.fixture
+def installed(only_way_out: dict[str, str]) -> Saferollout:
+    """Run the installed command."""
 
     def run(*arguments: str, **variables: str | None) -> subprocess.CompletedProcess[str]:
-        ways = dict.fromkeys(out, uri) | {
-            "NO_PROXY": "",
-            "no_proxy": "",
-            "PREFECT_HOME": str(project_files / "prefect"),
-        }
-        env: dict[str, str | None] = {**os.environ, **ways, **variables}
+        env = {**os.environ, **only_way_out, **variables}
         return subprocess.run(
             [Path(sys.executable).parent / "saferollout", *arguments],
-            cwd=project_files,
             env={name: value for name, value in env.items() if value is not None},
             capture_output=True,
             text=True,
@@ -64,6 +66,25 @@ def saferollout(project_files: Path, calls: tuple[str, list[str]]) -> Saferollou
         )
 
     return run
+
+
+@pytest.fixture
+def saferollout(
+    only_way_out: dict[str, str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Saferollout]:
+    """Run the command here as its process would, but for the imports, which cost more than all else that it does."""
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "argv", ["saferollout", *arguments])
+        monkeypatch.setattr("__main__.__package__", None)  # else usage would name what runs the tests
+        with pytest.raises(SystemExit) as end:
+            saferollout_cli.run()
+        return subprocess.CompletedProcess(arguments, int(end.value.code or 0), *capfd.readouterr())
+
+    # Prefect reads the environment when it is imported; what the command sets there is not left behind
+    prefects = {PREFECT_API_URL: only_way_out["PREFECT_API_URL"], PREFECT_HOME: only_way_out["PREFECT_HOME"]}
+    with patch.dict(os.environ, only_way_out), temporary_settings(prefects):
+        yield run
 
 
 def test_a_mistake_exits_2_and_calls_nothing(
@@ -164,9 +185,10 @@ def test_a_wrong_command_line_exits_2(saferollout: Saferollout, arguments: list[
     assert "Traceback" not in done.stderr
 
 
-def test_help_lists_the_commands(saferollout: Saferollout, calls: tuple[str, list[str]]) -> None:
+@pytest.mark.slow
+def test_help_lists_the_commands(installed: Saferollout, calls: tuple[str, list[str]]) -> None:
     """`--help` works anywhere, at once."""
-    done = saferollout("--help")
+    done = installed("--help")
 
     assert (done.returncode, done.stderr, calls[1]) == (0, "", [])
     for command in (
@@ -186,6 +208,7 @@ def test_help_lists_the_commands(saferollout: Saferollout, calls: tuple[str, lis
         assert f" {command} " in done.stdout
 
 
+@pytest.mark.slow  # a process for each
 @pytest.mark.parametrize(
     ("arguments", "outcome", "code"),
     [
@@ -201,7 +224,7 @@ def test_help_lists_the_commands(saferollout: Saferollout, calls: tuple[str, lis
     ids=["valid", "mistake", "submit", "ui", "approve", "unconfirmed", "no sign-in", "no reason"],
 )
 def test_json_is_one_object_whatever_comes_of_it(
-    saferollout: Saferollout,
+    installed: Saferollout,
     calls: tuple[str, list[str]],
     arguments: tuple[str, ...],
     outcome: str,
@@ -210,7 +233,7 @@ def test_json_is_one_object_whatever_comes_of_it(
 ) -> None:
     """A program reads the outcome and the reason from stdout; a person reads the same on stderr."""
     nothing = dict.fromkeys(("PREFECT_API_URL", "ARM_CLOUD_METADATA_URL"))
-    done = saferollout(*arguments, "--json", **nothing, PREFECT_PROFILES_PATH=str(tmp_path / "none.toml"))
+    done = installed(*arguments, "--json", **nothing, PREFECT_PROFILES_PATH=str(tmp_path / "none.toml"))
 
     assert (done.returncode, calls[1]) == (code, []), done.stderr
     result = json.loads(done.stdout)
@@ -232,9 +255,10 @@ def test_what_is_asked_for_in_short_is_answered(saferollout: Saferollout, argume
     assert expected in done.stdout
 
 
-def test_the_published_schema_is_the_configs(saferollout: Saferollout) -> None:
+@pytest.mark.slow
+def test_the_published_schema_is_the_configs(installed: Saferollout) -> None:
     """Editors complete a config by `configs/rollout.schema.json`: it is what the command prints today."""
-    done = saferollout("schema")
+    done = installed("schema")
 
     assert (done.returncode, done.stderr) == (0, "")
     published = (REPOSITORY / "configs" / "rollout.schema.json").read_text(encoding="utf-8")

@@ -9,14 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import joblib
 import pytest
 from azure.ai.ml import MLClient
 from azure.ai.ml.entities import Model
-from sklearn.linear_model import LinearRegression
 
 import saferollout
-from examples.retrain import retrain
 from flows.watch_models import watch_models
 from saferollout.config.request import read_event
 from tests.support.handoff import deployment, post, runs
@@ -96,6 +93,12 @@ def test_a_model_that_is_better_is_registered_and_handed_over(
     server: Server, client: MLClient, arm: Arm, assets: Assets, tmp_path: Path
 ) -> None:
     """Against the version that is live; where it is not better by the margin, nothing is registered."""
+    # imported here, for every process that collects tests would else spend a second on them
+    import joblib
+    from sklearn.linear_model import LinearRegression
+
+    from examples.retrain import retrain
+
     data = retrain.load()
     old = Path(shutil.copytree(PROJECT / "models" / "v1", tmp_path / "old"))
     joblib.dump(LinearRegression().fit(data.training[:40], data.training_truth[:40]), old / retrain.FILE)

@@ -105,6 +105,7 @@ def test_several_suspicions_add_up() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_false_alarms_stay_below_alpha_with_all_tests() -> None:
     """Of 200 healthy candidates judged by every test, fewer than 5 % plus three standard errors are stopped."""
     rng = np.random.default_rng(15)

@@ -328,7 +328,7 @@ def awake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "sleep", sleep)
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", [0, *(pytest.param(part, marks=pytest.mark.slow) for part in range(1, PARTS))])
 @pytest.mark.usefixtures("awake")
 def test_the_invariants_hold_whatever_happens_in_whatever_order(part: int) -> None:
     """Two runs and somebody else, step by step."""
