@@ -27,7 +27,7 @@ def env(tmp_path: Path) -> dict[str, str]:
     made = leaks.traps(stack) | {KEY: PEM} | {name: f"azure's own {name}" for name in leaks.AZURES}
     leaks.note(stack, NOTED)
     leaks.note(stack, AZURES, is_azures=True)
-    (stack / "environment.json").write_text(json.dumps(made))
+    (stack / "known.json").write_text(json.dumps(made))
     (stack / "worker.log").write_text("nothing to see\n")
     (azure / "state.json").write_text(f'{{"key": "{AZURES}"}}')
     row(stack, "nothing")
