@@ -12,6 +12,8 @@ import httpx
 from localazure.arm.errors import reason_of
 
 WAIT_S = 120
+FIRST_PAUSE_S = 0.03
+LONGEST_PAUSE_S = 0.5
 ENDED = ("Succeeded", "Failed", "Canceled")
 API_VERSION = "2025-12-01"
 
@@ -165,8 +167,9 @@ def _add_version(request: httpx.Request) -> None:
 
 def wait_for(look: Callable[[], Any], enough: Callable[[Any], bool] = bool, timeout_s: float = WAIT_S) -> Any:
     """Look until it is enough; returns what was seen."""
-    deadline = time.monotonic() + timeout_s
+    deadline, pause_s = time.monotonic() + timeout_s, FIRST_PAUSE_S
     while not enough(seen := look()):
         assert time.monotonic() < deadline, f"still {json.dumps(seen, default=str)} after {timeout_s} s"
-        time.sleep(0.1)
+        time.sleep(pause_s)
+        pause_s = min(1.4 * pause_s, LONGEST_PAUSE_S)
     return seen
