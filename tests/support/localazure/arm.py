@@ -10,6 +10,7 @@ from typing import Any, Self
 import httpx
 
 from localazure.arm.errors import reason_of
+from localazure.core.certificates import trusting_only
 
 WAIT_S = 120
 FIRST_PAUSE_S = 0.03
@@ -37,7 +38,7 @@ class Arm:
             f"/subscriptions/{environ['AZURE_SUBSCRIPTION_ID']}/resourceGroups/{environ['AZURE_RESOURCE_GROUP']}"
             f"/providers/Microsoft.MachineLearningServices/workspaces/{environ['AZUREML_WORKSPACE_NAME']}"
         )
-        self.tls = ssl.create_default_context(cafile=environ["SSL_CERT_FILE"])
+        self.tls = ssl.create_default_context(cafile=trusting_only(environ)["SSL_CERT_FILE"])
         hooks: dict[str, list[Callable[..., Any]]] = {"request": [_add_version]}
         self.http = httpx.Client(base_url=self.url, verify=self.tls, timeout=30, event_hooks=hooks)
         self.scoring = httpx.Client(verify=self.tls, timeout=30)
