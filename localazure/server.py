@@ -164,7 +164,7 @@ async def _run(
     ready(environment)
     await stopping.wait()
     log.info("stopping")
-    collector.should_exit = True
+    collector.end()
     await asyncio.gather(front.close(), collecting)
 
 

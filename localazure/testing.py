@@ -15,6 +15,7 @@ from typing import IO, Self
 from localazure.arm.errors import LocalAzureError
 from localazure.chaos import Chaos
 from localazure.core import leash
+from localazure.core.certificates import trusting_only
 from localazure.core.clock import Timing
 
 __all__ = ["LocalAzure", "NotReady"]
@@ -129,7 +130,7 @@ class LocalAzure:
             self._process.wait()
             raise NotReady(f"localazure up ended with code {self._process.returncode}:\n{self.log()}")
         self.environ = json.loads(line)
-        self._chaos = Chaos(self.environ)
+        self._chaos = Chaos(trusting_only(self.environ))
 
     def _first_line(self, process: subprocess.Popen[str]) -> str:
         if process.stdout is None:

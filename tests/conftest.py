@@ -52,6 +52,7 @@ def pytest_collection_finish() -> None:
     That is half a million objects, which each collection, as after a test that runs flows, would look through: 0.4
     seconds.
     """
+    gc.collect()
     gc.freeze()
 
 

@@ -8,6 +8,7 @@ import httpx
 
 from localazure.arm.durations import duration_s
 from localazure.compute.properties import ProbeSettings
+from localazure.core.certificates import TRUST_NOBODY
 from localazure.core.clock import Clock
 
 POLL_S = 0.1
@@ -61,7 +62,8 @@ class Probe:
                     yield well
 
     def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(trust_env=False, timeout=self.timeout_s, headers={"Connection": "close"})
+        headers = {"Connection": "close"}
+        return httpx.AsyncClient(trust_env=False, verify=TRUST_NOBODY, timeout=self.timeout_s, headers=headers)
 
 
 async def _passes(client: httpx.AsyncClient, url: str) -> bool:

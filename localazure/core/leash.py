@@ -212,24 +212,31 @@ def _kill_descendants() -> None:
 
 
 def _descendants(root: int) -> list[int]:
-    try:
-        pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    except OSError:  # not Linux: the process group is all we know of
-        return []
-    children: dict[int, list[int]] = {}
-    for pid in pids:
-        try:
-            state, parent = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[:2]
-        except OSError:  # it died meanwhile
-            continue
-        if state != b"Z":
-            children.setdefault(int(parent), []).append(pid)
+    families = children()
     found: list[int] = []
     waiting = [root]
     while waiting:
-        for pid in children.get(waiting.pop(), []):
+        for pid in families.get(waiting.pop(), []):
             found.append(pid)
             waiting.append(pid)
+    return found
+
+
+def children() -> dict[int, list[int]]:
+    """Return the children of each process that has any; those that only wait to be collected do not count."""
+    try:
+        pids = [name for name in os.listdir("/proc") if name.isdigit()]  # noqa: PTH208 - names are enough
+    except OSError:  # not Linux: the process group is all we know of
+        return {}
+    found: dict[int, list[int]] = {}
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - there are hundreds, and this is quicker
+                state, parent = file.read().rpartition(b")")[2].split(None, 2)[:2]
+        except OSError:  # it died meanwhile
+            continue
+        if state != b"Z":
+            found.setdefault(int(parent), []).append(int(pid))
     return found
 
 

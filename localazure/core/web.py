@@ -129,6 +129,19 @@ class Web(uvicorn.Server):
                 timeout_graceful_shutdown=2,
             )
         )
+        self._ending = asyncio.Event()
+
+    def end(self, *, at_once: bool = False) -> None:
+        """Let it end: after what is under way has been answered, or at once."""
+        self.should_exit, self.force_exit = True, at_once
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        """Serve until `end`. uvicorn would look ten times a second; the date in answers changes once."""
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._ending.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

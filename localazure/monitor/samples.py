@@ -13,6 +13,7 @@ import psutil
 
 from localazure.arm.errors import GatewayError
 from localazure.compute.runtime import Runtime
+from localazure.core import leash
 from localazure.core.clock import Clock
 from localazure.core.disk import Disk
 from localazure.gateway.envoy import Gateway
@@ -122,25 +123,25 @@ def _cpu_percent(then: float, before: _Used, now: float, used: _Used) -> float:
 
 def _used(roots: dict[str, int]) -> dict[str, _Used]:
     """Return what the descendants of each root use; a root itself is a leash."""
-    children: dict[int, list[psutil.Process]] = {}
-    for process in psutil.process_iter(["ppid"]):
-        children.setdefault(process.info["ppid"], []).append(process)
+    children = leash.children()
     memory_bytes = psutil.virtual_memory().total
     found = {}
     for name, root in roots.items():
         cpu_s: dict[tuple[int, float], float] = {}
         resident = 0
-        for process in _descendants(root, children):
-            with contextlib.suppress(psutil.Error), process.oneshot():
-                times = process.cpu_times()
-                cpu_s[process.pid, process.create_time()] = times.user + times.system
-                resident += process.memory_info().rss
+        for pid in _descendants(root, children):
+            with contextlib.suppress(psutil.Error):
+                process = psutil.Process(pid)
+                with process.oneshot():
+                    times = process.cpu_times()
+                    cpu_s[pid, process.create_time()] = times.user + times.system
+                    resident += process.memory_info().rss
         if cpu_s:
             found[name] = _Used(cpu_s, min(100 * resident / memory_bytes, 100))
     return found
 
 
-def _descendants(pid: int, children: dict[int, list[psutil.Process]]) -> Iterator[psutil.Process]:
-    for process in children.get(pid, ()):
-        yield process
-        yield from _descendants(process.pid, children)
+def _descendants(pid: int, children: dict[int, list[int]]) -> Iterator[int]:
+    for child in children.get(pid, ()):
+        yield child
+        yield from _descendants(child, children)

@@ -1,7 +1,6 @@
 """`localazure up` and `localazure env`, as a shell meets them."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,8 +11,8 @@ import pytest
 
 from localazure.core.certificates import trusting_only
 from localazure.testing import LocalAzure, NotReady
-from tests.support.localazure.arm import Arm, wait_for
-from tests.support.localazure.sdk import PROJECT
+from tests.support.localazure.arm import Arm
+from tests.support.localazure.sdk import register
 
 VARIABLES = [
     "ARM_CLOUD_METADATA_URL",
@@ -148,17 +147,7 @@ def test_ctrl_c_ends_it_without_a_traceback(tmp_path: Path) -> None:
 
 
 def deploy(azure: LocalAzure, arm: Arm) -> None:
-    """A running deployment, made by the SDK in a process of its own."""
-    script = (
-        "import os, sys\n"
-        "from azure.ai.ml import MLClient, load_online_deployment, load_online_endpoint\n"
-        "from azure.identity import EnvironmentCredential\n"
-        "client = MLClient(EnvironmentCredential(disable_instance_discovery=True), os.environ['AZURE_SUBSCRIPTION_ID'],"
-        " os.environ['AZURE_RESOURCE_GROUP'], os.environ['AZUREML_WORKSPACE_NAME'])\n"
-        f"client.online_endpoints.begin_create_or_update(load_online_endpoint({str(PROJECT / 'endpoint.yml')!r}))"
-        ".result()\n"
-        "client.online_deployments.begin_create_or_update("
-        f"load_online_deployment({str(PROJECT / 'blue-deployment.yml')!r})).result()\n"
-    )
-    subprocess.run([sys.executable, "-c", script], env={**os.environ, **azure.environ}, check=True, capture_output=True)
-    wait_for(lambda: arm.score("scale", {"x": 1}, "blue").status_code, lambda status: status == 200)
+    """A running deployment."""
+    arm.endpoint("scale")
+    arm.deploy("scale", "blue", register(azure.environ))
+    assert arm.score("scale", {"x": 1}, "blue").status_code == 200

@@ -103,7 +103,7 @@ def test_everything_listens_on_loopback_only(azure: LocalAzure, arm: Arm, assets
 
 
 def test_the_gateway_is_started_again_when_it_dies(azure: LocalAzure, arm: Arm, assets: Assets) -> None:
-    """On the same port, with the same routes."""
+    """On the same port, with the same routes; the new one follows changes as the old one did."""
     arm.endpoint("revived")
     arm.deploy("revived", "blue", assets)
     arm.endpoint("revived", traffic={"blue": 100})
@@ -119,4 +119,7 @@ def test_the_gateway_is_started_again_when_it_dies(azure: LocalAzure, arm: Arm, 
             return 0
 
     wait_for(status, lambda seen: seen == 200)
+    for traffic, seen in (({"blue": 0}, 404), ({"blue": 100}, 200)):
+        arm.endpoint("revived", traffic=traffic)
+        assert status() == seen
     arm.run("DELETE", "onlineEndpoints/revived")

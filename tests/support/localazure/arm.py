@@ -10,8 +10,11 @@ from typing import Any, Self
 import httpx
 
 from localazure.arm.errors import reason_of
+from localazure.core.certificates import trusting_only
 
 WAIT_S = 120
+FIRST_PAUSE_S = 0.03
+LONGEST_PAUSE_S = 0.5
 ENDED = ("Succeeded", "Failed", "Canceled")
 API_VERSION = "2025-12-01"
 
@@ -35,7 +38,7 @@ class Arm:
             f"/subscriptions/{environ['AZURE_SUBSCRIPTION_ID']}/resourceGroups/{environ['AZURE_RESOURCE_GROUP']}"
             f"/providers/Microsoft.MachineLearningServices/workspaces/{environ['AZUREML_WORKSPACE_NAME']}"
         )
-        self.tls = ssl.create_default_context(cafile=environ["SSL_CERT_FILE"])
+        self.tls = ssl.create_default_context(cafile=trusting_only(environ)["SSL_CERT_FILE"])
         hooks: dict[str, list[Callable[..., Any]]] = {"request": [_add_version]}
         self.http = httpx.Client(base_url=self.url, verify=self.tls, timeout=30, event_hooks=hooks)
         self.scoring = httpx.Client(verify=self.tls, timeout=30)
@@ -165,8 +168,9 @@ def _add_version(request: httpx.Request) -> None:
 
 def wait_for(look: Callable[[], Any], enough: Callable[[Any], bool] = bool, timeout_s: float = WAIT_S) -> Any:
     """Look until it is enough; returns what was seen."""
-    deadline = time.monotonic() + timeout_s
+    deadline, pause_s = time.monotonic() + timeout_s, FIRST_PAUSE_S
     while not enough(seen := look()):
         assert time.monotonic() < deadline, f"still {json.dumps(seen, default=str)} after {timeout_s} s"
-        time.sleep(0.1)
+        time.sleep(pause_s)
+        pause_s = min(1.4 * pause_s, LONGEST_PAUSE_S)
     return seen

@@ -50,7 +50,7 @@ async def serve(directory: Path, patience: Patience) -> AsyncIterator[Served]:
     while not web.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.01)
     yield Served(listening.getsockname()[1], ssl.create_default_context(cafile=files.bundle))
-    web.should_exit = True
+    web.end()
     await serving
 
 
