@@ -132,6 +132,7 @@ class Late:
         return Started(process, address)
 
 
+@pytest.mark.slow
 async def test_until_the_startup_probe_passes_the_readiness_probe_is_not_tried(tmp_path: Path) -> None:
     """One that is too hasty for the server fails alone, and passes after a patient one."""
     hasty, patient = Probe(initial_delay_s=0, period_s=2, failure_threshold=1), Probe()

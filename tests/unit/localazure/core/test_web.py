@@ -73,6 +73,7 @@ async def test_a_request_that_does_not_go_on_is_ended(served: Served, begun: byt
     writer.close()
 
 
+@pytest.mark.slow
 async def test_the_next_request_of_a_connection_is_waited_for_no_longer(served: Served) -> None:
     """It may be long until it comes, but not until it is whole."""
     reader, writer = await served.connect()

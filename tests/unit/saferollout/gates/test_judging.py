@@ -15,6 +15,8 @@ from saferollout.gates.sources.source import Seen
 from saferollout.judge import Batch
 from tests.support.judging import LENIENT, THROTTLED, Broken, Progress, Script, probed, watched
 
+pytestmark = pytest.mark.slow  # a watch takes its time
+
 
 async def test_a_harmful_candidate_ends_the_watch_at_once(endpoint: Any) -> None:
     """Proven harm waits for no minimum: half of the requests fail, and seconds later the verdict is there."""

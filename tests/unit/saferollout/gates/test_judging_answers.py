@@ -8,6 +8,8 @@ import pytest
 from saferollout.domain.evidence import Evidence, Finding
 from tests.support.judging import LENIENT, THROTTLED, Broken, Progress, Script, probed, watched
 
+pytestmark = pytest.mark.slow  # a watch takes its time
+
 CUTS = [5.0, 10.0, 20.0]
 
 

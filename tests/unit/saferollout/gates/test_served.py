@@ -28,6 +28,7 @@ def named(name: str) -> Reply:
     return Reply(200, [1], {"azureml-model-deployment": name})
 
 
+@pytest.mark.slow
 async def test_the_step_ends_when_the_answers_are_as_set(endpoint: Endpoint) -> None:
     """The gateways follow after a while; from then on the answers are counted, until they cannot be the old split's."""
     served = await look(endpoint, lambda n: named("green" if n < 30 and n % 10 == 9 else "blue"))

@@ -68,6 +68,7 @@ def check_one_won(memory: Memory, ends: dict[str, Rollout | str]) -> None:
 
 @given(st.integers(2, 3), orders)
 @settings(max_examples=300, derandomize=True)
+@pytest.mark.slow
 def test_one_of_several_starts_wins(several: int, order: list[int]) -> None:
     """Whatever the order of their calls to Azure."""
     memory = make_endpoint()

@@ -18,6 +18,8 @@ from saferollout.gates.scoring import Scorer
 from saferollout.gates.sources.probes import Probes
 from saferollout.gates.sources.source import Seen
 
+pytestmark = pytest.mark.slow  # a watch takes its time
+
 REQUESTS = [RecordedRequest(request={"data": number}) for number in range(4)]
 RATE = 40
 MAX_IN_FLIGHT = 4
