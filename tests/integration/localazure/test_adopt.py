@@ -7,7 +7,7 @@ import shlex
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +38,11 @@ from saferollout.rollout.owner import Owner
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import Rollout
 from tests.support.documents import Command, commands
+from tests.support.forks import forked
 from tests.support.localazure import collected
 from tests.support.localazure.arm import Arm
+
+Saferollout = Callable[..., tuple[int, dict[str, Any], str]]
 
 NAME = "adopted"
 ADOPT = "Adopt an endpoint that exists, in five minutes"
@@ -105,13 +108,18 @@ def endpoint(project: Path, client: MLClient, arm: Arm) -> Iterator[str]:
     arm.run("DELETE", f"onlineEndpoints/{NAME}")
 
 
-def saferollout(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    """Run a command there; return its exit code, its result and what it said."""
-    command = [str(Path(sys.executable).parent / "saferollout"), *arguments, "--json"]
-    env = os.environ | {"PREFECT_HOME": str(folder.parent / "prefect")}
-    env.pop("PREFECT_API_URL", None)
-    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
-    return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+@pytest.fixture
+def saferollout(forks: str) -> Saferollout:
+    """Run a command in a folder; return its exit code, its result and what it said."""
+
+    def run(folder: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
+        command = [str(Path(sys.executable).parent / "saferollout"), *arguments, "--json"]
+        env = forked(dict(os.environ), forks) | {"PREFECT_HOME": str(folder.parent / "prefect")}
+        env.pop("PREFECT_API_URL", None)
+        done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False)
+        return done.returncode, json.loads(done.stdout or "{}"), done.stderr
+
+    return run
 
 
 def as_documented(command: Command) -> list[str]:
@@ -132,7 +140,7 @@ def use(arm: Arm) -> dict[str, Any]:
     return {answer.headers["x-request-id"]: answer for answer in answers}
 
 
-def test_an_endpoint_is_adopted(endpoint: str, arm: Arm, tmp_path: Path) -> None:
+def test_an_endpoint_is_adopted(endpoint: str, arm: Arm, saferollout: Saferollout, tmp_path: Path) -> None:
     """`init` and `record` write what `run` takes: nothing to do at first, then a new model, with images and JSON."""
     folder = tmp_path / "adopted"
     sent = use(arm)
@@ -206,7 +214,9 @@ async def smoke(azure: Workspace, rollout: Rollout) -> Evidence:
         )
 
 
-def test_without_collection_it_is_said_how_to_switch_it_on(arm: Arm, assets: Any, tmp_path: Path) -> None:
+def test_without_collection_it_is_said_how_to_switch_it_on(
+    arm: Arm, assets: Any, saferollout: Saferollout, tmp_path: Path
+) -> None:
     """With the lines of YAML to add; no file is written."""
     arm.endpoint("uncollected")
     arm.deploy("uncollected", "blue", assets)
