@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-# tests of rollouts spend most of their time waiting: four times the cores that CI has
-WORKERS ?= 8
+# tests of rollouts spend most of their time waiting: three times the cores that CI has
+WORKERS ?= 6
 
 .PHONY: rollout unit test sequences chaos chaos-sequences chaos-failures chaos-kills chaos-outages scale-test image-test check fix
 .PHONY: bench audit clean help

@@ -34,11 +34,6 @@ SPARING = {
 }
 """What makes the stack's Prefect use less CPU time than its defaults, and changes nothing else."""
 
-LONG = (
-    *("tests/chaos/", "tests/integration/rollout/", "tests/integration/localazure/test_hosts.py"),
-    *("tests/acceptance/test_orchestrator.py", "tests/acceptance/test_slow_azure.py", "tests/acceptance/test_demo.py"),
-)
-
 T = TypeVar("T")
 
 
@@ -49,11 +44,6 @@ def pytest_configure() -> None:
     # a busy machine does not fail a test: nothing is timed
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what one process does for minutes, most of which it waits: others work meanwhile."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 def pytest_collection_finish() -> None:
