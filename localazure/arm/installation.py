@@ -32,7 +32,8 @@ class Installation(BaseModel):
     subscription_id: str = Field(default_factory=_uuid)
     tenant_id: str = Field(default_factory=_uuid)
     client_id: str = Field(default_factory=_uuid)
-    client_secret: str = Field(default_factory=lambda: secrets.token_urlsafe(32))
+    client_secret: str = Field(default_factory=lambda: secrets.token_hex(32))
+    """It begins with no dash, by which `az login` would take it for an option."""
     storage_key: str = Field(default_factory=lambda: secrets.token_hex(32))
     admin_token: str = Field(default_factory=lambda: secrets.token_urlsafe(32))
     token_key: str = Field(default_factory=new_key)

@@ -77,8 +77,9 @@ def translated(action: str) -> Iterator[None]:
         raise AzureFailed(msg, retryable=True) from error
     except AzureError as error:  # the SDK's own are among these
         msg = f"could not {action}: {reason_of(error)}"
-        # of a cloud's description that could not be read the SDK keeps these words alone
-        raise AzureFailed(msg, retryable="Unknown cloud environment" in msg) from error
+        # an upload that was not answered is its cause; of a cloud's description that could not be read it keeps words
+        unanswered = isinstance(error.__cause__, ServiceRequestError | ServiceResponseError)
+        raise AzureFailed(msg, retryable=unanswered or "Unknown cloud environment" in msg) from error
 
 
 _NO_ANSWER = re.compile(

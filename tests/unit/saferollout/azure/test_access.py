@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import pytest
-from azure.core.exceptions import HttpResponseError
+from azure.ai.ml.exceptions import ModelException
+from azure.core.exceptions import AzureError, HttpResponseError, ServiceRequestError, ServiceResponseError
 from azure.core.rest import HttpRequest
 
 from saferollout.azure.access import translated
@@ -34,3 +35,25 @@ def test_a_conflict(method: str, path: str, is_busy: bool, is_retryable: bool) -
         raise refusal
 
     assert (isinstance(failed.value, Busy), failed.value.retryable) == (is_busy, is_retryable)
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_retryable"),
+    [(ServiceRequestError("refused"), True), (ServiceResponseError("cut"), True), (ValueError("wrong"), False)],
+)
+def test_what_the_sdk_wraps(cause: Exception, is_retryable: bool) -> None:
+    """A registration that nobody answered is tried again, although the SDK raises an exception of its own for it."""
+    with pytest.raises(AzureFailed) as failed, translated("do it"):
+        raise _wrapped(cause) from cause
+
+    assert failed.value.retryable == is_retryable
+
+
+def _wrapped(cause: Exception) -> AzureError:
+    """As the SDK makes it where a deployment's model is registered."""
+    made: AzureError = ModelException(
+        message=f"Error with model: {cause}",
+        no_personal_data_message="Error getting model",
+        error=cause,
+    )
+    return made
