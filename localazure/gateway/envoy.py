@@ -85,6 +85,7 @@ class Gateway:
         for path in (self._watched, self._staging):
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(mode=0o700, parents=True)
+        self._written.clear()  # of a start that failed
         self._write("clusters.json", xds.clusters([], self._watched))
         self._write(f"{envoy_routes.MIRRORS}.json", envoy_routes.mirrors([]))
         self._write(f"{envoy_routes.LIVE}.json", envoy_routes.live([]))

@@ -136,7 +136,7 @@ def test_no_prefect_server_is_reported_in_one_line(stack: Stack, command: str) -
 def test_a_temporary_prefect_server_that_is_late_is_reported_in_one_line(stack: Stack) -> None:
     """Where no server is configured, Prefect starts one and waits so long; the failure has no traceback."""
     late = {"PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true", "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "1"}
-    env = {name: value for name, value in stack.env.items() if name != "PREFECT_API_URL"} | late
+    env = {name: value for name, value in stack.env_of_its_own.items() if name != "PREFECT_API_URL"} | late
 
     output = Stack(stack.directory, env).cli("retire", code=3)
 

@@ -15,6 +15,7 @@ from typing import Any
 from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import resolve_workspace
+from saferollout.rollout.rollout import TAG_ROLLOUT
 from tests.chaos.arena import Arena
 from tests.chaos.outages import HARD, SOFT, WAITING, Outage
 from tests.chaos.planned import check
@@ -180,12 +181,19 @@ def storm(arena: Arena, tally: Tally, directory: Path, name: str) -> None:
         watched = start(arena, endpoint, stages=stages)
         watched.answer_when_asked()
         wait_for("10%", functools.partial(has_share, endpoint))
+        wait_for("a record of every rollout", functools.partial(all_begun, endpoint))
         began = time.time()
         for outage in (HARD[0], *SOFT):
             struck(arena, tally, [], outage)
         tally.note(PART, f"flow process, with its {HARD[0].kind}", "promoted", watched.until_back(began))
         promoted(watched, 3)
     endpoint.delete()
+
+
+def all_begun(endpoint: Endpoint) -> bool | None:
+    """Whether no rollout is about to begin: without a record nothing is to be undone, and nobody resumes it."""
+    azure = endpoint.workspace()
+    return len(azure.endpoints(with_tag=TAG_ROLLOUT)) == len(azure.endpoints()) or None
 
 
 def has_share(endpoint: Endpoint) -> bool | None:

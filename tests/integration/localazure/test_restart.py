@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import socket
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -189,3 +190,19 @@ def test_the_traffic_log_is_bounded_and_its_last_hours_outlive_a_restart(tmp_pat
         assert "of a log that is dropped" not in before.read_text()
     with LocalAzure(tmp_path, timing="instant") as azure, Arm(azure.environ) as arm:
         assert requests(arm, "busy") == 1001
+
+
+def test_a_port_that_somebody_else_has_taken_is_exchanged(tmp_path: Path) -> None:
+    """The gateway comes up on another one, and serves."""
+    with LocalAzure(tmp_path, timing="instant"):
+        pass
+    identity = tmp_path / "identity.json"
+    last = json.loads(identity.read_text())["scoring_port"]
+
+    with (
+        socket.create_server(("127.0.0.1", last)),
+        LocalAzure(tmp_path, timing="instant") as azure,
+        Arm(azure.environ) as arm,
+    ):
+        assert json.loads(identity.read_text())["scoring_port"] not in (0, last)
+        assert arm.scoring.get(arm.endpoint("moved")).status_code == 401
