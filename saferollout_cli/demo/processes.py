@@ -115,17 +115,22 @@ class Process:
 
         The death of the leash alone ends nothing that belongs to another user.
         """
-        leash = psutil.Process(self._popen.pid)
-        victims = [leash, *leash.children(recursive=True)]
-        for victim in victims:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                victim.kill()
-        return len(victims)
+        return kill_tree(self._popen.pid)
 
     def stop(self) -> None:
         """Let go of the leash and wait for the end."""
         self._popen.terminate()
         self._popen.wait()
+
+
+def kill_tree(pid: int) -> int:
+    """End a process at once, with all that it has started; return how many processes that were."""
+    root = psutil.Process(pid)
+    victims = [root, *root.children(recursive=True)]
+    for victim in victims:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            victim.kill()
+    return len(victims)
 
 
 def local_azure(state_dir: Path, env: dict[str, str], cwd: Path) -> tuple[Process, dict[str, str]]:

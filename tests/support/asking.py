@@ -25,6 +25,7 @@ from saferollout.rollout.rollout import Rollout
 from saferollout_cli.approvals import Question, Reply, answer, waiting_question
 from tasks.approval import ask
 from tasks.support import access
+from tasks.support.polling import poll
 from tests.support.twin import make_endpoint, make_project
 
 TITLE = "Give green 10%?"
@@ -129,3 +130,16 @@ def dump(database: Path) -> str:
     with contextlib.closing(sqlite3.connect(database)) as connection:
         names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return "\n".join(str(row) for name in names for row in connection.execute(f'SELECT * FROM "{name}"'))  # noqa: S608  # its own names
+
+
+async def until(run: FlowRun, text: str) -> None:
+    """Wait until the run asks, and shows this."""
+
+    async def look() -> Question | None:
+        found = await waiting_question(client, await client.read_flow_run(run.id))
+        return found if found and text in found.text else None
+
+    async with get_client() as client:
+        found = await poll(look, 0.2, 120)
+    assert found is not None, text
+    assert "self-declared: nobody has checked the name" in found.text

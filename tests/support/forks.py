@@ -22,11 +22,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
 from pydantic import BaseModel
 
 from saferollout.domain import fault_points
-from saferollout_cli.demo.processes import START_S, Process, prefect_env
+from saferollout_cli.demo.processes import START_S, Process, kill_tree, prefect_env
 from tests.support.stack import REPOSITORY
 
 SITE = Path(__file__).with_name("site")
@@ -109,10 +108,7 @@ def _attend(connection: socket.socket) -> dict[str, Any]:
             for number in sent:
                 os.kill(child, number)
             if not sent:  # who asked for it was killed: it goes with all that it has started
-                program_process = psutil.Process(child)
-                for process in [program_process, *program_process.children(recursive=True)]:
-                    with contextlib.suppress(psutil.NoSuchProcess):
-                        process.kill()
+                kill_tree(child)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         with contextlib.suppress(OSError):  # nobody is there any longer
             connection.sendall(f"{code}\n".encode())

@@ -13,8 +13,9 @@ from typing import Any
 import pyotp
 import pytest
 from prefect import get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
+from prefect.states import Cancelling, Failed
 
 from saferollout.approvals import totp
 from saferollout.approvals.attestation import open_sealed
@@ -22,7 +23,7 @@ from saferollout.approvals.keys import KEY, PAGE_KEY
 from saferollout.approvals.tag import is_signed
 from saferollout.config.rollout import Auto
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.errors import Refused
+from saferollout.domain.errors import Refused, Stopped
 from saferollout.domain.evidence import Finding
 from saferollout.rollout.auto import AUTO
 from saferollout.rollout.record import now
@@ -32,7 +33,7 @@ from tasks.support.attestation import read_attestation
 from tasks.support.polling import poll
 from tasks.support.waiting import kept_answer
 from tests.support.answers import Rollout, api, asked, events_of, resume
-from tests.support.asking import again, current, deployed, go_on, here, question_of, reply
+from tests.support.asking import Case, again, current, deployed, go_on, here, question_of, reply, until
 from tests.support.prefect import Server
 from tests.support.run_steps import record_of
 from tests.support.signing import make_keys, make_pem, public_pem
@@ -234,3 +235,39 @@ async def test_what_a_stage_approves_by_itself_is_recorded_as_that() -> None:
         assert (await go_on(run)).name == "Completed"
         await one_decision(case, AUTO)
         await check_statement(run, AUTO)
+
+
+class Ended(Case):
+    """A rollout whose run somebody ends while its question is open."""
+
+    stopped: Stopped
+
+    async def ask(self) -> Decision:
+        """Ask, and keep why it was given up."""
+        try:
+            return await super().ask()
+        except Stopped as stopped:
+            self.stopped = stopped
+            raise
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "cancelled"),
+    [(Cancelling(), "was cancelled", True), (Failed(), "was set to Failed", False)],
+    ids=["cancelled", "set to Failed"],
+)
+async def test_a_run_in_this_process_that_somebody_ends_asks_no_longer(
+    state: State[None], reason: str, cancelled: bool
+) -> None:
+    """Cancelled or set to Failed while its question is open, it gives up, and says why."""
+
+    async def ends(run: FlowRun) -> None:
+        await until(run, "smoke test: passed")
+        async with get_client() as client:
+            await client.set_flow_run_state(run.id, state, force=True)
+
+    with current(Ended()) as case:
+        await here(ends)
+
+    assert (str(case.stopped), case.stopped.cancelled) == (f"the run {reason} in Prefect", cancelled)
+    assert case.decisions == []

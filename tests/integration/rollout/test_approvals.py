@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pyotp
 import pytest
-from prefect import get_client
 from prefect.blocks.system import Secret
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun
 from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, temporary_settings
-from prefect.states import Cancelling, Failed
 from typer.testing import CliRunner
 
 from saferollout.approvals import totp
@@ -23,17 +21,15 @@ from saferollout.approvals.keys import KEY, Keyring
 from saferollout.approvals.tag import is_signed
 from saferollout.config.request import RolloutRequest
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.errors import ConfigError, Refused, Stopped
+from saferollout.domain.errors import ConfigError, Refused
 from saferollout.rollout.record import now
-from saferollout_cli.approvals import Question, waiting_question
 from saferollout_cli.commands import app
 from tasks.preflight import check_approvals
 from tasks.support import history, variables
 from tasks.support.codes import refuse_code
 from tasks.support.keys import SIGNING_KEY, load_keys, totp_secret
-from tasks.support.polling import poll
 from tests.support import leaks
-from tests.support.asking import Case, again, current, deployed, dump, go_on, here, question_of, reply
+from tests.support.asking import Case, again, current, deployed, dump, go_on, here, question_of, reply, until
 from tests.support.signing import make_keys, make_pem, public_pem
 from tests.support.stack import Stack
 
@@ -113,19 +109,6 @@ async def test_people_prove_who_they_are_and_what_does_not_count_is_refused(stac
         assert secret not in rows
 
 
-async def until(run: FlowRun, text: str) -> None:
-    """Wait until the run asks, and shows this."""
-
-    async def look() -> Question | None:
-        found = await waiting_question(client, await client.read_flow_run(run.id))
-        return found if found and text in found.text else None
-
-    async with get_client() as client:
-        found = await poll(look, 0.2, 120)
-    assert found is not None, text
-    assert "self-declared: nobody has checked the name" in found.text
-
-
 async def test_a_run_in_this_process_goes_on_waiting() -> None:
     """A paused run, too, refuses a requester and asks again; whoever requested may reject."""
 
@@ -141,42 +124,6 @@ async def test_a_run_in_this_process_goes_on_waiting() -> None:
     assert (state.name, case.decisions) == ("Failed", [])
     assert state.message is not None
     assert "eve rejected 10%: ok" in state.message
-
-
-class Ended(Case):
-    """A rollout whose run somebody ends while its question is open."""
-
-    stopped: Stopped
-
-    async def ask(self) -> Decision:
-        """Ask, and keep why it was given up."""
-        try:
-            return await super().ask()
-        except Stopped as stopped:
-            self.stopped = stopped
-            raise
-
-
-@pytest.mark.parametrize(
-    ("state", "reason", "cancelled"),
-    [(Cancelling(), "was cancelled", True), (Failed(), "was set to Failed", False)],
-    ids=["cancelled", "set to Failed"],
-)
-async def test_a_run_in_this_process_that_somebody_ends_asks_no_longer(
-    state: State[None], reason: str, cancelled: bool
-) -> None:
-    """Cancelled or set to Failed while its question is open, it gives up, and says why."""
-
-    async def ends(run: FlowRun) -> None:
-        await until(run, "smoke test: passed")
-        async with get_client() as client:
-            await client.set_flow_run_state(run.id, state, force=True)
-
-    with current(Ended()) as case:
-        await here(ends)
-
-    assert (str(case.stopped), case.stopped.cancelled) == (f"the run {reason} in Prefect", cancelled)
-    assert case.decisions == []
 
 
 async def test_a_resumed_run_is_asked_once_and_a_retried_one_if_the_evidence_differs() -> None:
