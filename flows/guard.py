@@ -1,5 +1,6 @@
 """Guard: finish or undo what rollouts have left, and judge their candidates while people think."""
 
+import asyncio
 from uuid import UUID
 
 from prefect import flow, get_client
@@ -7,10 +8,12 @@ from prefect import flow, get_client
 from saferollout.config.names import check_endpoint
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
+from saferollout.domain.errors import Missing
 from tasks.guard import look_after, rollouts_in
 from tasks.support.crowd import is_crowded
 from tasks.support.this_run import target_of
 from tasks.support.turns import look_after_all
+from tasks.unbegun import recover_unbegun
 
 
 @flow(flow_run_name="guard", persist_result=True, result_serializer="json", timeout_seconds=3600)
@@ -21,11 +24,12 @@ async def guard(
 ) -> dict[str, str]:
     """Look after every endpoint that carries a rollout's record, and say in a line for each what was done.
 
-    One endpoint in trouble does not keep the others from their turn; the first failure is raised at the end. Nothing is
-    done while several other guards, which wait for Azure, have just begun.
+    A run that was lost before it had begun a rollout begins again. One endpoint in trouble does not keep the others
+    from their turn; the first failure is raised at the end. Nothing is done while several other guards, which wait for
+    Azure, have just begun.
 
     Args:
-        flow_run: The id of a rollout's run that has ended: only its endpoint is looked after.
+        flow_run: The id of a rollout's run that has ended: only it and its endpoint are looked after.
         endpoints: The endpoints' names; by default all that carry a record.
         workspace: Where the endpoints are; by default what the environment names.
     """
@@ -37,10 +41,27 @@ async def guard(
         async with get_client() as client:
             target = target_of(await client.read_flow_run(flow_run))
         if target is None:
-            return {}
+            return await recover_unbegun(flow_run)
         found, endpoint = target
-        endpoints = [endpoint] if endpoint else None
+        names = [endpoint] if endpoint else await rollouts_in(found)
     else:
         found = resolve_workspace(workspace)
-    names = endpoints or await rollouts_in(found)
-    return await look_after_all(names, lambda name: look_after(found, name))
+        names = endpoints or await rollouts_in(found)
+
+    async def look(name: str) -> str:
+        try:
+            return await look_after(found, name)
+        except Missing:
+            if flow_run is None:
+                raise
+            return "the endpoint is gone, and the rollout with it"
+
+    looks = look_after_all(names, look)
+    if endpoints:
+        return await looks
+    # none of the two waits for the other, or is kept from its turn
+    done = await asyncio.gather(looks, recover_unbegun(flow_run), return_exceptions=True)
+    for each in done:
+        if isinstance(each, BaseException):
+            raise each
+    return {name: line for each in done if isinstance(each, dict) for name, line in each.items()}

@@ -24,7 +24,7 @@ from saferollout.report.message import Message, changed, closed, ended, not_roll
 from saferollout.rollout import drift, lookout, rollback
 from saferollout.rollout.drain import BY_TIME
 from saferollout.rollout.forget import forget
-from saferollout.rollout.guard import SETTLING_S, Act, Action, Run, Sign, decide
+from saferollout.rollout.guard import LOST, SETTLING_S, Act, Action, Run, Sign, decide
 from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.retire import retire_due
@@ -43,8 +43,6 @@ from tasks.support.race import first_of
 from tasks.support.served import Drain
 from tasks.support.turns import look_after_all
 
-LOST = (Sign.CRASHED, Sign.SILENT)
-"""The process of the run is gone."""
 LATE_S = 90.0
 """How old what Azure lists may be, in seconds."""
 LOOK_S = 20.0
@@ -131,7 +129,7 @@ class Guard:
                 return await self._roll_back(state, record, action.reason, await self._kept(record, state.name))
             case Act.RESUME if self._client:
                 await in_workspace(self._workspace, lambda azure: lookout.note_resume(azure, state.name, record))
-                await runs.begin_again(self._client, record)
+                await runs.begin_again(self._client, UUID(record.owner.flow_run))
                 return f"{action.reason}: it begins again ({record.resumes + 1} of {record.max_resumes})"
             case Act.JUDGE:
                 return await self._judge(state, record, action.reason, run)
@@ -241,9 +239,8 @@ class Guard:
         source = SourceConfig(kind=SourceKind.AZURE_METRICS)
         look_s = source.delay_s + 2 * WINDOW_S[source.kind]
         judge = JudgeConfig(sources=(source,), min_duration_s=look_s, max_duration_s=look_s)
-        live = record.baseline.live
         connect = lambda: scorer_of(self._workspace, state.name)  # noqa: E731
-        sources = make_sources(judge, state, (), connect, candidate=record.candidate, live=live)
+        sources = make_sources(judge, state, (), connect, candidate=record.candidate, live=record.baseline.live)
         return await run_judge(sources, judge, gate, earlier=earlier, report=lambda _share, _text: None)
 
     async def _roll_back(

@@ -38,8 +38,9 @@ T = TypeVar("T")
 
 
 def pytest_configure() -> None:
-    """Whatever tests start can be interrupted, although a script's background jobs ignore SIGINT and hand that down."""
+    """Whatever tests start can be interrupted, although a script's background jobs or `nohup` hand down otherwise."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     gc.set_threshold(50_000, 20, 50)  # by default, looking for garbage takes as long as the imports
     # a busy machine does not fail a test: nothing is timed
     hypothesis.settings.register_profile("untimed", deadline=None)

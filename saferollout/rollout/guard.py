@@ -41,6 +41,10 @@ class Sign(StrEnum):
     DELETED = "deleted"
 
 
+LOST = (Sign.CRASHED, Sign.SILENT)
+"""The process of the run is gone."""
+
+
 class Run(Value):
     """A rollout's flow run, as Prefect shows it."""
 
@@ -110,6 +114,24 @@ def _promoted(record: Record, run: Run | None, now: datetime) -> Action:
     return Action(act=Act.RETIRE, reason=f"the time of {old} is over")
 
 
+def lost_before_it_began(run: Run, now: datetime) -> str:
+    """How a run came to have no process, whose rollout has no record; empty where a worker may yet have it."""
+    age_s = (now - run.since).total_seconds()
+    match run.sign:
+        case Sign.CRASHED if not _unsettled(run, now):
+            return "it crashed"
+        case Sign.SILENT:
+            return f"it has not been heard for {age_s:.0f} s"
+        case Sign.STARTING if _is_stuck(run, age_s):
+            return f"it has been {run.state} for {age_s:.0f} s"
+        case _:
+            return ""
+
+
+def _is_stuck(run: Run, age_s: float) -> bool:
+    return age_s > (UNPLACED_S if run.state == UNPLACED else STUCK_S)
+
+
 def _unsettled(run: Run | None, now: datetime) -> Action | None:
     """To wait where the run has just crashed."""
     if run and run.sign is Sign.CRASHED and (age_s := (now - run.since).total_seconds()) < SETTLING_S:
@@ -149,7 +171,7 @@ def _of_run(record: Record, run: Run, now: datetime) -> Action:
             return _again(record, run, "its flow run crashed")
         case Sign.SILENT:
             return _silent(record, run, age_s)
-        case Sign.STARTING if age_s > (UNPLACED_S if run.state == UNPLACED else STUCK_S):
+        case Sign.STARTING if _is_stuck(run, age_s):
             return _again(record, run, f"its flow run has been {run.state} for {age_s:.0f} s")
         case Sign.CANCELLING:
             return _cancelling(record, run, age_s, now)

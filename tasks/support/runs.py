@@ -56,6 +56,11 @@ async def look_up(client: PrefectClient, record: Record) -> Run | None:
             raise
         deleted = await _knows(client, record.deployment)
         return Run(sign=Sign.DELETED, state="deleted", since=record.since, deployed=True) if deleted else None
+    return await shown(client, found, orphaned=record.owner.is_gone())
+
+
+async def shown(client: PrefectClient, found: FlowRun, *, orphaned: bool = False) -> Run | None:
+    """The run as this server shows it; `orphaned` says that its process is surely gone. None if it has no state."""
     state = found.state
     if state is None:
         return None
@@ -64,7 +69,7 @@ async def look_up(client: PrefectClient, record: Record) -> Run | None:
         state=state.name or state.type.value,
         since=state.timestamp,
         deployed=found.deployment_id is not None,
-        orphaned=record.owner.is_gone(),
+        orphaned=orphaned,
         unasked=await _is_unasked(client, found.id, state),
         left_as_is=state.is_failed() and LEFT_AS_IS in (state.message or ""),
     )
@@ -115,9 +120,9 @@ async def _knows(client: PrefectClient, deployment: str) -> bool:
 
 
 @bounded(Step.RESUME)
-async def begin_again(client: PrefectClient, record: Record) -> None:
+async def begin_again(client: PrefectClient, run: UUID) -> None:
     """Have a worker take the run up again, whatever state it is in."""
-    await client.set_flow_run_state(UUID(record.owner.flow_run), AwaitingRetry(), force=True)
+    await client.set_flow_run_state(run, AwaitingRetry(), force=True)
 
 
 @bounded(Step.CLOSE)

@@ -3,7 +3,7 @@
 import json
 
 from tests.acceptance.test_kept import change_variables
-from tests.support.stack import STAGE, Endpoint, Stack, phase_of
+from tests.support.stack import STAGE, Endpoint, Stack, phase_of, wait_for
 
 
 def test_a_candidate_that_turns_bad_while_people_think_goes_back(stack: Stack, endpoint: Endpoint) -> None:
@@ -34,3 +34,19 @@ def test_a_candidate_that_turns_bad_while_people_think_goes_back(stack: Stack, e
     assert ended["state"]["data"]["storage_key"], "its outcome cannot be read"
     refused = stack.cli("approve", run, "--by", "Ada", code=1)
     assert "rolled back: green went bad at 10%" in refused
+
+
+def test_a_request_is_not_lost_with_the_process_of_its_run(stack: Stack, endpoint: Endpoint) -> None:
+    """Its worker reports a crash before anything is begun: the guard, told by an event, has it begin, and it asks."""
+    deployment = stack.api("GET", "/deployments/name/rollout/rollout")["id"]
+    later = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2999-01-01T00:00:00Z"}}
+    body = {"parameters": {"config": str(endpoint.config())}, "state": later}
+    run = stack.api("POST", f"/deployments/{deployment}/create_flow_run", json=body)["id"]
+    stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": "CRASHED"}, "force": True})
+
+    wait_for("its question", lambda: stack.run(run)["state_name"] == "Suspended" or None)
+
+    states = [state["name"] for state in stack.api("GET", "/flow_run_states/", params={"flow_run_id": run})]
+    assert states[:3] == ["Scheduled", "Crashed", "AwaitingRetry"]
+    stack.cli("reject", run, "--by", "Ada", "--comment", "seen")
+    stack.until(run, "Failed")

@@ -26,6 +26,7 @@ from pydantic import BaseModel
 
 from saferollout.domain import fault_points
 from saferollout_cli.demo.processes import START_S, Process, kill_tree, prefect_env
+from saferollout_cli.environment import DEFAULTS
 from tests.support.stack import REPOSITORY
 
 SITE = Path(__file__).with_name("site")
@@ -148,7 +149,7 @@ def _become(program: dict[str, Any], migrated: Path) -> None:
     from prefect.context import refresh_global_settings_context
 
     os.environ.clear()
-    os.environ.update(program["env"])
+    os.environ.update(DEFAULTS | program["env"])  # what the command line sets before Prefect reads it
     os.chdir(program["directory"])
     gc.freeze()
     refresh_global_settings_context()
