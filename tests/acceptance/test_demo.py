@@ -93,7 +93,7 @@ def test_nothing_outlives_a_demo_that_is_stopped(tmp_path: Path, sent: signal.Si
     """
     command = [SAFEROLLOUT, "demo", "--state-dir", str(tmp_path / "state"), "--approve", "ui"]
     with started(command) as running:
-        wait_for(begun, lambda: (tmp_path / "state" / f"{begun}.log").exists() or None)
+        wait_for(begun, lambda: (tmp_path / "state" / f"{begun}.log").exists() or None, timeout_s=480)
         running.send_signal(sent)
         running.communicate(timeout=60)
 
