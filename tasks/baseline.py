@@ -6,6 +6,7 @@ import time
 from uuid import UUID
 
 from prefect import get_client, runtime, task
+from prefect.client.schemas.objects import TaskRun
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
@@ -114,12 +115,16 @@ async def _begin(project: Project, again: str, wanted_by: Requester, *, supersed
 
 async def _begun_before() -> bool:
     """Whether this run took its baseline before it was suspended: then the record must still be there."""
-    return any(
-        run.name.removesuffix(DONE_BEFORE) == NAME
-        and run.state_name == "Completed"
-        and run.flow_run_run_count == runtime.flow_run.run_count
-        for run in await steps_of(run_id())
-    )
+    return any(run.flow_run_run_count == runtime.flow_run.run_count for run in await baselines_of(run_id()))
+
+
+async def baselines_of(run: UUID) -> list[TaskRun]:
+    """The times that a run has taken its baseline: after the first one its rollout has begun."""
+    return [
+        step
+        for step in await steps_of(run)
+        if step.name.removesuffix(DONE_BEFORE) == NAME and step.state_name == "Completed"
+    ]
 
 
 async def _is_gone(owner: Owner, here: Owner) -> bool:

@@ -17,15 +17,14 @@ from prefect.states import Crashed
 
 from saferollout.config.rollout import MAX_RESUMES
 from saferollout.domain.errors import Missing
-from saferollout.report.outcome import DONE_BEFORE
 from saferollout.rollout.guard import SETTLING_S, Sign, lost_before_it_began
 from saferollout.rollout.record import Record, now
-from tasks.baseline import NAME as BASELINE
+from tasks.baseline import baselines_of
 from tasks.support import runs
 from tasks.support.access import in_workspace
-from tasks.support.names import steps_of
 from tasks.support.policy import STEP
 from tasks.support.this_run import target_of
+from tasks.support.turns import look_after_all
 
 ROLLOUT = FlowFilter(name=FlowFilterName(any_=["rollout"]))
 AT_WORK = FlowRunFilter(
@@ -41,15 +40,16 @@ async def recover_unbegun(flow_run: UUID | None = None) -> dict[str, str]:
     another rollout's end. Only runs of a deployment; by default those that Prefect shows at work, else this `flow_run`.
 
     Raises:
-        AzureFailed: It cannot be seen whether a rollout has begun.
+        AzureFailed: It cannot be seen whether a rollout has begun; raised when all runs had their turn.
     """
     async with get_client() as client:
         if flow_run is None:
             found = await client.read_flow_runs(flow_filter=ROLLOUT, flow_run_filter=AT_WORK)
         else:
             found = [await client.read_flow_run(flow_run)]
-        done = {f"run {run.name}": await _recover(client, run) for run in found if run.deployment_id}
-    return {name: line for name, line in done.items() if line}
+        deployed = {str(run.id): run for run in found if run.deployment_id}
+        done = await look_after_all(deployed, lambda key: _recover(client, deployed[key]))
+    return {f"run {deployed[key].name}": line for key, line in done.items() if line}
 
 
 async def _recover(client: PrefectClient, run: FlowRun) -> str:
@@ -60,11 +60,7 @@ async def _recover(client: PrefectClient, run: FlowRun) -> str:
     if shown is None or not (how := lost_before_it_began(shown, now())) or await _has_record(run):
         return ""
     resumes = [state for state in await client.read_flow_run_states(run.id) if state.name == "AwaitingRetry"]
-    begun = any(
-        step.name.removesuffix(DONE_BEFORE) == BASELINE and step.state_name == "Completed"
-        for step in await steps_of(run.id)
-    )
-    if begun:
+    if await baselines_of(run.id):
         said = "its rollout is over, and its process was lost before it said how: its report does, if there is one"
     elif len(resumes) >= MAX_RESUMES:
         said = f"nothing was begun, although it began again {len(resumes)} times: see its logs, then ask once more"
