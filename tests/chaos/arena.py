@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 from localazure.chaos import Chaos
 from localazure.core.certificates import trusting_only
 from localazure.testing import LocalAzure
@@ -137,6 +139,13 @@ class Arena:
         self._has_worker = False
         self.worker.kill()
 
+    def kill_worker_alone(self) -> None:
+        """The worker, which is started again as soon as that is seen; the processes of its runs live."""
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if "tests.support.forks" in process.cmdline() and self.worker.log in _files(process):
+                    process.kill()
+
     def start_worker(self) -> None:
         """The worker again; the processes of its runs do not come back with it."""
         self.worker = self._start_worker()
@@ -177,3 +186,8 @@ class Arena:
     def guard_back_after(self, at: float) -> float | None:
         """How long after its death at this moment a guard had looked again."""
         return next((back - at for died, back in self.guarded if died + 1 > at), None)
+
+
+def _files(process: psutil.Process) -> list[Path]:
+    """What a process has open."""
+    return [Path(file.path) for file in process.open_files()]

@@ -33,6 +33,14 @@ def worker(arena: Arena) -> None:
     arena.start_worker()
 
 
+def worker_alone(arena: Arena) -> None:
+    """The worker, for want of memory; the processes of its runs go on, and nobody reads what they write."""
+    gone = arena.worker
+    arena.kill_worker_alone()
+    while arena.worker is gone:
+        time.sleep(0.5)
+
+
 def worker_for_good(arena: Arena) -> None:
     """The worker, with the processes of its runs; another one was there before."""
     gone = arena.worker
@@ -79,6 +87,7 @@ SOFT = [
     Outage("Azure's management out of reach for 5 s, the gateway alive", management),
     Outage("local Azure's control plane, back after 3 s, the gateway alive", control_plane),
     Outage("guard while the judge watches, back after 3 s", guard),
+    Outage("worker without the processes of its runs while the judge watches", worker_alone),
 ]
 """While the candidate has its first share."""
 HARD = [

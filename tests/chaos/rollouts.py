@@ -173,27 +173,40 @@ def outages(arena: Arena, tally: Tally, directory: Path, name: str, number: int,
         endpoint.delete()
 
 
-def storm(arena: Arena, tally: Tally, directory: Path, name: str) -> None:
-    """Roll out a good candidate; at 10% the worker dies with the run's process, then Prefect's server, and so on."""
-    endpoint = endpoint_of(arena, directory, name)
-    with used(tally, endpoint):
-        stages = [STAGES[0] | {"judge": STAGE | {"min_duration_s": 8}}, STAGES[1]]
-        watched = start(arena, endpoint, stages=stages)
-        watched.answer_when_asked()
-        wait_for("10%", functools.partial(has_share, endpoint))
-        wait_for("a record of every rollout", functools.partial(all_begun, endpoint))
-        began = time.time()
-        for outage in (HARD[0], *SOFT):
-            struck(arena, tally, [], outage)
-        tally.note(PART, f"flow process, with its {HARD[0].kind}", "promoted", watched.until_back(began))
-        promoted(watched, 3)
-    endpoint.delete()
+def storm(arena: Arena, tally: Tally, directory: Path, name: str, killed: threading.Event) -> None:
+    """Roll out a good candidate; at 10% the worker dies with the run's process, later Prefect's server, and so on.
+
+    The others begin after that kill: theirs die at points of their own, which it would skip.
+    """
+    try:
+        endpoint = endpoint_of(arena, directory, name)
+        with used(tally, endpoint):
+            stages = [STAGES[0] | {"judge": STAGE | {"min_duration_s": 8}}, STAGES[1]]
+            watched = start(arena, endpoint, stages=stages)
+            watched.answer_when_asked()
+            wait_for("10%", functools.partial(has_share, endpoint))
+            began = time.time()
+            struck(arena, tally, [], HARD[0])
+            killed.set()
+            wait_for("a record of every rollout", functools.partial(under_way, endpoint, AT_ONCE - 1))
+            for outage in SOFT:
+                struck(arena, tally, [], outage)
+            tally.note(PART, f"flow process, with its {HARD[0].kind}", "promoted", watched.until_back(began))
+            promoted(watched, 3)
+        endpoint.delete()
+    finally:
+        killed.set()
 
 
-def all_begun(endpoint: Endpoint) -> bool | None:
-    """Whether no rollout is about to begin: without a record nothing is to be undone, and nobody resumes it."""
-    azure = endpoint.workspace()
-    return len(azure.endpoints(with_tag=TAG_ROLLOUT)) == len(azure.endpoints()) or None
+def under_way(endpoint: Endpoint, count: int) -> bool | None:
+    """Whether so many rollouts have a record: before it, there is nothing to be resumed."""
+    return len(endpoint.workspace().endpoints(with_tag=TAG_ROLLOUT)) >= count or None
+
+
+def later(moment: threading.Event, job: Callable[..., None], *arguments: Any) -> None:
+    """Do this from that moment on."""
+    assert moment.wait(LIMIT_S)
+    job(*arguments)
 
 
 def has_share(endpoint: Endpoint) -> bool | None:

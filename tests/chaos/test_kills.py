@@ -5,13 +5,14 @@ SAFEROLLOUT_KILLS says how many processes are killed at least; the short form ki
 
 import functools
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.chaos.arena import Arena
 from tests.chaos.points import back_hand, hands
-from tests.chaos.rollouts import all_planned, bad, good, note_guards, storm, together
+from tests.chaos.rollouts import all_planned, bad, good, later, note_guards, storm, together
 from tests.chaos.tally import Tally
 
 KILLS = int(os.environ.get("SAFEROLLOUT_KILLS", "8"))
@@ -34,8 +35,14 @@ def test_whatever_dies_rollouts_end_by_themselves(arena: Arena, tmp_path: Path, 
         for number, hand in enumerate(hands(KILLS, PER_ROLLOUT, SEED))
     ]
     bad_ones = [functools.partial(bad, name=f"bad-{number}", hand=back_hand(number)) for number in range(BAD)]
-    others = [functools.partial(storm, name="storm")] if IS_SHORT else []
-    failures = together(arena, tally, tmp_path, [*bad_ones, *others, *good_ones])
+    jobs = [*bad_ones, *good_ones]
+    if IS_SHORT:
+        killed = threading.Event()
+        jobs = [
+            functools.partial(storm, name="storm", killed=killed),
+            *(functools.partial(later, killed, job) for job in jobs),
+        ]
+    failures = together(arena, tally, tmp_path, jobs)
     note_guards(arena, tally)
     assert failures == []
     assert arena.left() == []
