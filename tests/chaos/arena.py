@@ -89,9 +89,9 @@ class Arena:
         watch = threading.Thread(target=self._watch_guard, daemon=True)
         watch.start()
         self._started.callback(watch.join)
-        self._started.callback(self._guarding.set)
 
     def __exit__(self, *_: object) -> None:
+        self._guarding.set()  # from now on what ends is not started again
         self._started.close()
 
     def _keep(self, process: Process) -> Process:
