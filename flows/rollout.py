@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from prefect import flow
+from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
@@ -51,6 +51,7 @@ from tasks.smoke_test import smoke_test
 from tasks.support.messages import tell
 from tasks.support.names import recall_steps
 from tasks.support.this_run import may_have_begun, run_id
+from tasks.support.unread import outlive_reader
 from tasks.thaw import is_frozen, thaw
 from tasks.verify import verify_traffic
 
@@ -89,6 +90,8 @@ async def rollout(
         ignore_freeze: Why the candidate gets traffic in freeze windows, too; empty: it waits for their end. For people.
     """
     heed_sigterm()
+    if runtime.deployment.id:
+        outlive_reader()
     await recall_steps()
     try:
         asked = {"config": config, "model": model, "by": by, "why": why, "request_id": request_id}

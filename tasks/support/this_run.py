@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -32,6 +33,8 @@ T = TypeVar("T")
 LOOK_S = 5.0
 """How long one look may take: the client's own retries would go on for more than a minute."""
 POLL_S = 2.0
+WORKER_S = 30.0
+"""How long a worker may take to end a run that is cancelled, in seconds; one that has died does not."""
 AWAY = (httpx.HTTPError, TimeoutError, ValueError, ObjectNotFound)
 """How a server is out of reach; or what answers is not Prefect, unless it says that it knows no such run."""
 
@@ -182,11 +185,15 @@ class ThisRun:
 
 
 def _raise_if_ended(state: State[Any] | None) -> None:
-    # a deployed run that is being cancelled is ended by its worker, which has it rolled back
-    ending = state is not None and state.is_cancelling() and not runtime.deployment.id
+    ending = state is not None and state.is_cancelling() and not _is_workers(state)
     if state is None or not (state.is_final() or ending):
         return
     cancelled = state.is_cancelling() or state.is_cancelled()
     msg = "the run was cancelled in Prefect" if cancelled else f"the run was set to {state.name} in Prefect"
     msg += f" ({state.message})" if state.message else ""
     raise Stopped(msg, cancelled=cancelled)
+
+
+def _is_workers(state: State[Any]) -> bool:
+    """Whether a run that is being cancelled is for its worker to end, which has a deployed one rolled back."""
+    return bool(runtime.deployment.id) and (datetime.now(UTC) - state.timestamp).total_seconds() < WORKER_S

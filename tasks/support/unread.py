@@ -1,4 +1,4 @@
-"""Standard streams that nobody need read: a run goes on when its worker has died, which read what it writes.
+"""The output of a deployed run, whose process goes on when its worker has died, which read it.
 
 Else the next line ends it in the middle of a rollout: Rich, which writes Prefect's log, exits where its pipe is broken,
 and the dots that Azure's SDK prints raise BrokenPipeError. Prefect's server still gets the whole log.
@@ -32,14 +32,16 @@ def _go_on(self: Console) -> None:
 
 
 def lasting(stream: TextIO) -> TextIO:
-    """The same stream, to which writing never fails for want of a reader."""
+    """The same stream, to which writing never fails for want of a reader; the one given must stay open."""
     stream.flush()
     raw = _Lasting(stream.fileno(), "wb", closefd=False)
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, stream.errors, line_buffering=True)
 
 
-Console.on_broken_pipe = _go_on  # type: ignore[method-assign]  # Prefect makes its handler's console itself
-for _name in ("stdout", "stderr"):
-    _stream = getattr(sys, _name)
-    if _stream and _stream is getattr(sys, f"__{_name}__"):  # and no notebook's, nor a test's
-        setattr(sys, _name, lasting(_stream))
+def outlive_reader() -> None:
+    """Let writing to this process's output, from now on, never fail because whoever read it has died."""
+    Console.on_broken_pipe = _go_on  # type: ignore[method-assign]  # Prefect makes its handler's console itself
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream and stream is getattr(sys, f"__{name}__"):  # and no test's
+            setattr(sys, name, lasting(stream))

@@ -20,7 +20,7 @@ from saferollout.domain.fault_points import DONE, FAULTS, Change, Fault, Step, a
 from saferollout_cli.demo import processes
 from saferollout_cli.demo.processes import Process
 from tests.support.forks import forked
-from tests.support.stack import REPOSITORY, Stack
+from tests.support.stack import REPOSITORY, Stack, wait_for
 
 EVERY_S = 4
 """How often the guard looks."""
@@ -141,10 +141,17 @@ class Arena:
 
     def kill_worker_alone(self) -> None:
         """The worker, which is started again as soon as that is seen; the processes of its runs live."""
-        for process in psutil.process_iter():
+        wait_for("the worker's program", lambda: self._kill_program(self.worker) or None)
+
+    def _kill_program(self, process: Process) -> bool:
+        """Kill what is forked for it alone, which has its log open; whether it was there."""
+        for found in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
-                if "tests.support.forks" in process.cmdline() and self.worker.log in _files(process):
-                    process.kill()
+                files = [file.path for file in found.open_files()]
+                if "tests.support.forks" in found.cmdline() and str(process.log) in files:
+                    found.kill()
+                    return True
+        return False
 
     def start_worker(self) -> None:
         """The worker again; the processes of its runs do not come back with it."""
@@ -186,8 +193,3 @@ class Arena:
     def guard_back_after(self, at: float) -> float | None:
         """How long after its death at this moment a guard had looked again."""
         return next((back - at for died, back in self.guarded if died + 1 > at), None)
-
-
-def _files(process: psutil.Process) -> list[Path]:
-    """What a process has open."""
-    return [Path(file.path) for file in process.open_files()]

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.chaos.arena import AGAIN_S, Arena
+from tests.support.stack import wait_for
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,7 @@ def worker_alone(arena: Arena) -> None:
     """The worker, for want of memory; the processes of its runs go on, and nobody reads what they write."""
     gone = arena.worker
     arena.kill_worker_alone()
-    while arena.worker is gone:
-        time.sleep(0.5)
+    wait_for("another worker", lambda: arena.worker is not gone or None)
 
 
 def worker_for_good(arena: Arena) -> None:
@@ -72,8 +72,7 @@ def guard(arena: Arena) -> None:
     """The guard, whatever it is at."""
     died = time.time()
     arena.guard.kill()
-    while arena.guard_back_after(died) is None:
-        time.sleep(0.5)
+    wait_for("another guard", lambda: arena.guard_back_after(died))
 
 
 WAITING = [
@@ -87,7 +86,6 @@ SOFT = [
     Outage("Azure's management out of reach for 5 s, the gateway alive", management),
     Outage("local Azure's control plane, back after 3 s, the gateway alive", control_plane),
     Outage("guard while the judge watches, back after 3 s", guard),
-    Outage("worker without the processes of its runs while the judge watches", worker_alone),
 ]
 """While the candidate has its first share."""
 HARD = [
@@ -96,3 +94,5 @@ HARD = [
     Outage("worker and Prefect's server, back after 3 s", server_and_worker, kills_processes=True),
 ]
 """The same, and the processes of the rollouts die."""
+ALONE = Outage("worker, started again at once; the processes of its runs go on", worker_alone)
+"""No kill of a worker reaches them any longer."""

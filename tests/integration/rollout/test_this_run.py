@@ -16,6 +16,7 @@ from saferollout.config import project
 from saferollout.domain.errors import Stopped
 from saferollout.rollout import begin
 from saferollout.rollout.owner import Owner
+from tasks.support import this_run
 from tasks.support.this_run import ThisRun, mark, may_have_begun
 from tests.support.edge import Edge
 from tests.support.stack import Endpoint, Stack, phase_of
@@ -77,6 +78,24 @@ async def test_work_is_given_up_when_somebody_ends_the_run(
             with pytest.raises(Stopped, match=f"^the run {reason} in Prefect$") as stopped:
                 await work
             assert stopped.value.cancelled is cancelled
+
+
+async def test_a_deployed_run_that_its_worker_does_not_end_ends_by_itself(
+    stack: Stack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cancelled, it is for its worker to end; one that has died never does, and nothing goes forward in the end."""
+    run = ThisRun(grace_s=60)
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", str(uuid.uuid4()))
+    with temporary_settings({PREFECT_API_URL: stack.env["PREFECT_API_URL"]}):
+        async with get_client() as client:
+            flow_run = await client.create_flow_run(going, state=Running())
+            monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(flow_run.id))
+            await client.set_flow_run_state(flow_run.id, Cancelling(), force=True)
+        await run.ready()
+        monkeypatch.setattr(this_run, "WORKER_S", 1.0)
+        with pytest.raises(Stopped, match="the run was cancelled") as stopped:
+            await run.unless_stopped(asyncio.Event().wait())
+        assert stopped.value.cancelled
 
 
 @pytest.mark.parametrize("trouble", [Edge.fail, Edge.stray])

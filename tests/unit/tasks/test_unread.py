@@ -1,34 +1,33 @@
 """What becomes of a run whose output nobody reads any longer, for its worker has died."""
 
-import logging
 import os
-from collections.abc import Iterator
-from typing import TextIO
+import subprocess
+import sys
 
 import pytest
-from prefect.logging.handlers import PrefectConsoleHandler
 
-from tasks.support.unread import lasting
+START = """
+import sys
+from prefect.logging import get_logger
+from tasks.support.unread import outlive_reader
+"""
+GO_ON = "outlive_reader()\n"
+LOG = "log = get_logger('flow_runs')\n"  # with the first it gets its handler, which keeps the stream of that moment
+WRITE = """
+for line in ("first", "second"):
+    print(".", end="", flush=True)
+    print(line, file=sys.stderr)
+    log.warning(line)
+"""
 
 
-@pytest.fixture
-def unread() -> Iterator[TextIO]:
-    """A pipe without a reader."""
+@pytest.mark.parametrize("begun", [LOG + GO_ON, GO_ON + LOG], ids=["log first", "log later"])
+def test_what_a_run_writes_ends_nothing(begun: str) -> None:
+    """Neither what is printed, as by Azure's SDK, nor a line of Prefect's log."""
     reader, writer = os.pipe()
     os.close(reader)
-    with os.fdopen(writer, "w") as stream:
-        yield stream
+    command = [sys.executable, "-c", START + begun + WRITE]
+    done = subprocess.run(command, stdout=writer, stderr=writer, check=False)
+    os.close(writer)
 
-
-def test_a_line_of_prefects_log_ends_nothing(unread: TextIO) -> None:
-    """Neither the first nor another."""
-    handler = PrefectConsoleHandler(stream=unread)
-    for line in ("first", "second"):
-        handler.emit(logging.LogRecord("prefect.flow_runs", logging.INFO, "", 0, line, None, None))
-
-
-def test_what_is_printed_ends_nothing(unread: TextIO) -> None:
-    """As the dots that Azure's SDK prints while it waits."""
-    stream = lasting(unread)
-    for _ in range(2):
-        print(".", end="", flush=True, file=stream)
+    assert done.returncode == 0
