@@ -20,8 +20,12 @@ from tasks.support.kept import kept_by
 from tasks.support.messages import tell
 from tasks.support.this_run import marks, target_of
 
-TOLD_TO_END = "Execution was "
-"""How Prefect's engine begins the message of a crash that the process itself reports: a signal, or its loop's end."""
+TOLD_TO_END = (
+    "Execution was aborted by a termination signal",
+    "Execution was aborted by an interrupt signal",
+    "Execution was cancelled by the runtime environment",
+)
+"""How Prefect's engine begins the message of a crash where somebody asked the process to end."""
 
 AGAIN_S = 0.2
 
@@ -47,7 +51,8 @@ def _send_again(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> Non
 async def roll_back_terminated(flow: Any, flow_run: FlowRun, state: State[Any]) -> None:
     """Roll back what a deployed run began whose process was asked to end; not where the process was lost.
 
-    What a lost process began waits for a retry of the run. The command `saferollout run` rolls its own back.
+    What a lost process began waits for a retry of the run. So it does where Rich ended a process that had just started,
+    for its worker had died; later, `tasks/support/unread.py` prevents that. `saferollout run` rolls its own back.
     """
     if not flow_run.deployment_id or not (state.message or "").startswith(TOLD_TO_END):
         return

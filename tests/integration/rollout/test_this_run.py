@@ -119,6 +119,9 @@ async def test_what_a_run_began_is_known_and_undone_without_prefect(
             trouble(edge)
             assert may_have_begun()
         deployed = flow_run.model_copy(update={"deployment_id": uuid.uuid4()})
-        await roll_back_terminated(going, deployed, Crashed(message="Execution was aborted by a termination signal."))
+        said = "Execution was aborted by {}."
+        await roll_back_terminated(going, deployed, Crashed(message=said.format("Python system exit call")))
+        assert phase_of(endpoint) is not None  # nobody asked it to end: the guard has it begin again
+        await roll_back_terminated(going, deployed, Crashed(message=said.format("a termination signal")))
 
     assert phase_of(endpoint) is None
