@@ -42,7 +42,7 @@ def test_at_instant_timing_the_sdk_does_not_wait_between_two_looks(monkeypatch: 
     with LocalAzure(timing="instant") as running:
         sdk = sdk_client(running.environ, monkeypatch)
         endpoint = sdk.online_endpoints.begin_create_or_update(ManagedOnlineEndpoint(name="swift")).result()
-        started = time.monotonic()
+        started, at_work = time.monotonic(), time.process_time()
         for _ in range(3):
             sdk.online_endpoints.begin_create_or_update(endpoint).result()
-        assert time.monotonic() - started < 3
+        assert (time.monotonic() - started) - (time.process_time() - at_work) < 3

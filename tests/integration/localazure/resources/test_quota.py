@@ -214,7 +214,7 @@ def test_a_kubernetes_endpoint_is_not_held_to_requests_and_bytes(small: LocalAzu
         started = time.monotonic()
         for _ in range(12):
             assert arm.scoring.post(uri, json={"pad": "a" * 1_000_000}, headers=headers).status_code == 200
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 11
         with concurrent.futures.ThreadPoolExecutor(4) as pool:
             answers = list(pool.map(lambda _: arm.scoring.post(uri, json={}, headers=headers), range(40)))
         assert "RateLimitExceeded" not in {answer.json().get("error", {}).get("code") for answer in answers}

@@ -70,7 +70,7 @@ async def test_a_comparison_without_data_is_not_health(endpoint: Any) -> None:
     assert evidence.verdict == "undecided"
     assert why in evidence.summary
     assert why in progress.findings[-1]
-    assert 3 <= evidence.duration_s < 6
+    assert 3 <= evidence.duration_s < 20
 
 
 async def test_a_comparison_of_which_nothing_was_heard_is_not_health() -> None:
@@ -107,7 +107,7 @@ async def test_errors_with_status_200_are_harm(endpoint: Any, error: Any) -> Non
     )
 
     assert evidence.verdict == "harmful"
-    assert evidence.duration_s < 5
+    assert evidence.duration_s < 20
     assert "no such column" in evidence.summary
 
 

@@ -79,4 +79,4 @@ async def test_a_stretch_is_ripe_when_what_is_late_has_come() -> None:
     begun = datetime.now(UTC)
     await windows.ripe()
 
-    assert 0.09 <= (datetime.now(UTC) - begun).total_seconds() < 5
+    assert 0.09 <= (datetime.now(UTC) - begun).total_seconds() < 30
