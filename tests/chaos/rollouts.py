@@ -181,9 +181,8 @@ def storm(arena: Arena, tally: Tally, directory: Path, name: str, killed: thread
     try:
         endpoint = endpoint_of(arena, directory, name)
         with used(tally, endpoint):
-            stages = [STAGES[0] | {"judge": STAGE | {"min_duration_s": 8}}, STAGES[1]]
-            watched = start(arena, endpoint, stages=stages)
-            watched.answer_when_asked()
+            at_once = STAGES[0] | {"approval": False, "judge": STAGE | {"min_duration_s": 8}}
+            watched = start(arena, endpoint, stages=[at_once, STAGES[1] | {"approval": True}])
             wait_for("10%", functools.partial(has_share, endpoint))
             began = time.time()
             struck(arena, tally, [], HARD[0])
