@@ -57,17 +57,20 @@ IMPORTS = [
 
 def forked(env: dict[str, str], address: str) -> dict[str, str]:
     """The environment of processes whose programs are forked by the server at this address."""
-    env = {name: value for name, value in env.items() if name != "AZUREML_CURRENT_CLOUD"}  # a test's, by the SDK
     path = [str(SITE), *env.get("PYTHONPATH", "").split(os.pathsep)]
-    return env | {"FORKS": address, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+    return _of_no_test(env) | {"FORKS": address, "PYTHONPATH": os.pathsep.join(filter(None, path))}
+
+
+def _of_no_test(env: dict[str, str]) -> dict[str, str]:
+    """Without what Azure's SDK sets in a test's process: the cloud that the test has, which is not there elsewhere."""
+    return {name: value for name, value in env.items() if name != "AZUREML_CURRENT_CLOUD"}
 
 
 def fork_server(directory: Path) -> tuple[Process, str]:
     """Start the server; return it with its address once it has its imports."""
     address = str(directory / "forks.sock")
-    server = Process(
-        "forks", [sys.executable, "-m", __name__, address], prefect_env(directory), directory, REPOSITORY, pipe=True
-    )
+    env = _of_no_test(prefect_env(directory))
+    server = Process("forks", [sys.executable, "-m", __name__, address], env, directory, REPOSITORY, pipe=True)
     server.first_line(START_S)
     return server, address
 
