@@ -13,6 +13,7 @@ from rich.markdown import Markdown
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.domain.text import printable
 from saferollout_cli.environment import is_unicode
+from tasks.support.unread import write_nowhere
 
 _kept: dict[int, IO[str]] = {}
 """What standard output and error were, by file descriptor, while they are a log."""
@@ -92,7 +93,7 @@ def print_result(result: dict[str, Any], text: str, *, as_json: bool) -> None:
         print(json.dumps(result) if as_json else _rendered(text, out()), file=out(), flush=True)
     except OSError as error:
         say(f"the result could not be written: {error.strerror}")
-        _give_up_stdout()
+        write_nowhere(out())  # at the end Python would fail over what is still buffered once more
 
 
 def write_report(path: Path | None, text: str) -> None:
@@ -113,13 +114,6 @@ def write_report(path: Path | None, text: str) -> None:
 def print_json(value: Any) -> None:
     """Write a JSON document for a file."""
     print(json.dumps(value, indent=2, ensure_ascii=not is_unicode(out())), file=out())
-
-
-def _give_up_stdout() -> None:
-    """Let what is still buffered go nowhere: at the end Python would fail over it once more."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, out().fileno())
-    os.close(nowhere)
 
 
 def clear() -> None:

@@ -185,8 +185,7 @@ class ThisRun:
 
 
 def _raise_if_ended(state: State[Any] | None) -> None:
-    ending = state is not None and state.is_cancelling() and not _is_workers(state)
-    if state is None or not (state.is_final() or ending):
+    if state is None or not (state.is_final() or state.is_cancelling()) or _is_for_worker(state):
         return
     cancelled = state.is_cancelling() or state.is_cancelled()
     msg = "the run was cancelled in Prefect" if cancelled else f"the run was set to {state.name} in Prefect"
@@ -194,6 +193,7 @@ def _raise_if_ended(state: State[Any] | None) -> None:
     raise Stopped(msg, cancelled=cancelled)
 
 
-def _is_workers(state: State[Any]) -> bool:
-    """Whether a run that is being cancelled is for its worker to end, which has a deployed one rolled back."""
-    return bool(runtime.deployment.id) and (datetime.now(UTC) - state.timestamp).total_seconds() < WORKER_S
+def _is_for_worker(state: State[Any]) -> bool:
+    """Whether it is the worker's to end the run: a deployed one that is being cancelled, which it has rolled back."""
+    age_s = (datetime.now(UTC) - state.timestamp).total_seconds()
+    return state.is_cancelling() and bool(runtime.deployment.id) and age_s < WORKER_S

@@ -17,21 +17,22 @@ class _Lasting(io.FileIO):
         try:
             return super().write(data)
         except BrokenPipeError:
-            _write_nowhere(self)
+            write_nowhere(self)
             return super().write(data)
 
 
-def _write_nowhere(file: IO[str] | io.FileIO) -> None:
+def write_nowhere(file: IO[str] | io.FileIO) -> None:
+    """Let what is written to this file, and what of it is still buffered, go nowhere from now on."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, file.fileno())
     os.close(nowhere)
 
 
 def _go_on(self: Console) -> None:
-    _write_nowhere(self.file)
+    write_nowhere(self.file)
 
 
-def lasting(stream: TextIO) -> TextIO:
+def _lasting(stream: TextIO) -> TextIO:
     """The same stream, to which writing never fails for want of a reader; the one given must stay open."""
     stream.flush()
     raw = _Lasting(stream.fileno(), "wb", closefd=False)
@@ -44,4 +45,4 @@ def outlive_reader() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream and stream is getattr(sys, f"__{name}__"):  # and no test's
-            setattr(sys, name, lasting(stream))
+            setattr(sys, name, _lasting(stream))

@@ -141,17 +141,16 @@ class Arena:
 
     def kill_worker_alone(self) -> None:
         """The worker, which is started again as soon as that is seen; the processes of its runs live."""
-        wait_for("the worker's program", lambda: self._kill_program(self.worker) or None)
+        wait_for("the worker's program", self._worker_program).kill()
 
-    def _kill_program(self, process: Process) -> bool:
-        """Kill what is forked for it alone, which has its log open; whether it was there."""
+    def _worker_program(self) -> psutil.Process | None:
+        """The process that is forked for the worker: of all such, it has the worker's log open."""
         for found in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 files = [file.path for file in found.open_files()]
-                if "tests.support.forks" in found.cmdline() and str(process.log) in files:
-                    found.kill()
-                    return True
-        return False
+                if "tests.support.forks" in found.cmdline() and str(self.worker.log) in files:
+                    return found
+        return None
 
     def start_worker(self) -> None:
         """The worker again; the processes of its runs do not come back with it."""

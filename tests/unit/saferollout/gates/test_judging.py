@@ -73,7 +73,7 @@ async def test_thin_data_are_undecided_at_the_end(endpoint: Any) -> None:
     evidence = await probed(endpoint, lambda _: endpoint.reply(200, [1]), requests_per_s=5, max_duration_s=1)
 
     assert evidence.verdict == "undecided"
-    assert 1 <= evidence.duration_s < 20
+    assert 1 <= evidence.duration_s < 10  # to which `extend` would go on
 
 
 async def test_a_candidate_that_hangs_does_not_hold_the_watch(endpoint: Any) -> None:
@@ -81,7 +81,7 @@ async def test_a_candidate_that_hangs_does_not_hold_the_watch(endpoint: Any) -> 
     evidence = await probed(endpoint, endpoint.hang, max_duration_s=1)
 
     assert evidence.verdict == "undecided"
-    assert 1 <= evidence.duration_s < 20
+    assert 1 <= evidence.duration_s < 10  # to which `extend` would go on
 
 
 async def test_more_time_is_given_where_the_config_says_so() -> None:
