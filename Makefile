@@ -4,8 +4,10 @@ BIN := .venv/bin
 READY := .venv/.ready
 # tests of rollouts spend most of their time waiting: three times the cores that CI has
 WORKERS ?= 6
+# the tests start hundreds of processes, each of which would compile the project anew where this is set
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: rollout unit test sequences chaos chaos-sequences chaos-failures chaos-kills chaos-outages scale-test image-test check fix
+.PHONY: rollout unit test packages sequences chaos chaos-sequences chaos-failures chaos-kills chaos-outages scale-test image-test check fix
 .PHONY: bench audit clean help
 .DEFAULT_GOAL := help
 
@@ -19,9 +21,11 @@ rollout: $(READY)  ## The main job: watch a model being rolled out on this machi
 unit: $(READY)  ## The unit tests, but for the slow ones, in 40 seconds
 	@$(BIN)/pytest tests/unit -m "not slow" -n 3
 
-test: $(READY)  ## All tests
-	@.ci/packages
+test: $(READY) packages  ## All tests
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup
+
+packages:
+	@.ci/packages
 
 sequences: $(READY)  ## Two thousand random steps of local Azure, by both clients
 	@LOCALAZURE_STEPS=2000 $(BIN)/pytest -n 0 tests/integration/localazure/test_sequences.py
@@ -57,7 +61,7 @@ image-test: $(READY)  ## Build the image on a base of Debian's packages, and rol
 check: $(READY)  ## Linters, types and import contracts
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy
+	@$(BIN)/mypy --num-workers 2
 	@$(BIN)/lint-imports
 
 fix: $(READY)  ## Let the linter mend and format what it can; make check says what is left

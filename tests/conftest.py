@@ -6,7 +6,9 @@ import functools
 import gc
 import json
 import os
+import shutil
 import signal
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -37,8 +39,15 @@ SPARING = {
 T = TypeVar("T")
 
 
-def pytest_configure() -> None:
-    """Whatever tests start can be interrupted, although a script's background jobs or `nohup` hand down otherwise."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Whatever tests start can be interrupted, although a script's background jobs or `nohup` hand down otherwise.
+
+    What it leaves in the directory for temporary files, as commands their logs, goes with the last test.
+    """
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # what failed tests leave is kept
+        tempfile.tempdir = os.environ["TMPDIR"] = tempfile.mkdtemp(prefix="tests-")  # short: it holds sockets
+        config.add_cleanup(functools.partial(shutil.rmtree, tempfile.tempdir, ignore_errors=True))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     gc.set_threshold(50_000, 20, 50)  # by default, looking for garbage takes as long as the imports

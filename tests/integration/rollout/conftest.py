@@ -7,7 +7,7 @@ import pytest
 from tests.support.prefect import Server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory, forks: str) -> Iterator[Server]:
     """A server without our deployments; those who use it are one group, so that only one is started."""
     made = Server(tmp_path_factory.mktemp("server"), forks)

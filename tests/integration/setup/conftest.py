@@ -9,7 +9,7 @@ from tests.support.prefect import Server
 from tests.support.stack import REPOSITORY, Stack
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def stack(tmp_path_factory: pytest.TempPathFactory, forks: str) -> Iterator[Stack]:
     """A Prefect server and commands; no Azure, no worker. A silent run is noticed after 10 seconds instead of 90."""
     directory = tmp_path_factory.mktemp("server")

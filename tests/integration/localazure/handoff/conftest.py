@@ -15,7 +15,7 @@ from tests.support.prefect import Server
 from tests.support.stack import REPOSITORY
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory, forks: str) -> Iterator[Server]:
     """The server; those who use it are one group, so that only one is started."""
     made = Server(tmp_path_factory.mktemp("server"), forks)
