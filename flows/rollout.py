@@ -35,7 +35,7 @@ from saferollout.report.outcome import Outcome
 from saferollout.rollout.hold import hold_for
 from saferollout.rollout.rollout import Rollout
 from tasks.anew import begin_anew
-from tasks.baseline import take_baseline
+from tasks.begin import take_baseline
 from tasks.create import create_candidate
 from tasks.judge import judge
 from tasks.mirror import mirror

@@ -1,4 +1,4 @@
-"""Baseline: look at the endpoint as it is, put the record there, and say what is going to happen."""
+"""Begin: look at the endpoint as it is, put the record there, and say what is going to happen."""
 
 import asyncio
 import math
