@@ -7,9 +7,9 @@ from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
-from flows.asking import approve, approve_in_doubt
+from flows.approval import approve, approve_in_doubt
 from flows.cancellation import heed_sigterm, roll_back_cancelled, roll_back_terminated, roll_back_this_run
-from flows.naming import name_run
+from flows.run_names import name_run
 from flows.steps import Steps
 from saferollout.config.model_version import ModelVersion
 from saferollout.config.project import Project
@@ -48,10 +48,10 @@ from tasks.rollback import roll_back_own
 from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
+from tasks.support.broken_pipe import outlive_reader
 from tasks.support.messages import tell
 from tasks.support.names import recall_steps
 from tasks.support.this_run import may_have_begun, run_id
-from tasks.support.unread import outlive_reader
 from tasks.thaw import is_frozen, thaw
 from tasks.verify import verify_traffic
 

@@ -147,7 +147,7 @@ def _rolled_back(found: Project, attended: "_Attended") -> Refused:
 def _roll_back_own(found: Project) -> bool:
     """Roll back the rollout that this process began; return whether there was one."""
     from saferollout.rollout.rollback import roll_back_own
-    from tasks.support.served import Drain
+    from tasks.support.drain import Drain
 
     here = Owner.here("", in_process=True)
 

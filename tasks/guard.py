@@ -35,12 +35,12 @@ from tasks.support import runs
 from tasks.support.access import in_workspace, scorer_of
 from tasks.support.artifacts import publish
 from tasks.support.boundaries import bounded
-from tasks.support.ending import close, is_back, outcome_of
-from tasks.support.kept import Kept, Looks, kept_by, looks_in
+from tasks.support.drain import Drain
 from tasks.support.messages import tell
+from tasks.support.outcome import close, is_back, outcome_of
 from tasks.support.policy import STEP, WAY_BACK
 from tasks.support.race import first_of
-from tasks.support.served import Drain
+from tasks.support.results import Kept, Looks, kept_by, looks_in
 from tasks.support.turns import look_after_all
 
 LATE_S = 90.0

@@ -16,9 +16,9 @@ from tasks.judging import judge_gate
 from tasks.smoke_test import passed, run_smoke_test
 from tasks.support.access import in_workspace
 from tasks.support.boundaries import bounded
-from tasks.support.kept import Looks
 from tasks.support.names import named
 from tasks.support.policy import STEP
+from tasks.support.results import Looks
 
 
 @task(task_run_name=named("recheck {rollout.candidate} for {stage.traffic}%"), **STEP)

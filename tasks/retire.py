@@ -9,9 +9,9 @@ from saferollout.rollout.forget import forget as take_off
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.boundaries import bounded
+from tasks.support.drain import Drain
 from tasks.support.names import named
 from tasks.support.policy import STEP
-from tasks.support.served import Drain
 
 
 @task(task_run_name=named("retire {rollout.live}"), **STEP)

@@ -15,8 +15,8 @@ from saferollout.rollout.record import Record
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.boundaries import bounded
+from tasks.support.drain import Drain
 from tasks.support.policy import WAY_BACK
-from tasks.support.served import Drain
 
 
 @task(task_run_name="roll {endpoint} back", **WAY_BACK)

@@ -1,4 +1,4 @@
-"""Asking: who approves a stage, and what people are told of it."""
+"""Approval: who approves a stage, and what people are told of it."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Who serves users after a change of traffic, seen in answers to recorded requests."""
+"""Drain: users are seen to be off what may be deleted next, by answers to recorded requests."""
 
 import asyncio
 
