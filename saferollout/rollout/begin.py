@@ -5,7 +5,7 @@ import uuid
 from saferollout.approvals.requester import Requester
 from saferollout.azure.rules import MAX_DEPLOYMENTS
 from saferollout.azure.workspace import Workspace
-from saferollout.azure.written import Written
+from saferollout.azure.yaml_export import Written
 from saferollout.config.contents import digests_of
 from saferollout.config.project import Project
 from saferollout.domain.endpoint import Baseline, EndpointState, describe
