@@ -29,13 +29,13 @@ from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.retire import retire_due
 from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
-from tasks.judging import publish_evidence, watch
 from tasks.remind import remind
 from tasks.support import runs
 from tasks.support.access import in_workspace, scorer_of
 from tasks.support.artifacts import publish
 from tasks.support.boundaries import bounded
 from tasks.support.drain import Drain
+from tasks.support.judge import judge_on_sources, publish_evidence
 from tasks.support.messages import tell
 from tasks.support.outcome import close, is_back, outcome_of
 from tasks.support.policy import STEP, WAY_BACK
@@ -169,7 +169,7 @@ class Guard:
                 rollout = Rollout.of(kept.project, record)
                 state = await self._check(state, rollout)
                 judge = next(stage.judge for stage in kept.project.config.stages if stage.traffic >= record.share)
-                evidence = await watch(rollout, state, judge.recheck(LOOK_S, has_users=True), gate, earlier)
+                evidence = await judge_on_sources(rollout, state, judge.recheck(LOOK_S, has_users=True), gate, earlier)
         except Drifted as drifted:
             if record.on_drift is OnDrift.STOP:
                 return _left_as_is(state.name, drifted)
