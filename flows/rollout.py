@@ -24,7 +24,7 @@ from saferollout.domain.errors import (
     LeftAsIs,
     Lost,
     Missing,
-    NotRestored,
+    NotRolledBack,
     Rejected,
     SaferolloutError,
     Stopped,
@@ -127,7 +127,7 @@ async def rollout(
     except (Lost, LeftAsIs):
         raise  # somebody rolled this rollout back, or changed the endpoint: it is no longer ours
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
-        return await _back(project, rollout, failure, evidence, decisions)
+        return await _roll_back(project, rollout, failure, evidence, decisions)
     rollout = rollout.tested(evidence)
     reason = f"{rollout.candidate} passed every gate and has all traffic" + kept
     outcome = await report(rollout, "promoted", reason, decisions, evidence)
@@ -196,7 +196,7 @@ async def _retired(run: Steps, rollout: Rollout) -> str:
     return ""
 
 
-async def _back(
+async def _roll_back(
     project: Project, rollout: Rollout | None, failure: Exception, evidence: list[Evidence], decisions: list[Decision]
 ) -> State[Any]:
     """Roll back what this run began, report, and end the run Failed with the reason in one line."""
@@ -217,7 +217,7 @@ async def _back(
     except SaferolloutError as error:
         if isinstance(error, Missing) and isinstance(failure, Missing):
             raise failure from None  # with the endpoint, all that was begun is gone
-        kind = Drifted if isinstance(error, Drifted) else NotRestored
+        kind = Drifted if isinstance(error, Drifted) else NotRolledBack
         msg = (
             f"NOT rolled back: {error} (after: {reason}); look, then `saferollout rollback --force {project.endpoint}`"
         )

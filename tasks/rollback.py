@@ -15,10 +15,10 @@ from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.boundaries import bounded
 from tasks.support.drain import Drain
-from tasks.support.policy import WAY_BACK
+from tasks.support.policy import ROLLBACK
 
 
-@task(task_run_name="roll {endpoint} back", **WAY_BACK)
+@task(task_run_name="roll {endpoint} back", **ROLLBACK)
 async def roll_back(workspace: WorkspaceConfig, endpoint: str, force: bool = False) -> Record:
     """Roll back the endpoint's rollout; see `saferollout.rollout.rollback.roll_back`."""
     return await in_workspace(workspace, lambda azure: rollback.roll_back(azure, endpoint, force=force))
