@@ -19,8 +19,8 @@ import numpy as np
 
 from localazure.testing import LocalAzure
 from saferollout.config.recorded_requests import read_requests
+from saferollout.gates.arrival import Served, Sight, look_who_serves
 from saferollout.gates.scoring import Scorer
-from saferollout.gates.served import Served, Sight, look_who_serves
 from tests.support.stack import DIABETES, Endpoint, Stack
 
 CHANGES = {

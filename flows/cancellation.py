@@ -16,8 +16,8 @@ from saferollout.report.message import cancelled
 from saferollout.rollout.record import Record
 from tasks.rollback import find_own, roll_back_own
 from tasks.support.artifacts import publish
-from tasks.support.kept import kept_by
 from tasks.support.messages import tell
+from tasks.support.results import kept_by
 from tasks.support.this_run import marks, target_of
 
 TOLD_TO_END = (
@@ -52,7 +52,7 @@ async def roll_back_terminated(flow: Any, flow_run: FlowRun, state: State[Any]) 
     """Roll back what a deployed run began whose process was asked to end; not where the process was lost.
 
     What a lost process began waits for a retry of the run. So it does where Rich ended a process that had just started,
-    for its worker had died; later, `tasks/support/unread.py` prevents that. `saferollout run` rolls its own back.
+    for its worker had died; later, `tasks/support/broken_pipe.py` prevents that. `saferollout run` rolls its own back.
     """
     if not flow_run.deployment_id or not (state.message or "").startswith(TOLD_TO_END):
         return

@@ -10,10 +10,10 @@ from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import Missing
 from tasks.guard import look_after, rollouts_in
+from tasks.lost_requests import recover_unbegun
 from tasks.support.crowd import is_crowded
 from tasks.support.this_run import target_of
 from tasks.support.turns import look_after_all
-from tasks.unbegun import recover_unbegun
 
 
 @flow(flow_run_name="guard", persist_result=True, result_serializer="json", timeout_seconds=3600)

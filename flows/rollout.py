@@ -7,9 +7,9 @@ from prefect import flow, runtime
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
-from flows.asking import approve, approve_in_doubt
+from flows.approval import approve, approve_in_doubt
 from flows.cancellation import heed_sigterm, roll_back_cancelled, roll_back_terminated, roll_back_this_run
-from flows.naming import name_run
+from flows.run_names import name_run
 from flows.steps import Steps
 from saferollout.config.model_version import ModelVersion
 from saferollout.config.project import Project
@@ -24,7 +24,7 @@ from saferollout.domain.errors import (
     LeftAsIs,
     Lost,
     Missing,
-    NotRestored,
+    NotRolledBack,
     Rejected,
     SaferolloutError,
     Stopped,
@@ -35,7 +35,7 @@ from saferollout.report.outcome import Outcome
 from saferollout.rollout.hold import hold_for
 from saferollout.rollout.rollout import Rollout
 from tasks.anew import begin_anew
-from tasks.baseline import take_baseline
+from tasks.begin import take_baseline
 from tasks.create import create_candidate
 from tasks.judge import judge
 from tasks.mirror import mirror
@@ -48,10 +48,10 @@ from tasks.rollback import roll_back_own
 from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
+from tasks.support.broken_pipe import outlive_reader
 from tasks.support.messages import tell
 from tasks.support.names import recall_steps
 from tasks.support.this_run import may_have_begun, run_id
-from tasks.support.unread import outlive_reader
 from tasks.thaw import is_frozen, thaw
 from tasks.verify import verify_traffic
 
@@ -127,7 +127,7 @@ async def rollout(
     except (Lost, LeftAsIs):
         raise  # somebody rolled this rollout back, or changed the endpoint: it is no longer ours
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back
-        return await _back(project, rollout, failure, evidence, decisions)
+        return await _roll_back(project, rollout, failure, evidence, decisions)
     rollout = rollout.tested(evidence)
     reason = f"{rollout.candidate} passed every gate and has all traffic" + kept
     outcome = await report(rollout, "promoted", reason, decisions, evidence)
@@ -196,7 +196,7 @@ async def _retired(run: Steps, rollout: Rollout) -> str:
     return ""
 
 
-async def _back(
+async def _roll_back(
     project: Project, rollout: Rollout | None, failure: Exception, evidence: list[Evidence], decisions: list[Decision]
 ) -> State[Any]:
     """Roll back what this run began, report, and end the run Failed with the reason in one line."""
@@ -217,7 +217,7 @@ async def _back(
     except SaferolloutError as error:
         if isinstance(error, Missing) and isinstance(failure, Missing):
             raise failure from None  # with the endpoint, all that was begun is gone
-        kind = Drifted if isinstance(error, Drifted) else NotRestored
+        kind = Drifted if isinstance(error, Drifted) else NotRolledBack
         msg = (
             f"NOT rolled back: {error} (after: {reason}); look, then `saferollout rollback --force {project.endpoint}`"
         )

@@ -6,8 +6,8 @@ from saferollout.config.project import resolve_workspace
 from saferollout.config.request import RolloutRequest
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import ConfigError
-from saferollout.rollout.watch import TAG_CONFIG, request_for
-from tasks.watch import find_ready, request_new
+from saferollout.rollout.watch_models import TAG_CONFIG, request_for
+from tasks.watch_models import find_ready, request_new
 
 
 @flow(flow_run_name="watch models", persist_result=True, result_serializer="json")

@@ -93,7 +93,7 @@ def record(
     _check_free([to], force=force)
     config = project.resolve_workspace(None)
     workspace = running.workspace_of(config, "record")
-    from saferollout.azure.collected import open_collections
+    from saferollout.azure.collection import open_collections
     from saferollout.gates import recording
     from saferollout.rollout.begin import baseline_of
 

@@ -20,7 +20,7 @@ from saferollout.domain.errors import ConfigError, Problem
 from saferollout.domain.words import clock
 from saferollout.rollout.owner import user_name
 from saferollout.rollout.record import now
-from saferollout_cli import adopt, approvers, control, records, running, waiting
+from saferollout_cli import adopt, approvers, control, open_questions, records, running
 from saferollout_cli.choices import Approve, Candidate
 from saferollout_cli.environment import check_server
 from saferollout_cli.guard import guard
@@ -39,7 +39,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(approvers.app, name="approver")
-app.add_typer(waiting.app, name="approvals")
+app.add_typer(open_questions.app, name="approvals")
 for command in (records.history, records.attest, records.verify):
     app.command()(command)
 
@@ -176,7 +176,7 @@ def reject(
 def _answer(target: str, said: dict[str, str], evidence: str | None, *, as_json: bool) -> None:
     check_server()
     from saferollout_cli.approvals import Question, Reply, answer
-    from saferollout_cli.signed_in import Desk
+    from saferollout_cli.signin import Desk
 
     def read(question: Question, given: Reply) -> Reply:
         """Show the question; a person at a terminal who has not named the evidence is asked whether it is read."""

@@ -20,7 +20,7 @@ from saferollout.config.model_version import ModelVersion
 from saferollout.config.project import Project
 from saferollout.config.request import RolloutRequest, find_config
 from saferollout.config.rollout import WorkspaceConfig
-from saferollout.domain.errors import NotRestored, Refused, SaferolloutError
+from saferollout.domain.errors import NotRolledBack, Refused, SaferolloutError
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.owner import Owner
 from saferollout.rollout.record import Record, now
@@ -139,7 +139,7 @@ def _rolled_back(found: Project, attended: "_Attended") -> Refused:
         raise SaferolloutError(msg) from None
     except SaferolloutError as error:
         msg = f"interrupted; NOT rolled back: {error}; look, then `saferollout rollback --force {found.endpoint}`"
-        raise NotRestored(msg) from error
+        raise NotRolledBack(msg) from error
     end = "rolled back to the baseline" if rolled_back else "there was nothing to roll back"
     return Refused(f"interrupted; {end}")
 
@@ -147,7 +147,7 @@ def _rolled_back(found: Project, attended: "_Attended") -> Refused:
 def _roll_back_own(found: Project) -> bool:
     """Roll back the rollout that this process began; return whether there was one."""
     from saferollout.rollout.rollback import roll_back_own
-    from tasks.support.served import Drain
+    from tasks.support.drain import Drain
 
     here = Owner.here("", in_process=True)
 

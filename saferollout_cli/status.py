@@ -69,7 +69,7 @@ async def _of_prefect(record: Record) -> tuple[Any, Any]:
     from prefect import get_client
     from prefect.exceptions import ObjectNotFound
 
-    from tasks.support.kept import last_evidence
+    from tasks.support.results import last_evidence
     from tasks.support.runs import look_up
 
     try:

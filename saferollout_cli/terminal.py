@@ -13,7 +13,7 @@ from rich.markdown import Markdown
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.domain.text import printable
 from saferollout_cli.environment import is_unicode
-from tasks.support.unread import write_nowhere
+from tasks.support.broken_pipe import write_nowhere
 
 _kept: dict[int, IO[str]] = {}
 """What standard output and error were, by file descriptor, while they are a log."""

@@ -45,7 +45,7 @@ from saferollout.rollout import comparison, drift
 from saferollout.rollout.question import note_question
 from saferollout.rollout.record import OpenQuestion, now
 from saferollout.rollout.rollout import Rollout
-from tasks.support import history, waiting
+from tasks.support import answers, history
 from tasks.support.access import in_workspace
 from tasks.support.boundaries import bounded
 from tasks.support.claims import prove
@@ -156,14 +156,14 @@ async def ask(
             form = make_form(asked.digest, rules, evidence, notes, reject=reject, title=question)
             text = asked.shown(notes)
             # a retry forgets which pauses are over, but not the answers
-            kept = await insist(partial(waiting.kept_answer, run_id(), key), grace_s)
+            kept = await insist(partial(answers.kept_answer, run_id(), key), grace_s)
             if (answer := _valid(form, kept)) is None:
                 if await asking.look():
                     raise Changed(asking.changed)
                 answer = await _answer(asking, form.with_initial_data(description=text), key)
             ruling = await _rule(asking, answer, key, text)
         if wants_code(rules):
-            await insist(partial(waiting.forget_code, key), grace_s)
+            await insist(partial(answers.forget_code, key), grace_s)
         if asking.changed:
             raise Changed(asking.changed)
         notes = [*always, *_follow(asking, ruling)]
@@ -220,7 +220,7 @@ async def _rule(asking: _Asking, answer: Any, key: str, shown: str) -> Event:
     else:
         reason = stranger(rules, decision.approver)
     if not reason and wants_code(rules):
-        at = await insist(lambda: waiting.answered_at(key), grace_s)
+        at = await insist(lambda: answers.answered_at(key), grace_s)
         code = answer.code.get_secret_value()
         reason = await insist(lambda: refuse_code(decision.approver, code, at, key), grace_s)
     reason = reason or refusal(rules, rollout.requester.name, decision, asking.taken)
@@ -260,12 +260,12 @@ async def _answer(asking: _Asking, form: Any, key: str) -> Any:
     grace_s = asking.rollout.project.config.orchestrator_grace_s
     timeout_s = max(1, int((asking.until - now()).total_seconds())) if asking.until else NEVER_S
     if runtime.deployment.id:
-        return await waiting.suspend(form, timeout_s, key, grace_s)
+        return await answers.suspend(form, timeout_s, key, grace_s)
     try:
         async with asyncio.timeout(timeout_s):
-            return await ThisRun(grace_s).unless_stopped(waiting.pause(form, timeout_s + GRACE_S, key))
+            return await ThisRun(grace_s).unless_stopped(answers.pause(form, timeout_s + GRACE_S, key))
     except TimeoutError:
-        await waiting.close_question()
+        await answers.close_question()
         missing = "nobody" if not asking.taken else f"only {len(asking.taken)} of {asking.rules.required}"
         msg = f"{missing} approved {asking.stage.traffic}% within {seconds(asking.stage.approval_timeout_s)}"
         raise Rejected(msg) from None

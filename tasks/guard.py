@@ -27,20 +27,20 @@ from saferollout.rollout.forget import forget
 from saferollout.rollout.guard import LOST, SETTLING_S, Act, Action, Run, Sign, decide
 from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import Record, now
-from saferollout.rollout.retire import retire_due
+from saferollout.rollout.retire import retire
 from saferollout.rollout.rollout import TAG_ROLLOUT, Rollout
-from tasks.judging import publish_evidence, watch
 from tasks.remind import remind
 from tasks.support import runs
 from tasks.support.access import in_workspace, scorer_of
 from tasks.support.artifacts import publish
 from tasks.support.boundaries import bounded
-from tasks.support.ending import close, is_back, outcome_of
-from tasks.support.kept import Kept, Looks, kept_by, looks_in
+from tasks.support.drain import Drain
+from tasks.support.judge import judge_on_sources, publish_evidence
 from tasks.support.messages import tell
-from tasks.support.policy import STEP, WAY_BACK
+from tasks.support.outcome import close, is_back, outcome_of
+from tasks.support.policy import ROLLBACK, STEP
 from tasks.support.race import first_of
-from tasks.support.served import Drain
+from tasks.support.results import Kept, Looks, kept_by, looks_in
 from tasks.support.turns import look_after_all
 
 LATE_S = 90.0
@@ -120,7 +120,7 @@ class Guard:
         match action.act:
             case Act.RETIRE:
                 forgets = not self._is_away
-                return await in_workspace(self._workspace, lambda azure: retire_due(azure, state.name, forgets=forgets))
+                return await in_workspace(self._workspace, lambda azure: retire(azure, state.name, forgets=forgets))
             case Act.ROLL_BACK if self._is_away and record.share == 0 and is_back(state, record):
                 return "rolled back; its run is ended as soon as Prefect answers"
             case Act.ROLL_BACK:
@@ -169,7 +169,7 @@ class Guard:
                 rollout = Rollout.of(kept.project, record)
                 state = await self._check(state, rollout)
                 judge = next(stage.judge for stage in kept.project.config.stages if stage.traffic >= record.share)
-                evidence = await watch(rollout, state, judge.recheck(LOOK_S, has_users=True), gate, earlier)
+                evidence = await judge_on_sources(rollout, state, judge.recheck(LOOK_S, has_users=True), gate, earlier)
         except Drifted as drifted:
             if record.on_drift is OnDrift.STOP:
                 return _left_as_is(state.name, drifted)
@@ -328,7 +328,7 @@ async def look_without_prefect(
     return await look_after_all(endpoints or await _rollouts_in(workspace), guarding.look_after)
 
 
-@task(task_run_name="look after {endpoint}", **WAY_BACK)
+@task(task_run_name="look after {endpoint}", **ROLLBACK)
 async def look_after(workspace: WorkspaceConfig, endpoint: str) -> str:
     """Look after one endpoint from a flow; see `Guard.look_after`."""
     async with get_client() as client:

@@ -7,7 +7,7 @@ from saferollout.domain.evidence import Evidence, Finding
 from saferollout.domain.fault_points import Step
 from saferollout.rollout import mirror as mirroring
 from saferollout.rollout.rollout import Rollout
-from tasks.judging import judge_gate
+from tasks.judge import judge_gate
 from tasks.support.access import in_workspace
 from tasks.support.boundaries import bounded
 from tasks.support.names import named

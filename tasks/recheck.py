@@ -12,13 +12,13 @@ from saferollout.domain.evidence import Evidence, Finding
 from saferollout.domain.fault_points import Step
 from saferollout.rollout import drift
 from saferollout.rollout.rollout import Rollout
-from tasks.judging import judge_gate
+from tasks.judge import judge_gate
 from tasks.smoke_test import passed, run_smoke_test
 from tasks.support.access import in_workspace
 from tasks.support.boundaries import bounded
-from tasks.support.kept import Looks
 from tasks.support.names import named
 from tasks.support.policy import STEP
+from tasks.support.results import Looks
 
 
 @task(task_run_name=named("recheck {rollout.candidate} for {stage.traffic}%"), **STEP)

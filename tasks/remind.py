@@ -1,15 +1,31 @@
 """Remind: tell people that a question is about to expire."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
 from saferollout.config.notify import NotifyConfig
 from saferollout.config.project import Project
+from saferollout.config.rollout import StageConfig
 from saferollout.domain.evidence import Evidence
 from saferollout.report.message import reminder
 from saferollout.rollout.record import OpenQuestion, Record, now
+from saferollout.rollout.rollout import Rollout
+from tasks.support.access import in_workspace
 from tasks.support.messages import tell
+
+
+async def remind_in_time(rollout: Rollout, stage: StageConfig, evidence: Sequence[Evidence]) -> None:
+    """Wait until the question of a stage, which is asked now, is about to expire, and remind people of it.
+
+    Raises:
+        Lost: The rollout is somebody else's by then.
+    """
+    if notify := rollout.project.config.notify:
+        await asyncio.sleep(max(0, stage.approval_timeout_s - notify.reminder_s))
+        state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
+        await remind(rollout.project, rollout.own_record(state.tags), evidence)
 
 
 async def remind(project: Project, record: Record, evidence: Sequence[Evidence]) -> None:

@@ -104,7 +104,7 @@ async def nothing_to_do(project: Project, duplicate: str = "") -> Outcome:
     """
     workspace = project.config.workspace
     if not duplicate:
-        await in_workspace(workspace, lambda azure: retire.retire_due(azure, project.endpoint))
+        await in_workspace(workspace, lambda azure: retire.retire(azure, project.endpoint))
     state = await in_workspace(workspace, lambda azure: azure.get_endpoint(project.endpoint))
     live = next(iter(state.traffic), "")
     serving = state.deployments.get(live)

@@ -9,9 +9,9 @@ from saferollout.rollout.forget import forget as take_off
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.boundaries import bounded
+from tasks.support.drain import Drain
 from tasks.support.names import named
 from tasks.support.policy import STEP
-from tasks.support.served import Drain
 
 
 @task(task_run_name=named("retire {rollout.live}"), **STEP)
@@ -38,7 +38,7 @@ async def all_endpoints(workspace: WorkspaceConfig) -> list[str]:
 @task(task_run_name="retire what {endpoint} keeps", **STEP)
 async def retire_kept(workspace: WorkspaceConfig, endpoint: str, at_once: bool = False) -> str:
     """Delete the old deployment if its keep window is over; say what was done."""
-    return await in_workspace(workspace, lambda azure: retire.retire_due(azure, endpoint, at_once=at_once))
+    return await in_workspace(workspace, lambda azure: retire.retire(azure, endpoint, at_once=at_once))
 
 
 @task(task_run_name="delete {endpoint}", **STEP)

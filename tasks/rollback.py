@@ -3,7 +3,6 @@
 from prefect import task
 from prefect.logging import get_run_logger
 
-from saferollout.azure.workspace import Workspace
 from saferollout.config.project import Project
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import Lost, SaferolloutError
@@ -15,11 +14,11 @@ from saferollout.rollout.record import Record
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
 from tasks.support.boundaries import bounded
-from tasks.support.policy import WAY_BACK
-from tasks.support.served import Drain
+from tasks.support.drain import Drain
+from tasks.support.policy import ROLLBACK
 
 
-@task(task_run_name="roll {endpoint} back", **WAY_BACK)
+@task(task_run_name="roll {endpoint} back", **ROLLBACK)
 async def roll_back(workspace: WorkspaceConfig, endpoint: str, force: bool = False) -> Record:
     """Roll back the endpoint's rollout; see `saferollout.rollout.rollback.roll_back`."""
     return await in_workspace(workspace, lambda azure: rollback.roll_back(azure, endpoint, force=force))
@@ -27,16 +26,7 @@ async def roll_back(workspace: WorkspaceConfig, endpoint: str, force: bool = Fal
 
 async def find_own(workspace: WorkspaceConfig, flow_run: str) -> list[str]:
     """The endpoints with an unfinished rollout of the flow run, where its labels no longer name the one."""
-
-    def find(azure: Workspace) -> list[str]:
-        records = {name: Record.from_tags(azure.get_endpoint(name).tags) for name in azure.endpoints()}
-        return [
-            name
-            for name, record in records.items()
-            if record and record.unfinished and record.owner.flow_run == flow_run
-        ]
-
-    return await in_workspace(workspace, find)
+    return await in_workspace(workspace, lambda azure: rollback.find_own(azure, flow_run))
 
 
 @bounded(Step.ROLL_BACK)

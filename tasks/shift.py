@@ -10,7 +10,7 @@ from saferollout.config.sources import SourceKind
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import GateFailed
 from saferollout.domain.fault_points import Step
-from saferollout.gates.served import Sight, look_who_serves
+from saferollout.gates.arrival import Sight, look_who_serves
 from saferollout.rollout import shift
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace, scorer_of

@@ -16,9 +16,9 @@ from saferollout.approvals.freeze import Freeze, freeze_at
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.errors import GateFailed
 from saferollout.domain.text import one_line
-from saferollout.rollout.frozen import note_freeze
 from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
+from saferollout.rollout.thaw import note_freeze
 from tasks.support.access import in_workspace
 from tasks.support.names import named
 from tasks.support.policy import STEP
@@ -71,7 +71,7 @@ def _freeze(rollout: Rollout) -> Freeze | None:
 
 @task(task_run_name=named("wait for the end of a freeze"), **STEP)
 async def note(rollout: Rollout, stage: StageConfig, until: datetime, asked: bool) -> bool:
-    """Put the freeze on the endpoint's record; see `saferollout.rollout.frozen.note_freeze`."""
+    """Put the freeze on the endpoint's record; see `saferollout.rollout.thaw.note_freeze`."""
     return await in_workspace(rollout, lambda azure: note_freeze(azure, rollout, stage.traffic, until, asked=asked))
 
 

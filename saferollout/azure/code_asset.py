@@ -8,7 +8,7 @@ from azure.storage.blob import ContainerClient
 
 from saferollout.azure.access import translated
 from saferollout.azure.arm import Arm
-from saferollout.azure.collected import DEFAULT_STORE, find_store
+from saferollout.azure.collection import DEFAULT_STORE, find_store
 from saferollout.azure.port import StoredFile
 from saferollout.domain.errors import AzureFailed
 

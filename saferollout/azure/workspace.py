@@ -13,7 +13,7 @@ from saferollout.azure.port import Azure, NewDeployment, Resource
 from saferollout.azure.reading import FINAL, is_final, required, unless_shown, until
 from saferollout.azure.resources import endpoint_state, writable
 from saferollout.azure.retries import sign_in_anew, wait_for_others
-from saferollout.azure.written import Written, deployment_yaml, endpoint_yaml
+from saferollout.azure.yaml_export import Written, deployment_yaml, endpoint_yaml
 from saferollout.domain.endpoint import EndpointState, describe
 from saferollout.domain.errors import AzureFailed, Busy, DeploymentFailed, Drifted, Refused
 from saferollout.domain.file_change import FileChange

@@ -15,7 +15,7 @@ SaferolloutError
 │   └── DeploymentFailed  Azure could not bring the candidate up
 ├── AzureFailed        3  Azure or the network failed
 │   └── Busy              another operation on the same endpoint or deployment is under way
-└── NotRestored        3  a rollback failed; the endpoint needs a person
+└── NotRolledBack      3  a rollback failed; the endpoint needs a person
 """
 
 from dataclasses import dataclass
@@ -175,7 +175,7 @@ class Busy(AzureFailed):
     """Azure takes one change at a time, and another one of the same endpoint or deployment is under way."""
 
 
-class NotRestored(SaferolloutError):
+class NotRolledBack(SaferolloutError):
     """The rollback itself failed: the endpoint is neither as before nor as wanted, and needs a person."""
 
     exit_code = 3

@@ -9,7 +9,7 @@ from saferollout.config.judge import JudgeConfig
 from saferollout.domain.evidence import Check, Evidence, Finding
 from saferollout.domain.words import plural
 from saferollout.gates.answer_comparison import Answers
-from saferollout.gates.sources.following import RETRY_DELAYS_S, Following
+from saferollout.gates.sources.reader import RETRY_DELAYS_S, Reader
 from saferollout.gates.sources.source import Source
 from saferollout.gates.splits import with_splits
 from saferollout.judge import Judge, Settings, Verdict
@@ -59,26 +59,26 @@ async def run_judge(
     begun = last_at = time.monotonic()
     watched_s = 0.0
     limit_s = config.limit_s
-    async with Following(sources, retry_delays_s) as following:
-        while not following.over:
-            seen = await following.next(TICK_S)
+    async with Reader(sources, retry_delays_s) as reader:
+        while not reader.over:
+            seen = await reader.next(TICK_S)
             now = time.monotonic()
             if seen:
                 # sources overlap in time: what counts is how long it took until this one was heard
                 judge.update(replace(seen.batch, duration_s=now - last_at))
-                watched_s += min(now - last_at, following.patience_s)
+                watched_s += min(now - last_at, reader.patience_s)
                 last_at, example = now, seen.example or example
                 lacking = lacking if seen.lacking is None else seen.lacking
-            is_healthy = judge.verdict is Verdict.HEALTHY and following.complete and not lacking
-            enough = is_healthy and following.fresh and watched_s >= config.min_duration_s
+            is_healthy = judge.verdict is Verdict.HEALTHY and reader.complete and not lacking
+            enough = is_healthy and reader.fresh and watched_s >= config.min_duration_s
             if judge.verdict is Verdict.HARMFUL or enough or now - begun >= limit_s:
                 break
-            words = sentence_of(judge, judge.verdict, _distinct(following))
+            words = sentence_of(judge, judge.verdict, _distinct(reader))
             report(min(1.0, (now - begun) / limit_s), "; ".join([words, *lacking]))
         found = _evidence(
-            judge, gate, example, following, lacking, cut_points_ms=cut_points_ms, duration_s=time.monotonic() - begun
+            judge, gate, example, reader, lacking, cut_points_ms=cut_points_ms, duration_s=time.monotonic() - begun
         )
-    return with_splits(found, following.users, shares or {})
+    return with_splits(found, reader.users, shares or {})
 
 
 def _resumed(settings: Settings, state: dict[str, Any]) -> Judge:
@@ -97,7 +97,7 @@ def _evidence(
     judge: Judge,
     gate: str,
     example: str,
-    following: Following,
+    reader: Reader,
     lacking: Sequence[str],
     *,
     cut_points_ms: list[float],
@@ -107,8 +107,8 @@ def _evidence(
 
     Nor is health one where a configured comparison of answers has compared nothing.
     """
-    alpha, verdict, troubles, missing = judge.settings.alpha, judge.verdict, following.troubles, ""
-    silent = following.over or not any(following.heard.values())
+    alpha, verdict, troubles, missing = judge.settings.alpha, judge.verdict, reader.troubles, ""
+    silent = reader.over or not any(reader.heard.values())
     if silent and verdict is not Verdict.HARMFUL:
         verdict, missing = Verdict.UNDECIDED, "there is no data on the candidate now"
     elif lacking and verdict is Verdict.HEALTHY:
@@ -130,7 +130,7 @@ def _evidence(
     )
 
     def repeated(name: str) -> str:
-        return f", {following.distinct[name]} distinct" if name in following.distinct else ""
+        return f", {reader.distinct[name]} distinct" if name in reader.distinct else ""
 
     sources = [
         Check(
@@ -142,10 +142,10 @@ def _evidence(
             if name in troubles
             else plural(requests, "request") + repeated(name),
         )
-        for name, requests in following.heard.items()
+        for name, requests in reader.heard.items()
     ]
     parts = [
-        missing or sentence_of(judge, verdict, _distinct(following)),
+        missing or sentence_of(judge, verdict, _distinct(reader)),
         *lacking,
         *(f"{name}: {why}" for name, why in troubles.items()),
         *([f"e.g. {example}"] if example else []),
@@ -161,9 +161,9 @@ def _evidence(
     )
 
 
-def _distinct(following: Following) -> int | None:
+def _distinct(reader: Reader) -> int | None:
     """How many different recorded requests are repeated; None where none are."""
-    return sum(following.distinct.values()) or None
+    return sum(reader.distinct.values()) or None
 
 
 def _findings(judge: Judge) -> list[Check]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from saferollout.azure.collected import Event
+from saferollout.azure.collection import Event
 from saferollout.config.body_files import MAX_BYTES
 from saferollout.config.recorded_requests import RecordedRequest, sample
 from saferollout.config.redaction import Redaction
@@ -27,7 +27,7 @@ _TYPES = mimetypes.MimeTypes()
 
 
 class Collection(Protocol):
-    """What was collected; `saferollout.azure.collected` has the service's."""
+    """What was collected; `saferollout.azure.collection` has the service's."""
 
     is_complete: bool
     """Whether all of it has been read."""

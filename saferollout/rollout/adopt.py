@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from saferollout.azure.workspace import Workspace
-from saferollout.azure.written import Written
+from saferollout.azure.yaml_export import Written
 from saferollout.config import yaml_text
 from saferollout.config.names import check_deployment_name
 from saferollout.config.rollout import RolloutConfig

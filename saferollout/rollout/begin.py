@@ -5,7 +5,7 @@ import uuid
 from saferollout.approvals.requester import Requester
 from saferollout.azure.rules import MAX_DEPLOYMENTS
 from saferollout.azure.workspace import Workspace
-from saferollout.azure.written import Written
+from saferollout.azure.yaml_export import Written
 from saferollout.config.contents import digests_of
 from saferollout.config.project import Project
 from saferollout.domain.endpoint import Baseline, EndpointState, describe
@@ -71,14 +71,14 @@ def begin(
         roll_back(workspace, project.endpoint, rollout=left.rollout, wait=drain)
         state = workspace.settled(project.endpoint)
     elif record and record.phase is Phase.RETIRING:
-        retire.retire_due(workspace, project.endpoint)
+        retire.retire(workspace, project.endpoint)
         state = workspace.settled(project.endpoint)
     record = draft(workspace, project, owner, state, deployment=deployment, requester=requester)
     if record is None:
         return None
     there = state.deployments.get(record.candidate)
     if there and TAG_ROLLOUT not in there.tags:  # kept; once its record is gone, it would be like anybody's
-        retire.retire_due(workspace, project.endpoint, at_once=True, wait=drain.old)
+        retire.retire(workspace, project.endpoint, at_once=True, wait=drain.old)
     claim(workspace, project.endpoint, record)
     return Rollout.of(project, record).model_copy(update={"hold": hold})
 

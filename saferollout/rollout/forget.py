@@ -1,5 +1,7 @@
 """The very end: the record of a rollout is taken off the endpoint, once its end has been reported."""
 
+from functools import partial
+
 from saferollout.azure.retries import insist
 from saferollout.azure.workspace import Workspace
 from saferollout.rollout.record import Phase, Record, without_record
@@ -20,10 +22,11 @@ def forget(workspace: Workspace, endpoint: str, rollout: str) -> None:
         is_retired = record.phase is Phase.RETIRING and record.baseline.live not in state.deployments
         if not is_retired and record.phase is not Phase.ROLLING_BACK:
             return
-
-        def without(tags: dict[str, str]) -> dict[str, str]:
-            return without_record(tags) if Record.from_tags(tags) == record else tags
-
-        workspace.update_endpoint(endpoint, tags=without)
+        workspace.update_endpoint(endpoint, tags=partial(_take_off, record))
 
     attempt()
+
+
+def _take_off(record: Record, tags: dict[str, str]) -> dict[str, str]:
+    """The tags without this very record; any other one stays."""
+    return without_record(tags) if Record.from_tags(tags) == record else tags

@@ -17,7 +17,7 @@ def end(
 ) -> None:
     """Put the end of the rollout on record, and delete the old deployment if it is not to be kept.
 
-    A hold on this revision ends with it. `wait` and `forgets` are as for `retire_due`.
+    A hold on this revision ends with it. `wait` and `forgets` are as for `retire`.
 
     The record comes first, and is tried again and again: whoever is killed in between has not left a rollout that can
     neither be finished nor rolled back.
@@ -35,7 +35,7 @@ def end(
     if record is None or record.rollout != rollout.id or record.unfinished:
         drift.check(workspace, state, rollout)
         insist(_put_on_record)(workspace, rollout, until)
-    retire_due(workspace, rollout.endpoint, wait=wait, forgets=forgets)
+    retire(workspace, rollout.endpoint, wait=wait, forgets=forgets)
 
 
 def _put_on_record(workspace: Workspace, rollout: Rollout, until: datetime) -> None:
@@ -49,7 +49,7 @@ def _put_on_record(workspace: Workspace, rollout: Rollout, until: datetime) -> N
     workspace.update_endpoint(rollout.endpoint, tags=ended)
 
 
-def retire_due(
+def retire(
     workspace: Workspace, endpoint: str, *, at_once: bool = False, wait: Wait = BY_TIME.old, forgets: bool = True
 ) -> str:
     """Delete the old deployment if its keep window is over, and say what was done.

@@ -196,6 +196,14 @@ def _is_overtaken(workspace: Workspace, endpoint: str, record: Record) -> bool:
     return there.rollout == record.rollout and there != record and state.traffic == there.traffic()
 
 
+def find_own(workspace: Workspace, flow_run: str) -> list[str]:
+    """The endpoints with an unfinished rollout of the flow run."""
+    records = {name: Record.from_tags(workspace.get_endpoint(name).tags) for name in workspace.endpoints()}
+    return [
+        name for name, record in records.items() if record and record.unfinished and record.owner.flow_run == flow_run
+    ]
+
+
 def roll_back_own(
     workspace: Workspace,
     endpoint: str,

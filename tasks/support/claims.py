@@ -10,7 +10,7 @@ from saferollout.approvals.tag import fitted, is_signed
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.rollout.rollout import Rollout
-from tasks.support import history, waiting
+from tasks.support import answers, history
 
 
 async def prove(rollout: Rollout, stage: StageConfig, claim: Decision, name: str, keys: Keyring) -> Decision | None:
@@ -61,7 +61,7 @@ async def _kept(rollout: Rollout, stage: StageConfig, claim: Decision, name: str
     taken: list[Decision] = []
     round_ = 0
     while len(taken) < rules.required:
-        answer = await waiting.kept_answer(asked_by, key_of(name, claim.evidence, round_))
+        answer = await answers.kept_answer(asked_by, key_of(name, claim.evidence, round_))
         if answer is None or answer.get("evidence") != claim.evidence:
             return None
         texts = {key: str(answer.get(key, "")) for key in ("approver", "comment")}

@@ -19,8 +19,8 @@ from saferollout.approvals.question import (
 from saferollout.approvals.signed_answer import MAX_LENGTH, PAGE_URL
 from saferollout.config.approvals import ApprovalsConfig
 from saferollout.domain.evidence import Evidence
+from tasks.support.answers import given_answer
 from tasks.support.this_run import run_id
-from tasks.support.waiting import given_answer
 
 Verdict = Literal["approve", "reject"]
 

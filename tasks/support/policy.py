@@ -34,10 +34,10 @@ RETRIED: dict[str, Any] = {
     "retry_condition_fn": worth_retrying,
 }
 
-WAY_BACK: dict[str, Any] = {"cache_policy": NO_CACHE}
-"""A way back: it tries again by itself, and far longer than a step."""
+ROLLBACK: dict[str, Any] = {"cache_policy": NO_CACHE}
+"""A rollback: it tries again by itself, and far longer than a step."""
 
-STEP: dict[str, Any] = RETRIED | WAY_BACK
+STEP: dict[str, Any] = RETRIED | ROLLBACK
 """A step that reads or changes Azure: a reconciliation, so it is run every time and never answered from a cache."""
 
 _KEPT: dict[str, Any] = {"persist_result": True, "result_serializer": "json"}

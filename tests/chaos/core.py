@@ -191,7 +191,7 @@ class CoreRun:
                 case Act.ROLL_BACK:
                     rollback.roll_back(self._azure, self._site.name)
                 case Act.RETIRE:
-                    retire.retire_due(self._azure, self._site.name)
+                    retire.retire(self._azure, self._site.name)
 
     def _forward(self) -> str:
         """Why it went back; empty if it did not."""

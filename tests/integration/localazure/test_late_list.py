@@ -20,7 +20,7 @@ from saferollout.rollout.scale import scale_candidate, scale_live
 from saferollout.rollout.shift import shift_traffic
 from tasks import guard
 from tasks.guard import Guard
-from tasks.support.kept import looks_in
+from tasks.support.results import looks_in
 from tests.chaos.core import Site
 from tests.support.stack import wait_for
 

@@ -29,9 +29,9 @@ from saferollout.rollout.auto import AUTO
 from saferollout.rollout.record import now
 from saferollout_cli.approvals import Question, Reply, answer
 from tasks.auto import approve_by_itself
+from tasks.support.answers import kept_answer
 from tasks.support.attestation import read_attestation
 from tasks.support.polling import poll
-from tasks.support.waiting import kept_answer
 from tests.support.answers import Rollout, api, asked, events_of, resume
 from tests.support.asking import Case, again, current, deployed, go_on, here, question_of, reply, until
 from tests.support.prefect import Server
@@ -161,7 +161,7 @@ def die(*_: object, **__: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-@pytest.mark.parametrize(("where", "name"), [("history.append", "Ann"), ("waiting.forget_code", "Bob"), ("sign", "Cy")])
+@pytest.mark.parametrize(("where", "name"), [("history.append", "Ann"), ("answers.forget_code", "Bob"), ("sign", "Cy")])
 def test_an_answer_outlives_the_worker(monkeypatch: pytest.MonkeyPatch, where: str, name: str) -> None:
     """Killed after it took the answer's code, or after the ruling: the next worker takes the same answer, once."""
     with current(Rollout(approvals={"verify": "totp"})) as case:

@@ -30,10 +30,10 @@ from starlette.routing import Route
 from saferollout.domain.errors import Refused
 from saferollout_cli.approvals import Question, Reply, answer, stored, waiting_question
 from saferollout_cli.demo import processes
+from tasks.support.answers import pause, suspend
 from tasks.support.forms import make_form
 from tasks.support.orchestrator import passing
 from tasks.support.runs import look_up
-from tasks.support.waiting import pause, suspend
 from tests.support.edge import Edge
 from tests.support.golden import record
 from tests.support.prefect import Proxy, Server

@@ -8,7 +8,7 @@ import pytest
 from prefect import get_client
 from prefect.client.schemas.objects import FlowRun
 
-from flows.asking import approve
+from flows.approval import approve
 from saferollout.approvals import totp
 from saferollout.approvals.attestation import open_sealed
 from saferollout.domain.composition import Composition
@@ -174,7 +174,7 @@ async def test_a_rejection_of_what_it_was_counts() -> None:
         assert await events_of(case, make_keys(PEM)) == {"decision": 1}
 
 
-@pytest.mark.parametrize("where", ["waiting.forget_code", "look_for_change"])
+@pytest.mark.parametrize("where", ["answers.forget_code", "look_for_change"])
 def test_no_death_lets_an_approval_of_what_it_was_pass(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     """Killed before it has looked, or after the answer was refused: the next worker tests and asks again."""
     with current(Anew(approvals={"verify": "totp"})) as case:

@@ -21,7 +21,7 @@ from saferollout.domain.endpoint import Baseline, Decision
 from saferollout.rollout.owner import Owner
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.rollout import Rollout
-from tasks.baseline import _is_gone
+from tasks.begin import _is_gone
 from tasks.support import history
 from tasks.support.claims import prove
 from tests.support.signing import make_keys

@@ -143,9 +143,9 @@ def test_nothing_with_traffic_is_retired(endpoint: Endpoint) -> None:
     put(endpoint, Phase.KEEPING)
 
     with pytest.raises(Refused, match="has traffic again and is not retired"):
-        retire.retire_due(endpoint.workspace(), endpoint.name, at_once=True)
+        retire.retire(endpoint.workspace(), endpoint.name, at_once=True)
 
-    assert "has traffic again" in retire.retire_due(endpoint.workspace(), endpoint.name)
+    assert "has traffic again" in retire.retire(endpoint.workspace(), endpoint.name)
     assert list(endpoint.state().deployments) == ["blue"]
 
 

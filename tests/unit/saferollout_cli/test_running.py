@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from saferollout.config import project
-from saferollout.domain.errors import NotRestored
+from saferollout.domain.errors import NotRolledBack
 from saferollout_cli.choices import Approve
 from saferollout_cli.running import _Attended, _rolled_back, interrupts
 
@@ -38,7 +38,7 @@ def test_an_interrupted_rollout_that_cannot_be_rolled_back_says_so(
     found = project.load("rollout.yaml")
 
     with pytest.raises(
-        NotRestored, match=r"interrupted; NOT rolled back: .*; look, then `saferollout rollback --force"
+        NotRolledBack, match=r"interrupted; NOT rolled back: .*; look, then `saferollout rollback --force"
     ):
         _rolled_back(found, _Attended(project_files, None, Approve.UI))
 

@@ -14,7 +14,7 @@ from saferollout.rollout.create import create_candidate
 from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.shift import shift_traffic
 from tasks.approval import changes
-from tasks.judging import judge_gate
+from tasks.judge import judge_gate
 from tests.support.twin import NAME, OWNERS, edit, make_endpoint, make_project
 
 STAGE = StageConfig(traffic=100)

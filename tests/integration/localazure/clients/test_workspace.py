@@ -22,7 +22,7 @@ from saferollout.config.project import resolve_workspace
 from saferollout.domain.errors import AzureFailed, Busy
 from saferollout.gates.sources.azure_metrics import AzureMetrics
 from saferollout.gates.sources.counts import Ledger
-from saferollout.gates.sources.following import Following
+from saferollout.gates.sources.reader import Reader
 from saferollout.gates.sources.windows import Windows
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.rollback import roll_back
@@ -338,9 +338,9 @@ async def test_a_source_whose_token_is_refused_is_read_anew(chaos: Chaos, worksp
         workspace.get_endpoint(NAME), Windows(60, 0, clock=clock), Ledger(), candidate="red", live="blue"
     )
     with chaos.answer(401, code="ExpiredAuthenticationToken", path="/**/metrics:getBatch") as refused:
-        async with Following([source], (0.1,)) as following:
-            while not following.heard["azure_metrics"]:
-                assert not following.over, following.troubles
-                await following.next(0.5)
+        async with Reader([source], (0.1,)) as reader:
+            while not reader.heard["azure_metrics"]:
+                assert not reader.over, reader.troubles
+                await reader.next(0.5)
         assert refused.hits == 1
-    assert not following.troubles
+    assert not reader.troubles

@@ -57,6 +57,7 @@ def wait(run: str, *options: str) -> tuple[int, dict[str, Any]]:
         ("FAILED", f"{EXCEPTION}ConfigError: event: model: no", 2, "invalid"),
         ("FAILED", "Validation of flow parameters failed with error: ParameterTypeError: no", 2, "invalid"),
         ("FAILED", f"{EXCEPTION}AzureFailed: status 500", 3, "failed"),
+        ("FAILED", f"{EXCEPTION}NotRolledBack: NOT rolled back: no", 3, "failed"),
         ("FAILED", f"{EXCEPTION}NotRestored: NOT rolled back: no", 3, "failed"),
         ("FAILED", f"{EXCEPTION}KeyError: 'x'", 1, "refused"),
     ],

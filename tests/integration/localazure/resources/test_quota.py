@@ -21,7 +21,7 @@ from azure.storage.blob import ContainerClient
 
 from localazure.testing import LocalAzure
 from saferollout.azure.client import Client
-from saferollout.azure.collected import open_collections
+from saferollout.azure.collection import open_collections
 from saferollout.config.project import resolve_workspace
 from tests.support.localazure.arm import API_VERSION, Arm, reason, wait_for
 from tests.support.localazure.sdk import export, sdk_client

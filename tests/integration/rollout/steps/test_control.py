@@ -19,7 +19,7 @@ from saferollout.domain.errors import ConfigError, Refused
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout_cli.approvals import answer
 from tasks.control import Action, act
-from tasks.judging import judge_gate, skipped
+from tasks.judge import judge_gate, skipped
 from tasks.support.labels import PAUSE, asked_of
 from tasks.support.this_run import ThisRun
 from tests.support.run_steps import WORKSPACE, YES, at_ten, going, record_of, running

@@ -11,8 +11,8 @@ from saferollout.config.recorded_requests import Compare, RecordedRequest
 from saferollout.config.rollout import SmokeTestConfig
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.gates import smoke_test as smoke
+from saferollout.gates.arrival import Sight, look_who_serves
 from saferollout.gates.scoring import Response, Scorer
-from saferollout.gates.served import Sight, look_who_serves
 from saferollout.gates.sources.probes import Probes
 from saferollout_cli.demo.users import Users
 from tests.support.smoke_test import check, failed

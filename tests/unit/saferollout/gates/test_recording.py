@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from saferollout.azure.collected import Event
+from saferollout.azure.collection import Event
 from saferollout.config.recorded_requests import read_requests
 from saferollout.config.redaction import Redaction
 from saferollout.gates.recording import Recorded, record

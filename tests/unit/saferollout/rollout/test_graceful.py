@@ -11,7 +11,7 @@ from saferollout.config.rollout import LeftCandidate
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
 from saferollout.rollout.record import Record, now
-from saferollout.rollout.retire import end, retire_due
+from saferollout.rollout.retire import end, retire
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.shift import shift_traffic
@@ -144,7 +144,7 @@ def test_what_was_kept_has_no_users_left(memory: Memory, azure: Workspace, slept
     kept = look(memory)
 
     edit(memory, tags=dict(kept.resource["tags"]) | over.to_tags())
-    assert retire_due(azure, NAME) == "blue of shop deleted"
+    assert retire(azure, NAME) == "blue of shop deleted"
     assert slept == []
 
 
@@ -153,6 +153,6 @@ def test_what_is_to_go_before_its_time_is_waited_for(azure: Workspace, slept: Pa
     end(azure, reach(azure, 100), keep_s=3600)
     assert slept == []
 
-    retire_due(azure, NAME, at_once=True)
+    retire(azure, NAME, at_once=True)
 
     assert slept == [(60.0, ["blue", "green"])]

@@ -256,7 +256,7 @@ class Machine(Steps):
     def retire(self, at_once: bool) -> None:
         record = self.record
         self.at_work, self.kept = None, record.baseline.live if record else ""
-        self.call(lambda azure: retire.retire_due(azure, NAME, at_once=at_once))
+        self.call(lambda azure: retire.retire(azure, NAME, at_once=at_once))
 
     @rule(data=st.data(), what=st.sampled_from(["traffic", "no_traffic", "mirror", "tags", "record"]))
     def somebody_changes_the_endpoint(self, data: st.DataObject, what: str) -> None:

@@ -14,7 +14,7 @@ from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
 from saferollout.rollout.mirror import mirror_traffic
 from saferollout.rollout.record import Phase, Record
-from saferollout.rollout.retire import end, retire_due
+from saferollout.rollout.retire import end, retire
 from saferollout.rollout.rollback import put_traffic_back, roll_back, roll_back_own
 from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.shift import shift_traffic
@@ -174,7 +174,7 @@ def test_a_deployment_to_which_users_are_going_is_not_retired(memory: Memory, az
     under_way(memory, before, tags)
 
     with pytest.raises(Refused, match="has traffic again and is not retired"):
-        retire_due(azure, NAME, at_once=True)
+        retire(azure, NAME, at_once=True)
 
     record = Record.from_tags(look(memory).resource["tags"])
     assert record is not None

@@ -1,4 +1,4 @@
-"""Watch: find the model versions that are ready, and request each once."""
+"""Watch models: find the model versions that are ready, and request each once."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from prefect import task
 from saferollout.config.request import RolloutRequest
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.registered_model import RegisteredModel
-from saferollout.rollout import watch
+from saferollout.rollout import watch_models
 from tasks.support import requests
 from tasks.support.access import in_workspace
 from tasks.support.policy import STEP
@@ -18,7 +18,7 @@ async def find_ready(
     workspace: WorkspaceConfig, configs: dict[str, str], tag: str, value: str
 ) -> list[RegisteredModel]:
     """The newest version of each model that carries the tag."""
-    return await in_workspace(workspace, lambda azure: watch.find_ready(azure, configs, tag, value))
+    return await in_workspace(workspace, lambda azure: watch_models.find_ready(azure, configs, tag, value))
 
 
 @task(task_run_name="request rollouts", **STEP)

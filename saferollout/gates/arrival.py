@@ -1,4 +1,4 @@
-"""Served: whether users are answered by the deployments that the traffic says.
+"""Arrival: whether users are answered by the deployments that the traffic says.
 
 Azure shows a change of traffic before all of its gateways follow it. An answer to a request that is not pinned names
 the deployment that gave it, in the header `azureml-model-deployment`: seen in recordings of the real service, but not

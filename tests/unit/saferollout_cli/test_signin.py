@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from saferollout.domain.errors import AzureFailed, Refused
-from saferollout_cli.signed_in import _wait
+from saferollout_cli.signin import _wait
 
 BEGUN = {"sign_in": "word", "interval_s": 0.01, "lives_s": 0.2}
 WAITS = httpx.Response(202, json={"interval_s": 0.01})

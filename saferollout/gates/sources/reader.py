@@ -1,4 +1,4 @@
-"""Following: several sources read at once, each tried again by itself when it fails."""
+"""Reader: several sources read at once, each tried again by itself when it fails."""
 
 import asyncio
 import math
@@ -17,7 +17,7 @@ SLACK_S = 5.0
 """How late a source may be on a busy machine."""
 
 
-class Following:
+class Reader:
     """What all sources see, one after the other, in the order in which it comes.
 
     A source that fails is read again after each of `retry_delays_s` in turn, beginning with the first whenever it has

@@ -9,7 +9,7 @@ import pytest
 START = """
 import sys
 from prefect.logging import get_logger
-from tasks.support.unread import outlive_reader
+from tasks.support.broken_pipe import outlive_reader
 """
 GO_ON = "outlive_reader()\n"
 LOG = "log = get_logger('flow_runs')\n"  # with the first it gets its handler, which keeps the stream of that moment

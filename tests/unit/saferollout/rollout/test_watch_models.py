@@ -9,7 +9,7 @@ from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import ConfigError
 from saferollout.domain.registered_model import RegisteredModel
-from saferollout.rollout.watch import TAG_CONFIG, find_ready, request_for
+from saferollout.rollout.watch_models import TAG_CONFIG, find_ready, request_for
 
 READY = {"stage": "ready"}
 HERE = WorkspaceConfig(subscription_id="s", resource_group="g", name="here")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from azure.storage.blob import ContainerClient
 
-from saferollout.azure import collected
-from saferollout.azure.collected import Collection, open_collections
+from saferollout.azure import collection
+from saferollout.azure.collection import Collection, open_collections
 from saferollout.config.project import resolve_workspace
 from saferollout.domain.errors import AzureFailed
 from tests.support.localazure.arm import Arm, Assets
@@ -106,8 +106,8 @@ def test_of_much_an_even_part_is_read(
     for hour in range(4):
         at = HOUR_AGO - timedelta(hours=hour)
         write(container, "".join(event(f"{hour}-{number}", at) + "\n" for number in range(100)), at)
-    monkeypatch.setattr(collected, "LEAST_BYTES", 100)
-    monkeypatch.setattr(collected, "MAX_READ_BYTES", 20_000)
+    monkeypatch.setattr(collection, "LEAST_BYTES", 100)
+    monkeypatch.setattr(collection, "MAX_READ_BYTES", 20_000)
 
     found = open_requests(endpoint)
     read = ids(found)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from saferollout.azure import yaml_files
-from saferollout.azure.written import deployment_yaml, endpoint_yaml
+from saferollout.azure.yaml_export import deployment_yaml, endpoint_yaml
 from saferollout.config import project, yaml_text
 from saferollout.config.project import Project
 from saferollout.rollout.begin import is_same

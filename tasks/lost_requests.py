@@ -1,4 +1,4 @@
-"""Unbegun: rollouts that were asked for, and whose processes were lost before a record said so on the endpoint."""
+"""Lost requests: rollouts asked for, and whose processes were lost before a record said so on the endpoint."""
 
 import asyncio
 from uuid import UUID
@@ -19,7 +19,7 @@ from saferollout.config.rollout import MAX_RESUMES
 from saferollout.domain.errors import Missing
 from saferollout.rollout.guard import SETTLING_S, Sign, lost_before_it_began
 from saferollout.rollout.record import Record, now
-from tasks.baseline import baselines_of
+from tasks.begin import baselines_of
 from tasks.support import runs
 from tasks.support.access import in_workspace
 from tasks.support.policy import STEP

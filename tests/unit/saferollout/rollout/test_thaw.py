@@ -10,13 +10,13 @@ from saferollout.config.rollout import StageConfig
 from saferollout.domain.evidence import Evidence, Finding
 from saferollout.rollout.auto import AUTO, approve_by_itself
 from saferollout.rollout.begin import begin
-from saferollout.rollout.frozen import note_freeze
 from saferollout.rollout.guard import Act, Run, Sign, decide
 from saferollout.rollout.question import note_question
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.rollback import roll_back
 from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.status import status_of
+from saferollout.rollout.thaw import note_freeze
 from tests.support.twin import NAME, OWNERS, make_endpoint, make_project
 
 UNTIL = datetime(2100, 1, 4, 6, tzinfo=UTC)

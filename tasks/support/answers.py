@@ -1,4 +1,4 @@
-"""Waiting for an answer: how a run pauses or is suspended in Prefect, and what becomes of the answer that is kept."""
+"""Answers: how a run pauses or is suspended in Prefect, and what becomes of the answer that is kept."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Frozen: the record says until when a rollout waits for the end of a freeze, and that it is not overdue meanwhile."""
+"""Thaw: the record says until when a rollout waits for the end of a freeze, and that it is not overdue meanwhile."""
 
 from datetime import datetime
 

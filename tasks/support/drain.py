@@ -1,4 +1,4 @@
-"""Who serves users after a change of traffic, seen in answers to recorded requests."""
+"""Drain: users are seen to be off what may be deleted next, by answers to recorded requests."""
 
 import asyncio
 
@@ -7,8 +7,8 @@ from prefect.logging import get_run_logger
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import Project
 from saferollout.domain.errors import SaferolloutError
+from saferollout.gates.arrival import Served, Sight, look_who_serves
 from saferollout.gates.scoring import Scorer
-from saferollout.gates.served import Served, Sight, look_who_serves
 from saferollout.rollout.drain import ByTime, had_users
 from saferollout.rollout.record import Record
 

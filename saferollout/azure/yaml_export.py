@@ -1,4 +1,4 @@
-"""Written: the Azure ML YAML of what is deployed, without what the service adds, which would deploy the same again.
+"""YAML export: the Azure ML YAML of what is deployed, without what the service adds, which would deploy the same again.
 
 Names and values are those of the SDK's schemas (`azure.ai.ml._schema`); what the service adds is known from recordings
 of it and from Azure ML's REST specification.

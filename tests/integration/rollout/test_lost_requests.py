@@ -13,8 +13,8 @@ from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
 from prefect.states import AwaitingRetry, Completed, Crashed, Failed, Pending, Running
 
 from saferollout.rollout import record
+from tasks.lost_requests import recover_unbegun
 from tasks.support.runs import HEARTBEAT
-from tasks.unbegun import recover_unbegun
 from tests.support.prefect import Server
 from tests.support.stack import client, wait_for
 
@@ -42,7 +42,7 @@ def prefect(server: Server) -> Iterator[None]:
 @pytest.fixture
 def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ten minutes have passed since."""
-    for module in ("tasks.unbegun", "tasks.support.runs"):
+    for module in ("tasks.lost_requests", "tasks.support.runs"):
         monkeypatch.setattr(f"{module}.now", lambda: record.now() + timedelta(seconds=LATER_S))
 
 

@@ -13,7 +13,7 @@ from saferollout.rollout.record import Record, now
 from tasks.support import runs
 from tasks.support.access import in_workspace
 from tasks.support.artifacts import publish
-from tasks.support.kept import Kept
+from tasks.support.results import Kept
 
 
 async def outcome_of(

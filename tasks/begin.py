@@ -1,4 +1,4 @@
-"""Baseline: look at the endpoint as it is, put the record there, and say what is going to happen."""
+"""Begin: look at the endpoint as it is, put the record there, and say what is going to happen."""
 
 import asyncio
 import math
@@ -24,10 +24,10 @@ from saferollout.rollout.succession import is_older, may_supersede
 from tasks.support import requests
 from tasks.support.access import in_workspace
 from tasks.support.boundaries import bounded
+from tasks.support.drain import Drain
 from tasks.support.names import named, steps_of
 from tasks.support.policy import STEP
 from tasks.support.requester import requester_of
-from tasks.support.served import Drain
 from tasks.support.this_run import ThisRun, mark, run_id
 
 NAME = "baseline"

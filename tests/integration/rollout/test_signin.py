@@ -18,7 +18,7 @@ from saferollout.domain.errors import AzureFailed, ConfigError, Refused
 from saferollout_cli.approvals import Reply, answer
 from saferollout_cli.page.routes import make_app
 from saferollout_cli.page.settings import DEVICE_CLIENT_ID, Settings
-from saferollout_cli.signed_in import Desk
+from saferollout_cli.signin import Desk
 from tests.support.asking import Case, current, deployed, dump, go_on, question_of
 from tests.support.prefect import Server
 from tests.support.provider import SECRET, Site, enter_code, site

@@ -1,4 +1,4 @@
-"""Watch: which registered model versions are ready to be rolled out, and by which config."""
+"""Watch models: which registered model versions are ready to be rolled out, and by which config."""
 
 from collections.abc import Mapping
 

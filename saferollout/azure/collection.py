@@ -1,4 +1,4 @@
-"""Collected: users' requests and their answers, as a deployment's data collector writes them to the workspace's blobs.
+"""Collection: users' requests and their answers, as a deployment's data collector writes them to the workspace's blobs.
 
 A line is a CloudEvent with the body, or the address of a blob that has it
 (https://learn.microsoft.com/azure/machine-learning/how-to-collect-production-data).

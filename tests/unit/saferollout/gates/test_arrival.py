@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from saferollout.config.recorded_requests import RecordedRequest
+from saferollout.gates.arrival import NAMELESS, Served, Sight, look_who_serves
 from saferollout.gates.scoring import OWN_REQUESTS, Scorer
-from saferollout.gates.served import NAMELESS, Served, Sight, look_who_serves
 from tests.unit.conftest import Endpoint, Reply
 
 REQUESTS = [RecordedRequest(request={"data": [[1]]}), RecordedRequest(request={"data": [[2]]})]

@@ -1,4 +1,4 @@
-"""Asking: who approves a stage, and what people are told of it."""
+"""Approval: who approves a stage, and what people are told of it."""
 
 import asyncio
 import contextlib
@@ -17,8 +17,7 @@ from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
 from tasks.approval import ask
 from tasks.auto import approve_by_itself
-from tasks.remind import remind
-from tasks.support.access import in_workspace
+from tasks.remind import remind_in_time
 from tasks.support.messages import tell
 from tasks.support.this_run import run_id
 
@@ -74,14 +73,7 @@ async def _ask(
 @contextlib.asynccontextmanager
 async def _reminding(rollout: Rollout, stage: StageConfig, evidence: list[Evidence]) -> AsyncIterator[None]:
     """Remind people while this process waits for an answer; where the run is deployed, the guard does."""
-
-    async def later() -> None:
-        if notify := rollout.project.config.notify:
-            await asyncio.sleep(max(0, stage.approval_timeout_s - notify.reminder_s))
-            state = await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
-            await remind(rollout.project, rollout.own_record(state.tags), evidence)
-
-    reminding = None if runtime.deployment.id else asyncio.create_task(later())
+    reminding = None if runtime.deployment.id else asyncio.create_task(remind_in_time(rollout, stage, evidence))
     try:
         yield
     finally:
