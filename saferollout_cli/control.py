@@ -21,9 +21,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for name, command in (
-        ("abort", abort), ("pause", pause), ("continue", go_on), ("promote", promote), ("retry", retry)
-    ):  # fmt: skip
+    commands = {"abort": abort, "pause": pause, "continue": go_on, "promote": promote, "retry": retry}
+    for name, command in commands.items():
         app.command(name)(command)
 
 
