@@ -142,12 +142,12 @@ def leaves(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 def changed(place: tuple[Any, ...], value: Any) -> dict[str, Any]:
     """The deployment with another value somewhere."""
-    shown: Any = copy.deepcopy(SHOWN)
-    inner = shown
+    shown = copy.deepcopy(SHOWN)
+    inner: Any = shown
     for key in place[:-1]:
         inner = inner[key]
     inner[place[-1]] = value
-    return shown  # type: ignore[no-any-return]
+    return shown
 
 
 def other(value: Any) -> Any:
