@@ -141,7 +141,11 @@ def skipped(run: FlowRun, record: Record, gate: str, earlier: Evidence | None) -
 
 
 def put_skip_on_record(azure: Workspace, rollout: Rollout, skip: Decision) -> None:
-    """Write the decision to skip the judge into the endpoint's tags; raises Lost as `Rollout.own_record`."""
+    """Write the decision to skip the judge into the endpoint's tags.
+
+    Raises:
+        Lost: The rollout is somebody else's by now.
+    """
     azure.update_endpoint(
         rollout.endpoint,
         tags=lambda tags: rollout.advanced(tags, skips=rollout.own_record(tags).skips | {skip.stage: fitted(skip)}),
