@@ -38,7 +38,7 @@ class Unchanged(AbstractParameterType):  # type: ignore[misc] # of the deploymen
         super().__init__(None)
 
     def deserialize_input(self, input_data: Any) -> Any:
-        """Return it."""
+        """Return the input as it came."""
         return input_data
 
     def input_to_swagger(self) -> Any:

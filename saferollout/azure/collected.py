@@ -50,7 +50,7 @@ class Event(NamedTuple):
     blob: str
     """The name of the blob that has the body; empty where it is here."""
     size: int
-    """The body's bytes."""
+    """How many bytes the body has."""
     method: str
     path: str
     client_id: str
