@@ -88,6 +88,10 @@ async def rollout(
         request_id: A second request of the endpoint with the same id starts nothing.
         overrides: What this rollout is to do otherwise than the config says.
         ignore_freeze: Why the candidate gets traffic in freeze windows, too; empty: it waits for their end. For people.
+
+    Raises:
+        LeftAsIs: Somebody else changed the endpoint, and nobody wants it put back.
+        Lost: Somebody rolled this rollout back, or replaced it.
     """
     heed_sigterm()
     if runtime.deployment.id:
@@ -186,7 +190,13 @@ async def _last_doubt(
 
 
 async def _retired(run: Steps, rollout: Rollout) -> str:
-    """Retire the old deployment; return what to report if Azure failed, which no longer makes the rollout go back."""
+    """Retire the old deployment; return what to report if Azure failed, which no longer makes the rollout go back.
+
+    Raises:
+        Drifted: Somebody else changed the endpoint, and it is to be rolled back.
+        Lost: The rollout is somebody else's by now.
+        Stopped: The run is not to go on.
+    """
     try:
         await run.step(retire_old, rollout)
     except (Lost, Drifted, Stopped):
@@ -199,13 +209,20 @@ async def _retired(run: Steps, rollout: Rollout) -> str:
 async def _roll_back(
     project: Project, rollout: Rollout | None, failure: Exception, evidence: list[Evidence], decisions: list[Decision]
 ) -> State[Any]:
-    """Roll back what this run began, report, and end the run Failed with the reason in one line."""
+    """Roll back what this run began, report, and end the run Failed with the reason in one line.
+
+    Raises:
+        Drifted: It was not rolled back, for somebody else changed the endpoint.
+        NotRestored: It was not rolled back for another reason.
+        Exception: The failure itself, where nothing was begun, or nothing of it is left.
+    """
     if isinstance(failure, GateFailed) and failure.evidence:
         evidence.append(failure.evidence)
     if isinstance(failure, Rejected) and failure.decision:
         decisions.append(failure.decision)
     if rollout is None and not may_have_begun():
-        raise _not_begun(failure)
+        failure = _not_begun(failure)
+        raise failure
     reason = str(failure) or type(failure).__name__
     hold = hold_for(failure, project.revision, project.label)
     # that of a step means: a person, or the config, wants it rolled back all the same

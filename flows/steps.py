@@ -45,7 +45,13 @@ class Steps:
         return await self.anyway(do, *args, **named)
 
     async def anyway(self, do: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **named: P.kwargs) -> T:
-        """Do a step, whatever becomes of Prefect's server; raises as `step`."""
+        """Do a step, whatever becomes of Prefect's server.
+
+        Raises:
+            Changed: Somebody else changed the candidate, and nothing else.
+            Drifted: Somebody else changed the endpoint, and it is to be rolled back.
+            LeftAsIs: Somebody else changed the endpoint, and nobody wants it put back.
+        """
         while True:
             try:
                 return await do(*args, **named)

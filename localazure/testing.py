@@ -121,6 +121,7 @@ class LocalAzure:
     def _start(self) -> None:
         self.state_dir.mkdir(parents=True, exist_ok=True)
         self._stderr = (self.state_dir / "stderr.log").open("w")
+        # by itself and not by the demo's runner: who tests against local Azure needs no command line of the rollout
         argv = [sys.executable, "-m", "localazure", "up", "--json", "--state-dir", str(self.state_dir), *self._options]
         self._process = subprocess.Popen(  # noqa: S603 - our own command
             leash.command(*argv), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr, text=True

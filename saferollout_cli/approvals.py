@@ -143,7 +143,8 @@ async def stored(client: PrefectClient, run_id: UUID, key: str) -> Any:
 async def waiting_question(client: PrefectClient, run: FlowRun) -> Question | None:
     """What a waiting run asks; None if it waits for nobody, or has not written its question yet.
 
-    Refused if it asks for something else than an approval.
+    Raises:
+        Refused: It asks for something else than an approval.
     """
     if run.state is None or not asks(run) or (keys := run.state.state_details.run_input_keyset) is None:
         return None
@@ -181,7 +182,8 @@ async def answer(
 
     `read` gets question and answer before, and returns the answer to give; `give` takes the place of `resume`.
 
-    Refused if nothing waits, or if `evidence` names another question than it asks now.
+    Raises:
+        Refused: Nothing waits, or `evidence` names another question than it asks now.
     """
     async with get_client() as client:
         run_id = await _waiting_run(client, target) if isinstance(target, str) else target
@@ -194,7 +196,11 @@ async def answer(
 
 
 async def _waiting_run(client: PrefectClient, endpoint: str) -> UUID:
-    """The run of this endpoint's rollout that waits for an approval; Refused if there is none, or more than one."""
+    """The run of this endpoint's rollout that waits for an approval.
+
+    Raises:
+        Refused: There is none, or more than one.
+    """
     waiting = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
     runs = await client.read_flow_runs(flow_run_filter=FlowRunFilter(state=waiting), sort=FlowRunSort.START_TIME_DESC)
     found = [run for run in runs if run.labels.get(f"{PREFIX}endpoint") == endpoint and asks(run)]
@@ -213,7 +219,11 @@ async def _waiting_run(client: PrefectClient, endpoint: str) -> UUID:
 
 
 async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
-    """What the run asks, waiting a moment for a question that is not written yet; Refused if it asks nothing."""
+    """What the run asks, waiting a moment for a question that is not written yet.
+
+    Raises:
+        Refused: It asks nothing.
+    """
 
     async def look() -> Question | None:
         try:
@@ -236,7 +246,11 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
 
 
 async def resume(client: PrefectClient, run_id: UUID, given: Reply, question: Question) -> None:
-    """Give the answer; Refused if the server did not take it, or took another one before."""
+    """Give the answer.
+
+    Raises:
+        Refused: The server did not take it, or took another one before.
+    """
     stored_answer = given.as_input(question)
     result = await client.resume_flow_run(run_id, run_input=stored_answer)
     if result.status is SetStateStatus.ACCEPT:

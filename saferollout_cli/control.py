@@ -21,10 +21,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    for name, command in (
-        ("abort", abort), ("pause", pause), ("continue", go_on), ("promote", promote), ("retry", retry)
-    ):  # fmt: skip
-        app.command(name)(command)
+    app.command("abort")(abort)
+    app.command("pause")(pause)
+    app.command("continue")(go_on)
+    app.command("promote")(promote)
+    app.command("retry")(retry)
 
 
 def abort(endpoint: Endpoint, by: By, comment: Comment = "", as_json: Json = False) -> None:

@@ -165,9 +165,12 @@ def check(config: Path, model: ModelVersion | None) -> Project:
 
 
 def submit(request: RolloutRequest, **options: Any) -> dict[str, str]:
-    """Start the deployed rollout, whose further `options` are the flow's; Refused if it is not deployed.
+    """Start the deployed rollout, whose further `options` are the flow's.
 
     A config that is named stays a name: the worker has it elsewhere, perhaps on another machine.
+
+    Raises:
+        Refused: It is not deployed.
     """
     path = Path(find_config(request.config))
     found = check(path, request.model)

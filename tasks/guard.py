@@ -239,7 +239,7 @@ class Guard:
         source = SourceConfig(kind=SourceKind.AZURE_METRICS)
         look_s = source.delay_s + 2 * WINDOW_S[source.kind]
         judge = JudgeConfig(sources=(source,), min_duration_s=look_s, max_duration_s=look_s)
-        connect = lambda: scorer_of(self._workspace, state.name)  # noqa: E731
+        connect = lambda: scorer_of(self._workspace, state.name)  # noqa: E731 - as its caller would write it
         sources = make_sources(judge, state, (), connect, candidate=record.candidate, live=record.baseline.live)
         return await run_judge(sources, judge, gate, earlier=earlier, report=lambda _share, _text: None)
 

@@ -29,10 +29,13 @@ from tasks.support.this_run import ThisRun
 @task(task_run_name=named("judge {rollout.candidate} at {stage.traffic}%"), **GATE)
 @bounded(Step.JUDGE)
 async def judge(rollout: Rollout, stage: StageConfig, earlier: Evidence | None) -> Evidence:
-    """Return healthy or undecided evidence; GateFailed as soon as harm is shown, or if undecided means failed.
+    """Return healthy or undecided evidence.
 
     A rollout that another run brought further is judged here once more, at the share that its candidate has by now:
     that a stage is past is recorded in a tag, which anybody may have written.
+
+    Raises:
+        GateFailed: Harm is shown, or the verdict is undecided and that means failed.
     """
     return await judge_gate(rollout, stage.judge, f"judge at {stage.traffic}%", f"judge-{stage.traffic}", earlier)
 

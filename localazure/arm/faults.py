@@ -23,7 +23,7 @@ SCORING = "/endpoints"
 
 
 class Kind(enum.StrEnum):
-    """What goes wrong."""
+    """The way in which a request goes wrong."""
 
     ANSWER = "answer"
     """The request is answered with `status`, before it is looked at or, with `after`, when it has taken effect."""
@@ -48,7 +48,7 @@ class Spec(BaseModel):
 
     kind: Kind
     method: str = "*"
-    """`*` for all."""
+    """The method of the requests that the fault is for; `*` for all."""
     path: str = "**"
     """`*` is any part of a path without a slash, `**` any part. With a leading slash the whole path counts, else what
     comes after the workspace's. Case does not matter."""

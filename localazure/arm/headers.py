@@ -53,7 +53,7 @@ class Answered:
 
 @dataclass(frozen=True)
 class Server:
-    """Who answers."""
+    """The server that names itself in the headers of an answer."""
 
     location: str
     tenant_id: str

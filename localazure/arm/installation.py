@@ -52,7 +52,7 @@ class Installation(BaseModel):
         return installation
 
     def save(self, state: Path) -> None:
-        """Keep it."""
+        """Write the ids of this installation to its state directory."""
         _write_private(state / _IDENTITY_FILE, self.model_dump())
 
 

@@ -29,9 +29,14 @@ MACHINE_LEARNING = _newest_first(
     "2025 01-01-preview 04-01 04-01-preview 06-01 07-01-preview 09-01 10-01-preview 12-01",
 )
 _METRICS = _newest_first(
-    "2016 09-01", "2017 05-01-preview", "2018 01-01", "2019 07-01", "2021 05-01",
-    "2023 05-01-preview 10-01", "2024 02-01",
-)  # fmt: skip
+    "2016 09-01",
+    "2017 05-01-preview",
+    "2018 01-01",
+    "2019 07-01",
+    "2021 05-01",
+    "2023 05-01-preview 10-01",
+    "2024 02-01",
+)
 _AUTOSCALE = _newest_first("2014 04-01", "2015 04-01", "2021 05-01-preview", "2022 10-01")
 _RESOURCE_MANAGER = _newest_first(
     "2014 04-01-preview 04-01",

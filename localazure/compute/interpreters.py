@@ -23,13 +23,13 @@ class Interpreter:
 
     path: Path
     version: str
-    """`X.Y.Z`."""
+    """The full version of Python: `3.11.7`."""
     hint: str = ""
     """A sentence with a space before it, or nothing."""
 
     @property
     def minor(self) -> str:
-        """`X.Y`."""
+        """The version without its last part: `3.11`."""
         return ".".join(self.version.split(".")[:2])
 
 

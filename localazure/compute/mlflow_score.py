@@ -14,23 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd  # type: ignore[import-untyped] # the deployment's, as are these:
-from inference_schema.parameter_types.abstract_parameter_type import (  # type: ignore[import-not-found]
-    AbstractParameterType,
-)
-from inference_schema.parameter_types.numpy_parameter_type import (  # type: ignore[import-not-found]
-    NumpyParameterType,
-)
-from inference_schema.parameter_types.pandas_parameter_type import (  # type: ignore[import-not-found]
-    PandasParameterType,
-)
-from inference_schema.parameter_types.standard_py_parameter_type import (  # type: ignore[import-not-found]
-    StandardPythonParameterType,
-)
-from inference_schema.schema_decorators import input_schema, output_schema  # type: ignore[import-not-found]
-from mlflow.models import Model  # type: ignore[import-not-found]
-from mlflow.pyfunc import load_model  # type: ignore[import-not-found]
-from mlflow.types import DataType  # type: ignore[import-not-found]
+import pandas as pd
+from inference_schema.parameter_types.abstract_parameter_type import AbstractParameterType
+from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
+from inference_schema.parameter_types.pandas_parameter_type import PandasParameterType
+from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
+from inference_schema.schema_decorators import input_schema, output_schema
+from mlflow.models import Model
+from mlflow.pyfunc import load_model
+from mlflow.types import DataType
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +38,7 @@ class Unchanged(AbstractParameterType):  # type: ignore[misc] # of the deploymen
         super().__init__(None)
 
     def deserialize_input(self, input_data: Any) -> Any:
-        """Return it."""
+        """Return the input as it came."""
         return input_data
 
     def input_to_swagger(self) -> Any:
@@ -199,7 +191,7 @@ def _predict(input_data: Any, params: Any = None) -> Any:
 def init() -> None:
     """Begin to collect, where the deployment has a data collector."""
     if "AZUREML_MDC_CONFIG_PATH" in os.environ:
-        from azureml.ai.monitoring import Collector  # type: ignore[import-not-found]
+        from azureml.ai.monitoring import Collector
 
         try:
             collectors.extend([Collector(name=name) for name in _COLLECTIONS])

@@ -16,7 +16,7 @@ Registered = dict[str, str | None]
 
 
 class CodeConfiguration(Document):
-    """Which code runs."""
+    """The code asset of a deployment, and the scoring script in it."""
 
     code_id: str
     scoring_script: str
@@ -97,7 +97,7 @@ class RequestLogging(Body):
 
 
 class DataCollector(Body):
-    """What is collected."""
+    """What the data collector keeps of a deployment's requests, and of which share of them."""
 
     collections: dict[str, Collection] | None = None
     request_logging: RequestLogging | None = None

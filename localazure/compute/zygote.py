@@ -108,7 +108,7 @@ def _imported(body: "list[ast.stmt]", package: str) -> "Iterator[str]":
 def _check_alone(control: int) -> None:
     """Check that there is nothing that forks must not share, or would lack: a package can have it from its import."""
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208 - names are enough
-    files = [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208
+    files = [int(name) for name in os.listdir("/proc/self/fd")]  # noqa: PTH208 - likewise
     more = [file for file in files if file > 2 and file != control and _is_open(file)]
     if threads > 1 or more:
         sys.exit(

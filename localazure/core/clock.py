@@ -98,7 +98,7 @@ class Clock:
             await self.sleep(duration_s)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for so many seconds of this clock."""
         await asyncio.sleep(seconds)
 
     def monotonic(self) -> float:

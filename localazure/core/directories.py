@@ -14,14 +14,22 @@ class NoHome(OSError):
 
 
 def cache_directory() -> Path:
-    """`$LOCALAZURE_CACHE_DIR`, or the user's cache directory (`$XDG_CACHE_HOME`). Raises NoHome."""
+    """`$LOCALAZURE_CACHE_DIR`, or the user's cache directory (`$XDG_CACHE_HOME`).
+
+    Raises:
+        NoHome: There is none, for the user has no home.
+    """
     if chosen := os.environ.get("LOCALAZURE_CACHE_DIR"):
         return Path(chosen)
     return _of_user(user_cache_path, "set LOCALAZURE_CACHE_DIR")
 
 
 def state_directory() -> Path:
-    """The user's state directory (`$XDG_STATE_HOME`). Raises NoHome."""
+    """The user's state directory (`$XDG_STATE_HOME`).
+
+    Raises:
+        NoHome: There is none, for the user has no home.
+    """
     return _of_user(user_state_path, "give --state-dir")
 
 

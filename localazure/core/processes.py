@@ -20,11 +20,11 @@ class Leashed(Protocol):
     @property
     def pid(self) -> int: ...  # noqa: D102 - as asyncio's
     @property
-    def returncode(self) -> int | None: ...  # noqa: D102
+    def returncode(self) -> int | None: ...  # noqa: D102 - likewise
     @property
-    def stdout(self) -> asyncio.StreamReader | None: ...  # noqa: D102
-    async def wait(self) -> int: ...  # noqa: D102
-    def terminate(self) -> None: ...  # noqa: D102
+    def stdout(self) -> asyncio.StreamReader | None: ...  # noqa: D102 - likewise
+    async def wait(self) -> int: ...  # noqa: D102 - likewise
+    def terminate(self) -> None: ...  # noqa: D102 - likewise
 
 
 class Process:

@@ -37,7 +37,7 @@ class Connections:
         self.patience = patience or Patience()
         self.open: dict[tuple[str, int], asyncio.Transport] = {}
         self.silent: dict[asyncio.Transport, None] = {}
-        """The oldest first."""
+        """Connections that have sent nothing yet, the oldest first."""
 
     def cut(self, client: tuple[str, int]) -> None:
         """Reset the connection from `client`, with nothing more sent."""
@@ -145,7 +145,7 @@ class Web(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
+        """Leave the signals to whoever runs the server."""
         yield
 
 

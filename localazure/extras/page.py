@@ -128,7 +128,10 @@ def _model(arm_id: str | None) -> str:
 
 
 _TEMPLATES = Environment(
-    loader=PackageLoader("localazure.extras", "templates"), autoescape=True, undefined=StrictUndefined,
-    trim_blocks=True, lstrip_blocks=True,
-)  # fmt: skip
+    loader=PackageLoader("localazure.extras", "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 _TEMPLATES.filters["colour"] = _colour

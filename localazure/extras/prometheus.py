@@ -43,7 +43,7 @@ class ScoringCounts:
         )
 
     def add(self, request: ScoringRequest) -> None:
-        """Count one."""
+        """Count a scoring request."""
         labels = (request.endpoint, request.deployment, "mirror" if request.mirrored else "live")
         self._requests.labels(*labels, str(request.status)).inc()
         self._duration_s.labels(*labels).observe(request.total_ms / 1000)
@@ -77,7 +77,7 @@ class Prometheus(Collector):
         )
 
     def routes(self) -> list[Route]:
-        """Return the page."""
+        """Return the route of the page that Prometheus scrapes."""
         return [Route(PATH, self._page, methods=["GET"])]
 
     def wrap(self, app: ASGIApp) -> ASGIApp:

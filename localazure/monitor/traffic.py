@@ -55,7 +55,7 @@ class Request:
 
 
 def utc_now() -> datetime.datetime:
-    """Return this moment."""
+    """Return the time now, in UTC."""
     return datetime.datetime.now(datetime.UTC)
 
 

@@ -89,7 +89,7 @@ class LogsBody(Body):
 
 
 class Deployment(TrackedResource):
-    """The resource."""
+    """A deployment, as Azure's management API shows it."""
 
     identity: Identity | None
     properties: DeploymentProperties

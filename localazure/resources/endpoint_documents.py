@@ -72,7 +72,7 @@ class EndpointProperties(Document):
 
 
 class Endpoint(TrackedResource):
-    """The resource."""
+    """An endpoint, as Azure's management API shows it."""
 
     identity: Identity
     properties: EndpointProperties

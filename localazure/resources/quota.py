@@ -42,9 +42,9 @@ class Quota:
     """The limits of a subscription; the defaults are Azure's."""
 
     deployments: int = 20
-    """Per endpoint."""
+    """How many deployments an endpoint may have."""
     instances: int = 50
-    """Per deployment."""
+    """How many instances a deployment may have."""
     cores: int = 0
     """Of all managed deployments together; 0: as many as one likes, for Azure's own default differs."""
     requests: int = 500

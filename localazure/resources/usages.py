@@ -42,7 +42,7 @@ class Usages:
         self._location = location
 
     def routes(self) -> list[Route]:
-        """Return both lists."""
+        """Return the routes of the list of VM sizes and of the list of usages."""
         place = "/subscriptions/{subscription}/providers/" + PROVIDER + "/locations/{location}"
         return [
             Route(place + "/usages", self._usages, methods=["GET"]),

@@ -62,7 +62,7 @@ class Workspace:
         return JSONResponse(self.resource())
 
     def resource(self) -> Json:
-        """Return the workspace."""
+        """Return the workspace as Azure's management API shows it."""
         return workspace_documents.workspace(self._place)
 
     async def _datastores(self, _request: Request) -> Response:

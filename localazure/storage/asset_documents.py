@@ -117,7 +117,7 @@ class Version(Document, Generic[P]):
 
     id: str
     name: str
-    """The version."""
+    """The version itself, such as `3`; the asset's own name is in `id`."""
     type: str
     properties: P
     system_data: SystemData

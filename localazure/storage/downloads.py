@@ -31,7 +31,7 @@ class Files:
 
     @property
     def model_dir(self) -> Path | None:
-        """The model folder."""
+        """The folder of the one model that was downloaded; None where there is none."""
         return next(self.models.glob("*/*")) if self.models else None
 
 

@@ -25,7 +25,7 @@ _VERSIONS = (
 
 
 class Registry:
-    """Read-only."""
+    """The registry of curated environments, which can only be read."""
 
     def __init__(self, base_url: str, scope: Scope, location: str, identity: Identity) -> None:
         self._base_url = base_url

@@ -16,7 +16,7 @@ MAX_LENGTH = 4500
 
 
 class Event(Value):
-    """What happened."""
+    """Something that the history of an endpoint keeps, such as a decision."""
 
     kind: Literal["decision", "refusal", "change", "outcome"]
     """An answer that counts, one that does not, somebody else's change of the candidate, or the end of a rollout."""
@@ -39,7 +39,7 @@ class Entry(Value):
     """An event in the history of an endpoint."""
 
     number: int
-    """From 1."""
+    """The entry's place in the history, counted from 1."""
     previous: str
     """The digest of the entry before; empty for the first."""
     event: Event

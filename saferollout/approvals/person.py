@@ -14,7 +14,7 @@ class Person(Value):
     """Who has signed in, where and when."""
 
     issuer: str
-    """The provider."""
+    """The address of the identity provider where the person has signed in."""
     subject: str
     """What the provider calls this person, and never another one."""
     name: str

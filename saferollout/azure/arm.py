@@ -36,7 +36,11 @@ Response = PipelineResponse[HttpRequest, HttpResponse]
 
 
 class Arm:
-    """What is in a workspace, by its path below the workspace. Raises the exceptions of `azure.core`."""
+    """What is in a workspace, by its path below the workspace.
+
+    Raises:
+        AzureError: Azure or the network failed, in any method; all exceptions are those of `azure.core`.
+    """
 
     def __init__(self, identity: TokenCredential, workspace: WorkspaceConfig) -> None:
         base = resource_manager()

@@ -50,7 +50,7 @@ class Event(NamedTuple):
     blob: str
     """The name of the blob that has the body; empty where it is here."""
     size: int
-    """The body's bytes."""
+    """How many bytes the body has."""
     method: str
     path: str
     client_id: str
@@ -89,7 +89,11 @@ class Collection:
                 yield from self._read(self.content(name, length), since, is_whole=length == size)
 
     def content(self, blob: str, length: int | None = None) -> bytes:
-        """A blob's bytes, or its first ones; AzureFailed if it cannot be read."""
+        """A blob's bytes, or the first `length` of them.
+
+        Raises:
+            AzureFailed: It cannot be read.
+        """
         with translated("read what is collected"):
             return bytes(self._container.download_blob(blob, offset=0 if length else None, length=length).readall())
 
@@ -197,7 +201,11 @@ def find_store(arm: Arm, store: str, identity: Any) -> Store:
 
 
 def _container(arm: Arm, store: str, identity: Any) -> ContainerClient:
-    """Return a datastore's container; Refused if it is not of blobs."""
+    """Return a datastore's container.
+
+    Raises:
+        Refused: It is not of blobs.
+    """
     found = find_store(arm, store, identity)
     return ContainerClient.from_container_url(f"{found.account}/{found.container}", credential=found.secret)
 

@@ -40,9 +40,9 @@ class StoredFile(NamedTuple):
     """A file that Azure keeps."""
 
     size: int
-    """Its bytes."""
+    """In bytes."""
     md5: bytes
-    """Of its content; empty where Azure does not know it."""
+    """The MD5 digest of its content; empty where Azure does not know it."""
 
 
 class Folder(Protocol):
@@ -61,8 +61,9 @@ class Folder(Protocol):
 class Azure(Protocol):
     """One workspace. A change returns when its operation has ended well.
 
-    Every method raises AzureFailed where Azure or the network fails, with the status of what Azure refuses, and Busy
-    where another operation on the same endpoint or deployment is under way.
+    Raises:
+        AzureFailed: Azure or the network failed, in any method; with the status of what Azure refuses.
+        Busy: Another operation on the same endpoint or deployment is under way.
     """
 
     @property
@@ -92,11 +93,19 @@ class Azure(Protocol):
         ...
 
     def load_endpoint(self, path: Path) -> NewEndpoint:
-        """Read an endpoint's Azure ML YAML; ConfigError if it is wrong."""
+        """Read an endpoint's Azure ML YAML.
+
+        Raises:
+            ConfigError: It is wrong.
+        """
         ...
 
     def load_deployment(self, path: Path, *, name: str, endpoint: str, assets: Mapping[str, str]) -> NewDeployment:
-        """Read a deployment's Azure ML YAML under another name, with registered assets; ConfigError if it is wrong."""
+        """Read a deployment's Azure ML YAML under another name, with registered assets.
+
+        Raises:
+            ConfigError: It is wrong.
+        """
         ...
 
     def create_endpoint(self, wanted: NewEndpoint) -> None:

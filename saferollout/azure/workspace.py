@@ -72,7 +72,11 @@ class Workspace:
         return self._azure.list_model_versions(model)
 
     def get_endpoint(self, endpoint: str) -> EndpointState:
-        """`observe`; Missing if there is no such endpoint."""
+        """Return what `observe` shows of an endpoint that is there.
+
+        Raises:
+            Missing: There is no such endpoint.
+        """
         return required(endpoint, self.observe(endpoint))
 
     @sign_in_anew
@@ -153,7 +157,10 @@ class Workspace:
         Zeros are not written back: Azure keeps those of deployments that are gone, and refuses an update that has them.
 
         `check` gets the endpoint, without its deployments, as it is just before, and raises where it is not to be
-        changed. Raises Drifted when somebody else's change overwrote this one.
+        changed.
+
+        Raises:
+            Drifted: Somebody else's change overwrote this one.
         """
         self._update_endpoint(endpoint, traffic, check, mirror, unless_shown(tags))
 

@@ -22,12 +22,29 @@ _VERSION = re.compile(
     r"(?P<workspace>/subscriptions/.*)/(?:models|environments|codes|data)/(?P<name>[^/]+)/versions/(?P<version>[^/]+)",
     re.IGNORECASE,
 )
-_KNOWN = frozenset({
-    "description", "properties", "provisioningState", "endpointComputeType", "model", "codeConfiguration",
-    "environmentId", "environmentVariables", "instanceType", "appInsightsEnabled", "modelMountPath",
-    "egressPublicNetworkAccess", "privateNetworkConnection", "requestSettings", "livenessProbe", "readinessProbe",
-    "scaleSettings", "containerResourceRequirements", "dataCollector",
-})  # fmt: skip
+_KNOWN = frozenset(
+    {
+        "description",
+        "properties",
+        "provisioningState",
+        "endpointComputeType",
+        "model",
+        "codeConfiguration",
+        "environmentId",
+        "environmentVariables",
+        "instanceType",
+        "appInsightsEnabled",
+        "modelMountPath",
+        "egressPublicNetworkAccess",
+        "privateNetworkConnection",
+        "requestSettings",
+        "livenessProbe",
+        "readinessProbe",
+        "scaleSettings",
+        "containerResourceRequirements",
+        "dataCollector",
+    }
+)
 
 _PROBE = frozenset({"failureThreshold", "initialDelay", "period", "successThreshold", "timeout"})
 _KNOWN_WITHIN = {
@@ -161,10 +178,11 @@ class _Writer:
         code = self._properties.get("codeConfiguration")
         if not code:
             return None
-        return _present({
+        written = {
             "code": self._asset(code.get("codeId"), by_id=True),
             "scoring_script": code.get("scoringScript"),
-        })  # fmt: skip
+        }
+        return _present(written)
 
     def _variables(self) -> dict[str, str]:
         """The environment variables without the three that the service adds, which are wrong for another model."""
@@ -190,30 +208,33 @@ class _Writer:
         scale = self._properties.get("scaleSettings") or {}
         if str(scale.get("scaleType") or "Default").lower() == "default":
             return None
-        return _present({
+        written = {
             "type": "target_utilization",
             "min_instances": scale.get("minInstances"),
             "max_instances": scale.get("maxInstances"),
             "polling_interval": self._seconds("scale_settings.polling_interval", scale.get("pollingInterval")),
             "target_utilization_percentage": scale.get("targetUtilizationPercentage"),
-        })  # fmt: skip
+        }
+        return _present(written)
 
     def _resources(self) -> dict[str, Any]:
         shown = self._properties.get("containerResourceRequirements") or {}
         keys = {"requests": "containerResourceRequests", "limits": "containerResourceLimits"}
-        return _present({
+        written = {
             name: _present({unit: (shown.get(key) or {}).get(unit) for unit in ("cpu", "memory", "gpu")})
             for name, key in keys.items()
-        })  # fmt: skip
+        }
+        return _present(written)
 
     def _requests(self) -> dict[str, Any]:
         shown = self._properties.get("requestSettings") or {}
-        return _present({
+        written = {
             "request_timeout_ms": _ms(shown.get("requestTimeout")),
             "max_concurrent_requests_per_instance": shown.get("maxConcurrentRequestsPerInstance"),
             # of 0, which is what the service shows where nothing was set, the SDK sends nothing
             "max_queue_wait_ms": _ms(shown.get("maxQueueWait")) or None,
-        })  # fmt: skip
+        }
+        return _present(written)
 
     def _probe(self, key: str, name: str) -> dict[str, Any]:
         shown = self._properties.get(key) or {}
@@ -244,12 +265,13 @@ class _Writer:
             self._left_out.append(f"data_collector.rolling_rate {rolling}")
             rolling = ""
         headers = (shown.get("requestLogging") or {}).get("captureHeaders")
-        return _present({
+        written = {
             "collections": {name: self._collection(name, each) for name, each in collections.items()},
             "sampling_rate": rates.pop() if len(rates) == 1 else None,
             "rolling_rate": rolling,
             "request_logging": {"capture_headers": list(headers)} if headers else None,
-        })  # fmt: skip
+        }
+        return _present(written)
 
     def _collection(self, name: str, shown: Mapping[str, Any]) -> dict[str, Any]:
         is_enabled = str(shown.get("dataCollectionMode") or "").lower() == "enabled"

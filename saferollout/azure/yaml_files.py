@@ -19,7 +19,11 @@ from saferollout.domain.errors import ConfigError, Problem
 
 
 def load_endpoint(path: Path) -> Any:
-    """The SDK's endpoint entity of an Azure ML YAML; ConfigError if the SDK does not accept it."""
+    """Return the SDK's endpoint entity of an Azure ML YAML.
+
+    Raises:
+        ConfigError: The SDK does not accept it.
+    """
     import_sdk()
     from azure.ai.ml import load_online_endpoint
 
@@ -28,9 +32,12 @@ def load_endpoint(path: Path) -> Any:
 
 
 def load_deployment(path: Path, *, name: str, endpoint: str, assets: Mapping[str, Any]) -> Any:
-    """The SDK's deployment entity of an Azure ML YAML, under another name; ConfigError if the SDK rejects it.
+    """Return the SDK's deployment entity of an Azure ML YAML, under another name.
 
     The registered `assets` take the place of what the YAML says.
+
+    Raises:
+        ConfigError: The SDK does not accept it.
     """
     import_sdk()
     from azure.ai.ml import load_online_deployment

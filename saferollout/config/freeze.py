@@ -135,7 +135,7 @@ class FreezeWindow(Section):
 
     @property
     def zone(self) -> ZoneInfo:
-        """The time zone."""
+        """The time zone that the window's times are in."""
         return ZoneInfo(self.timezone)
 
     @property

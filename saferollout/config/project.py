@@ -134,7 +134,11 @@ class Project(Value):
 
 
 class Sdk(Protocol):
-    """Azure ML's SDK, which reads the same YAML by rules of its own; ConfigError where it does not accept a file."""
+    """Azure ML's SDK, which reads the same YAML by rules of its own.
+
+    Raises:
+        ConfigError: It does not accept a file, in any method.
+    """
 
     def load_endpoint(self, path: Path) -> Any:
         """Read an endpoint's YAML."""

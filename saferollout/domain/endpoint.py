@@ -80,7 +80,7 @@ class Baseline(Value):
 
     live: str
     instance_count: int
-    """The live deployment's."""
+    """How many instances the live deployment had."""
 
     @property
     def traffic(self) -> dict[str, int]:

@@ -27,7 +27,7 @@ class VmSize(Value):
     family: str
     """The quota is the family's."""
     cores: int
-    """Of one instance."""
+    """How many cores one instance has."""
     used: int
     """Cores of the whole family in the region, of whatever uses them."""
     limit: int | None

@@ -33,11 +33,19 @@ class Collection(Protocol):
     """Whether all of it has been read."""
 
     def events(self, since: datetime) -> Iterator[Event]:
-        """Yield what was collected since then; AzureFailed if it cannot be read."""
+        """Yield what was collected since then.
+
+        Raises:
+            AzureFailed: It cannot be read.
+        """
         ...
 
     def content(self, blob: str) -> bytes:
-        """The body in a blob of its own; AzureFailed if it cannot be read."""
+        """Return the body in a blob of its own.
+
+        Raises:
+            AzureFailed: It cannot be read.
+        """
         ...
 
 

@@ -40,7 +40,7 @@ class Finding:
     """What one comparison found."""
 
     comparison: str
-    """Its name."""
+    """The comparison's name, as the config has it: `error_rate`."""
     e_value: float
     alarm: float
     """The e-value from which this comparison alone makes the verdict harmful."""

@@ -16,7 +16,7 @@ CONFIG, ENDPOINT, DEPLOYMENT = "rollout.yaml", "endpoint.yml", "deployment.yml"
 
 
 class Adopted(NamedTuple):
-    """An endpoint's files."""
+    """The files that let a rollout begin on an endpoint that is there already."""
 
     live: str
     files: dict[str, str]

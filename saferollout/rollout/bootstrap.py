@@ -32,6 +32,10 @@ def create_first(azure: Workspace, project: Project) -> None:
 
 
 def give_all_traffic(azure: Workspace, project: Project) -> None:
-    """Let the users in; Drifted if somebody else gave traffic to something meanwhile."""
+    """Let the users in.
+
+    Raises:
+        Drifted: Somebody else gave traffic to something meanwhile.
+    """
     traffic = {project.config.slots[0]: 100}
     azure.update_endpoint(project.endpoint, traffic=traffic, check=drift.expecting({}, traffic))

@@ -131,7 +131,12 @@ def left_as_is(azure: Workspace, state: EndpointState, record: Record) -> str:
 def unchanged(azure: Workspace, rollout: Rollout, *, is_settled: bool = True) -> EndpointState:
     """Return the endpoint if it is as the rollout left it, once nothing is under way there, unless not `is_settled`.
 
-    Raises as `check`; so the candidate and the live deployment are there.
+    The candidate and the live deployment are there then.
+
+    Raises:
+        Drifted: Somebody else changed something meanwhile.
+        GateFailed: The candidate is broken.
+        Lost: The rollout is somebody else's by now.
     """
     names = (rollout.live, rollout.candidate)
     state = azure.settled(rollout.endpoint, *names) if is_settled else azure.get_endpoint(rollout.endpoint)

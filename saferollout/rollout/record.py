@@ -259,7 +259,7 @@ def _decisions(own: dict[str, str], names: re.Pattern[str]) -> dict[int, Decisio
 
 
 def without_record(tags: dict[str, str]) -> dict[str, str]:
-    """The other tags."""
+    """The endpoint's tags without those that keep the rollout's record."""
     return {name: value for name, value in tags.items() if not is_of_record(name)}
 
 

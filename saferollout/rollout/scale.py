@@ -8,7 +8,13 @@ from saferollout.rollout.rollout import Rollout
 
 
 def scale_live(azure: Workspace, rollout: Rollout) -> None:
-    """Scale the live deployment up, unless it is that large already. Raises as `drift.check`."""
+    """Scale the live deployment up, unless it is that large already.
+
+    Raises:
+        Drifted: Somebody else changed something meanwhile.
+        GateFailed: The candidate is broken.
+        Lost: The rollout is somebody else's by now.
+    """
     drift.check(azure, azure.settled(rollout.endpoint, rollout.live), rollout, is_created=False)
     azure.scale_up(rollout.endpoint, rollout.live, rollout.live_instance_count)
 

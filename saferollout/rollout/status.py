@@ -24,7 +24,7 @@ class DeploymentStatus(Value):
     role: str
     """`live`, `candidate`, `kept`, or empty."""
     traffic: int
-    """In percent."""
+    """The deployment's share of the users' requests, in percent."""
     instance_count: int
     state: str
     model: str

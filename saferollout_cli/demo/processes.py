@@ -83,7 +83,11 @@ class Process:
         return self._popen.poll() is None
 
     def wait_until(self, ready: Callable[[], bool], timeout_s: float) -> None:
-        """Poll until `ready`; DemoFailed if the process ends before or the time is up."""
+        """Poll until `ready`.
+
+        Raises:
+            DemoFailed: The process ended before, or the time is up.
+        """
         looking = tenacity.Retrying(
             retry=tenacity.retry_if_result(operator.not_),
             wait=tenacity.wait_fixed(POLL_S),

@@ -63,7 +63,11 @@ class DeviceSignIn:
             self.provider = Provider(settings, settings.device_client_id, settings.client_secret if is_own else None)
 
     def check(self) -> None:
-        """Check that people may answer by command at all; Trouble if not."""
+        """Check that people may answer by command at all.
+
+        Raises:
+            Trouble: They may not.
+        """
         self._known()
 
     async def begin(self, run: UUID, form: Mapping[str, str]) -> dict[str, Any]:

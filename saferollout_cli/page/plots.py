@@ -12,7 +12,7 @@ _PICTURE = re.compile(r"!\[((?:\\.|[^\]\\])*)\]\(data:image/svg\+xml;base64,([A-
 
 
 class Plot(NamedTuple):
-    """A picture."""
+    """A plot that the judge made, ready for the page."""
 
     title: str
     svg: str

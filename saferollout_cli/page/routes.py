@@ -97,7 +97,11 @@ async def _question(client: PrefectClient, run: UUID) -> Question | None:
 
 
 async def _same_question(client: PrefectClient, run: UUID, form: Mapping[str, str]) -> Question:
-    """What the run asks; Trouble where that is not what somebody has read."""
+    """What the run asks.
+
+    Raises:
+        Trouble: That is not what somebody has read.
+    """
     question = await _question(client, run)
     seen = (form.get("question", ""), form.get("evidence_text", ""))
     if question is None or seen != (question.response, digest_of(question.text)):

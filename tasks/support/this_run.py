@@ -70,7 +70,10 @@ def target_of(flow_run: FlowRun) -> tuple[WorkspaceConfig, str | None] | None:
     """The workspace and the endpoint that the run was about to change; None if it was about to change nothing.
 
     Anybody may write labels. What cannot be is not believed: then the environment names that part of the workspace, or
-    the endpoint, which is None, is to be looked for by its record. Raises ConfigError where the environment does not.
+    the endpoint, which is None, is to be looked for by its record.
+
+    Raises:
+        ConfigError: The environment does not name it.
     """
     found = marks(flow_run)
     if not found:
@@ -103,8 +106,9 @@ def began_here() -> bool:
 class ThisRun:
     """The run as Prefect's server shows it; nothing goes forward without a server, or in a run that was ended.
 
-    Raises Stopped when the run was cancelled, ended or deleted, or when no server could be reached for `grace_s`
-    seconds.
+    Raises:
+        Stopped: The run was cancelled, ended or deleted, or no server could be reached for `grace_s` seconds; in any
+            method that waits.
     """
 
     def __init__(self, grace_s: float) -> None:

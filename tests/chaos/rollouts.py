@@ -43,7 +43,7 @@ class ArenaEndpoint(Endpoint):
     """An endpoint of this suite's own local Azure."""
 
     @staticmethod
-    def workspace() -> Workspace:  # type: ignore[override]
+    def workspace() -> Workspace:  # type: ignore[override]  # mypy takes the cache for another type
         """The workspace that the environment names now; one client serves one thread."""
         return _workspace(os.environ["LOCALAZURE_ADMIN_URL"], threading.get_ident())
 

@@ -68,7 +68,7 @@ def current(case: C) -> Iterator[C]:
     try:
         yield case
     finally:
-        del access._idle[config]  # noqa: SLF001
+        del access._idle[config]  # noqa: SLF001  # likewise
 
 
 @flow

@@ -132,7 +132,7 @@ class Checked(RuleBasedStateMachine):
 
     @property
     def traffic(self) -> dict[str, int]:
-        """Its traffic."""
+        """Which share of the users' requests each deployment gets, in percent."""
         return traffic_of(self.shown)
 
     @property

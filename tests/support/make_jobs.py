@@ -5,10 +5,11 @@ import json
 import sys
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
-from kubernetes_asyncio.client import ApiClient  # type: ignore[import-not-found]
+from kubernetes_asyncio.client import ApiClient
 from prefect import get_client
-from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration  # type: ignore[import-not-found]
+from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
 
 async def make_jobs(template: dict[str, Any], flow_run: str, variables: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -18,7 +19,7 @@ async def make_jobs(template: dict[str, Any], flow_run: str, variables: list[dic
 
 async def _make_job(template: dict[str, Any], flow_run: str, variables: dict[str, Any]) -> dict[str, Any]:
     async with get_client() as client:
-        run = await client.read_flow_run(flow_run)  # type: ignore[arg-type]
+        run = await client.read_flow_run(UUID(flow_run))
         run.job_variables = variables
         pool = await client.read_work_pool(run.work_pool_name or "")
         configuration = await KubernetesWorkerJobConfiguration.resolve_for_flow_run(

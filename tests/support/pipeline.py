@@ -31,7 +31,7 @@ def steps_of(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def script_of(step: dict[str, Any]) -> str:
-    """Its shell."""
+    """The shell script that the step runs."""
     return str(step.get("bash") or step["inputs"]["inlineScript"])
 
 

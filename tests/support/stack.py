@@ -64,7 +64,10 @@ def client() -> httpx.Client:
 
 @contextmanager
 def started(command: list[str], env: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
-    """A command in the background, its output in pipes; whatever happens, it does not outlive the block."""
+    """A command in the background, its output in pipes; whatever happens, it does not outlive the block.
+
+    It is on no leash, as the demo's processes are: tests signal and kill the very process, and read how it ended.
+    """
     with subprocess.Popen(
         command,
         env=env,
@@ -207,7 +210,7 @@ class Endpoint:
 
     @staticmethod
     def workspace_config() -> WorkspaceConfig:
-        """Where it is."""
+        """Where the endpoint is: its subscription, resource group and workspace."""
         return resolve_workspace(None)
 
     def deployment(self, name: str) -> Path:

@@ -89,5 +89,5 @@ def traffic_of(endpoint: Endpoint) -> dict[str, int]:
 
 
 def capacity(deployment: Resource) -> int:
-    """Its instances."""
+    """How many instances the deployment has."""
     return int(deployment["sku"]["capacity"])

@@ -18,7 +18,7 @@ class Counts(NamedTuple):
     errors: float = 0.0
 
     def plus(self, other: "Counts") -> "Counts":
-        """Both together."""
+        """Return the sum of these counts and the others."""
         return Counts(self.requests + other.requests, self.errors + other.errors)
 
     def less(self, other: "Counts") -> "Counts":

@@ -20,7 +20,7 @@ from saferollout.judge import Batch
 
 
 class Row(NamedTuple):
-    """One request."""
+    """One scoring request, as the traffic log has it."""
 
     deployment: str
     status: int

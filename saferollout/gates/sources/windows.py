@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 
 def utc_now() -> datetime:
-    """This moment."""
+    """Return the time now, in UTC."""
     return datetime.now(UTC)
 
 
@@ -25,7 +25,7 @@ class Windows:
 
     @property
     def end(self) -> datetime:
-        """Its end."""
+        """When the window ends that is not done yet."""
         return self.start + self._length
 
     async def ripe(self) -> None:

@@ -128,7 +128,7 @@ class BoundedMean(TwoSided):
 
     @property
     def exposure(self) -> float:
-        """Values so far."""
+        """How many values have been seen so far."""
         return float(self.count)
 
     @property

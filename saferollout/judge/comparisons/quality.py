@@ -144,7 +144,7 @@ class Quality(Comparison):
 
     @property
     def exposure(self) -> float:
-        """Pairs so far."""
+        """How many pairs of answers have been compared so far."""
         return float(self.pairs)
 
     @property

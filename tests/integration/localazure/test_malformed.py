@@ -116,9 +116,11 @@ def test_no_request_is_answered_500(
     routes = attacker.routes()
 
     @hypothesis.settings(
-        max_examples=REQUESTS or DEFAULT, derandomize=not REQUESTS, database=None,
+        max_examples=REQUESTS or DEFAULT,
+        derandomize=not REQUESTS,
+        database=None,
         suppress_health_check=list(hypothesis.HealthCheck),
-    )  # fmt: skip
+    )
     @hypothesis.given(attempts(routes, attacker.known))
     def fuzz(attempt: Attempt) -> None:
         try:
@@ -175,10 +177,17 @@ def test_a_wait_for_a_fault_is_a_number(alone: tuple[LocalAzure, Arm], query: st
 
 @pytest.mark.parametrize(
     "request_text",
-    ["GET / HTTP/x", "GET /", "\0\0\0", "GET / HTTP/1.1\r\nHost", "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1",
-     "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: none", "GET / HTTP/1.1\r\nHost: a\r\nA: " + "b" * 1_000_000,
-     "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz"],
-)  # fmt: skip
+    [
+        "GET / HTTP/x",
+        "GET /",
+        "\0\0\0",
+        "GET / HTTP/1.1\r\nHost",
+        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: -1",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: none",
+        "GET / HTTP/1.1\r\nHost: a\r\nA: " + "b" * 1_000_000,
+        "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz",
+    ],
+)
 def test_what_is_not_http_is_refused(alone: tuple[LocalAzure, Arm], request_text: str) -> None:
     """Or the connection is closed; local Azure goes on."""
     azure, arm = alone

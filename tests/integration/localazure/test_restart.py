@@ -155,12 +155,25 @@ def test_what_was_ended_in_order_goes_on_as_well(tmp_path: Path) -> None:
 def logged(when: datetime.datetime, request_id: str) -> str:
     """A line of the traffic log."""
     row = {
-        "time": when.isoformat(), "endpoint": "busy", "deployment": "blue", "method": "POST",
-        "path": "/endpoints/busy/score", "protocol": "HTTP/1.1", "response_code": 200, "model_status_code": None,
-        "request_bytes": 2, "response_bytes": 2, "received_ms": 1, "duration_ms": 5, "model_ms": "3",
-        "request_delay_ms": None, "response_delay_ms": None, "request_id": request_id, "client_request_id": None,
+        "time": when.isoformat(),
+        "endpoint": "busy",
+        "deployment": "blue",
+        "method": "POST",
+        "path": "/endpoints/busy/score",
+        "protocol": "HTTP/1.1",
+        "response_code": 200,
+        "model_status_code": None,
+        "request_bytes": 2,
+        "response_bytes": 2,
+        "received_ms": 1,
+        "duration_ms": 5,
+        "model_ms": "3",
+        "request_delay_ms": None,
+        "response_delay_ms": None,
+        "request_id": request_id,
+        "client_request_id": None,
         "mirrored": False,
-    }  # fmt: skip
+    }
     return json.dumps(row) + "\n"
 
 

@@ -77,7 +77,7 @@ KUBERNETES_DEPLOYMENT = DEPLOYMENT | {
     params=[(MANAGED_ENDPOINT, MANAGED_DEPLOYMENT), (KUBERNETES_ENDPOINT, KUBERNETES_DEPLOYMENT)],
     ids=["managed", "kubernetes"],
 )
-def endpoint(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Iterator[str]:  # noqa: ARG001
+def endpoint(request: pytest.FixtureRequest, stack: Stack, tmp_path: Path) -> Iterator[str]:  # noqa: ARG001  # it sets the variables
     """An endpoint of which every key is set, with a deployment of the same kind."""
     endpoint, deployment = request.param
     project = Path(shutil.copytree(PROJECT, tmp_path / "project"))

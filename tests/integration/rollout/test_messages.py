@@ -168,7 +168,7 @@ class Mailbox:
     def __init__(self) -> None:
         self.taken: list[Mail] = []
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802  # what aiosmtpd calls
         """Take a mail."""
         assert isinstance(envelope.content, bytes)
         self.taken.append(message_from_bytes(envelope.content))

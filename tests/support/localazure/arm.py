@@ -69,7 +69,7 @@ class Arm:
         return self.http.request(method, f"{self.workspace}/{path}", json=body, params={"api-version": API_VERSION})
 
     def get(self, path: str) -> dict[str, Any]:
-        """The resource."""
+        """Return the resource at a path below the workspace."""
         answer: dict[str, Any] = self.call("GET", path).raise_for_status().json()
         return answer
 

@@ -25,12 +25,29 @@ PLACE: dict[str, Any] = {"resource_group_name": "local", "workspace_name": "loca
 class Client(Protocol):
     """What can be done; each call follows its operation to the end."""
 
-    def set_endpoint(self, name: str, change: dict[str, Any]) -> None: ...
-    def set_deployment(self, endpoint: str, name: str, model: int, count: int) -> None: ...
-    def scale(self, endpoint: str, name: str, count: int) -> None: ...
-    def delete_deployment(self, endpoint: str, name: str) -> None: ...
-    def delete_endpoint(self, name: str) -> None: ...
-    def observe(self) -> dict[str, Any]: ...
+    def set_endpoint(self, name: str, change: dict[str, Any]) -> None:
+        """Create the endpoint, or change its `traffic`, `mirror` or `tags`."""
+        ...
+
+    def set_deployment(self, endpoint: str, name: str, model: int, count: int) -> None:
+        """Create a deployment of this model with so many instances, or change it."""
+        ...
+
+    def scale(self, endpoint: str, name: str, count: int) -> None:
+        """Give a deployment so many instances."""
+        ...
+
+    def delete_deployment(self, endpoint: str, name: str) -> None:
+        """Delete a deployment."""
+        ...
+
+    def delete_endpoint(self, name: str) -> None:
+        """Delete an endpoint with all that it has."""
+        ...
+
+    def observe(self) -> dict[str, Any]:
+        """Return all that there is: each endpoint by its name, with its deployments."""
+        ...
 
 
 def outcome(call: Callable[[], None]) -> tuple[Outcome, Exception | None]:
@@ -54,6 +71,7 @@ class Ml:
         self._assets = assets
 
     def set_endpoint(self, name: str, change: dict[str, Any]) -> None:
+        """Create the endpoint, or change its `traffic`, `mirror` or `tags`."""
         try:
             endpoint = self._client.online_endpoints.get(name)
         except ResourceNotFoundError:
@@ -65,6 +83,7 @@ class Ml:
         self._client.online_endpoints.begin_create_or_update(endpoint).result()
 
     def set_deployment(self, endpoint: str, name: str, model: int, count: int) -> None:
+        """Create a deployment of this model with so many instances, or change it."""
         kind = KubernetesOnlineDeployment if endpoint == KUBERNETES else ManagedOnlineDeployment
         deployment = kind(
             name=name,
@@ -78,17 +97,21 @@ class Ml:
         self._client.online_deployments.begin_create_or_update(deployment).result()
 
     def scale(self, endpoint: str, name: str, count: int) -> None:
+        """Give a deployment so many instances."""
         deployment = self._client.online_deployments.get(name, endpoint)
         deployment.instance_count = count
         self._client.online_deployments.begin_create_or_update(deployment).result()
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
+        """Delete a deployment."""
         self._client.online_deployments.begin_delete(name, endpoint).result()
 
     def delete_endpoint(self, name: str) -> None:
+        """Delete an endpoint with all that it has."""
         self._client.online_endpoints.begin_delete(name).result()
 
     def observe(self) -> dict[str, Any]:
+        """Return all that there is: each endpoint by its name, with its deployments."""
         return {
             endpoint.name: {
                 "traffic": _positive(endpoint.traffic),
@@ -112,6 +135,7 @@ class Management:
         self._assets = assets
 
     def set_endpoint(self, name: str, change: dict[str, Any]) -> None:
+        """Create the endpoint, or change its `traffic`, `mirror` or `tags`."""
         here = {**PLACE, "endpoint_name": name}
         try:
             endpoint = self._client.online_endpoints.get(**here)
@@ -128,6 +152,7 @@ class Management:
         self._client.online_endpoints.begin_create_or_update(**here, body=endpoint).result()
 
     def set_deployment(self, endpoint: str, name: str, model: int, count: int) -> None:
+        """Create a deployment of this model with so many instances, or change it."""
         kind = models.KubernetesOnlineDeployment if endpoint == KUBERNETES else models.ManagedOnlineDeployment
         body = models.OnlineDeployment(
             location="local",
@@ -143,18 +168,22 @@ class Management:
         self._client.online_deployments.begin_create_or_update(**here, body=body).result()
 
     def scale(self, endpoint: str, name: str, count: int) -> None:
+        """Give a deployment so many instances."""
         patch = models.PartialMinimalTrackedResourceWithSku(sku=models.PartialSku(name="Default", capacity=count))
         here = {**PLACE, "endpoint_name": endpoint, "deployment_name": name}
         self._client.online_deployments.begin_update(**here, body=patch).result()
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
+        """Delete a deployment."""
         here = {**PLACE, "endpoint_name": endpoint, "deployment_name": name}
         self._client.online_deployments.begin_delete(**here).result()
 
     def delete_endpoint(self, name: str) -> None:
+        """Delete an endpoint with all that it has."""
         self._client.online_endpoints.begin_delete(**PLACE, endpoint_name=name).result()
 
     def observe(self) -> dict[str, Any]:
+        """Return all that there is: each endpoint by its name, with its deployments."""
         return {
             str(endpoint.name): {
                 "traffic": _positive(endpoint.properties.traffic),

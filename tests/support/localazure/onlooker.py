@@ -10,10 +10,12 @@ modules = sorted(sys.modules)  # before anything else here is imported
 
 
 def init() -> None:
+    """Leave a line in the log."""
     print("looking on")
 
 
 def run(raw_data: str) -> object:  # noqa: ARG001 - the server goes by the name
+    """Return what the process is like."""
     import gc
     import logging
     import site

@@ -37,6 +37,7 @@ class OfLocalAzure:
 
     @contextmanager
     def hold(self, deployment: str) -> Iterator[None]:
+        """Let an operation of somebody else on the endpoint, or its deployment, be under way."""
         path = f"onlineEndpoints/{NAME}" + (f"/deployments/{deployment}" if deployment else "")
         with self._chaos.hang(method="PUT", path=path) as hanging:
             self._arm.call("PUT", path, self._arm.get(path))
@@ -45,9 +46,11 @@ class OfLocalAzure:
         self._arm.run("PUT", path, writable(self._arm.get(path)))
 
     def fail(self, failure: Failure) -> AbstractContextManager[object]:
+        """Let the next operation fail."""
         return self._chaos.fail(after=failure == "after", path="onlineEndpoints/**")
 
     def autoscale(self, deployment: str, *, enabled: bool) -> None:
+        """Let an autoscale setting for a deployment be enabled, or not."""
         path = f"onlineEndpoints/{NAME}/deployments/{deployment}"
         self._arm.autoscale(f"scale-{deployment}", path.upper(), enabled=enabled)  # ids have no case
 
@@ -60,6 +63,7 @@ class OfMemory:
 
     @contextmanager
     def hold(self, deployment: str) -> Iterator[None]:
+        """Let an operation of somebody else on the endpoint, or its deployment, be under way."""
         self._memory.hold(NAME, deployment, reads=2)
         yield
         for _ in range(2):
@@ -68,10 +72,12 @@ class OfMemory:
 
     @contextmanager
     def fail(self, failure: Failure) -> Iterator[None]:
+        """Let the next operation fail."""
         self._memory.fails_next = failure
         yield
         assert self._memory.fails_next is None
 
     def autoscale(self, deployment: str, *, enabled: bool) -> None:
+        """Let an autoscale setting for a deployment be enabled, or not."""
         change = self._memory.autoscaled.add if enabled else self._memory.autoscaled.discard
         change((NAME, deployment))

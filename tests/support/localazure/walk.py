@@ -15,6 +15,7 @@ from azure.identity import DefaultAzureCredential
 
 
 def main(project: Path, request: Path) -> None:
+    """Walk through the steps of the rollout, and print what each has led to."""
     client = MLClient(
         DefaultAzureCredential(),
         os.environ["AZURE_SUBSCRIPTION_ID"],

@@ -44,8 +44,14 @@ def hurried() -> Workspace:
 def begun(workspace: Workspace) -> None:
     """What a rollout leaves that gave its candidate a share and died."""
     record = Record(
-        rollout="r-1", owner=Owner(name="ann@laptop", flow_run="run-1"), since=now().replace(microsecond=0),
-        candidate="red", revision="0" * 12, baseline=Baseline(live="blue", instance_count=1), share=10, raised_to=2,
-    )  # fmt: skip
+        rollout="r-1",
+        owner=Owner(name="ann@laptop", flow_run="run-1"),
+        since=now().replace(microsecond=0),
+        candidate="red",
+        revision="0" * 12,
+        baseline=Baseline(live="blue", instance_count=1),
+        share=10,
+        raised_to=2,
+    )
     workspace.update_endpoint(NAME, traffic={"blue": 90, "red": 10}, tags=lambda tags: tags | record.to_tags())
     workspace.scale_up(NAME, "blue", 2)

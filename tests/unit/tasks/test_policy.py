@@ -21,7 +21,7 @@ def http(status: int, error_code: str | None = None) -> HttpResponseError:
     """Azure's client's error for a status; the storage's client knows a code besides."""
     error = HttpResponseError("no")
     error.status_code = status
-    error.error_code = error_code  # type: ignore[attr-defined]
+    error.error_code = error_code  # type: ignore[attr-defined]  # the storage's client adds it
     return error
 
 

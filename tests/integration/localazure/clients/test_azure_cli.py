@@ -117,8 +117,8 @@ def test_the_walk_by_azure_cli(az: Az, arm: Arm, assets: Assets) -> None:
     set_traffic(blue=90, green=10)
     set_traffic(blue=0, green=100)
     assert arm.score("by-cli", {"x": 1}).json()["y"] == 3
-    (metric,) = az("monitor", "metrics", "list", "--resource", endpoint, "--metric", "RequestsPerMinute",
-                   "--interval", "PT1M", "--aggregation", "Total")["value"]  # fmt: skip
+    what = ("--resource", endpoint, "--metric", "RequestsPerMinute", "--interval", "PT1M", "--aggregation", "Total")
+    (metric,) = az("monitor", "metrics", "list", *what)["value"]
     assert sum(point.get("total") or 0 for point in metric["timeseries"][0]["data"]) == 2
     rest("delete", endpoint)
     wait_for(lambda: rest("get", f"{arm.workspace}/onlineEndpoints")["value"], lambda found: endpoint not in str(found))

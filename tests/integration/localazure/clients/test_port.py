@@ -221,9 +221,8 @@ def test_what_has_traffic_is_not_deleted(port: Azure) -> None:
         with pytest.raises(AzureFailed) as caught:
             port.delete_deployment(NAME, name)
         assert caught.value.status == 400
-    assert {name: state(found) for name, found in deployments(port).items()} == {
-        "blue": "Succeeded", "green": "Succeeded"
-    }  # fmt: skip
+    states = {name: state(found) for name, found in deployments(port).items()}
+    assert states == {"blue": "Succeeded", "green": "Succeeded"}
 
 
 def test_a_deployment_comes_and_goes(port: Azure, project: Path) -> None:
@@ -315,9 +314,8 @@ def test_the_quota_of_vm_sizes_counts_what_deployments_take(port: Azure) -> None
     port.scale_deployment(NAME, "green", 2)
     after = port.read_vm_sizes(location)["standard_ds3_v2"]
 
-    assert (before.name, before.family, before.cores, before.limit) == (
-        "Standard_DS3_v2", "standardDSv2Family", 4, None
-    )  # fmt: skip
+    shown = (before.name, before.family, before.cores, before.limit)
+    assert shown == ("Standard_DS3_v2", "standardDSv2Family", 4, None)
     assert after.used - before.used == before.cores_of(2) - before.cores_of(1) == 4
     assert "standard_none" not in port.read_vm_sizes(location)
 

@@ -127,11 +127,15 @@ def test_who_cannot_sign_in(chaos: Chaos, monkeypatch: pytest.MonkeyPatch, crede
 
 @pytest.mark.parametrize(
     "answer",
-    [b"Content-Length: 0\r\n\r\n", b"Content-Length: 30\r\n\r\n<html>Please sign in.</html>..",
-     b"Content-Length: 90\r\n\r\n{\"name\": \"local\"", b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
-     b"Transfer-Encoding: chunked\r\n\r\n90\r\n{"],
+    [
+        b"Content-Length: 0\r\n\r\n",
+        b"Content-Length: 30\r\n\r\n<html>Please sign in.</html>..",
+        b'Content-Length: 90\r\n\r\n{"name": "local"',
+        b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+        b"Transfer-Encoding: chunked\r\n\r\n90\r\n{",
+    ],
     ids=["empty", "page", "cut off", "not packed", "chunk cut off"],
-)  # fmt: skip
+)
 def test_an_answer_that_is_not_azures_is_worth_another_try(
     environment: None,  # noqa: ARG001 - it needs the variables
     monkeypatch: pytest.MonkeyPatch,

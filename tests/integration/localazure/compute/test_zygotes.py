@@ -67,7 +67,7 @@ class Served:
 
     @property
     def leash(self) -> psutil.Process:
-        """Its leash."""
+        """The process that ends the zygote when its parent is gone."""
         return psutil.Process(self.process.pid)
 
     @property

@@ -29,18 +29,23 @@ def prometheus(arm: Arm, tmp_path: Path) -> Iterator[str]:
     binary = program("prometheus")
     azure = httpx.URL(arm.environ["ARM_CLOUD_METADATA_URL"])
     scrape = {
-        "job_name": "localazure", "scheme": "https", "scrape_interval": "1s",
+        "job_name": "localazure",
+        "scheme": "https",
+        "scrape_interval": "1s",
         "tls_config": {"ca_file": arm.environ["REQUESTS_CA_BUNDLE"]},
         "static_configs": [{"targets": [f"{azure.host}:{azure.port}"]}],
-    }  # fmt: skip
+    }
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [scrape]}))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [
-        binary, f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
-        f"--web.listen-address=127.0.0.1:{port}", "--log.level=error",
-    ]  # fmt: skip
+        binary,
+        f"--config.file={tmp_path}/prometheus.yml",
+        f"--storage.tsdb.path={tmp_path}/data",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--log.level=error",
+    ]
     with subprocess.Popen(command, env={"PATH": os.environ["PATH"]}) as process:
         try:
             yield f"http://127.0.0.1:{port}"

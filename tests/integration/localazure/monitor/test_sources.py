@@ -40,7 +40,7 @@ def deployed(arm: Arm, assets: Assets) -> Iterator[str]:
 
 
 def later(start: datetime) -> Callable[[], datetime]:
-    """A clock that says ``start`` first, and that an hour is over from then on."""
+    """A clock that says `start` first, and that an hour is over from then on."""
     times = iter([start])
     return lambda: next(times, start + timedelta(hours=1))
 

@@ -39,5 +39,11 @@ def fragile(request: dict) -> object:
     return {"y": [request["x"]]}
 
 
-ANSWERS = {"text": text, "twice": lambda request: json.dumps(text(request)), "nan": nan, "meta": meta,
-           "object": fragile, "plain": fragile}  # fmt: skip
+ANSWERS = {
+    "text": text,
+    "twice": lambda request: json.dumps(text(request)),
+    "nan": nan,
+    "meta": meta,
+    "object": fragile,
+    "plain": fragile,
+}

@@ -27,9 +27,21 @@ async def test_a_string_may_have_raw_newlines() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"[]", b"1", b"{", b"\xff", b'{"a": NaN}', b'{"a": -Infinity}', b'{"a": 1e999}', b'{"a": "\\ud800"}',
-     b'{"\\udfff": 1}', b'{"a": ' + b"9" * 5000 + b"}", b'{"a":' * 5000, json.dumps("a").encode("utf-16")],
-)  # fmt: skip
+    [
+        b"[]",
+        b"1",
+        b"{",
+        b"\xff",
+        b'{"a": NaN}',
+        b'{"a": -Infinity}',
+        b'{"a": 1e999}',
+        b'{"a": "\\ud800"}',
+        b'{"\\udfff": 1}',
+        b'{"a": ' + b"9" * 5000 + b"}",
+        b'{"a":' * 5000,
+        json.dumps("a").encode("utf-16"),
+    ],
+)
 async def test_what_is_no_json_object_is_refused(body: bytes) -> None:
     """400: also what Python would read, but could not answer."""
     with pytest.raises(BadRequest) as caught:

@@ -16,6 +16,7 @@ class Standing(Clock):
     seconds = 0.0
 
     def monotonic(self) -> float:
+        """Return its time in seconds."""
         return self.seconds
 
 

@@ -12,7 +12,7 @@ from localazure.core import certificates
 
 
 def test_the_bundle_trusts_what_was_trusted_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """certifi's roots, the roots that the shell names, and the stand-in's: nothing else in that shell breaks."""
+    """The roots of certifi, the roots that the shell names, and the stand-in's: nothing else in that shell breaks."""
     corporate = certificates.ensure(tmp_path / "corporate")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "corporate" / "authority.pem"))
     certificates.ensure(tmp_path / "node")

@@ -6,6 +6,9 @@ from localazure.arm.errors import BadRequest
 from localazure.resources.deployment_documents import DeploymentPropertiesBody
 from localazure.resources.deployment_settings import complete
 
+NUMBERS = ["1", 1, "0.5", "1.", ".5", "+2", "1e3", "1E3", "12e-6", "1.5e+9"]
+SUFFIXED = ["100m", "5n", "7u", "1k", "1Ki", "2M", "2Mi", "1G", "1Gi", "1T", "1Ti", "1P", "1Pi", "1E", "1Ei"]
+
 
 def kubernetes(amount: object) -> DeploymentPropertiesBody:
     """What a client asks for that limits the memory so."""
@@ -15,11 +18,7 @@ def kubernetes(amount: object) -> DeploymentPropertiesBody:
     )
 
 
-@pytest.mark.parametrize(
-    "amount",
-    ["1", 1, "0.5", "1.", ".5", "+2", "100m", "5n", "7u", "1k", "1Ki", "2M", "2Mi", "1G", "1Gi", "1T", "1Ti", "1P",
-     "1Pi", "1E", "1Ei", "1e3", "1E3", "12e-6", "1.5e+9"],
-)  # fmt: skip
+@pytest.mark.parametrize("amount", [*NUMBERS, *SUFFIXED])
 def test_amounts_of_kubernetes_are_kept_as_they_are(amount: object) -> None:
     """With all of its suffixes, and with exponents."""
     found = complete(kubernetes(amount), "Kubernetes").container_resource_requirements

@@ -78,10 +78,18 @@ YAML: dict[str, Any] = {
     "instance_count": 3,
     "request_settings": {"request_timeout_ms": 5500, "max_concurrent_requests_per_instance": 2},
     "liveness_probe": {
-        "initial_delay": 10, "period": 10, "timeout": 2, "success_threshold": 1, "failure_threshold": 30,
+        "initial_delay": 10,
+        "period": 10,
+        "timeout": 2,
+        "success_threshold": 1,
+        "failure_threshold": 30,
     },
     "readiness_probe": {
-        "initial_delay": 10, "period": 20, "timeout": 2, "success_threshold": 1, "failure_threshold": 30,
+        "initial_delay": 10,
+        "period": 20,
+        "timeout": 2,
+        "success_threshold": 1,
+        "failure_threshold": 30,
     },
     "app_insights_enabled": True,
     "egress_public_network_access": "disabled",
@@ -96,13 +104,21 @@ YAML: dict[str, Any] = {
     },
     "tags": {"team": "fraud"},
     "properties": {"kept": "yes"},
-}  # fmt: skip
+}
 IRRELEVANT = (
-    ("type",), ("location",), ("kind",), ("sku", "name"), ("sku", "tier"), ("systemData", "createdAt"),
-    ("tags", "saferollout.revision"), ("tags", "azureml.studio"),
-    ("properties", "provisioningState"), ("properties", "properties", "AzureAsyncOperationUri"),
-    ("properties", "scaleSettings", "scaleType"), ("properties", "environmentVariables", "AML_APP_ROOT"),
-)  # fmt: skip
+    ("type",),
+    ("location",),
+    ("kind",),
+    ("sku", "name"),
+    ("sku", "tier"),
+    ("systemData", "createdAt"),
+    ("tags", "saferollout.revision"),
+    ("tags", "azureml.studio"),
+    ("properties", "provisioningState"),
+    ("properties", "properties", "AzureAsyncOperationUri"),
+    ("properties", "scaleSettings", "scaleType"),
+    ("properties", "environmentVariables", "AML_APP_ROOT"),
+)
 """What is no part of what a deployment is made of; a scale type is another one only with other keys."""
 
 
@@ -126,12 +142,12 @@ def leaves(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]
 
 def changed(place: tuple[Any, ...], value: Any) -> dict[str, Any]:
     """The deployment with another value somewhere."""
-    shown: Any = copy.deepcopy(SHOWN)
-    inner = shown
+    shown = copy.deepcopy(SHOWN)
+    inner: Any = shown
     for key in place[:-1]:
         inner = inner[key]
     inner[place[-1]] = value
-    return shown  # type: ignore[no-any-return]
+    return shown
 
 
 def other(value: Any) -> Any:
@@ -261,18 +277,24 @@ def test_a_kubernetes_deployment_is_written() -> None:
             "containerResourceLimits": {"cpu": "2", "memory": None},
         },
         "scaleSettings": {
-            "scaleType": "TargetUtilization", "minInstances": 1, "maxInstances": 3, "pollingInterval": "PT5S",
+            "scaleType": "TargetUtilization",
+            "minInstances": 1,
+            "maxInstances": 3,
+            "pollingInterval": "PT5S",
             "targetUtilizationPercentage": 70,
         },
-    }  # fmt: skip
+    }
     written = deployment_yaml(shown, "shop").yaml
 
     assert (written["type"], "instance_count" in written) == ("kubernetes", False)
     assert written["resources"] == {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"cpu": "2"}}
     assert written["scale_settings"] == {
-        "type": "target_utilization", "min_instances": 1, "max_instances": 3, "polling_interval": 5,
+        "type": "target_utilization",
+        "min_instances": 1,
+        "max_instances": 3,
+        "polling_interval": 5,
         "target_utilization_percentage": 70,
-    }  # fmt: skip
+    }
 
 
 def test_an_endpoint_is_written_without_its_traffic() -> None:

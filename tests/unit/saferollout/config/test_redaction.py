@@ -61,6 +61,7 @@ def test_a_path_that_no_request_has_is_refused() -> None:
         redaction.check_met()
 
 
+@pytest.mark.usefixtures("hooks")
 @pytest.mark.parametrize(
     ("wanted", "body", "left"),
     [
@@ -70,11 +71,12 @@ def test_a_path_that_no_request_has_is_refused() -> None:
         ("customer", b"abc", None),
     ],
 )
-def test_a_function_returns_what_is_recorded(hooks: None, wanted: str, body: Any, left: Any) -> None:  # noqa: ARG001
+def test_a_function_returns_what_is_recorded(wanted: str, body: Any, left: Any) -> None:
     """Or None; bodies that are not JSON come to it as bytes, and no path can clean them."""
     assert Redaction([wanted]).apply(body) == left
 
 
+@pytest.mark.usefixtures("hooks")
 @pytest.mark.parametrize(
     ("wanted", "problem"),
     [
@@ -87,7 +89,7 @@ def test_a_function_returns_what_is_recorded(hooks: None, wanted: str, body: Any
         ("", "'' is not a JSON path"),
     ],
 )
-def test_what_is_neither_path_nor_function_is_refused(hooks: None, wanted: str, problem: str) -> None:  # noqa: ARG001
+def test_what_is_neither_path_nor_function_is_refused(wanted: str, problem: str) -> None:
     """Before anything is read."""
     with pytest.raises(ConfigError) as caught:
         Redaction([wanted])
@@ -95,10 +97,11 @@ def test_what_is_neither_path_nor_function_is_refused(hooks: None, wanted: str, 
     assert problem in str(caught.value)
 
 
+@pytest.mark.usefixtures("hooks")
 @pytest.mark.parametrize(
     ("wanted", "problem"), [("fail", "failed with ValueError"), ("confuse", "returned what is neither JSON nor bytes")]
 )
-def test_a_function_that_fails_ends_it_without_a_word_of_the_body(hooks: None, wanted: str, problem: str) -> None:  # noqa: ARG001
+def test_a_function_that_fails_ends_it_without_a_word_of_the_body(wanted: str, problem: str) -> None:
     """What it should have taken out must not be in a message."""
     with pytest.raises(ConfigError) as caught:
         Redaction([f"our_hooks:{wanted}"]).apply(BODY)

@@ -50,7 +50,7 @@ def test_a_config_does_not_change_under_way() -> None:
     config = RolloutConfig.model_validate(SHORTEST)
 
     with pytest.raises(ValidationError, match="frozen"):
-        config.endpoint = Path("other.yml")  # type: ignore[misc]
+        config.endpoint = Path("other.yml")  # type: ignore[misc]  # it is frozen
 
 
 def test_a_config_survives_json() -> None:

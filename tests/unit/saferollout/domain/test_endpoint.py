@@ -30,4 +30,4 @@ def test_values_do_not_change() -> None:
     baseline = Baseline(live="blue", instance_count=1)
 
     with pytest.raises(ValidationError, match="frozen"):
-        baseline.live = "red"  # type: ignore[misc]
+        baseline.live = "red"  # type: ignore[misc]  # it is frozen

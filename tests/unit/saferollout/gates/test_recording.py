@@ -132,9 +132,15 @@ def test_what_would_fail_or_is_nobodys_request_is_left_out(request_: Event, reas
 def test_answers_that_were_not_all_read_leave_nothing_out() -> None:
     """Of an answer that may be in the part that was not read nothing is known."""
     found = record(
-        Kept([event({"x": 1})]), Kept([event([1])], is_complete=False), since=SINCE, size=5, max_bytes=10**4,
-        scored_at="/score", folder="bodies", redaction=Redaction([]),
-    )  # fmt: skip
+        Kept([event({"x": 1})]),
+        Kept([event([1])], is_complete=False),
+        since=SINCE,
+        size=5,
+        max_bytes=10**4,
+        scored_at="/score",
+        folder="bodies",
+        redaction=Redaction([]),
+    )
 
     assert sent(found) == [{"x": 1}]
 

@@ -65,13 +65,14 @@ ANY: dict[str, tuple[Change, str]] = {
     "traffic": (move_users, r"the traffic of shop is (.*), but the rollout left it at .*: somebody else changed it"),
     "live gone": (lambda memory, _: delete(memory, "blue"), "deployment blue is gone: somebody else deleted it"),
     "live's model": (
-        lambda memory, _: update(memory, "blue"), "deployment blue has model model:7, not model:1: somebody else"
+        lambda memory, _: update(memory, "blue"),
+        "deployment blue has model model:7, not model:1: somebody else",
     ),
     "live's instances": (
         lambda memory, _: memory.scale_deployment(NAME, "blue", 7),
         "deployment blue has 7 instances, but the rollout left it with 3: somebody else scaled it",
     ),
-}  # fmt: skip
+}
 OF_CANDIDATE: dict[str, tuple[Change, str]] = {
     "mirrored traffic": (mirror, "shop mirrors .*=20, which the rollout does not: somebody else changed it"),
     "candidate gone": (lambda memory, _: delete(memory, "green"), "deployment green is gone: somebody else deleted it"),
@@ -80,13 +81,14 @@ OF_CANDIDATE: dict[str, tuple[Change, str]] = {
         "deployment green is no longer the one that this rollout made: somebody else deployed it",
     ),
     "candidate's model": (
-        lambda memory, _: update(memory, "green"), "deployment green has model model:7, not model:2: somebody else"
+        lambda memory, _: update(memory, "green"),
+        "deployment green has model model:7, not model:2: somebody else",
     ),
     "candidate's instances": (
         lambda memory, _: memory.scale_deployment(NAME, "green", 1),
         "deployment green has 1 instance, but the rollout left it with 3: somebody else scaled it",
     ),
-}  # fmt: skip
+}
 CHANGES = ANY | OF_CANDIDATE
 
 
