@@ -100,7 +100,7 @@ async def _read_back(rollout: Rollout) -> EndpointState | None:
 async def nothing_to_do(project: Project, duplicate: str = "") -> Outcome:
     """Say why there is nothing to do: by default that the live deployment is this very revision.
 
-    Then a retirement is finished that was due and cut short; a `duplicate` changes nothing.
+    Then an old deployment that is due is retired, also where that was cut short; a `duplicate` changes nothing.
     """
     workspace = project.config.workspace
     if not duplicate:
