@@ -337,7 +337,7 @@ async def changes(rollout: Rollout, stage: StageConfig, question: str, about: st
 
 
 async def describe_contents(rollout: Rollout, live: DeploymentState, candidate: DeploymentState) -> str:
-    """Which files and packages differ; whatever goes wrong is said there, for it is no reason to roll back."""
+    """Which files and packages differ; whatever goes wrong is said there, for it is not a reason to roll back."""
     try:
         async with asyncio.timeout(COMPARE_S):
             return await in_workspace(rollout, lambda azure: comparison.compare(azure, live, candidate))

@@ -54,7 +54,7 @@ async def roll_back_own(
 
     With the `project` and its requests, the candidate stays until users are seen to be off it. `hold` is put on the
     endpoint; `force` overwrites what somebody else changed in the traffic; where it is not to be forgotten, the record
-    stays until the report is written. No task: the way back must not depend on
+    stays until the report is written. It is not a task: the way back must not depend on
     Prefect.
     """
     drain = Drain(project) if project else BY_TIME

@@ -23,7 +23,7 @@ def _different(names: tuple[str, ...]) -> tuple[str, ...]:
     seen: set[str] = set()
     for name in names:
         if name.casefold() in seen:
-            msg = f"{name!r} is there twice; name each approver once"
+            msg = f"{name!r} is given twice; name each approver once"
             raise ValueError(msg)
         seen.add(name.casefold())
     return names

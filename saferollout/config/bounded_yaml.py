@@ -1,4 +1,4 @@
-"""YAML within bounds: a file that is too large, too deep, or stands for too much is a mistake, told at once."""
+"""YAML within bounds: a file that is too large, too deep, or has aliases for too much, is refused at once."""
 
 import contextlib
 import warnings

@@ -195,7 +195,7 @@ MAX_RESUMES = 2
 
 
 class GuardConfig(Section):
-    """What the guard does about a rollout that nobody is at work on any longer."""
+    """What the guard does about a rollout whose process is gone."""
 
     max_resumes: int = Field(
         MAX_RESUMES,

@@ -1,4 +1,4 @@
-"""The guard's decision: what an endpoint needs whose rollout may have nobody at work any longer."""
+"""The guard's decision: what an endpoint needs whose rollout may no longer have anybody at work."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum

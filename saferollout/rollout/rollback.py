@@ -104,7 +104,7 @@ def put_traffic_back(workspace: Workspace, rollout: Rollout, hold: Hold | None =
 
     To scale takes Azure minutes, and harm must end now: a live deployment that was scaled in gets at once what its
     instances can carry, and `roll_back` gives it the rest. `hold` is put on the endpoint in the same change. Returns
-    whether live has all traffic. Raises Lost if the rollout is not this run's any longer.
+    whether live has all traffic. Raises Lost if the rollout is no longer this run's.
     """
     state = workspace.settled(rollout.endpoint)
     record = rollout.own_record(state.tags)

@@ -1,4 +1,4 @@
-"""What people are told: what they need in few lines, whatever others have typed into it."""
+"""The messages that people get: what they need in few lines, whatever others have typed into it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -50,10 +50,10 @@ def test_a_changed_candidate_is_said_once_for_each_change() -> None:
 
 
 def test_what_the_guard_closed_takes_no_answer() -> None:
-    """Nobody is left looking for the form; an override of a freeze is told, too."""
+    """Nobody is left looking for the form; an override of a freeze is reported, too."""
     text = closed(OUTCOME, 100).text("")
 
-    assert "The question of 100% takes no answer any longer" in text
+    assert "The question about 100% can no longer be answered" in text
     assert "harmful — errors rose" in text
     assert "Traffic now: blue=100" in text
     assert "Freeze windows were ignored by Ann: hotfix" in text
