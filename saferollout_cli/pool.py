@@ -112,7 +112,7 @@ def _env_problems(env: Any) -> Iterator[tuple[str, str, str]]:
         if not (isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(value, str)):
             yield f"{_FIRST}.env[{number}]", "is not a name with a text as value", "put numbers and true into quotes"
         elif entry["name"] in ENV:
-            yield f"{_FIRST}.env[{number}]", f"sets {entry['name']}, which setup does", "leave it out"
+            yield f"{_FIRST}.env[{number}]", f"sets {entry['name']}, which setup sets itself", "leave it out"
 
 
 def _configuration(job: dict[str, Any]) -> dict[str, Any]:

@@ -92,7 +92,7 @@ async def _read_back(rollout: Rollout) -> EndpointState | None:
     try:
         return await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
     except SaferolloutError as error:
-        get_run_logger().warning("the report is of what Azure showed last: %s", error)
+        get_run_logger().warning("the endpoint cannot be read, so the report shows its last known state: %s", error)
         return None
 
 

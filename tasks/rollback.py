@@ -88,5 +88,7 @@ async def put_users_back(rollout: Rollout, failure: Exception) -> bool:
     if is_back:
         get_run_logger().warning("%s has all traffic of %s again", rollout.live, rollout.endpoint)
     else:
-        get_run_logger().warning("%s has fewer instances than before and gets those first", rollout.live)
+        get_run_logger().warning(
+            "%s has fewer instances than before: it gets those back first, then all traffic", rollout.live
+        )
     return is_back

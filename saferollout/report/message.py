@@ -67,7 +67,7 @@ def answered(endpoint: str, decision: Decision) -> Message:
 def changed(endpoint: str, share: int, digest: str, change: str) -> Message:
     """Somebody else changed the candidate while its question is open; `digest` says what it is made of now."""
     title = f"⚠️ {endpoint}: {change}"
-    line = f"An approval of {share}% no longer counts: once it is answered, the candidate is tested anew"
+    line = f"An approval of {share}% no longer counts: after the answer the candidate is tested anew"
     return Message(event=Event.WAITING, key=f"changed-{share}-{digest}", title=title, lines=(line,))
 
 

@@ -38,7 +38,8 @@ def test_an_interrupted_rollout_that_cannot_be_rolled_back_says_so(
     found = project.load("rollout.yaml")
 
     with pytest.raises(
-        NotRestored, match=r"interrupted; NOT rolled back: .*; look, then `saferollout rollback --force"
+        NotRestored,
+        match=r"interrupted; NOT rolled back: .*; check the endpoint, then run `saferollout rollback --force",
     ):
         _rolled_back(found, _Attended(project_files, None, Approve.UI))
 

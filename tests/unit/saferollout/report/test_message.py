@@ -44,7 +44,7 @@ def test_a_changed_candidate_is_said_once_for_each_change() -> None:
     said = changed("shop", 10, "a" * 12, "deployment green is no longer what was tested")
 
     assert said.title == "⚠️ shop: deployment green is no longer what was tested"
-    assert said.text("") == "An approval of 10% no longer counts: once it is answered, the candidate is tested anew"
+    assert said.text("") == "An approval of 10% no longer counts: after the answer the candidate is tested anew"
     assert said.key != changed("shop", 10, "b" * 12, "deployment green is no longer what was tested").key
     assert waiting("shop", "10", "Give green 10%?", [HARM], note="It was changed.").lines[0] == "It was changed."
 
