@@ -1,4 +1,4 @@
-"""Approval: who approves a stage, and what people are told of it."""
+"""Approval: who approves a stage, and the messages that people get about it."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ async def approve_in_doubt(rollout: Rollout, stage: StageConfig, evidence: list[
 async def _ask(
     rollout: Rollout, stage: StageConfig, evidence: list[Evidence], question: str, *, again: bool = False
 ) -> Decision:
-    """Ask a person, and tell people so, and what the answer was.
+    """Ask a person, and send messages about the question and its answer.
 
     Raises:
         Rejected: The answer is no, or none came in time.

@@ -1,4 +1,4 @@
-"""Guard: finish or undo what rollouts have left, and judge their candidates while people think."""
+"""Guard: finish or roll back what rollouts have left, and judge their candidates while people think."""
 
 import asyncio
 from uuid import UUID

@@ -110,7 +110,7 @@ async def rollout(
     decisions: list[Decision] = []
     evidence: list[Evidence] = []
     try:
-        named = request.by or "somebody who named nobody"
+        named = request.by or "somebody who gave no name"
         begun = await take_baseline(project, wait, named if again else "", is_event=bool(event))
         if not isinstance(begun, Rollout):
             outcome = await nothing_to_do(project, begun)
@@ -236,7 +236,8 @@ async def _roll_back(
             raise failure from None  # with the endpoint, all that was begun is gone
         kind = Drifted if isinstance(error, Drifted) else NotRolledBack
         msg = (
-            f"NOT rolled back: {error} (after: {reason}); look, then `saferollout rollback --force {project.endpoint}`"
+            f"NOT rolled back: {error} (after: {reason}); check the endpoint, then run "
+            f"`saferollout rollback --force {project.endpoint}`"
         )
         await tell(project.config.notify, run_id(), not_rolled_back(project.endpoint, msg))
         raise kind(msg) from failure

@@ -1,4 +1,4 @@
-"""Telling names for flow runs that know only after they began what they are about."""
+"""Names that say more, for flow runs that know only after they began what they are about."""
 
 from prefect import get_client
 

@@ -230,7 +230,7 @@ def _listen(host: Host, port: int, last: int) -> socket.socket:
         return listen(host.address, port)
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
-            raise StartFailed(f"{host.address} is no address of this machine: give another --host, or none") from error
+            raise StartFailed(f"{host.address} is not this machine's address: give another --host, or none") from error
         raise StartFailed(f"port {port} cannot be used: {error.strerror}; give another --port, or none") from error
 
 

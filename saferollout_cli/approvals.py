@@ -240,7 +240,7 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
         return question
 
     if (question := await poll(look, POLL_S, WRITTEN_S)) is None:
-        msg = f"flow run {run_id} waits, but wrote no question within {WRITTEN_S:.0f} s"
+        msg = f"flow run {run_id} waits, but has written no question within {WRITTEN_S:.0f} s; try again"
         raise Refused(msg)
     return question
 

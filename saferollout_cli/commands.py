@@ -241,7 +241,7 @@ def rollback(
     workspace = project.resolve_workspace(None)
     record = running.roll_back(workspace, endpoint, force=force)
     text = f"Rollout {record.rollout} of **{endpoint}** rolled back: {record.baseline.live} has all traffic."
-    text += " Not verified where users are: without recorded requests nobody can ask who serves them."
+    text += " Without recorded requests it was not verified that users are off the candidate."
     print_result({"outcome": "rolled_back"} | record.model_dump(mode="json"), text, as_json=as_json)
 
 

@@ -64,7 +64,7 @@ def promote(
 ) -> None:
     """Do not wait for the judge: go on to what follows it, an approval or the next share."""
     if not skip_judge:
-        problem = "is not given, and there is nothing else to promote by"
+        problem = "is required: to promote a rollout is to skip its judge"
         raise ConfigError(Problem("command line", "--skip-judge", problem, "add it, or wait for the judge"))
     if not comment.strip():
         raise ConfigError(Problem("command line", "--comment", "is not given", "say why the judge may be skipped"))

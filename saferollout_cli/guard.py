@@ -31,7 +31,7 @@ def guard(
     ] = None,
     config: Annotated[
         list[Path] | None,
-        typer.Option(help="A rollout's config, to judge its candidate by where Prefect is away; may be repeated."),
+        typer.Option(help="A rollout's config, to judge its candidate where Prefect does not answer; may be repeated."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print each look as one JSON object on stdout.")] = False,
 ) -> None:

@@ -112,7 +112,7 @@ def _env_problems(env: Any) -> Iterator[tuple[str, str, str]]:
         if not (isinstance(entry, dict) and isinstance(entry.get("name"), str) and isinstance(value, str)):
             yield f"{_FIRST}.env[{number}]", "is not a name with a text as value", "put numbers and true into quotes"
         elif entry["name"] in ENV:
-            yield f"{_FIRST}.env[{number}]", f"sets {entry['name']}, which setup does", "leave it out"
+            yield f"{_FIRST}.env[{number}]", f"sets {entry['name']}, which setup sets itself", "leave it out"
 
 
 def _configuration(job: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def _configuration(job: dict[str, Any]) -> dict[str, Any]:
 
 
 def _get(job: Any, key: str, default: Any = None) -> Any:
-    """What stands at the key, such as `spec.template`; the default where nothing does."""
+    """The value at the key, such as `spec.template`; the default where nothing does."""
     for part in key.replace("[0]", ".0").split("."):
         if isinstance(job, list):
             job = job[int(part)]
@@ -149,7 +149,7 @@ def _get(job: Any, key: str, default: Any = None) -> Any:
 
 
 def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Each text in it, names of keys too, with where it stands."""
+    """Each text in it, names of keys too, with where it is."""
     if isinstance(value, dict):
         for name, part in value.items():
             yield from _texts(name, key)

@@ -55,7 +55,7 @@ async def _histories(endpoint: str | None, key: Path | None) -> tuple[dict[str, 
 
     keys = _keys_of(key) if key else await load_keys()
     if not keys:
-        say("no key is configured: signatures are not checked, and who computes all digests anew is not noticed")
+        say("no key is configured: signatures are not checked, and a history that was rewritten whole is not noticed")
     found: dict[str, list[Entry]] = {}
     broken: list[str] = []
     for name in [endpoint] if endpoint else await history.endpoints():
@@ -102,7 +102,7 @@ def verify(
 
     keys = _keys_of(key) if key else from_environment(os.environ)
     if not keys:
-        problem = "no key is there to check a signature with"
+        problem = "there is no key to check the signature with"
         raise ConfigError(Problem("command line", "--key", problem, f"name a file of public keys, or set {KEY_FILE}"))
     try:
         text = file.read_text(encoding="utf-8")

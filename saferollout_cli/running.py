@@ -127,7 +127,7 @@ def interrupts() -> Iterator[None]:
 
 def _rolled_back(found: Project, attended: "_Attended") -> Refused:
     """Roll back what an interrupted rollout of this process began, never anybody else's, and say so."""
-    say("interrupted: rolling back what was begun, after the step under way; Ctrl-C again leaves it")
+    say("interrupted: rolling back, after the step under way; press Ctrl-C again to end now, without a rollback")
     try:
         attended.stop()
         if not attended.began():
@@ -138,7 +138,8 @@ def _rolled_back(found: Project, attended: "_Attended") -> Refused:
         msg = f"interrupted again: not rolled back; `saferollout rollback {found.endpoint}` does it"
         raise SaferolloutError(msg) from None
     except SaferolloutError as error:
-        msg = f"interrupted; NOT rolled back: {error}; look, then `saferollout rollback --force {found.endpoint}`"
+        command = f"saferollout rollback --force {found.endpoint}"
+        msg = f"interrupted; NOT rolled back: {error}; check the endpoint, then run `{command}`"
         raise NotRolledBack(msg) from error
     end = "rolled back to the baseline" if rolled_back else "there was nothing to roll back"
     return Refused(f"interrupted; {end}")

@@ -111,7 +111,7 @@ def _ask(client: httpx.Client, what: str, **fields: str) -> dict[str, Any]:
     said = answered.json()
     if not isinstance(said, dict):
         msg = "it is not the approvals page"
-        raise ValueError(msg)  # as JSON that is none
+        raise ValueError(msg)  # as for text that is not JSON
     if answered.is_success:
         return said
     msg = f"{said['title']}: {said['text']}"

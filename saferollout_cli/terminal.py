@@ -77,7 +77,7 @@ def show(text: str) -> None:
 
 
 def _rendered(text: str, stream: IO[str]) -> str:
-    """Markdown as the stream can show it; rich itself would end the program where nobody reads any longer."""
+    """Markdown as the stream can show it; rich itself would end the program where its reader is gone."""
     console = Console(file=stream)
     with console.capture() as shown:
         console.print(Markdown(printable(text)))

@@ -74,7 +74,7 @@ async def _wait(flow_run: UUID, timeout_s: float | None) -> tuple[Ended, str]:
                 said = state
                 say(f"{run.name}: {state}{await _where_to_answer(run)}")
             if until and time.monotonic() >= until:
-                how = said or "Prefect is away"
+                how = said or "Prefect does not answer"
                 msg = f"flow run {flow_run} has not ended within {timeout_s:.0f} s ({how}); it goes on"
                 raise AzureFailed(msg)
             await asyncio.sleep(POLL_S)

@@ -60,7 +60,7 @@ from tasks.support.this_run import ThisRun, run_id
 NEVER_S = 10 * 365 * 86400
 COMPARE_S = 30
 """So long may it take to find which files and packages differ: a person is to be asked, with or without that."""
-NOT_AN_ANSWER = "the run was set going without an answer that fits the question"
+NOT_AN_ANSWER = "the run was resumed without an answer to this question"
 GRACE_S = 86400
 """The server's own end of a pause comes that much later: it would fail the run before this one could roll back."""
 
@@ -337,7 +337,7 @@ async def changes(rollout: Rollout, stage: StageConfig, question: str, about: st
 
 
 async def describe_contents(rollout: Rollout, live: DeploymentState, candidate: DeploymentState) -> str:
-    """Which files and packages differ; whatever goes wrong is said there, for it is no reason to roll back."""
+    """Which files and packages differ; whatever goes wrong is said there, for it is not a reason to roll back."""
     try:
         async with asyncio.timeout(COMPARE_S):
             return await in_workspace(rollout, lambda azure: comparison.compare(azure, live, candidate))

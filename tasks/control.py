@@ -65,9 +65,8 @@ async def act(workspace: WorkspaceConfig, endpoint: str, action: Action, by: str
         msg = f"no rollout of {endpoint} is under way: there is nothing to {action}"
         raise Refused(msg)
     if record.phase is Phase.ROLLING_BACK:
-        msg = (
-            f"rollout {record.rollout} of {endpoint} is being rolled back; `saferollout rollback {endpoint}` ends that"
-        )
+        what = f"rollout {record.rollout} of {endpoint} is being rolled back"
+        msg = f"{what}; `saferollout rollback {endpoint}` finishes that"
         raise Refused(msg)
     do: dict[Action, Callable[[PrefectClient, FlowRun, str, Asked], Awaitable[str]]] = {
         Action.PAUSE: _pause,
@@ -111,7 +110,7 @@ async def _run_of(client: PrefectClient, record: Record, endpoint: str) -> FlowR
     msg = (
         f"this Prefect server ({client.api_url}) knows no flow run {record.owner.flow_run}, "
         f"in which {record.owner.name} began rollout {record.rollout} of {endpoint}; "
-        f"`saferollout rollback {endpoint}` needs none"
+        f"`saferollout rollback {endpoint}` works without Prefect"
     )
     raise Refused(msg)
 
@@ -208,7 +207,7 @@ async def _why_not(client: PrefectClient, run: FlowRun) -> str:
         age_s, limit_s = min(age_s, last if last is not None else age_s), HANGS_S
     if age_s > limit_s:
         return ""
-    return f"is {state.name}, with a sign of life {seconds(age_s)} ago; it hangs for sure only after {seconds(limit_s)}"
+    return f"is {state.name}, with a sign of life {seconds(age_s)} ago: it hangs after {seconds(limit_s)} without one"
 
 
 async def _last_heartbeat_s(client: PrefectClient, run: FlowRun) -> float | None:

@@ -163,7 +163,7 @@ class Guard:
                 watching = self._watch_counts(state, record, gate, earlier)
                 counted = await (watching if run else first_of(watching, self._until_back(record)))
                 if counted is None:
-                    return f"{reason}; Prefect answers again, which knows more"
+                    return f"{reason}; Prefect answers again, so the next look judges by the rollout's config"
                 evidence = counted
             else:
                 rollout = Rollout.of(kept.project, record)
@@ -197,7 +197,7 @@ class Guard:
         try:
             state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(endpoint))
         except AzureFailed as error:
-            log.warning("what is found of %s counts, although it cannot be looked at: %s", endpoint, error)
+            log.warning("what the judge found of %s counts, for the endpoint cannot be read: %s", endpoint, error)
             return False
         there = Record.from_tags(state.tags)
         if there is None or there.rollout != record.rollout or there.share < record.share:
@@ -219,7 +219,7 @@ class Guard:
                 return state  # its users are watched all the same; its run has it tested anew
             if not drifted.is_listed or rollout.project.config.on_drift is OnDrift.STOP:
                 raise
-            log.warning("looked at again in %.0f s, for Azure may show it late: %s", self._late_s, drifted)
+            log.warning("Azure may show an old state, so this is checked again in %.0f s: %s", self._late_s, drifted)
             await asyncio.sleep(self._late_s)
             state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(state.name))
             await in_workspace(self._workspace, lambda azure: drift.check(azure, state, rollout))
@@ -311,7 +311,7 @@ class Guard:
 
 def _left_as_is(endpoint: str, found: object) -> str:
     """What the guard says of somebody else's change, in its result and as an error in its log."""
-    words = f"NOT rolled back: {found}; look, then `saferollout rollback --force {endpoint}`"
+    words = f"NOT rolled back: {found}; check the endpoint, then run `saferollout rollback --force {endpoint}`"
     log.error("%s: %s", endpoint, words)
     return words
 

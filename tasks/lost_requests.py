@@ -61,7 +61,9 @@ async def _recover(client: PrefectClient, run: FlowRun) -> str:
         return ""
     resumes = [state for state in await client.read_flow_run_states(run.id) if state.name == "AwaitingRetry"]
     if await baselines_of(run.id):
-        said = "its rollout is over, and its process was lost before it said how: its report does, if there is one"
+        said = (
+            "its rollout is over, and its process was lost before it reported the end; see its report, if there is one"
+        )
     elif len(resumes) >= MAX_RESUMES:
         said = f"nothing was begun, although it began again {len(resumes)} times: see its logs, then ask once more"
     else:

@@ -92,7 +92,7 @@ async def _read_back(rollout: Rollout) -> EndpointState | None:
     try:
         return await in_workspace(rollout, lambda azure: azure.get_endpoint(rollout.endpoint))
     except SaferolloutError as error:
-        get_run_logger().warning("the report is of what Azure showed last: %s", error)
+        get_run_logger().warning("the endpoint cannot be read, so the report shows its last known state: %s", error)
         return None
 
 
@@ -100,7 +100,7 @@ async def _read_back(rollout: Rollout) -> EndpointState | None:
 async def nothing_to_do(project: Project, duplicate: str = "") -> Outcome:
     """Say why there is nothing to do: by default that the live deployment is this very revision.
 
-    Then a retirement is finished that was due and cut short; a `duplicate` changes nothing.
+    Then an old deployment that is due is retired, also where that was cut short; a `duplicate` changes nothing.
     """
     workspace = project.config.workspace
     if not duplicate:

@@ -44,7 +44,7 @@ async def roll_back_own(
 
     With the `project` and its requests, the candidate stays until users are seen to be off it. `hold` is put on the
     endpoint; `force` overwrites what somebody else changed in the traffic; where it is not to be forgotten, the record
-    stays until the report is written. No task: the way back must not depend on
+    stays until the report is written. It is not a task: the way back must not depend on
     Prefect.
     """
     drain = Drain(project) if project else BY_TIME
@@ -78,5 +78,7 @@ async def put_users_back(rollout: Rollout, failure: Exception) -> bool:
     if is_back:
         get_run_logger().warning("%s has all traffic of %s again", rollout.live, rollout.endpoint)
     else:
-        get_run_logger().warning("%s has fewer instances than before and gets those first", rollout.live)
+        get_run_logger().warning(
+            "%s has fewer instances than before: it gets those back first, then all traffic", rollout.live
+        )
     return is_back

@@ -34,8 +34,8 @@ POLL_S = 2.0
 async def thaw(rollout: Rollout, stage: StageConfig, *, asked: bool) -> None:
     """Return when no freeze window holds; at once where the rollout ignores them, or the stage's share is reached.
 
-    Until it is `asked` who approves the stage, a question that is open already is no reason to wait: a rejection rolls
-    back at once.
+    Until it is `asked` who approves the stage, a question that is open already is not a reason to wait: a rejection
+    rolls back at once.
 
     A deployed run ends its process and is scheduled for the end of the window, when the flow starts again from its top.
     Elsewhere the process waits.

@@ -136,7 +136,7 @@ def _server(scope: ids.Scope, identity: Identity, location: str) -> Server:
 
 
 class _Answers:
-    """Adds what stands on every management answer, and writes a line per request to the log."""
+    """Adds the headers of every management answer, and writes a line per request to the log."""
 
     def __init__(self, app: ASGIApp, server: Server) -> None:
         self._app = app

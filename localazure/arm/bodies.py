@@ -49,7 +49,7 @@ async def json_object(request: Request) -> dict[str, Any]:
         # not strict: Azure takes strings with raw newlines in them, too
         body = json.loads(received or b"{}", strict=False, parse_float=_finite, parse_constant=_finite)
         if b"\\u" in received:
-            json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text, and could not be answered
+            json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is not text: it cannot be answered
     except ValueError as error:
         raise BadRequest(f"The request body is not valid JSON: {error}", "InvalidRequestContent") from error
     except RecursionError as error:

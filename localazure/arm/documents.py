@@ -130,7 +130,7 @@ class TrackedResource(Document):
 
 
 def _place(body: Any, path: tuple[int | str, ...]) -> list[int]:
-    """Return where a property stands: the first of two comes first in the body."""
+    """Return where a property is: the first of two comes first in the body."""
     places = []
     for name in path:
         places.append(list(body).index(name))

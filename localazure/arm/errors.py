@@ -33,7 +33,7 @@ _GENERAL = {
     404: "The specified resource was not found.",
     409: "The resource is in a state in which the request cannot be carried out.",
 }
-"""What the service says of a status; the reason stands in the details."""
+"""What the service says of a status; the reason is in the details."""
 
 _ARM_SAYS = {"InvalidRequestContent", "InvalidTags", "RequestEntityTooLarge"}
 """Codes of what ARM finds before the service is asked."""

@@ -1,4 +1,4 @@
-"""What stands on every management answer: ids, caching, security, who served it."""
+"""The headers of every management answer: ids, caching, security, who served it."""
 
 import datetime
 import re

@@ -72,7 +72,7 @@ class Operations:
         self.recall()
 
     def recall(self) -> None:
-        """Find those that are under way and that nobody is at work on any longer."""
+        """Find those that are under way and that nobody is at work on by now."""
         self._interrupted = {
             operation.resource or identifier: identifier
             for identifier, operation in self._table.items()

@@ -16,7 +16,7 @@ from localazure.core.processes import Process
 STOP_GRACE_S = 10
 
 _WRAPPED = r"[\w.]*UserScript\w*(Exception|Error)"
-"""What the inference server makes of a script's own exception, which stands before it in the log."""
+"""What the inference server makes of a script's own exception, which comes before it in the log."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Revisions:
         self._programs = programs
 
     def folder(self, endpoint: str, deployment: str) -> Path:
-        """Return the deployment's folder: its logs, and its revisions. Names have been checked: they are no paths."""
+        """Return the deployment's folder: its logs, and its revisions. Names have been checked: they are not paths."""
         return self._directory / endpoint.lower() / deployment.lower()
 
     async def prepare(

@@ -6,7 +6,7 @@ and its folder meanwhile; nor anything that only a scoring script imports. All e
 
 Each order comes with three files: a socket for what is said about it, the server's socket, and its log. The one who
 orders writes a line of JSON, is answered the process id of the server's leash and, at the end, its exit code; the other
-end of the socket is what holds the leash. A zygote ends when nobody can order any longer and its forks have ended.
+end of the socket is what holds the leash. A zygote ends when no more orders can come and its forks have ended.
 """
 
 import ast
@@ -92,7 +92,7 @@ def _imports() -> "list[str]":
 
 
 def _imported(body: "list[ast.stmt]", package: str) -> "Iterator[str]":
-    """Yield what a module imports in any case, absolutely; of its own package also what may be no module."""
+    """Yield what a module imports in any case, absolutely; of its own package also what may not be a module."""
     for statement in body:
         if isinstance(statement, ast.Try):
             yield from _imported(statement.body, package)
@@ -160,7 +160,7 @@ def _attend(files: "list[int]", leash: Any) -> "dict[str, Any]":
     os.write(0, b"%d\n" % os.getpid())
     code = leash.fork(order["grace_s"])
     if code is not None:
-        with contextlib.suppress(OSError):  # nobody is there any longer
+        with contextlib.suppress(OSError):  # nobody is there by now
             os.write(0, b"%d\n" % code)
         os._exit(0)
     os.dup2(log, 1)

@@ -25,9 +25,9 @@ class Host:
         try:
             address = ipaddress.IPv4Address(socket.gethostbyname(name))
         except (OSError, ValueError) as error:
-            raise ValueError(f"'{name}' is no IPv4 address, and no name of one") from error
+            raise ValueError(f"'{name}' is neither an IPv4 address nor the name of one") from error
         if address.is_unspecified:
-            raise ValueError(f"{name} is no address to be reached at: give the one by which others reach this machine")
+            raise ValueError(f"{name} cannot be reached: give the address by which others reach this machine")
         return cls(name, str(address))
 
     @property

@@ -126,7 +126,7 @@ class Admin:
                 f"{'.'.join(map(str, part['loc']))}: {part['msg'].removeprefix('Value error, ')}"
                 for part in error.errors()
             )
-            raise BadRequest(f"This is no fault: {problems}") from error
+            raise BadRequest(f"This is not a fault that local Azure knows: {problems}") from error
         return JSONResponse(_render(self._faults.add(spec)), 201)
 
     async def _clear(self, _request: Request) -> Response:

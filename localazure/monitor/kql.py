@@ -109,12 +109,12 @@ def _value(text: str, kind: str, now: datetime.datetime) -> Any:
             moments = {"ago": lambda: now - _duration(call[2]), "datetime": lambda: moment(call[2]), "now": lambda: now}
             found = moments[call[1]]()
         except (ValueError, OverflowError) as error:
-            raise UnsupportedQuery(f"{text!r} is no time") from error
+            raise UnsupportedQuery(f"{text!r} is not a time") from error
     else:
         try:
             found, is_kind = float(text), "real"
         except ValueError as error:
-            raise UnsupportedQuery(f"{text!r} is no value: strings are quoted") from error
+            raise UnsupportedQuery(f"{text!r} is not a value: strings are quoted") from error
     if is_kind != ("real" if kind in ("real", "long", "int") else kind):
         raise UnsupportedQuery(f"{text!r} cannot be compared with a column of the type {kind}")
     return found
@@ -123,7 +123,7 @@ def _value(text: str, kind: str, now: datetime.datetime) -> Any:
 def _duration(text: str) -> datetime.timedelta:
     match = re.fullmatch(r"(\d{1,8}(?:\.\d+)?)(ms|s|m|h|d)", text.strip(), re.ASCII)
     if match is None:
-        raise UnsupportedQuery(f"{text!r} is no timespan such as 5m")
+        raise UnsupportedQuery(f"{text!r} is not a timespan such as 5m")
     return datetime.timedelta(seconds=float(match[1]) * _UNITS[match[2]])
 
 

@@ -227,4 +227,4 @@ def _request(line: bytes) -> Request | None:
             mirrored=row["mirrored"],
         )
     except (ValueError, KeyError, TypeError):
-        return None  # a request that was no HTTP has no path; it belongs to no endpoint
+        return None  # a request that was not HTTP has no path; it belongs to no endpoint

@@ -66,7 +66,9 @@ class Quota:
         for setting in settings:
             name, _, number = setting.partition("=")
             if name not in names or not number.isdigit() or (name != "cores" and not int(number)):
-                raise ValueError(f"'{setting}' is no quota: give {', '.join(names[:-1])} or {names[-1]}, and a number")
+                raise ValueError(
+                    f"'{setting}' is not a quota: give {', '.join(names[:-1])} or {names[-1]}, and a number"
+                )
             values[name] = int(number)
         return cls(**values)
 

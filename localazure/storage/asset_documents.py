@@ -290,7 +290,7 @@ def check_names(*names: str) -> None:
     for name in names:
         if not re.fullmatch(r"[A-Za-z0-9][\w.-]{0,254}", name, re.ASCII):
             raise BadRequest(
-                f"'{name}' is no name or version of an asset: they begin with a letter or digit and have at most 255"
+                f"'{name}' is not a name or version of an asset: they begin with a letter or digit and have at most 255"
                 " letters, digits, dots, dashes and underscores."
             )
 

@@ -305,7 +305,7 @@ def _range(wanted: str, size: int) -> tuple[int, int]:
     """Return the first and the last byte that are wanted of `size`, as Blob Storage reads it: `bytes=FIRST-[LAST]`.
 
     Raises:
-        BlobError: It is none, or begins behind the end.
+        BlobError: It is not one, or begins behind the end.
     """
     found = re.fullmatch(r"bytes=(\d{1,18})-(\d{1,18})?", wanted.strip(), re.ASCII)
     if found is None or (found[2] and int(found[2]) < int(found[1])):

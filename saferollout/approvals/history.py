@@ -85,7 +85,7 @@ def problems(entries: Sequence[Entry], head: Head | None, keys: Keyring) -> list
     found = []
     for entry in entries:
         if entry.digest != _digest(entry.number, entry.previous, entry.event):
-            found.append(f"entry {entry.number} was changed: its digest is another")
+            found.append(f"entry {entry.number} was changed: its digest does not match what it says")
         elif not is_genuine(entry, keys):
             found.append(f"entry {entry.number} is not signed by a known key")
     if entries and (entries[0].number, entries[0].previous) != (1, ""):
@@ -94,18 +94,18 @@ def problems(entries: Sequence[Entry], head: Head | None, keys: Keyring) -> list
         if later.number != earlier.number + 1:
             found.append(f"entry {later.number} follows entry {earlier.number}: some were removed or moved")
         elif later.previous != earlier.digest:
-            found.append(f"entry {later.number} does not continue entry {earlier.number}")
+            found.append(f"entry {later.number} was written after an entry {earlier.number} that is not the one here")
     return found + _head_problems(entries, head, keys)
 
 
 def _head_problems(entries: Sequence[Entry], head: Head | None, keys: Keyring) -> list[str]:
     if head is None:
-        return ["the head is missing: whether the newest entries are there cannot be known"] if entries else []
+        return ["the note of which entry is the newest is missing: newer ones may have been removed"] if entries else []
     known = next((entry for entry in entries if entry.number == head.number), None)
     if known is None:
         return [f"entry {head.number} is missing: the newest entries were removed"]
     if known.digest != head.digest or (keys and not keys.has_signed(head.signature, _head_message(known))):
-        return [f"the head does not belong to entry {known.number}"]
+        return [f"the note of which entry is the newest does not match entry {known.number}: one was replaced"]
     return []
 
 

@@ -60,7 +60,7 @@ def make_question(
 
 
 def describe_decision(evidence: Sequence[Evidence], notes: Sequence[str], reject: str = REJECT) -> str:
-    """What stands beside the decision: on a small screen what is above the fields needs scrolling.
+    """The text beside the decision: on a small screen what is above the fields needs scrolling.
 
     Prefect's UI shows it in one paragraph; whoever lists questions takes the first line.
     """
@@ -70,12 +70,12 @@ def describe_decision(evidence: Sequence[Evidence], notes: Sequence[str], reject
 
 
 def describe_proof(page: str) -> str:
-    """What stands beside the field that nobody can fill in by hand."""
+    """The text beside the field that nobody can fill in by hand."""
     return f"Answer at the approvals page ({page or 'saferollout approvals serve'}), which fills this in and signs it."
 
 
 def describe_approver(rules: ApprovalsConfig) -> str:
-    """What stands beside the approver's name."""
+    """The text beside the approver's name."""
     who = f"One of {', '.join(rules.approvers)}" if rules.approvers else "Your name"
     return f"{who} ({PROOFS[rules.verify]})."
 

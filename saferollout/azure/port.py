@@ -73,7 +73,7 @@ class Azure(Protocol):
 
     @property
     def drain_s(self) -> float:
-        """How long gateways and requests under way may take to leave a deployment that gets no traffic any longer."""
+        """How long gateways and requests under way may take to leave a deployment that no longer gets traffic."""
         ...
 
     def settle(self, took_s: float) -> None:

@@ -40,7 +40,7 @@ class Workspace:
 
     @property
     def drain_s(self) -> float:
-        """How long gateways and requests under way may take to leave a deployment that gets no traffic any longer."""
+        """How long gateways and requests under way may take to leave a deployment that no longer gets traffic."""
         return self._azure.drain_s
 
     def settle(self, took_s: float) -> None:

@@ -23,7 +23,7 @@ def _different(names: tuple[str, ...]) -> tuple[str, ...]:
     seen: set[str] = set()
     for name in names:
         if name.casefold() in seen:
-            msg = f"{name!r} is there twice; name each approver once"
+            msg = f"{name!r} is given twice; name each approver once"
             raise ValueError(msg)
         seen.add(name.casefold())
     return names
@@ -33,7 +33,7 @@ Approver = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1,
 
 
 class ApprovalsConfig(Section):
-    """Who may approve. What a stage says takes the place of what is said for all."""
+    """Who may approve. What a stage says counts for it in the place of what the config says for all stages."""
 
     approvers: Annotated[tuple[Approver, ...], AfterValidator(_different)] = Field(
         (),
@@ -45,7 +45,9 @@ class ApprovalsConfig(Section):
     required: int = Field(
         1, ge=1, le=10, description="How many different approvers must approve; one rejection rolls back."
     )
-    not_requester: bool = Field(False, description="Whether who requested the rollout may not approve it.")
+    not_requester: bool = Field(
+        False, description="Whether the person who requested the rollout is kept from approving it."
+    )
     verify: Verify = Field(
         Verify.NONE,
         description=(

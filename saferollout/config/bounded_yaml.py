@@ -1,4 +1,4 @@
-"""YAML within bounds: a file that is too large, too deep, or stands for too much is a mistake, told at once."""
+"""YAML within bounds: a file that is too large, too deep, or has aliases for too much, is refused at once."""
 
 import contextlib
 import warnings
@@ -17,8 +17,8 @@ MAX_DEPTH = 50
 """How deep values may lie in each other."""
 MAX_VALUES = 10_000
 """How many keys and values a file may have, where each alias counts as all that it stands for."""
-TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels, or an alias stands for what it lies in"
-TOO_LARGE = f"holds more than {MAX_VALUES} keys and values, with all that its aliases stand for"
+TOO_DEEP = f"is nested deeper than {MAX_DEPTH} levels, or has an alias that contains itself"
+TOO_LARGE = f"holds more than {MAX_VALUES} keys and values, counting all that its aliases repeat"
 FLATTER = "write fewer levels, values and aliases"
 
 

@@ -216,7 +216,7 @@ class _Reader:
             self.files[key] = full
 
     def _is_of_mlflow(self, key: str, value: object, prefixes: tuple[str, ...]) -> bool:
-        """Whether an address of MLflow stands where Azure ML takes none, which is reported."""
+        """Whether there is an address of MLflow where Azure ML takes none, which is reported."""
         if not isinstance(value, str) or not value.startswith(prefixes):
             return False
         remedy = "write azureml:<name>:<version> of a registered model"

@@ -87,17 +87,22 @@ class FreezeWindow(Section):
     model_config = ConfigDict(serialize_by_alias=True)
 
     days: tuple[Day, ...] = Field(
-        (), description="Days of the week, mon to sun; with times of day: each such day from then to then."
+        (),
+        description=(
+            "The days of the week that are frozen, mon to sun: the whole day, or the part of it between the times of "
+            "day in `from` and `to`."
+        ),
     )
     from_: Edge | None = Field(
         None,
         alias="from",
-        description="When it begins: a time of day (HH:MM), a date, or both (YYYY-MM-DDTHH:MM).",
+        description="When the window begins: a time of day (HH:MM), a date, or both (YYYY-MM-DDTHH:MM).",
     )
     to: Edge | None = Field(
         None,
         description=(
-            "When it ends, as `from`; a date counts with its whole day, a time of day up to `from` is the next day's."
+            "When the window ends, written like `from`. A date includes that whole day; a time of day that is not "
+            "later than `from` is on the next day."
         ),
     )
     holidays: Annotated[str, AfterValidator(_country)] | None = Field(

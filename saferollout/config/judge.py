@@ -195,7 +195,10 @@ class JudgeConfig(ComparisonsConfig):
     )
     required: tuple[ComparisonName, ...] = Field(
         (),
-        description="Comparisons that must prove health as the error rate must; the others must only not prove harm.",
+        description=(
+            "The comparisons that must prove health, as the error rate must; it is enough that the others do not prove "
+            "harm."
+        ),
     )
     sources: Annotated[tuple[SourceConfig, ...], AfterValidator(_sources)] = Field(
         (SourceConfig(kind=SourceKind.PROBES),),

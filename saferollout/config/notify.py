@@ -15,7 +15,7 @@ REMEDY = "write ${NAME} of an environment variable that holds the address, or se
 
 
 class Event(StrEnum):
-    """What people are told of a rollout."""
+    """What messages report about a rollout."""
 
     WAITING = "waiting"
     """It asks for an approval."""
@@ -24,7 +24,7 @@ class Event(StrEnum):
     REMINDER = "reminder"
     """Its question is about to expire."""
     CLOSED = "closed"
-    """The guard has rolled it back, for harm or since nobody was at it: its question takes no answer any longer."""
+    """The guard has rolled it back, for harm or since its process was gone: its question can no longer be answered."""
     ENDED = "ended"
     """It is promoted, rolled back, or could not be rolled back."""
 
@@ -63,7 +63,7 @@ class NotifyConfig(Section):
             "Prefect Secret block; never the address itself."
         ),
     )
-    events: tuple[Event, ...] = Field(tuple(Event), description="What is told; default: all.")
+    events: tuple[Event, ...] = Field(tuple(Event), description="Which events messages report; default: all.")
     reminder_s: float = Field(
         3600, gt=0, description="How long before a question expires a reminder is sent, in seconds."
     )

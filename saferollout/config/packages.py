@@ -25,7 +25,7 @@ class Packages(NamedTuple):
     versions: dict[str, str]
     """Each package's version as the file says it, by its name; see `shown`."""
     others: Counter[str]
-    """Channels, pip's options and whatever else is no package: an address may hold a password."""
+    """Channels, pip's options and whatever else is not a package: an address may hold a password."""
 
 
 def read_packages(conda_file: object) -> Packages:

@@ -86,13 +86,13 @@ class SmokeTestConfig(Section):
     )
     max_failed: int = Field(0, ge=0, description="How many requests may be answered with an error.")
     max_latency_ms: float = Field(
-        1000, gt=0, description="The candidate's 95th percentile of latency must stay below this."
+        1000, gt=0, description="The limit in milliseconds for the 95th percentile of the candidate's latency."
     )
     answer_schema: Path | None = Field(
         None, description="A JSON schema for each answer; default: the shape of the live deployment's answer."
     )
     tolerance: float = Field(
-        1e-6, ge=0, description="How far a number may be from the file's expected answer (absolute)."
+        1e-6, ge=0, description="How far a number may be from the expected one in the file (absolute difference)."
     )
     max_wrong: int | None = Field(
         None,
@@ -105,18 +105,19 @@ class SmokeTestConfig(Section):
     expect_change: bool = Field(
         False,
         description=(
-            "Whether answers without a true one may all be off from live's, by orders of magnitude or by another label."
+            "Whether all answers may differ from live's by orders of magnitude or in their label, where the recorded "
+            "requests do not say which answer is true."
         ),
     )
     when_undecided: Literal[WhenUndecided.ASK, WhenUndecided.FAIL] = Field(
         WhenUndecided.ASK,
         description=(
-            "What follows where answers changed so much and nobody says what is right: ask a person before the first "
-            "share (also where that stage asks nobody), or fail."
+            "What follows where answers differ from live's that much and the recorded requests do not say which is "
+            "true: ask a person before the first share (also where that stage asks nobody), or fail."
         ),
     )
     max_error_increase: float = Field(
-        0.25, ge=0, description="The mean error on expected numbers may exceed the live one's by this share."
+        0.25, ge=0, description="The share by which the mean error on expected numbers may exceed the live one's."
     )
 
 
@@ -166,7 +167,7 @@ class StageConfig(Section):
         ),
     )
     approvals: ApprovalsConfig | None = Field(
-        None, description="Who may approve this stage; what is left out is as the config's `approvals` says."
+        None, description="Who may approve this stage; a key that is left out is as in the config's `approvals`."
     )
     recheck_s: float = Field(
         10,
@@ -195,7 +196,7 @@ MAX_RESUMES = 2
 
 
 class GuardConfig(Section):
-    """What the guard does about a rollout that nobody is at work on any longer."""
+    """What the guard does about a rollout whose process is gone."""
 
     max_resumes: int = Field(
         MAX_RESUMES,
@@ -273,7 +274,8 @@ class RolloutConfig(Section):
     )
     approvals: ApprovalsConfig = ApprovalsConfig()
     freeze: tuple[FreezeWindow, ...] = Field(
-        (), description="When no candidate gets more traffic, even if approved; the way back is never frozen."
+        (),
+        description="The times when no candidate gets more traffic, even if approved; a rollback is never frozen.",
     )
     notify: NotifyConfig | None = Field(None, description="Messages about the rollout; default: none.")
     when_busy: WhenBusy = Field(

@@ -55,7 +55,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """What stands at one place of each answer that has it, as (candidate's, live's) pairs."""
+    """The values at one place of each answer that has it, as (candidate's, live's) pairs."""
 
     name: str
     answers: Sequence[Sequence[tuple[Any, Any]]]
@@ -190,6 +190,6 @@ def _largest(values: Iterator[Any]) -> float:
 
 
 def _distance(answer: Sequence[tuple[Any, Any]]) -> float:
-    """The largest difference between two numbers of an answer; infinite where one of them is no finite number."""
+    """The largest difference between two numbers of an answer; infinite where one of them is not a finite number."""
     apart = [abs((_number(ours) or 0.0) - (_number(theirs) or 0.0)) for ours, theirs in answer if _differ(ours, theirs)]
     return max((math.inf if math.isnan(distance) else distance for distance in apart), default=0.0)

@@ -10,7 +10,7 @@ from saferollout.judge.split import ALPHA, log_mismatch
 def with_splits(evidence: Evidence, users: Mapping[str, Mapping[str, float]], shares: Mapping[str, int]) -> Evidence:
     """The evidence with what each source says of the split; where that cannot be chance, the summary says so, too.
 
-    It is no verdict on the candidate: users may be routed otherwise than set, but the candidate is not to blame.
+    It is not a verdict on the candidate: users may be routed otherwise than set, but the candidate is not to blame.
     """
     if len(shares) < 2:
         return evidence

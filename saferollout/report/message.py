@@ -1,4 +1,4 @@
-"""What people are told while a rollout goes on, in plain text: a title, and a few lines below it."""
+"""The messages that people get while a rollout goes on, in plain text: a title, and a few lines below it."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -67,7 +67,7 @@ def answered(endpoint: str, decision: Decision) -> Message:
 def changed(endpoint: str, share: int, digest: str, change: str) -> Message:
     """Somebody else changed the candidate while its question is open; `digest` says what it is made of now."""
     title = f"⚠️ {endpoint}: {change}"
-    line = f"An approval of {share}% no longer counts: once it is answered, the candidate is tested anew"
+    line = f"An approval of {share}% no longer counts: after the answer the candidate is tested anew"
     return Message(event=Event.WAITING, key=f"changed-{share}-{digest}", title=title, lines=(line,))
 
 
@@ -79,8 +79,8 @@ def reminder(endpoint: str, share: int, since: datetime, until: datetime, eviden
 
 
 def closed(outcome: Outcome, asked: int | None) -> Message:
-    """The guard has rolled it back; a question for a share that was `asked` takes no answer any longer."""
-    question = f"The question of {asked}% takes no answer any longer" if asked else ""
+    """The guard has rolled it back; a question for a share that was `asked` can no longer be answered."""
+    question = f"The question about {asked}% can no longer be answered" if asked else ""
     return _end(Event.CLOSED, outcome, question)
 
 

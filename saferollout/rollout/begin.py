@@ -150,7 +150,7 @@ def is_same(project: Project, live: Written | None) -> bool:
     """Whether the live deployment is what the project would make, whoever made it and with whichever tags.
 
     Only where Azure holds all parts of it: then the YAML names what it is made of, to the last one. A rollout would
-    give the candidate at least live's instances, so that fewer in the YAML are no difference.
+    give the candidate at least live's instances, so that fewer in the YAML are not a difference.
     """
     if project.settings is None or live is None or live.left_out:
         return False

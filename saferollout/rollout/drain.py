@@ -42,5 +42,5 @@ BY_TIME = ByTime()
 def _leave(deployment: str, wait_s: float) -> None:
     if wait_s > 0:
         waits = plural(round(wait_s), "second")
-        log.warning("not verified where users are: nobody can ask, so %s is left alone for %s", deployment, waits)
+        log.warning("%s is left for %s: without recorded requests nobody knows if users are off it", deployment, waits)
         time.sleep(wait_s)

@@ -120,7 +120,7 @@ def check(
 def left_as_is(azure: Workspace, state: EndpointState, record: Record) -> str:
     """What somebody else has changed, where nobody is to touch the endpoint but a person for that; empty otherwise.
 
-    A change of the candidate is no reason to leave it to users.
+    A change of the candidate is not a reason to leave it to users.
     For whoever finds a rollout without its process, and knows only the tags.
     """
     if record.phase is not Phase.ROLLING or record.on_drift is OnDrift.ROLLBACK:

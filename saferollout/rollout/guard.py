@@ -1,10 +1,10 @@
-"""The guard's decision: what an endpoint needs whose rollout may have nobody at work any longer."""
+"""The guard's decision: what an endpoint needs whose rollout may no longer have anybody at work."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from saferollout.domain.endpoint import EndpointState, Value
-from saferollout.domain.words import clock
+from saferollout.domain.words import clock, plural
 from saferollout.rollout.record import Phase, Record
 
 STUCK_S = 120.0
@@ -121,7 +121,7 @@ def lost_before_it_began(run: Run, now: datetime) -> str:
         case Sign.CRASHED if not _unsettled(run, now):
             return "it crashed"
         case Sign.SILENT:
-            return f"it has not been heard for {age_s:.0f} s"
+            return f"it has shown no sign of life for {age_s:.0f} s"
         case Sign.STARTING if _is_stuck(run, age_s):
             return f"it has been {run.state} for {age_s:.0f} s"
         case _:
@@ -197,7 +197,7 @@ def _cancelling(record: Record, run: Run, age_s: float, now: datetime) -> Action
 
 def _silent(record: Record, run: Run, age_s: float) -> Action:
     if run.deployed:
-        return _again(record, run, f"its flow run has not been heard for {age_s:.0f} s")
+        return _again(record, run, f"its flow run has shown no sign of life for {age_s:.0f} s")
     if age_s < ORPHAN_S:
         return Action(act=Act.LEAVE, reason="its process is gone; the same command can still finish it")
     return Action(act=Act.ROLL_BACK, reason=f"its process has been gone for {age_s:.0f} s")
@@ -208,7 +208,7 @@ def _again(record: Record, run: Run, why: str) -> Action:
     if not run.deployed:
         return Action(act=Act.ROLL_BACK, reason=f"{why}, and no worker can take it up again")
     if record.resumes >= record.max_resumes:
-        return Action(act=Act.ROLL_BACK, reason=f"{why}, after {record.resumes} times that it began again")
+        return Action(act=Act.ROLL_BACK, reason=f"{why}, after it had begun again {plural(record.resumes, 'time')}")
     return Action(act=Act.RESUME, reason=why)
 
 

@@ -107,7 +107,7 @@ def _check_settled(workspace: Workspace, endpoint: str, record: Record, began: f
     """Return if the record still stands when everything that was on its way has arrived.
 
     Raises:
-        Taken: Another one stands there.
+        Taken: Another one is there.
     """
     workspace.settle(time.monotonic() - began)
     there = Record.from_tags(workspace.settled(endpoint).tags)

@@ -1,6 +1,7 @@
 """The record: what a later process needs to finish or roll back a rollout, in the endpoint's tags.
 
-Azure allows 50 tags of 256 characters; the record takes a dozen short ones and leaves all others alone.
+Azure allows 50 tags of 256 characters; the record takes at most 32, and one or two more for each stage, and leaves
+all others alone.
 """
 
 import re

@@ -87,7 +87,7 @@ def roll_back(
             if not _is_overtaken(workspace, endpoint, record):
                 raise
             rolling_back = record
-            msg = f"another rollback of {endpoint} is under way, or the record was read late"
+            msg = f"another rollback of {endpoint} is under way, or Azure shows an old state; try again in a moment"
             raise AzureFailed(msg, retryable=True) from None
         rolling_back = record
         wait(workspace, record)
@@ -107,7 +107,7 @@ def put_traffic_back(workspace: Workspace, rollout: Rollout, hold: Hold | None =
     whether live has all traffic.
 
     Raises:
-        Lost: The rollout is not this run's any longer.
+        Lost: The rollout is no longer this run's.
     """
     state = workspace.settled(rollout.endpoint)
     record = rollout.own_record(state.tags)
@@ -177,7 +177,7 @@ def _set_share(
     def marked(tags: dict[str, str]) -> dict[str, str]:
         new = without_record(tags) | own(tags).model_copy(update=left).to_tags() | (hold.to_tags() if hold else {})
         if len(new) > MAX_TAGS:  # somebody else's tags take its place: the way back comes first
-            log.warning("%s has no room for the tag that holds the revision", state.name)
+            log.warning("the revision is not held, for %s has as many tags as Azure allows", state.name)
             new = {name: value for name, value in new.items() if name != TAG_HELD}
         return new
 

@@ -20,7 +20,7 @@ def may_supersede(project: Project, record: Record, owner: Owner) -> bool:
 
 
 def is_older(model: str, than: str) -> bool:
-    """Whether it is an earlier version of the same model; where versions are no numbers, nobody knows."""
+    """Whether it is an earlier version of the same model; where versions are not numbers, nobody knows."""
     name, _, version = short(model).rpartition(":")
     other, _, newer = short(than).rpartition(":")
     return bool(name) and name == other and version.isdecimal() and newer.isdecimal() and int(version) < int(newer)

@@ -135,7 +135,7 @@ class _Demo:
         first = {"config": str(config), "deployment": str(HOME / FIRST)}
         run = await first_of(arun_deployment("bootstrap/bootstrap", parameters=first, poll_interval=1), _missing(parts))
         if run.state is None or not run.state.is_completed():
-            raise processes.DemoFailed(f"bootstrap failed: {run.state and run.state.message}")
+            raise processes.DemoFailed(f"the bootstrap ended {_ending_of(run)}")
         found = load(config)
         workspace = Workspace(await asyncio.to_thread(Client, found.config.workspace))
         state = await asyncio.to_thread(workspace.get_endpoint, found.endpoint)
@@ -168,7 +168,7 @@ class _Demo:
         counting.join(timeout=30)
         result = await run.state.aresult(raise_on_failure=False) if run.state else None
         if not isinstance(result, Outcome):
-            raise processes.DemoFailed(f"the rollout ended {run.state_name}: {run.state and run.state.message}")
+            raise processes.DemoFailed(f"the rollout ended {_ending_of(run)}")
         return result
 
     async def _handed_over(self, endpoint: str, env: dict[str, str]) -> UUID:
@@ -299,6 +299,12 @@ def status_of(state: Any) -> str:
     if state is None or state.is_scheduled() or state.is_pending():
         return "the worker is starting the run"
     return "waiting for a decision" if state.is_paused() else ""
+
+
+def _ending_of(run: Any) -> str:
+    """How a run ended that has no result, for an error."""
+    name = run.state_name or "without a state that Prefect shows"
+    return f"{name}: {run.state.message}" if run.state and run.state.message else name
 
 
 async def _missing(parts: Sequence[processes.Process]) -> NoReturn:

@@ -179,7 +179,7 @@ class DeviceSignIn:
         return self.provider
 
     def _forget(self) -> None:
-        """Drop what nobody can finish any longer."""
+        """Drop sign-ins that can no longer be finished."""
         at = time.monotonic()
         self._pending = {word: one for word, one in self._pending.items() if one.ends > at}
 

@@ -1,4 +1,4 @@
-"""What a person is told, in plain words, when something cannot be done."""
+"""What the page says, in plain words, when something cannot be done."""
 
 
 class Trouble(Exception):

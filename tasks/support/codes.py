@@ -67,7 +67,7 @@ def _time(value: object) -> datetime:
 
 
 async def _forget(name: str, step: int) -> None:
-    """Delete what is remembered of codes that nobody can give any longer."""
+    """Delete what is remembered of codes that can no longer be given."""
     prefix = f"saferollout_code_{name}_"
     for used in await variables.newest(prefix):
         number = used.removeprefix(prefix)

@@ -64,7 +64,9 @@ async def append(event: Event, keys: Keyring) -> Entry:
         if await variables.create(f"{prefix}{entry.number:08}", entry.model_dump(mode="json")):
             break
     else:
-        msg = f"the history of {event.endpoint} takes no entry: somebody has written variables {prefix}… to Prefect"
+        msg = (
+            f"the history of {event.endpoint} takes no entry: somebody else has written variables {prefix}… to Prefect"
+        )
         raise Refused(msg)
     await _set_head(prefix, entry, keys)
     return entry

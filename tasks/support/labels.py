@@ -28,7 +28,7 @@ class Asked(Value):
 
 
 def asked_of(flow_run: FlowRun, label: str) -> Asked | None:
-    """What the label asks for; None if nothing, also where somebody else's value stands there."""
+    """What the label asks for; None if nothing, also where the value is somebody else's."""
     try:
         return Asked.model_validate_json(str(flow_run.labels.get(label, "")))
     except ValidationError:

@@ -33,6 +33,9 @@ RETRIED: dict[str, Any] = {
     "retry_jitter_factor": 0.5,
     "retry_condition_fn": worth_retrying,
 }
+"""What may pass within half a minute: after 2, 4, 8 and 16 s on average, and not all runs at the same moment.
+
+An Azure that fails for longer is not waited for: the rollout goes back, and the way back insists."""
 
 ROLLBACK: dict[str, Any] = {"cache_policy": NO_CACHE}
 """A rollback: it tries again by itself, and far longer than a step."""

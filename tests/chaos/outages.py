@@ -95,4 +95,4 @@ HARD = [
 ]
 """The same, and the processes of the rollouts die."""
 ALONE = Outage("worker, started again at once; the processes of its runs go on", worker_alone)
-"""No kill of a worker reaches them any longer."""
+"""They are no longer reached by the kill of a worker."""

@@ -126,7 +126,7 @@ def run_in_shell(
                 text = text.replace(written, replacement)
         script += [f"echo {shlex.quote(f'$ {text}')}", text]
         script += [f"code=$?; [ $code = {command.exit_code} ] || {{ echo exit code $code; exit 99; }}"]
-    assert not unused, f"not in the document any longer: {unused}"
+    assert not unused, f"no longer in the document: {unused}"
     path, home = directory / "script.sh", directory / "home"
     path.write_text("\n".join(script) + "\n")
     home.mkdir(exist_ok=True)

@@ -114,7 +114,7 @@ def _attend(connection: socket.socket) -> dict[str, Any]:
             if not sent:  # who asked for it was killed: it goes with all that it has started
                 kill_tree(child)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        with contextlib.suppress(OSError):  # nobody is there any longer
+        with contextlib.suppress(OSError):  # nobody is there by now
             connection.sendall(f"{code}\n".encode())
     os._exit(0)
 

@@ -63,7 +63,7 @@ def slow(stack: Stack, _: Path) -> Iterator[tuple[dict[str, str], Strike]]:
 
 @contextmanager
 def full(stack: Stack, directory: Path) -> Iterator[tuple[dict[str, str], Strike]]:
-    """The run's process can write to no file any longer: neither Prefect's results nor its log."""
+    """The run's process can no longer write to any file: neither Prefect's results nor its log."""
 
     def strike(process: subprocess.Popen[str]) -> None:
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))

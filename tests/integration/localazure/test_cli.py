@@ -112,7 +112,7 @@ def test_a_port_that_is_taken_is_reported(azure: LocalAzure, tmp_path: Path) -> 
 def test_an_address_of_another_machine_is_reported(tmp_path: Path) -> None:
     """Nothing can listen there."""
     with (
-        pytest.raises(NotReady, match=r"198\.51\.100\.1 is no address of this machine"),
+        pytest.raises(NotReady, match=r"198\.51\.100\.1 is not this machine's address"),
         LocalAzure(tmp_path, "--host", "198.51.100.1"),
     ):
         pass

@@ -200,7 +200,7 @@ async def test_many_writers_leave_one_history_and_tampering_shows() -> None:
     kept = await variables.get(names[0])
     await variables.put(names[0], kept | {"event": kept["event"] | {"reason": "another"}})
     changed, head = await history.read_history("many")
-    assert problems(changed, head, keys) == ["entry 10 was changed: its digest is another"]
+    assert problems(changed, head, keys) == ["entry 10 was changed: its digest does not match what it says"]
     await variables.delete(names[0])
     removed, head = await history.read_history("many")
     assert problems(removed, head, keys) == ["entry 10 is missing: the newest entries were removed"]

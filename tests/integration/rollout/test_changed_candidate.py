@@ -134,7 +134,7 @@ async def codes_of(run: FlowRun) -> list[str]:
 
 
 async def test_a_change_that_nobody_answers_is_asked_about_anew() -> None:
-    """The run is set going without an answer, as after a crash: it does not ask again about what is gone."""
+    """The run is resumed without an answer, as after a crash: it does not ask again about what is gone."""
     with current(Anew()) as case:
         run = await asked(case)
         first = await question_of(run)

@@ -161,5 +161,5 @@ async def test_what_somebody_writes_into_the_history_keeps_no_rollout_for_ever(
     assert set(await history.rulings("planted", "r", keys)) == {"q"}
     for number in (10**8 - 1, 10**8):
         await variables.create(f"{prefix}{number}", "planted")
-    with pytest.raises(Refused, match="the history of planted takes no entry: somebody has written variables"):
+    with pytest.raises(Refused, match="the history of planted takes no entry: somebody else has written variables"):
         await history.append(event.model_copy(update={"reason": "3"}), keys)

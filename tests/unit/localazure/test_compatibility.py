@@ -36,8 +36,9 @@ def test_every_row_says_what_happens_and_names_a_test_that_exists(row: list[str]
     """A row without evidence is a guess."""
     assert len(row) == 3
     assert row[1].startswith(STATUSES)
-    named = re.findall(r"`((?:unit/)?)(\w+\.py)::(test_\w+)`", row[2])
+    named = re.findall(r"`((?:tests/unit/localazure/\w+/)?)(\w+\.py)::(test_\w+)`", row[2])
+    assert len(named) == row[2].count("::")
     assert named
-    for unit, module, test in named:
-        (path,) = (TESTS / ("unit" if unit else "integration") / "localazure").rglob(module)
+    for folder, module, test in named:
+        (path,) = [ROOT / folder / module] if folder else (TESTS / "integration" / "localazure").rglob(module)
         assert test in collected_from(path)

@@ -118,7 +118,7 @@ def test_a_mistake_exits_2_and_calls_nothing(
         (("abort", "a b"), "abort: endpoint: 'a b' is not a valid endpoint name; use 3 to 32"),
         (
             ("promote", "diabetes", "--comment", "fine"),
-            "command line: --skip-judge: is not given, and there is nothing",
+            "command line: --skip-judge: is required: to promote a rollout is",
         ),
         (("promote", "diabetes", "--skip-judge"), "command line: --comment: is not given; say why the judge may be"),
         (("retire", ""), "retire: endpoint: '' is not a valid endpoint name; use 3 to 32"),

@@ -132,7 +132,7 @@ def _written(folder: Path, job: object) -> Path:
             "image: mine:1",
             "env: [{name: PREFECT_FLOWS_HEARTBEAT_FREQUENCY, value: '90'}]\n          image: a",
             "spec.template.spec.containers[0].env[0]",
-            "which setup does",
+            "which setup sets itself",
         ),
     ],
 )

@@ -30,7 +30,7 @@ def test_what_is_stopped_before_it_begins_does_not_begin() -> None:
 def test_an_interrupted_rollout_that_cannot_be_rolled_back_says_so(
     monkeypatch: pytest.MonkeyPatch, project_files: Path
 ) -> None:
-    """Where nobody is signed in any longer the command says what was not done and how to do it, and ends with 3."""
+    """Where nobody is signed in by then the command says what was not done and how to do it, and ends with 3."""
     for name in ("AZURE_TENANT_ID", "AZURE_CLIENT_ID", "AZURE_CLIENT_SECRET", "ARM_CLOUD_METADATA_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential")
@@ -38,7 +38,8 @@ def test_an_interrupted_rollout_that_cannot_be_rolled_back_says_so(
     found = project.load("rollout.yaml")
 
     with pytest.raises(
-        NotRolledBack, match=r"interrupted; NOT rolled back: .*; look, then `saferollout rollback --force"
+        NotRolledBack,
+        match=r"interrupted; NOT rolled back: .*; check the endpoint, then run `saferollout rollback --force",
     ):
         _rolled_back(found, _Attended(project_files, None, Approve.UI))
 

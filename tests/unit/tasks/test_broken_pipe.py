@@ -1,4 +1,4 @@
-"""What becomes of a run whose output nobody reads any longer, for its worker has died."""
+"""What becomes of a run whose output is no longer read, for its worker has died."""
 
 import os
 import subprocess

@@ -32,7 +32,7 @@ def processes(arm: Arm, deployment: str, count: int = 16) -> set[int]:
 
 @contextlib.contextmanager
 def hanging(pid: int) -> Iterator[None]:
-    """The inference server with this worker does nothing any more, as in a deadlock."""
+    """The inference server with this worker no longer does anything, as in a deadlock."""
     server = psutil.Process(psutil.Process(pid).ppid())
     family = [server, *server.children(recursive=True)]
     for process in family:

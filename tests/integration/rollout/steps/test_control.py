@@ -143,10 +143,10 @@ async def test_an_abort_needs_no_prefect(memory: Memory, stack: Stack) -> None: 
         (Crashed(), ""),
         (
             Scheduled(name="Resuming"),
-            "is Resuming, with a sign of life .* s ago; it hangs for sure only after 2 min 0 s",
+            "is Resuming, with a sign of life .* s ago: it hangs after 2 min 0 s without one",
         ),
-        (Pending(), "is Pending, with a sign of life .* s ago; it hangs for sure only after 2 min 0 s"),
-        (Running(), "is Running, with a sign of life .* s ago; it hangs for sure only after 6 min 40 s"),
+        (Pending(), "is Pending, with a sign of life .* s ago: it hangs after 2 min 0 s without one"),
+        (Running(), "is Running, with a sign of life .* s ago: it hangs after 6 min 40 s without one"),
         (Scheduled(), "is Scheduled already, and begins when a worker takes it"),
         (Completed(), "is Completed"),
         (Cancelled(), "is Cancelled"),

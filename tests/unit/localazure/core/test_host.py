@@ -14,7 +14,7 @@ def test_an_address_is_its_own_name() -> None:
 
 @pytest.mark.parametrize(
     ("name", "told"),
-    [("0.0.0.0", "by which others reach"), ("", "by which others reach"), ("::", "no IPv4"), ("a b", "no IPv4")],  # noqa: S104 - it is refused
+    [("0.0.0.0", "by which others reach"), ("", "by which others reach"), ("::", "an IPv4"), ("a b", "an IPv4")],  # noqa: S104 - it is refused
 )
 def test_what_nobody_can_be_sent_to_is_refused(name: str, told: str) -> None:
     """All addresses of the machine are none that could stand in an address or a certificate."""

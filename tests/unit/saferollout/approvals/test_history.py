@@ -60,7 +60,7 @@ def test_one_changed_or_removed_entry_is_noticed(number: int, keys: Keyring) -> 
     ]
     removed = [entry for entry in entries if entry.number != number]
 
-    assert f"entry {number} was changed: its digest is another" in problems(changed, head, keys)
+    assert f"entry {number} was changed: its digest does not match what it says" in problems(changed, head, keys)
     assert len(problems(removed, head, keys)) == 1
 
 
@@ -80,7 +80,7 @@ def test_computing_every_digest_anew_is_noticed_where_entries_are_signed() -> No
     assert problems(entries, head, KEYS) == [
         "entry 1 is not signed by a known key",
         "entry 2 is not signed by a known key",
-        "the head does not belong to entry 2",
+        "the note of which entry is the newest does not match entry 2: one was replaced",
     ]
     assert problems(entries, head, Keyring()) == []
 
@@ -90,7 +90,7 @@ def test_a_missing_head_is_noticed() -> None:
     entries, _ = history(KEYS, "Ann")
 
     assert problems(entries, None, KEYS) == [
-        "the head is missing: whether the newest entries are there cannot be known"
+        "the note of which entry is the newest is missing: newer ones may have been removed"
     ]
 
 

@@ -86,7 +86,7 @@ ALIASES = "".join(f"a{number}: &a{number} [{', '.join([f'*a{number - 1}'] * 9)}]
     ids=["aliases of aliases", "merges of merges", "alias of itself", "merge of itself", "deep", "very deep"],
 )
 def test_what_grows_without_bounds_is_reported(file: Path, content: str, problem: str) -> None:
-    """A few lines can stand for billions of values: they are a mistake like any other, told at once."""
+    """A few lines can stand for billions of values: they are a mistake like any other, reported at once."""
     file.write_text(content, encoding="utf-8")
 
     assert problem_of(file).problem == problem

@@ -1,4 +1,4 @@
-"""What people are told: what they need in few lines, whatever others have typed into it."""
+"""The messages that people get: what they need in few lines, whatever others have typed into it."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -44,16 +44,16 @@ def test_a_changed_candidate_is_said_once_for_each_change() -> None:
     said = changed("shop", 10, "a" * 12, "deployment green is no longer what was tested")
 
     assert said.title == "⚠️ shop: deployment green is no longer what was tested"
-    assert said.text("") == "An approval of 10% no longer counts: once it is answered, the candidate is tested anew"
+    assert said.text("") == "An approval of 10% no longer counts: after the answer the candidate is tested anew"
     assert said.key != changed("shop", 10, "b" * 12, "deployment green is no longer what was tested").key
     assert waiting("shop", "10", "Give green 10%?", [HARM], note="It was changed.").lines[0] == "It was changed."
 
 
 def test_what_the_guard_closed_takes_no_answer() -> None:
-    """Nobody is left looking for the form; an override of a freeze is told, too."""
+    """Nobody is left looking for the form; an override of a freeze is reported, too."""
     text = closed(OUTCOME, 100).text("")
 
-    assert "The question of 100% takes no answer any longer" in text
+    assert "The question about 100% can no longer be answered" in text
     assert "harmful — errors rose" in text
     assert "Traffic now: blue=100" in text
     assert "Freeze windows were ignored by Ann: hotfix" in text

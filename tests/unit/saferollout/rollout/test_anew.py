@@ -216,7 +216,7 @@ def test_changed_again_and_again(memory: Memory, azure: Workspace) -> None:
 
 
 def test_a_change_back_is_one_too(memory: Memory, azure: Workspace) -> None:
-    """What was approved of the same composition before was on other evidence: it is not on record any longer."""
+    """What was approved of the same composition before was on other evidence: it is no longer on record."""
     rollout = smoke_tested(azure)
     note_question(azure, rollout, rollout.project.config.stages[0])
     change(memory)

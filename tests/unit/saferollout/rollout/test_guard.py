@@ -76,7 +76,7 @@ def test_without_prefect_nothing_goes_forward() -> None:
 
 @pytest.mark.parametrize("sign", [Sign.ENDED, Sign.DELETED])
 def test_what_an_ended_run_left_is_rolled_back(sign: Sign) -> None:
-    """At once: no code of it runs any longer."""
+    """At once: its code no longer runs."""
     assert act(record(), run(sign), share=10) is Act.ROLL_BACK
 
 

@@ -237,7 +237,7 @@ class Machine(Steps):
                 self.resume(record)
 
     def resume(self, record: Record) -> None:
-        """The guard takes the process for dead, rightly or not: if it is alive it changes nothing any longer."""
+        """The guard takes the process for dead, rightly or not: if it is alive it no longer changes anything."""
         self.at_work = None
         if self.call(lambda azure: lookout.note_resume(azure, NAME, record)) is None:
             return

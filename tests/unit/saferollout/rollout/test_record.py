@@ -16,11 +16,24 @@ from hypothesis import strategies as st
 
 from saferollout.approvals.requester import Requester
 from saferollout.approvals.tag import fitted
-from saferollout.config.rollout import LeftCandidate
+from saferollout.config.rollout import LeftCandidate, OnDrift
+from saferollout.domain.composition import Composition
 from saferollout.domain.endpoint import Baseline, Decision
 from saferollout.domain.errors import Refused
+from saferollout.rollout.begin import RECORD_TAGS
 from saferollout.rollout.owner import Owner
-from saferollout.rollout.record import MAX_TAG_LENGTH, MAX_TAGS, PREFIX, Phase, Record, now, without_record
+from saferollout.rollout.record import (
+    MAX_TAG_LENGTH,
+    MAX_TAGS,
+    PREFIX,
+    OpenQuestion,
+    Phase,
+    Record,
+    now,
+    without_record,
+)
+
+REPOSITORY = Path(__file__).parents[4]
 
 WORDS = st.text(string.ascii_letters + string.digits + "-", min_size=1, max_size=40)
 TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
@@ -103,6 +116,27 @@ def test_tags_keep_to_azures_limits(written: Record) -> None:
     assert all(0 < len(value) <= MAX_TAG_LENGTH for value in tags.values())
     assert all(name.startswith(PREFIX) for name in tags)
     assert len(tags) <= MAX_TAGS // 2
+
+
+def test_a_record_and_a_hold_take_as_many_tags_as_are_kept_for_them() -> None:
+    """At most, without the decisions; the page on why tags are the record names the same number."""
+    texts = ("model", "environment", "deployment", "live_model", "live_environment", "live_revision")
+    times = ("keep_until", "due", "frozen_until", "guarded")
+    whole = record(
+        **dict.fromkeys(texts, "a"),
+        **dict.fromkeys(times, now()),
+        **dict.fromkeys(("raised_to", "drifts", "changes"), 1),
+        **dict.fromkeys(("made_of", "changed_from"), Composition(digest="0123456789ab")),
+        asks=OpenQuestion(share=10, since=now()),
+        instance_counts={"blue": 2},
+        on_drift=OnDrift.ROLLBACK,
+        requester=Requester(name="ann", source="the event"),
+    )
+
+    empty = {name for name in Record.model_fields if not getattr(whole, name)}
+    assert empty == {"share", "approvals", "resumes", "skips"}
+    assert len(whole.to_tags()) + 1 == RECORD_TAGS
+    assert f" at most {RECORD_TAGS}," in (REPOSITORY / "docs/decisions/tags-are-the-record.md").read_text()
 
 
 @given(st.text(max_size=600), st.text(min_size=1, max_size=300))
