@@ -185,7 +185,7 @@ def _follow(asking: _Asking, ruling: Event) -> list[str]:
         return [note]
     if decision.decision == "reject":
         why = f": {decision.comment}" if decision.comment else ""
-        raise Rejected(one_line(f"{decision.approver} rejected {decision.stage}%{why}"), decision)
+        raise Rejected(one_line(f"{decision.approver} rejected {decision.share}%{why}"), decision)
     asking.taken.append(decision)
     names = ", ".join(one_line(given.approver) for given in asking.taken)
     return [f"{len(asking.taken)} of {asking.rules.required} approvals, by {names}; another person must approve, too."]
@@ -202,7 +202,7 @@ async def _rule(asking: _Asking, answer: Any, key: str, shown: str) -> Event:
         await insist(lambda: history.append(event, asking.keys), grace_s)
         return event
     decision = Decision(
-        stage=asking.stage.traffic,
+        share=asking.stage.traffic,
         decision=answer.decision,
         approver=answer.approver,
         comment=answer.comment,

@@ -120,7 +120,7 @@ def skipped(run: FlowRun, record: Record, gate: str, earlier: Evidence | None) -
     if any(skip.at == at for skip in record.skips.values()):
         return None
     skip = Decision(
-        stage=record.share,
+        share=record.share,
         decision="skip judge",
         approver=asked.by,
         comment=asked.comment,
@@ -144,5 +144,5 @@ def put_skip_on_record(azure: Workspace, rollout: Rollout, skip: Decision) -> No
     """Write the decision to skip the judge into the endpoint's tags; raises Lost as `Rollout.own_record`."""
     azure.update_endpoint(
         rollout.endpoint,
-        tags=lambda tags: rollout.advanced(tags, skips=rollout.own_record(tags).skips | {skip.stage: fitted(skip)}),
+        tags=lambda tags: rollout.advanced(tags, skips=rollout.own_record(tags).skips | {skip.share: fitted(skip)}),
     )

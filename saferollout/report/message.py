@@ -59,8 +59,8 @@ def waiting(
 def answered(endpoint: str, decision: Decision) -> Message:
     """A person, or `auto`, has answered."""
     mark, done = ("👍", "approved") if decision.decision == "approve" else ("👎", "rejected")
-    title = f"{mark} {decision.approver} {done} {decision.stage}% of the traffic of {endpoint}"
-    key = f"{decision.stage}-{decision.evidence}-{decision.decision}"
+    title = f"{mark} {decision.approver} {done} {decision.share}% of the traffic of {endpoint}"
+    key = f"{decision.share}-{decision.evidence}-{decision.decision}"
     return Message(event=Event.ANSWERED, key=key, title=title, lines=(decision.comment,))
 
 

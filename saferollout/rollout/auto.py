@@ -28,7 +28,7 @@ def approve_by_itself(
     before = rollout.approvals.get(stage.traffic)
     is_same = before and (before.approver, before.evidence, before.rollout) == (AUTO, digest, rollout.id)
     return Decision(
-        stage=stage.traffic,
+        share=stage.traffic,
         decision="approve",
         approver=AUTO,
         comment=f"auto: healthy in the config; {gates[-1].summary}",

@@ -18,7 +18,7 @@ async def prove(rollout: Rollout, stage: StageConfig, claim: Decision, name: str
 
     A tag never holds an approval of a share that was not reached: both are set in one change.
     """
-    bound = (claim.rollout, claim.stage, claim.decision)
+    bound = (claim.rollout, claim.share, claim.decision)
     if rollout.share < stage.traffic or bound != (rollout.id, stage.traffic, "approve"):
         return None
     known = await history.rulings(rollout.endpoint, rollout.id, keys) if keys or rollout.changes else {}

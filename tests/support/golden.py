@@ -45,7 +45,7 @@ STAGES = [
 def record() -> Record:
     """A record with all that it can have."""
     decision = Decision(
-        stage=10,
+        share=10,
         decision="approve",
         approver="Ada",
         comment="looks good",

@@ -60,7 +60,7 @@ class Steps(Checked):
             return False
         share = run.next_share
         decision = Decision(
-            stage=share,
+            share=share,
             decision="approve",
             approver="eve",
             at=AT,

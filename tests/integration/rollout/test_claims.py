@@ -93,7 +93,7 @@ async def test_an_approval_that_prefect_knows_counts_and_is_whole() -> None:
         {"decision": "reject"},
         {"rollout": "r-2"},
         {"rollout": ""},
-        {"stage": 100},
+        {"share": 100},
         {"evidence": "0" * 12},
         {"evidence": f"../{DIGEST}"},
         {"flow_run": "00000000-0000-0000-0000-000000000001"},

@@ -114,7 +114,7 @@ async def test_an_old_signed_answer_opens_nothing_else() -> None:
         assert (await go_on(run)).name == "Suspended"
         assert "50%" in (await question_of(run)).title
         assert "not this question" in await replay(run, old)
-        assert {decision.stage for decision in case.decisions} == {10}
+        assert {decision.share for decision in case.decisions} == {10}
 
         case.evidence = [case.evidence[0].model_copy(update={"summary": "one failed"})]
         await again(run)

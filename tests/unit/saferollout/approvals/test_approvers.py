@@ -15,7 +15,7 @@ from saferollout.domain.endpoint import Decision
 
 def given(approver: str, decision: Literal["approve", "reject"] = "approve") -> Decision:
     """What somebody answers."""
-    return Decision(stage=10, decision=decision, approver=approver, at=datetime(2026, 1, 2, tzinfo=UTC), evidence="e")
+    return Decision(share=10, decision=decision, approver=approver, at=datetime(2026, 1, 2, tzinfo=UTC), evidence="e")
 
 
 def rules(**settings: Any) -> ApprovalsConfig:

@@ -16,7 +16,7 @@ KEYS = make_keys()
 
 def event(approver: str, comment: str = "") -> Event:
     """A decision."""
-    decision = Decision(stage=10, decision="approve", approver=approver, comment=comment, at=AT, evidence="e")
+    decision = Decision(share=10, decision="approve", approver=approver, comment=comment, at=AT, evidence="e")
     return Event(
         kind="decision",
         at=AT,

@@ -21,7 +21,7 @@ from saferollout.domain.errors import (
 )
 from saferollout.domain.evidence import Evidence, Finding
 
-DECISION = Decision(stage=10, decision="reject", approver="ann", at=datetime(2025, 1, 2, tzinfo=UTC), evidence="e")
+DECISION = Decision(share=10, decision="reject", approver="ann", at=datetime(2025, 1, 2, tzinfo=UTC), evidence="e")
 ERRORS = [
     (ConfigError(Problem("a.yaml", "b", "c", "d"), Problem("e.yaml", "", "f", "g")), 2),
     (Refused("somebody else is at work"), 1),

@@ -64,7 +64,7 @@ def test_what_people_typed_breaks_no_message() -> None:
     """Lines, controls and length of a comment are bounded."""
     comment = "\x1b[31mred\n\nRun: http://evil\u202e" + "x" * 1000
     said = answered(
-        "shop", Decision(stage=10, decision="reject", approver=comment, comment=comment, at=NOON, evidence="0" * 12)
+        "shop", Decision(share=10, decision="reject", approver=comment, comment=comment, at=NOON, evidence="0" * 12)
     )
 
     for line in (said.short_title, *said.text("").splitlines()):

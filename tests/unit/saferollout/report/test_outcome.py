@@ -23,7 +23,7 @@ PROMOTED = Outcome(
     instance_counts={"green": 2},
     decisions=[
         Decision(
-            stage=10,
+            share=10,
             decision="approve",
             approver="ann",
             comment="fine | go\nnow",

@@ -87,7 +87,7 @@ def record_of(azure: Workspace) -> Record:
 def approval(azure: Workspace, rollout: Rollout, share: int) -> Decision:
     """An approval of the candidate as it is now."""
     return Decision(
-        stage=share,
+        share=share,
         decision="approve",
         approver="ann",
         at=AT,

@@ -123,7 +123,7 @@ def test_a_stage_approves_by_itself_only_where_it_is_healthy(
 
     assert (decision is not None) == approves
     if decision:
-        assert (decision.approver, decision.decision, decision.stage) == (AUTO, "approve", 50)
+        assert (decision.approver, decision.decision, decision.share) == (AUTO, "approve", 50)
         assert (decision.rollout, len(decision.evidence)) == (rollout.id, 12)
         assert "no harm seen" in decision.comment
 

@@ -234,7 +234,7 @@ def evidence(verdict: Finding) -> Evidence:
 def decision() -> Decision:
     """A person's no."""
     at = datetime(2025, 1, 2, tzinfo=UTC)
-    return Decision(stage=10, decision="reject", approver="Eve", at=at, evidence="e")
+    return Decision(share=10, decision="reject", approver="Eve", at=at, evidence="e")
 
 
 @pytest.mark.parametrize(
