@@ -11,7 +11,7 @@ from prefect import runtime
 from saferollout.config.rollout import Auto, OnTimeout, StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Rejected
-from saferollout.domain.evidence import Evidence, Finding, headlines
+from saferollout.domain.evidence import Evidence, GateVerdict, headlines
 from saferollout.report.message import answered, waiting
 from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
@@ -31,7 +31,7 @@ async def approve(rollout: Rollout, stage: StageConfig, evidence: list[Evidence]
     is_first = stage == rollout.project.config.stages[0]
     is_changed = bool(rollout.changes) and is_first
     gates = evidence if is_first else evidence[-1:]
-    if not stage.approval and not is_changed and Finding.UNDECIDED not in (gate.verdict for gate in gates):
+    if not stage.approval and not is_changed and GateVerdict.UNDECIDED not in (gate.verdict for gate in gates):
         return None
     if stage.auto is Auto.HEALTHY and not is_changed and (decision := await approve_by_itself(rollout, stage, gates)):
         await tell(rollout.project.config.notify, run_id(), answered(rollout.endpoint, decision))

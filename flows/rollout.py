@@ -29,7 +29,7 @@ from saferollout.domain.errors import (
     SaferolloutError,
     Stopped,
 )
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.report.message import ended, not_rolled_back
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.hold import hold_for
@@ -180,7 +180,7 @@ async def _last_doubt(
     rollout: Rollout, stage: StageConfig, evidence: list[Evidence], decisions: list[Decision]
 ) -> None:
     """No stage follows the last one, so its undecided verdict needs a question of its own."""
-    if evidence[-1].verdict == Finding.UNDECIDED:
+    if evidence[-1].verdict == GateVerdict.UNDECIDED:
         decisions.append(await approve_in_doubt(rollout, stage, evidence))
         await recheck(rollout, stage, stage.judge, evidence, decisions[-1])  # the way back is deleted next
 

@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_UI_URL
 from pydantic import ValidationError
 
 from saferollout.approvals.approvers import combine, describe_rules, refusal, stranger
-from saferollout.approvals.history import Event
+from saferollout.approvals.history import HistoryEvent
 from saferollout.approvals.keys import Keyring
 from saferollout.approvals.question import (
     REJECT,
@@ -171,7 +171,7 @@ async def ask(
     return sign(combine(asking.taken), keys)
 
 
-def _follow(asking: _Asking, ruling: Event) -> list[str]:
+def _follow(asking: _Asking, ruling: HistoryEvent) -> list[str]:
     """Go on after an answer; return what the next question says on top.
 
     Raises:
@@ -191,7 +191,7 @@ def _follow(asking: _Asking, ruling: Event) -> list[str]:
     return [f"{len(asking.taken)} of {asking.rules.required} approvals, by {names}; another person must approve, too."]
 
 
-async def _rule(asking: _Asking, answer: Any, key: str, shown: str) -> Event:
+async def _rule(asking: _Asking, answer: Any, key: str, shown: str) -> HistoryEvent:
     """Say whether an answer counts, and put that into the history, which makes it final."""
     rollout, rules = asking.rollout, asking.rules
     grace_s = rollout.project.config.orchestrator_grace_s

@@ -16,7 +16,7 @@ from saferollout.config.rollout import OnDrift, WorkspaceConfig
 from saferollout.config.sources import WINDOW_S, SourceConfig, SourceKind
 from saferollout.domain.endpoint import EndpointState
 from saferollout.domain.errors import AzureFailed, Changed, Drifted, GateFailed
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.domain.fault_points import Step
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
@@ -24,7 +24,7 @@ from saferollout.report.message import Message, changed, closed, ended, not_roll
 from saferollout.rollout import drift, lookout, rollback
 from saferollout.rollout.drain import BY_TIME
 from saferollout.rollout.forget import forget
-from saferollout.rollout.guard import LOST, SETTLING_S, Act, Action, Run, Sign, decide
+from saferollout.rollout.guard import LOST, SETTLING_S, Act, GuardAction, Run, Sign, decide
 from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.retire import retire_due
@@ -116,7 +116,7 @@ class Guard:
             log.warning("Prefect cannot be asked (%s): nothing goes forward", error or type(error).__name__)
             return None
 
-    async def _do(self, action: Action, state: EndpointState, record: Record, run: Run | None) -> str:
+    async def _do(self, action: GuardAction, state: EndpointState, record: Record, run: Run | None) -> str:
         match action.act:
             case Act.RETIRE:
                 forgets = not self._is_away
@@ -178,10 +178,10 @@ class Guard:
             if await self._has_moved_on(state.name, record):
                 return f"{reason}; {MOVED_ON}"
             return await self._roll_back(state, record, str(failure), kept)
-        if evidence.verdict is Finding.HARMFUL and await self._has_moved_on(state.name, record):
+        if evidence.verdict is GateVerdict.HARMFUL and await self._has_moved_on(state.name, record):
             return f"{reason}; {MOVED_ON}"
         await self._looks.write(record.rollout, which, evidence)
-        if evidence.verdict is Finding.HARMFUL:
+        if evidence.verdict is GateVerdict.HARMFUL:
             reason = f"{record.candidate} went bad at {record.share}% ({reason}): {evidence.summary}"
             return await self._roll_back(state, record, reason, kept, evidence)
         await in_workspace(self._workspace, lambda azure: lookout.note_look(azure, state.name, record))

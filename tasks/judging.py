@@ -12,7 +12,7 @@ from saferollout.azure.workspace import Workspace
 from saferollout.config.judge import JudgeConfig, WhenUndecided
 from saferollout.domain.endpoint import Decision, EndpointState
 from saferollout.domain.errors import GateFailed
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
 from saferollout.report.pictures import markdown, with_plots
@@ -61,7 +61,7 @@ async def judge_gate(
         await in_workspace(rollout, lambda azure: put_skip_on_record(azure, rollout, skip))
         return evidence
     undecided_fails = config.when_undecided is not WhenUndecided.ASK
-    failed = evidence.verdict == Finding.HARMFUL or (evidence.verdict == Finding.UNDECIDED and undecided_fails)
+    failed = evidence.verdict == GateVerdict.HARMFUL or (evidence.verdict == GateVerdict.UNDECIDED and undecided_fails)
     failure = GateFailed(evidence.summary, evidence)
     if failed and not await put_users_back(rollout, failure):
         raise failure  # the rollback insists, and nothing is to keep it
@@ -132,7 +132,7 @@ def skipped(run: FlowRun, record: Record, gate: str, earlier: Evidence | None) -
     )
     return Evidence(
         gate=gate,
-        verdict=Finding.SKIPPED,
+        verdict=GateVerdict.SKIPPED,
         summary=f"skipped by {asked}",
         skip=skip,
         state=earlier.state if earlier else {},

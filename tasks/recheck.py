@@ -8,7 +8,7 @@ from saferollout.config.judge import JudgeConfig
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Drifted, GateFailed, Stopped
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.domain.fault_points import Step
 from saferollout.rollout import drift
 from saferollout.rollout.rollout import Rollout
@@ -55,7 +55,7 @@ async def _recheck(rollout: Rollout, stage: StageConfig, judge: JudgeConfig, evi
     found = await run_smoke_test(rollout.project, candidate=rollout.candidate, live=rollout.live)
     passed(found, rollout.project.config.smoke_test)
     if (
-        found.verdict is Finding.UNDECIDED and evidence[0].verdict is not Finding.UNDECIDED
+        found.verdict is GateVerdict.UNDECIDED and evidence[0].verdict is not GateVerdict.UNDECIDED
     ):  # nobody was asked about that
         msg = f"smoke test undecided: {found.summary}"
         raise GateFailed(msg, found)

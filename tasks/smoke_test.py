@@ -11,7 +11,7 @@ from saferollout.config.project import Project
 from saferollout.config.rollout import SmokeTestConfig
 from saferollout.domain.composition import Composition
 from saferollout.domain.errors import GateFailed
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.domain.fault_points import Step
 from saferollout.gates import smoke_test as smoke
 from saferollout.rollout import drift
@@ -63,8 +63,8 @@ def passed(evidence: Evidence, config: SmokeTestConfig) -> Evidence:
     Raises:
         GateFailed: An answer is not as it should be, or nobody knows and that means failed.
     """
-    undecided_fails = config.when_undecided is WhenUndecided.FAIL and evidence.verdict is Finding.UNDECIDED
-    if evidence.verdict is Finding.FAILED or undecided_fails:
+    undecided_fails = config.when_undecided is WhenUndecided.FAIL and evidence.verdict is GateVerdict.UNDECIDED
+    if evidence.verdict is GateVerdict.FAILED or undecided_fails:
         msg = f"smoke test {evidence.verdict}: {evidence.summary}"
         raise GateFailed(msg, evidence)
     return evidence

@@ -88,6 +88,10 @@ class Baseline(Value):
         return {self.live: 100}
 
 
+Choice = Literal["approve", "reject"]
+"""What a person chooses at an approval."""
+
+
 class Decision(Value):
     """What a person answered at an approval, and on which evidence."""
 

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from saferollout.approvals.approvers import combine, refusal, stranger
-from saferollout.approvals.history import Event
+from saferollout.approvals.history import HistoryEvent
 from saferollout.approvals.keys import Keyring
 from saferollout.approvals.question import key_of
 from saferollout.approvals.tag import fitted, is_signed
@@ -38,7 +38,7 @@ async def prove(rollout: Rollout, stage: StageConfig, claim: Decision, name: str
     return await _kept(rollout, stage, claim, name)
 
 
-def _is_of_now(rollout: Rollout, claim: Decision, known: dict[str, Event]) -> bool:
+def _is_of_now(rollout: Rollout, claim: Decision, known: dict[str, HistoryEvent]) -> bool:
     """Whether it approves the candidate as somebody else has made it since, by the history."""
     decisions = [event.decision for event in known.values() if event.kind == "decision" and event.decision]
     digest = rollout.made_of.digest if rollout.made_of else ""

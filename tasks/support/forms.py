@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, Self
 from uuid import UUID
 
 from prefect.input import Keyset, RunInput
@@ -18,11 +18,10 @@ from saferollout.approvals.question import (
 )
 from saferollout.approvals.signed_answer import MAX_LENGTH, PAGE_URL
 from saferollout.config.approvals import ApprovalsConfig
+from saferollout.domain.endpoint import Choice
 from saferollout.domain.evidence import Evidence
 from tasks.support.this_run import run_id
 from tasks.support.waiting import given_answer
-
-Verdict = Literal["approve", "reject"]
 
 
 def _with_evidence(schema: dict[str, Any]) -> None:
@@ -40,7 +39,7 @@ class Approval(RunInput):
 
     model_config = ConfigDict(json_schema_extra=_with_evidence)
 
-    decision: Verdict
+    decision: Choice
     approver: str = Field(min_length=1, max_length=60)
     comment: str = Field("", max_length=500, description="Why, for the record.")
 
@@ -72,7 +71,7 @@ def make_form(
     if title and (wants_code(rules) or wants_proof(rules)):
         reject = f"{title} {reject}"
     fields: dict[str, Any] = {
-        "decision": (Verdict, Field(description=describe_decision(evidence, notes, reject))),
+        "decision": (Choice, Field(description=describe_decision(evidence, notes, reject))),
         "approver": (str, Field(min_length=1, max_length=60, description=describe_approver(rules))),
     }
     if wants_code(rules):

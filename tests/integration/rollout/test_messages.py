@@ -20,7 +20,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running
 
 from saferollout.config.notify import Event, NotifyConfig
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.report.message import Message, waiting
 from tasks.support import messages
 from tasks.support.messages import tell
@@ -30,7 +30,7 @@ from tests.support.webhook import SECRET, Webhook
 pytestmark = pytest.mark.xdist_group("server")
 
 QUESTION = "Give green 10% of the traffic of shop?"
-FOUND = Evidence(gate="smoke test", verdict=Finding.PASSED, summary="50 of 50 answers are right")
+FOUND = Evidence(gate="smoke test", verdict=GateVerdict.PASSED, summary="50 of 50 answers are right")
 ASKED = waiting("shop", "10-0123", QUESTION, [FOUND])
 
 

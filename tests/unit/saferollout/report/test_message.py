@@ -6,14 +6,14 @@ import pytest
 
 from saferollout.config.notify import NotifyConfig
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.report.message import LONGEST, answered, changed, closed, ended, reminder, waiting
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.record import OpenQuestion
 from tasks.remind import expires_soon
 
 NOON = datetime(2026, 7, 3, 12, tzinfo=UTC)
-HARM = Evidence(gate="guard at 10%", verdict=Finding.HARMFUL, summary="errors rose from 0.5% to 9%")
+HARM = Evidence(gate="guard at 10%", verdict=GateVerdict.HARMFUL, summary="errors rose from 0.5% to 9%")
 OUTCOME = Outcome(
     outcome="rolled_back",
     reason="green went bad at 10%",
