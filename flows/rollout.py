@@ -30,7 +30,7 @@ from saferollout.domain.errors import (
     Stopped,
 )
 from saferollout.domain.evidence import Evidence, GateVerdict
-from saferollout.report.message import ended, not_rolled_back
+from saferollout.report.message import end_message, failed_rollback_message
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.hold import hold_for
 from saferollout.rollout.rollout import Rollout
@@ -48,7 +48,7 @@ from tasks.rollback import roll_back_own
 from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
-from tasks.support.messages import tell
+from tasks.support.messages import send_message
 from tasks.support.names import recall_steps
 from tasks.support.this_run import may_have_begun, run_id
 from tasks.support.unread import outlive_reader
@@ -132,7 +132,7 @@ async def rollout(
     reason = f"{rollout.candidate} passed every gate and has all traffic" + kept
     outcome = await report(rollout, "promoted", reason, decisions, evidence)
     await forget(rollout)
-    await tell(project.config.notify, run_id(), ended(outcome))
+    await send_message(project.config.notify, run_id(), end_message(outcome))
     return outcome
 
 
@@ -221,7 +221,7 @@ async def _back(
         msg = (
             f"NOT rolled back: {error} (after: {reason}); look, then `saferollout rollback --force {project.endpoint}`"
         )
-        await tell(project.config.notify, run_id(), not_rolled_back(project.endpoint, msg))
+        await send_message(project.config.notify, run_id(), failed_rollback_message(project.endpoint, msg))
         raise kind(msg) from failure
     if rolled_back is None:
         raise failure  # nothing was begun, or somebody has rolled it back already
@@ -230,7 +230,7 @@ async def _back(
         outcome = await report(rollout, "rolled_back", reason, decisions, evidence, hold)
     finally:
         await forget(rollout)
-    await tell(project.config.notify, run_id(), ended(outcome))
+    await send_message(project.config.notify, run_id(), end_message(outcome))
     message = f"rolled back: {reason}"
     if isinstance(failure, Stopped) and failure.cancelled:
         return Cancelled(message=message, data=outcome)

@@ -154,9 +154,9 @@ async def ask(
         key = asked.key(round_)
         if (ruling := known.get(key)) is None:
             form = make_form(asked.digest, rules, evidence, notes, reject=reject, title=question)
-            text = asked.shown(notes)
+            text = asked.render(notes)
             # a retry forgets which pauses are over, but not the answers
-            kept = await insist(partial(waiting.kept_answer, run_id(), key), grace_s)
+            kept = await insist(partial(waiting.find_answer, run_id(), key), grace_s)
             if (answer := _valid(form, kept)) is None:
                 if await asking.look():
                     raise Changed(asking.changed)
@@ -317,7 +317,7 @@ async def changes(rollout: Rollout, stage: StageConfig, question: str, about: st
     It is kept as it was when the question was asked, with what is said `about` that: an autoscaler, or a worker that
     knows Prefect by another address, must not make another question of it.
     """
-    state = await in_workspace(rollout, lambda azure: drift.unchanged(azure, rollout, is_settled=False))
+    state = await in_workspace(rollout, lambda azure: drift.require_unchanged(azure, rollout, is_settled=False))
     live, candidate = state.deployments[rollout.live], state.deployments[rollout.candidate]
     table = compare_deployments(
         live,

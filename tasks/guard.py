@@ -20,7 +20,7 @@ from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.domain.fault_points import Step
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
-from saferollout.report.message import Message, changed, closed, ended, not_rolled_back
+from saferollout.report.message import Message, change_message, closing_message, end_message, failed_rollback_message
 from saferollout.rollout import drift, lookout, rollback
 from saferollout.rollout.drain import BY_TIME
 from saferollout.rollout.forget import forget
@@ -37,7 +37,7 @@ from tasks.support.artifacts import publish
 from tasks.support.boundaries import bounded
 from tasks.support.ending import close, is_back, outcome_of
 from tasks.support.kept import Kept, Looks, kept_by, looks_in
-from tasks.support.messages import tell
+from tasks.support.messages import send_message
 from tasks.support.policy import STEP, WAY_BACK
 from tasks.support.race import first_of
 from tasks.support.served import Drain
@@ -145,8 +145,8 @@ class Guard:
         if kept := await self._kept(record, state.name):
             await remind(kept.project, record, kept.evidence)
             if record.asks and (change := drift.change_of(state, record)):
-                told = changed(state.name, record.asks.share, change.found, change.words)
-                await self._tell(record, kept.project, told)
+                told = change_message(state.name, record.asks.share, change.found, change.words)
+                await self._send(record, kept.project, told)
 
     async def _judge(self, state: EndpointState, record: Record, reason: str, run: Run | None) -> str:
         """Judge the candidate for a while, from the evidence so far, and roll back for harm."""
@@ -269,14 +269,14 @@ class Guard:
                 ),
             )
         except Drifted as drifted:
-            await self._tell(record, project, not_rolled_back(state.name, str(drifted)))
+            await self._send(record, project, failed_rollback_message(state.name, str(drifted)))
             return _left_as_is(state.name, drifted)
         if self._client and evidence:
             evidence = await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
         outcome = await outcome_of(self._workspace, state.name, record, "rolled_back", reason, kept, evidence)
         if self._client and await close(self._client, record, outcome):
             await in_workspace(self._workspace, lambda azure: forget(azure, state.name, record.rollout))
-        await self._tell(record, project, closed(outcome, record.asks.share if record.asks else None))
+        await self._send(record, project, closing_message(outcome, record.asks.share if record.asks else None))
         return f"rolled back: {reason}"
 
     async def _report_promoted(self, state: EndpointState, record: Record, run: Run) -> None:
@@ -292,12 +292,12 @@ class Guard:
         kept = await self._kept(record, state.name)
         outcome = await outcome_of(self._workspace, state.name, record, "promoted", reason, kept)
         if self._client and await close(self._client, record, outcome):
-            await self._tell(record, kept.project if kept else None, ended(outcome))
+            await self._send(record, kept.project if kept else None, end_message(outcome))
 
-    async def _tell(self, record: Record, project: Project | None, message: Message) -> None:
+    async def _send(self, record: Record, project: Project | None, message: Message) -> None:
         """Tell people; without Prefect, where nobody remembers what was told, perhaps again."""
         if project:
-            await tell(project.config.notify, UUID(record.owner.flow_run) if self._client else None, message)
+            await send_message(project.config.notify, UUID(record.owner.flow_run) if self._client else None, message)
 
     async def _kept(self, record: Record, endpoint: str) -> Kept | None:
         """What the rollout works with; None where neither Prefect nor a config on this machine says it."""

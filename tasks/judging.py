@@ -49,7 +49,7 @@ async def judge_gate(
         Lost: The rollout is somebody else's by now.
         Stopped: The run is not to go on.
     """
-    state = await in_workspace(rollout, lambda azure: drift.unchanged(azure, rollout, is_settled=False))
+    state = await in_workspace(rollout, lambda azure: drift.require_unchanged(azure, rollout, is_settled=False))
     record = rollout.own_record(state.tags)
     async with Progress(f"{rollout.endpoint}-{gate}") as progress:
         watching = watch(rollout, state, config, gate, earlier, mirrored=mirrored, report=progress.report)

@@ -32,7 +32,7 @@ async def smoke_test(rollout: Rollout) -> Evidence:
         Drifted: Somebody else changed something.
         GateFailed: An answer is not as it should be, or undecided means failed.
     """
-    state = await in_workspace(rollout, lambda azure: drift.unchanged(azure, rollout))
+    state = await in_workspace(rollout, lambda azure: drift.require_unchanged(azure, rollout))
     made_of = Composition.of(state.deployments[rollout.candidate])
     evidence = await run_smoke_test(rollout.project, candidate=rollout.candidate, live=rollout.live)
     await publish(
@@ -40,7 +40,7 @@ async def smoke_test(rollout: Rollout) -> Evidence:
             table=evidence.table(), key=f"{rollout.endpoint.lower()}-smoke-test", description=evidence.summary
         )
     )
-    return passed(evidence.model_copy(update={"made_of": made_of}), rollout.project.config.smoke_test)
+    return require_passed(evidence.model_copy(update={"made_of": made_of}), rollout.project.config.smoke_test)
 
 
 async def run_smoke_test(project: Project, *, candidate: str, live: str) -> Evidence:
@@ -57,7 +57,7 @@ async def run_smoke_test(project: Project, *, candidate: str, live: str) -> Evid
         )
 
 
-def passed(evidence: Evidence, config: SmokeTestConfig) -> Evidence:
+def require_passed(evidence: Evidence, config: SmokeTestConfig) -> Evidence:
     """Return the evidence.
 
     Raises:

@@ -61,7 +61,7 @@ async def _kept(rollout: Rollout, stage: StageConfig, claim: Decision, name: str
     taken: list[Decision] = []
     round_ = 0
     while len(taken) < rules.required:
-        answer = await waiting.kept_answer(asked_by, key_of(name, claim.evidence, round_))
+        answer = await waiting.find_answer(asked_by, key_of(name, claim.evidence, round_))
         if answer is None or answer.get("evidence") != claim.evidence:
             return None
         texts = {key: str(answer.get(key, "")) for key in ("approver", "comment")}

@@ -21,7 +21,7 @@ from saferollout.config.approvals import ApprovalsConfig
 from saferollout.domain.endpoint import Choice
 from saferollout.domain.evidence import Evidence
 from tasks.support.this_run import run_id
-from tasks.support.waiting import given_answer
+from tasks.support.waiting import load_answer
 
 
 def _with_evidence(schema: dict[str, Any]) -> None:
@@ -46,7 +46,7 @@ class Approval(RunInput):
     @classmethod
     async def aload(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> Self | None:  # type: ignore[override]  # see below
         """The answer that Prefect keeps; None where that is not one: whoever reaches the API writes there anything."""
-        kept = await given_answer(flow_run_id or run_id(), keyset["response"])
+        kept = await load_answer(flow_run_id or run_id(), keyset["response"])
         try:
             return cls.model_validate(kept)
         except ValidationError:

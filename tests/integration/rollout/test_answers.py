@@ -31,7 +31,7 @@ from saferollout_cli.approvals import Reply, WaitingQuestion, answer
 from tasks.auto import approve_by_itself
 from tasks.support.attestation import read_attestation
 from tasks.support.polling import poll
-from tasks.support.waiting import kept_answer
+from tasks.support.waiting import find_answer
 from tests.support.answers import Rollout, api, asked, events_of, resume
 from tests.support.asking import Case, again, current, deployed, go_on, here, question_of, reply, until
 from tests.support.prefect import Server
@@ -206,7 +206,7 @@ async def test_an_answer_after_the_deadline_counts_for_nothing(server: Server) -
             given = {"decision": "approve", "approver": "Ann", "evidence": question.evidence}
             assert await resume(http, run.id, given) != "ACCEPT"
         await ended(run)
-        assert await kept_answer(run.id, key_of(question)) is None
+        assert await find_answer(run.id, key_of(question)) is None
         assert (case.decisions, await events_of(case, make_keys(PEM))) == ([], {})
 
     with current(Rollout(**soon(1))) as case:

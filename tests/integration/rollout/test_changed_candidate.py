@@ -42,7 +42,7 @@ class Anew(Rollout):
         """Test the candidate as it is now, once for each change; what was found is kept for the run."""
         self.kept = getattr(self, "kept", {})
         if (changes := self.rollout.changes) not in self.kept:
-            green = drift.unchanged(self.azure, self.rollout).deployments["green"]
+            green = drift.require_unchanged(self.azure, self.rollout).deployments["green"]
             finding = {"summary": f"{green.model} answered all", "made_of": Composition.of(green)}
             self.kept[changes] = self.evidence[0].model_copy(update=finding)
         self.evidence = [self.kept[changes]]
