@@ -11,14 +11,14 @@ from prefect import runtime
 from saferollout.config.rollout import Auto, OnTimeout, StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Rejected
-from saferollout.domain.evidence import Evidence, Finding, headlines
-from saferollout.report.message import answered, waiting
+from saferollout.domain.evidence import Evidence, GateVerdict, headlines
+from saferollout.report.message import answer_message, question_message
 from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
 from tasks.approval import ask
 from tasks.auto import approve_by_itself
 from tasks.remind import remind_in_time
-from tasks.support.messages import tell
+from tasks.support.messages import send_message
 from tasks.support.this_run import run_id
 
 
@@ -30,10 +30,10 @@ async def approve(rollout: Rollout, stage: StageConfig, evidence: list[Evidence]
     is_first = stage == rollout.project.config.stages[0]
     is_changed = bool(rollout.changes) and is_first
     gates = evidence if is_first else evidence[-1:]
-    if not stage.approval and not is_changed and Finding.UNDECIDED not in (gate.verdict for gate in gates):
+    if not stage.approval and not is_changed and GateVerdict.UNDECIDED not in (gate.verdict for gate in gates):
         return None
     if stage.auto is Auto.HEALTHY and not is_changed and (decision := await approve_by_itself(rollout, stage, gates)):
-        await tell(rollout.project.config.notify, run_id(), answered(rollout.endpoint, decision))
+        await send_message(rollout.project.config.notify, run_id(), answer_message(rollout.endpoint, decision))
         return decision
     question = f"Give {rollout.candidate} {stage.traffic}% of the traffic of {rollout.endpoint}?"
     return await _ask(rollout, stage, evidence, question)
@@ -58,15 +58,15 @@ async def _ask(
         until = now() + timedelta(seconds=stage.approval_timeout_s) if stage.on_timeout is OnTimeout.ROLLBACK else None
         shown = hashlib.sha256(f"{question}{headlines(evidence)}{rollout.change}".encode()).hexdigest()[:12]
         key = f"{stage.traffic}-{shown}"
-        await tell(notify, run_id(), waiting(endpoint, key, question, evidence, until, rollout.change))
+        await send_message(notify, run_id(), question_message(endpoint, key, question, evidence, until, rollout.change))
     try:
         async with _reminding(rollout, stage, evidence):
             decision = await ask(rollout, stage, evidence, question=question, again=again)
     except Rejected as rejected:
         if rejected.decision:
-            await tell(notify, run_id(), answered(endpoint, rejected.decision))
+            await send_message(notify, run_id(), answer_message(endpoint, rejected.decision))
         raise
-    await tell(notify, run_id(), answered(endpoint, decision))
+    await send_message(notify, run_id(), answer_message(endpoint, decision))
     return decision
 
 

@@ -12,11 +12,11 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 from prefect.exceptions import TerminationSignal
 
-from saferollout.report.message import cancelled
+from saferollout.report.message import cancellation_message
 from saferollout.rollout.record import Record
 from tasks.rollback import find_own, roll_back_own
 from tasks.support.artifacts import publish
-from tasks.support.messages import tell
+from tasks.support.messages import send_message
 from tasks.support.results import kept_by
 from tasks.support.this_run import marks, target_of
 
@@ -78,7 +78,9 @@ async def roll_back_cancelled(flow: Any, flow_run: FlowRun, state: State[Any]) -
         return
     (kept,) = await publish(kept_by(flow_run.id))
     if kept:
-        await tell(kept.project.config.notify, flow_run.id, cancelled(kept.project.endpoint, record.candidate))
+        await send_message(
+            kept.project.config.notify, flow_run.id, cancellation_message(kept.project.endpoint, record.candidate)
+        )
 
 
 async def roll_back_run(flow_run: UUID) -> Record | None:

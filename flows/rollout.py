@@ -29,8 +29,8 @@ from saferollout.domain.errors import (
     SaferolloutError,
     Stopped,
 )
-from saferollout.domain.evidence import Evidence, Finding
-from saferollout.report.message import ended, not_rolled_back
+from saferollout.domain.evidence import Evidence, GateVerdict
+from saferollout.report.message import end_message, failed_rollback_message
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.hold import hold_for
 from saferollout.rollout.rollout import Rollout
@@ -49,7 +49,7 @@ from tasks.scale import scale_candidate, scale_live
 from tasks.shift import shift_traffic
 from tasks.smoke_test import smoke_test
 from tasks.support.broken_pipe import outlive_reader
-from tasks.support.messages import tell
+from tasks.support.messages import send_message
 from tasks.support.names import recall_steps
 from tasks.support.this_run import may_have_begun, run_id
 from tasks.thaw import is_frozen, thaw
@@ -136,7 +136,7 @@ async def rollout(
     reason = f"{rollout.candidate} passed every gate and has all traffic" + kept
     outcome = await report(rollout, "promoted", reason, decisions, evidence)
     await forget(rollout)
-    await tell(project.config.notify, run_id(), ended(outcome))
+    await send_message(project.config.notify, run_id(), end_message(outcome))
     return outcome
 
 
@@ -184,7 +184,7 @@ async def _last_doubt(
     rollout: Rollout, stage: StageConfig, evidence: list[Evidence], decisions: list[Decision]
 ) -> None:
     """No stage follows the last one, so its undecided verdict needs a question of its own."""
-    if evidence[-1].verdict == Finding.UNDECIDED:
+    if evidence[-1].verdict == GateVerdict.UNDECIDED:
         decisions.append(await approve_in_doubt(rollout, stage, evidence))
         await recheck(rollout, stage, stage.judge, evidence, decisions[-1])  # the way back is deleted next
 
@@ -213,7 +213,7 @@ async def _roll_back(
 
     Raises:
         Drifted: It was not rolled back, for somebody else changed the endpoint.
-        NotRestored: It was not rolled back for another reason.
+        NotRolledBack: It was not rolled back for another reason.
         Exception: The failure itself, where nothing was begun, or nothing of it is left.
     """
     if isinstance(failure, GateFailed) and failure.evidence:
@@ -239,7 +239,7 @@ async def _roll_back(
             f"NOT rolled back: {error} (after: {reason}); check the endpoint, then run "
             f"`saferollout rollback --force {project.endpoint}`"
         )
-        await tell(project.config.notify, run_id(), not_rolled_back(project.endpoint, msg))
+        await send_message(project.config.notify, run_id(), failed_rollback_message(project.endpoint, msg))
         raise kind(msg) from failure
     if rolled_back is None:
         raise failure  # nothing was begun, or somebody has rolled it back already
@@ -248,7 +248,7 @@ async def _roll_back(
         outcome = await report(rollout, "rolled_back", reason, decisions, evidence, hold)
     finally:
         await forget(rollout)
-    await tell(project.config.notify, run_id(), ended(outcome))
+    await send_message(project.config.notify, run_id(), end_message(outcome))
     message = f"rolled back: {reason}"
     if isinstance(failure, Stopped) and failure.cancelled:
         return Cancelled(message=message, data=outcome)

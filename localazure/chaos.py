@@ -28,7 +28,7 @@ class AdminError(LocalAzureError):
 
 
 class NotHit(AssertionError):
-    """The fault did not strike in time."""
+    """The fault did not strike in time: an AssertionError, since that fails a test, and nothing went wrong here."""
 
 
 class Where(TypedDict, total=False):

@@ -139,8 +139,9 @@ async def _run(
     guarded_routes = [*arm.operations.routes(), *(route for room in rooms for route in room.routes(WORKSPACE_PATH))]
     management = build(arm.scope, arm.identity, arm.location, [], guarded_routes)
     prometheus = Prometheus(registry, store, arm.operations, compute.runtime, monitor.traffic, clock)
+    front = Management(connections, arm.operations, resources.resume, clock)
     extras = Extras.build(
-        arm, compute.runtime, monitor.traffic, management, prometheus, known.admin_token, options.record
+        arm, compute.runtime, monitor.traffic, management, front, prometheus, known.admin_token, options.record
     )
     stack.callback(extras.close)
     open_routes = [*arm.identity.routes(), *arm.managed_identity.routes()]
@@ -153,9 +154,7 @@ async def _run(
         web = Web(served, tls, connections)
         return web, await _start_web(web, sockets.pop() if sockets else listen(host.address, known.port), clock)
 
-    front = Management(start, connections, arm.operations, resources.resume, clock)
-    extras.admin.front = front
-    await front.open()
+    await front.open(start)
     works = [resources.restarts.keep(), *monitor.works(gateway, clock)]
     await stack.enter_async_context(_meanwhile(*works))
     environment = _environment(arm, known, tls) | azure_cli.environment(state / "azure-cli")

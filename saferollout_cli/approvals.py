@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -20,7 +20,7 @@ from rich.markdown import Markdown
 from rich.markup import escape
 from rich.prompt import Prompt
 
-from saferollout.domain.endpoint import Value
+from saferollout.domain.endpoint import Choice, Value
 from saferollout.domain.errors import Refused
 from saferollout.domain.text import printable
 from saferollout.rollout.owner import user_name
@@ -36,7 +36,7 @@ WRITTEN_S = 30.0
 """How long a run that waits may take to write its question."""
 
 
-class Question(Value):
+class WaitingQuestion(Value):
     """What a waiting run asks."""
 
     text: str
@@ -63,7 +63,7 @@ class Question(Value):
 class Reply(Value):
     """What a person says, as an approval's form takes it."""
 
-    decision: Literal["approve", "reject"]
+    decision: Choice
     approver: str = Field(min_length=1, max_length=60)
     comment: str = Field("", max_length=500)
     code: SecretStr = SecretStr("")
@@ -71,7 +71,7 @@ class Reply(Value):
     proof: str = ""
     """The signature of the approvals page, where the question wants it."""
 
-    def as_input(self, question: Question) -> dict[str, str]:
+    def as_input(self, question: WaitingQuestion) -> dict[str, str]:
         """What Prefect gets.
 
         Raises:
@@ -90,9 +90,9 @@ class Reply(Value):
         return given | {"code": code}
 
 
-Give = Callable[[PrefectClient, UUID, Reply, Question], Awaitable[None]]
+Give = Callable[[PrefectClient, UUID, Reply, WaitingQuestion], Awaitable[None]]
 """Gives an answer; raises Refused if it is not taken."""
-Ask = Callable[[Question], Awaitable[Reply | None]]
+Ask = Callable[[WaitingQuestion], Awaitable[Reply | None]]
 """Makes an answer of a question; None leaves it to somebody else."""
 
 
@@ -100,7 +100,7 @@ def asker(how: Approve, console: Console, ways: str) -> Ask:
     """The way to answer that the user chose; `ways` says which others there are."""
     answered: set[str] = set()
 
-    async def ask(question: Question) -> Reply | None:
+    async def ask(question: WaitingQuestion) -> Reply | None:
         is_new = question.evidence not in answered
         answered.add(question.evidence)
         if how is Approve.AUTO and is_new and not question.wants_code and not question.wants_proof:
@@ -117,7 +117,7 @@ def asker(how: Approve, console: Console, ways: str) -> Ask:
     return ask
 
 
-def _prompt(console: Console, question: Question) -> Reply:
+def _prompt(console: Console, question: WaitingQuestion) -> Reply:
     decision = Prompt.ask("Your decision", choices=["approve", "reject"], console=console)
     comment = Prompt.ask("Comment", default="", show_default=False, console=console)
     code = Prompt.ask("Code", password=True, console=console) if question.wants_code else ""
@@ -140,7 +140,7 @@ async def stored(client: PrefectClient, run_id: UUID, key: str) -> Any:
         raise
 
 
-async def waiting_question(client: PrefectClient, run: FlowRun) -> Question | None:
+async def waiting_question(client: PrefectClient, run: FlowRun) -> WaitingQuestion | None:
     """What a waiting run asks; None if it waits for nobody, or has not written its question yet.
 
     Raises:
@@ -160,7 +160,7 @@ async def waiting_question(client: PrefectClient, run: FlowRun) -> Question | No
         )
         raise Refused(msg) from None
     fields = form["properties"]
-    return Question(
+    return WaitingQuestion(
         text=text,
         evidence=evidence,
         response=keys["response"],
@@ -175,9 +175,9 @@ async def answer(
     target: UUID | str,
     given: Reply,
     evidence: str | None = None,
-    read: Callable[[Question, Reply], Reply] = lambda _, given: given,
+    read: Callable[[WaitingQuestion, Reply], Reply] = lambda _, given: given,
     give: Give | None = None,
-) -> Question:
+) -> WaitingQuestion:
     """Answer the approval that a run, or an endpoint's, waits at and return what it asked.
 
     `read` gets question and answer before, and returns the answer to give; `give` takes the place of `resume`.
@@ -218,14 +218,14 @@ async def _waiting_run(client: PrefectClient, endpoint: str) -> UUID:
     return found[0].id
 
 
-async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
+async def _written_question(client: PrefectClient, run_id: UUID) -> WaitingQuestion:
     """What the run asks, waiting a moment for a question that is not written yet.
 
     Raises:
         Refused: It asks nothing.
     """
 
-    async def look() -> Question | None:
+    async def look() -> WaitingQuestion | None:
         try:
             run = await client.read_flow_run(run_id)
         except ObjectNotFound as error:
@@ -245,7 +245,7 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> Question:
     return question
 
 
-async def resume(client: PrefectClient, run_id: UUID, given: Reply, question: Question) -> None:
+async def resume(client: PrefectClient, run_id: UUID, given: Reply, question: WaitingQuestion) -> None:
     """Give the answer.
 
     Raises:
@@ -267,7 +267,7 @@ async def attend(run_id: UUID, ask: Ask, report: Callable[[str], None]) -> FlowR
 
     While Prefect's server fails this goes on, and `report` gets a line when that begins and when it is over.
     """
-    answers: dict[Question, Reply | None] = {}
+    answers: dict[WaitingQuestion, Reply | None] = {}
     failing = False
     async with get_client() as client:
         while True:
@@ -293,7 +293,7 @@ async def attend(run_id: UUID, ask: Ask, report: Callable[[str], None]) -> FlowR
             await asyncio.sleep(POLL_S)
 
 
-async def _resume_in_time(client: PrefectClient, run_id: UUID, given: Reply, question: Question) -> None:
+async def _resume_in_time(client: PrefectClient, run_id: UUID, given: Reply, question: WaitingQuestion) -> None:
     """`resume`; an answer that came too late is nobody's loss, one that is wrong in itself is Refused."""
     try:
         await resume(client, run_id, given, question)

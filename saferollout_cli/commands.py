@@ -175,10 +175,10 @@ def reject(
 
 def _answer(target: str, said: dict[str, str], evidence: str | None, *, as_json: bool) -> None:
     check_server()
-    from saferollout_cli.approvals import Question, Reply, answer
+    from saferollout_cli.approvals import Reply, WaitingQuestion, answer
     from saferollout_cli.signin import Desk
 
-    def read(question: Question, given: Reply) -> Reply:
+    def read(question: WaitingQuestion, given: Reply) -> Reply:
         """Show the question; a person at a terminal who has not named the evidence is asked whether it is read."""
         show(question.text)
         is_terminal = sys.stdin.isatty() and err().isatty()

@@ -8,6 +8,7 @@ from uuid import UUID
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
 from prefect.client.schemas.objects import FlowRun, StateType
+from pydantic import ConfigDict, Field
 
 from saferollout.approvals.signed_answer import PAGE_URL
 from saferollout.domain.endpoint import Value
@@ -26,11 +27,13 @@ KEY = re.compile(r"(?:paused|suspended)-[0-9a-f]{12}-(\d{1,3})-[0-9a-f]{12}(?:-\
 class Waiting(Value):
     """A run that waits for an approval."""
 
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
     flow_run: UUID
     name: str
     endpoint: str
     """Empty where the run does not say it."""
-    stage: int | None
+    share: int | None = Field(alias="stage")
     """The share that is asked for, in percent."""
     question: str
     evidence: str
@@ -67,7 +70,7 @@ async def describe(client: PrefectClient, run: FlowRun) -> Waiting | None:
         flow_run=run.id,
         name=run.name,
         endpoint=str(run.labels.get(f"{PREFIX}endpoint", "")),
-        stage=int(share[1]) if share else None,
+        share=int(share[1]) if share else None,
         question=question.title,
         evidence=question.finding,
         digest=question.evidence,

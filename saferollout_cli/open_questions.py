@@ -62,7 +62,7 @@ async def _list() -> list["Waiting"]:
 
 
 def _line(one: "Waiting") -> str:
-    place = f"**{as_markdown(one.endpoint or one.name)}**" + (f" {one.stage}%" if one.stage else "")
+    place = f"**{as_markdown(one.endpoint or one.name)}**" + (f" {one.share}%" if one.share else "")
     until = f", until {one.until.isoformat(timespec='minutes')}" if one.until else ""
     since = f"since {one.since.isoformat(timespec='minutes')}"
     return f"- {place} {since}{until}: {as_markdown(one.evidence)} {one.link}"

@@ -137,7 +137,7 @@ def _line(entry: Entry) -> str:
     if decision is None:
         return f"{head} {as_markdown(event.reason)}"
     proof = "self-declared" if decision.proof == "none" else decision.proof
-    what = f"**{decision.decision} {decision.stage}%** by {as_markdown(decision.approver)} ({proof})"
+    what = f"**{decision.decision} {decision.share}%** by {as_markdown(decision.approver)} ({proof})"
     if event.kind == "refusal":
         return f"{head} refused: {what}, since {as_markdown(event.reason)}"
     why = f": {as_markdown(decision.comment)}" if decision.comment else ""

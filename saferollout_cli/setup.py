@@ -45,7 +45,7 @@ class SetupFailed(SaferolloutError):
 
 
 @dataclass(frozen=True)
-class Difference:
+class ServerDifference:
     """Something on the server that is missing or not as it must be, and what mends it."""
 
     what: str
@@ -95,7 +95,7 @@ def setup(
 
 def set_up(
     *, check: bool = False, with_teardown: bool = False, pull: str | None = None, job: Path | None = None
-) -> list[Difference]:
+) -> list[ServerDifference]:
     """Put the work pool, the deployments and their automations and limits on the server that Prefect's settings name.
 
     Args:
@@ -138,7 +138,7 @@ def _pull(given: str | None, job: Path | None) -> str:
     return given or (NONE if job else FOLDER)
 
 
-def report(found: Sequence[Difference], *, check: bool) -> tuple[dict[str, Any], str]:
+def report(found: Sequence[ServerDifference], *, check: bool) -> tuple[dict[str, Any], str]:
     """What a setup says at its end: as JSON, and as markdown."""
     outcome = "complete" if not found else "incomplete" if check else "changed"
     head = {
@@ -166,7 +166,7 @@ async def _reach() -> None:
         raise SetupFailed(msg)
 
 
-async def _compare(pool: Pool, wanted: "Sequence[Deployment]") -> list[Difference]:
+async def _compare(pool: Pool, wanted: "Sequence[Deployment]") -> list[ServerDifference]:
     from prefect import get_client
 
     from saferollout_cli import deployments
@@ -176,25 +176,27 @@ async def _compare(pool: Pool, wanted: "Sequence[Deployment]") -> list[Differenc
         for deployment in wanted:
             name = f"deployment {deployment.full_name}"
             if (there := await deployments.look_up(client, deployment)) is None:
-                found.append(Difference(name, "is missing", deployment=deployment.name))
+                found.append(ServerDifference(name, "is missing", deployment=deployment.name))
                 continue
             if differing := deployments.differences(deployment, there):
                 problem = f"is not as prefect.yaml says: {', '.join(differing)}"
-                found.append(Difference(name, problem, deployment=deployment.name))
+                found.append(ServerDifference(name, problem, deployment=deployment.name))
             automations = await deployments.missing_automations(client, deployment, there)
             for automation, exists in automations.items():
                 problem = "is not as prefect.yaml says" if exists else "is missing"
-                found.append(Difference(f"automation {automation!r} of {name}", problem, deployment=deployment.name))
+                found.append(
+                    ServerDifference(f"automation {automation!r} of {name}", problem, deployment=deployment.name)
+                )
         for name in await _superfluous(client, wanted):
             asked = " and was not asked for (--with-teardown)" if name == ON_REQUEST else ", but not in prefect.yaml"
-            found.append(Difference(f"deployment {name}", f"is on the server{asked}"))
+            found.append(ServerDifference(f"deployment {name}", f"is on the server{asked}"))
     return found
 
 
-async def _compare_pool(client: "PrefectClient", wanted: Pool) -> list[Difference]:
+async def _compare_pool(client: "PrefectClient", wanted: Pool) -> list[ServerDifference]:
     pool = await _pool(client)
     if pool is None:
-        return [Difference(f"work pool {POOL}", "is missing")]
+        return [ServerDifference(f"work pool {POOL}", "is missing")]
     if pool.type != wanted.type:
         msg = (
             f"work pool {POOL} is of type {pool.type} and must be of type {wanted.type}: "
@@ -205,9 +207,9 @@ async def _compare_pool(client: "PrefectClient", wanted: Pool) -> list[Differenc
         raise Refused(msg)
     found = []
     if pool.base_job_template != wanted.template_beside(pool.base_job_template):
-        found.append(Difference(f"work pool {POOL}", f"has another job template: {wanted.mistake}"))
+        found.append(ServerDifference(f"work pool {POOL}", f"has another job template: {wanted.mistake}"))
     if pool.is_paused:
-        found.append(Difference(f"work pool {POOL}", "is paused"))
+        found.append(ServerDifference(f"work pool {POOL}", "is paused"))
     return found
 
 

@@ -14,7 +14,7 @@ from prefect.client.orchestration import PrefectClient
 
 from saferollout.approvals.signed_answer import PAGE_URL, digest_of
 from saferollout.domain.errors import AzureFailed, ConfigError, Problem, Refused
-from saferollout_cli.approvals import ONLY_AT_THE_PAGE, Question, Reply, resume
+from saferollout_cli.approvals import ONLY_AT_THE_PAGE, Reply, WaitingQuestion, resume
 from saferollout_cli.page.settings import address_problem
 from tasks.support.threads import run_in_daemon_thread
 
@@ -30,7 +30,7 @@ class Desk:
         self._say = say
         self.approver = ""
 
-    async def give(self, client: PrefectClient, run_id: UUID, given: Reply, question: Question) -> None:
+    async def give(self, client: PrefectClient, run_id: UUID, given: Reply, question: WaitingQuestion) -> None:
         """Give the answer to Prefect or, where it must be signed, to the page; whose it is, the sign-in says then.
 
         Raises:
@@ -50,7 +50,7 @@ class Desk:
         return None
 
 
-def _answer(page: str, run_id: UUID, given: Reply, question: Question, say: Callable[[str], None]) -> str:
+def _answer(page: str, run_id: UUID, given: Reply, question: WaitingQuestion, say: Callable[[str], None]) -> str:
     with httpx.Client(base_url=page, timeout=TIMEOUT_S) as client:
         try:
             begun = _ask(

@@ -14,7 +14,7 @@ from prefect.settings import PREFECT_UI_URL
 from pydantic import ValidationError
 
 from saferollout.approvals.approvers import combine, describe_rules, refusal, stranger
-from saferollout.approvals.history import Event
+from saferollout.approvals.history import HistoryEvent
 from saferollout.approvals.keys import Keyring
 from saferollout.approvals.question import (
     REJECT,
@@ -154,9 +154,9 @@ async def ask(
         key = asked.key(round_)
         if (ruling := known.get(key)) is None:
             form = make_form(asked.digest, rules, evidence, notes, reject=reject, title=question)
-            text = asked.shown(notes)
+            text = asked.render(notes)
             # a retry forgets which pauses are over, but not the answers
-            kept = await insist(partial(answers.kept_answer, run_id(), key), grace_s)
+            kept = await insist(partial(answers.find_answer, run_id(), key), grace_s)
             if (answer := _valid(form, kept)) is None:
                 if await asking.look():
                     raise Changed(asking.changed)
@@ -171,7 +171,7 @@ async def ask(
     return sign(combine(asking.taken), keys)
 
 
-def _follow(asking: _Asking, ruling: Event) -> list[str]:
+def _follow(asking: _Asking, ruling: HistoryEvent) -> list[str]:
     """Go on after an answer; return what the next question says on top.
 
     Raises:
@@ -185,13 +185,13 @@ def _follow(asking: _Asking, ruling: Event) -> list[str]:
         return [note]
     if decision.decision == "reject":
         why = f": {decision.comment}" if decision.comment else ""
-        raise Rejected(one_line(f"{decision.approver} rejected {decision.stage}%{why}"), decision)
+        raise Rejected(one_line(f"{decision.approver} rejected {decision.share}%{why}"), decision)
     asking.taken.append(decision)
     names = ", ".join(one_line(given.approver) for given in asking.taken)
     return [f"{len(asking.taken)} of {asking.rules.required} approvals, by {names}; another person must approve, too."]
 
 
-async def _rule(asking: _Asking, answer: Any, key: str, shown: str) -> Event:
+async def _rule(asking: _Asking, answer: Any, key: str, shown: str) -> HistoryEvent:
     """Say whether an answer counts, and put that into the history, which makes it final."""
     rollout, rules = asking.rollout, asking.rules
     grace_s = rollout.project.config.orchestrator_grace_s
@@ -202,7 +202,7 @@ async def _rule(asking: _Asking, answer: Any, key: str, shown: str) -> Event:
         await insist(lambda: history.append(event, asking.keys), grace_s)
         return event
     decision = Decision(
-        stage=asking.stage.traffic,
+        share=asking.stage.traffic,
         decision=answer.decision,
         approver=answer.approver,
         comment=answer.comment,
@@ -317,7 +317,7 @@ async def changes(rollout: Rollout, stage: StageConfig, question: str, about: st
     It is kept as it was when the question was asked, with what is said `about` that: an autoscaler, or a worker that
     knows Prefect by another address, must not make another question of it.
     """
-    state = await in_workspace(rollout, lambda azure: drift.unchanged(azure, rollout, is_settled=False))
+    state = await in_workspace(rollout, lambda azure: drift.require_unchanged(azure, rollout, is_settled=False))
     live, candidate = state.deployments[rollout.live], state.deployments[rollout.candidate]
     table = compare_deployments(
         live,

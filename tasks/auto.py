@@ -25,7 +25,7 @@ async def approve_by_itself(rollout: Rollout, stage: StageConfig, gates: Sequenc
     decision = auto.approve_by_itself(rollout, stage, gates, str(run_id()))
     if decision is None:
         return None
-    state = await in_workspace(rollout, lambda azure: drift.unchanged(azure, rollout, is_settled=False))
+    state = await in_workspace(rollout, lambda azure: drift.require_unchanged(azure, rollout, is_settled=False))
     bound = {"revision": rollout.revision, "deployment": state.deployments[rollout.candidate].digest}
     grace_s = rollout.project.config.orchestrator_grace_s
     keys = await insist(load_keys, grace_s)

@@ -4,7 +4,7 @@ from prefect import task
 
 from saferollout.config.project import Project
 from saferollout.domain.errors import GateFailed
-from saferollout.domain.evidence import Finding
+from saferollout.domain.evidence import GateVerdict
 from saferollout.rollout import bootstrap as first
 from tasks.smoke_test import run_smoke_test
 from tasks.support.access import in_workspace
@@ -35,6 +35,6 @@ async def give_all_traffic(project: Project) -> None:
         return
     slot = project.config.slots[0]
     evidence = await run_smoke_test(project, candidate=slot, live=slot)
-    if evidence.verdict is Finding.FAILED:
+    if evidence.verdict is GateVerdict.FAILED:
         raise GateFailed(evidence.summary, evidence)
     await in_workspace(workspace, lambda azure: first.give_all_traffic(azure, project))

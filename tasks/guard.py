@@ -16,15 +16,15 @@ from saferollout.config.rollout import OnDrift, WorkspaceConfig
 from saferollout.config.sources import WINDOW_S, SourceConfig, SourceKind
 from saferollout.domain.endpoint import EndpointState
 from saferollout.domain.errors import AzureFailed, Changed, Drifted, GateFailed
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.domain.fault_points import Step
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.catalogue import make_sources
-from saferollout.report.message import Message, changed, closed, ended, not_rolled_back
+from saferollout.report.message import Message, change_message, closing_message, end_message, failed_rollback_message
 from saferollout.rollout import drift, lookout, rollback
 from saferollout.rollout.drain import BY_TIME
 from saferollout.rollout.forget import forget
-from saferollout.rollout.guard import LOST, SETTLING_S, Act, Action, Run, Sign, decide
+from saferollout.rollout.guard import LOST, SETTLING_S, Act, GuardAction, Run, Sign, decide
 from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.retire import retire
@@ -36,7 +36,7 @@ from tasks.support.artifacts import publish
 from tasks.support.boundaries import bounded
 from tasks.support.drain import Drain
 from tasks.support.judge import judge_on_sources, publish_evidence
-from tasks.support.messages import tell
+from tasks.support.messages import send_message
 from tasks.support.outcome import close, is_back, outcome_of
 from tasks.support.policy import ROLLBACK, STEP
 from tasks.support.race import first_of
@@ -116,7 +116,7 @@ class Guard:
             log.warning("Prefect cannot be asked (%s): nothing goes forward", error or type(error).__name__)
             return None
 
-    async def _do(self, action: Action, state: EndpointState, record: Record, run: Run | None) -> str:
+    async def _do(self, action: GuardAction, state: EndpointState, record: Record, run: Run | None) -> str:
         match action.act:
             case Act.RETIRE:
                 forgets = not self._is_away
@@ -145,8 +145,8 @@ class Guard:
         if kept := await self._kept(record, state.name):
             await remind(kept.project, record, kept.evidence)
             if record.asks and (change := drift.change_of(state, record)):
-                told = changed(state.name, record.asks.share, change.found, change.words)
-                await self._tell(record, kept.project, told)
+                told = change_message(state.name, record.asks.share, change.found, change.words)
+                await self._send(record, kept.project, told)
 
     async def _judge(self, state: EndpointState, record: Record, reason: str, run: Run | None) -> str:
         """Judge the candidate for a while, from the evidence so far, and roll back for harm."""
@@ -178,10 +178,10 @@ class Guard:
             if await self._has_moved_on(state.name, record):
                 return f"{reason}; {MOVED_ON}"
             return await self._roll_back(state, record, str(failure), kept)
-        if evidence.verdict is Finding.HARMFUL and await self._has_moved_on(state.name, record):
+        if evidence.verdict is GateVerdict.HARMFUL and await self._has_moved_on(state.name, record):
             return f"{reason}; {MOVED_ON}"
         await self._looks.write(record.rollout, which, evidence)
-        if evidence.verdict is Finding.HARMFUL:
+        if evidence.verdict is GateVerdict.HARMFUL:
             reason = f"{record.candidate} went bad at {record.share}% ({reason}): {evidence.summary}"
             return await self._roll_back(state, record, reason, kept, evidence)
         await in_workspace(self._workspace, lambda azure: lookout.note_look(azure, state.name, record))
@@ -269,14 +269,14 @@ class Guard:
                 ),
             )
         except Drifted as drifted:
-            await self._tell(record, project, not_rolled_back(state.name, str(drifted)))
+            await self._send(record, project, failed_rollback_message(state.name, str(drifted)))
             return _left_as_is(state.name, drifted)
         if self._client and evidence:
             evidence = await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
         outcome = await outcome_of(self._workspace, state.name, record, "rolled_back", reason, kept, evidence)
         if self._client and await close(self._client, record, outcome):
             await in_workspace(self._workspace, lambda azure: forget(azure, state.name, record.rollout))
-        await self._tell(record, project, closed(outcome, record.asks.share if record.asks else None))
+        await self._send(record, project, closing_message(outcome, record.asks.share if record.asks else None))
         return f"rolled back: {reason}"
 
     async def _report_promoted(self, state: EndpointState, record: Record, run: Run) -> None:
@@ -292,12 +292,12 @@ class Guard:
         kept = await self._kept(record, state.name)
         outcome = await outcome_of(self._workspace, state.name, record, "promoted", reason, kept)
         if self._client and await close(self._client, record, outcome):
-            await self._tell(record, kept.project if kept else None, ended(outcome))
+            await self._send(record, kept.project if kept else None, end_message(outcome))
 
-    async def _tell(self, record: Record, project: Project | None, message: Message) -> None:
+    async def _send(self, record: Record, project: Project | None, message: Message) -> None:
         """Tell people; without Prefect, where nobody remembers what was told, perhaps again."""
         if project:
-            await tell(project.config.notify, UUID(record.owner.flow_run) if self._client else None, message)
+            await send_message(project.config.notify, UUID(record.owner.flow_run) if self._client else None, message)
 
     async def _kept(self, record: Record, endpoint: str) -> Kept | None:
         """What the rollout works with; None where neither Prefect nor a config on this machine says it."""

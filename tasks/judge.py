@@ -8,7 +8,7 @@ from saferollout.config.judge import JudgeConfig, WhenUndecided
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import GateFailed
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.domain.fault_points import Step
 from saferollout.rollout import drift
 from saferollout.rollout.record import Record
@@ -60,7 +60,7 @@ async def judge_gate(
         Lost: The rollout is somebody else's by now.
         Stopped: The run is not to go on.
     """
-    state = await in_workspace(rollout, lambda azure: drift.unchanged(azure, rollout, is_settled=False))
+    state = await in_workspace(rollout, lambda azure: drift.require_unchanged(azure, rollout, is_settled=False))
     record = rollout.own_record(state.tags)
     async with Progress(f"{rollout.endpoint}-{gate}") as progress:
         judging = judge_on_sources(rollout, state, config, gate, earlier, mirrored=mirrored, report=progress.report)
@@ -72,7 +72,7 @@ async def judge_gate(
         await in_workspace(rollout, lambda azure: note_skip(azure, rollout, skip))
         return evidence
     undecided_fails = config.when_undecided is not WhenUndecided.ASK
-    failed = evidence.verdict == Finding.HARMFUL or (evidence.verdict == Finding.UNDECIDED and undecided_fails)
+    failed = evidence.verdict == GateVerdict.HARMFUL or (evidence.verdict == GateVerdict.UNDECIDED and undecided_fails)
     failure = GateFailed(evidence.summary, evidence)
     if failed and not await put_users_back(rollout, failure):
         raise failure  # the rollback insists, and nothing is to keep it
@@ -94,7 +94,7 @@ def skipped(run: FlowRun, record: Record, gate: str, earlier: Evidence | None) -
     if any(skip.at == at for skip in record.skips.values()):
         return None
     skip = Decision(
-        stage=record.share,
+        share=record.share,
         decision="skip judge",
         approver=asked.by,
         comment=asked.comment,
@@ -106,7 +106,7 @@ def skipped(run: FlowRun, record: Record, gate: str, earlier: Evidence | None) -
     )
     return Evidence(
         gate=gate,
-        verdict=Finding.SKIPPED,
+        verdict=GateVerdict.SKIPPED,
         summary=f"skipped by {asked}",
         skip=skip,
         state=earlier.state if earlier else {},

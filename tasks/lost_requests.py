@@ -54,7 +54,7 @@ async def recover_unbegun(flow_run: UUID | None = None) -> dict[str, str]:
 
 async def _recover(client: PrefectClient, run: FlowRun) -> str:
     """What was done about the run; empty if nothing had to be."""
-    shown = await runs.shown(client, run)
+    shown = await runs.describe_run(client, run)
     if shown and shown.sign is Sign.CRASHED:
         await asyncio.sleep(max(0.0, SETTLING_S - (now() - shown.since).total_seconds()))
     if shown is None or not (how := lost_before_it_began(shown, now())) or await _has_record(run):

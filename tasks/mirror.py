@@ -3,7 +3,7 @@
 from prefect import task
 
 from saferollout.config.rollout import ShadowConfig
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.domain.fault_points import Step
 from saferollout.rollout import mirror as mirroring
 from saferollout.rollout.rollout import Rollout
@@ -29,7 +29,7 @@ async def mirror(rollout: Rollout, shadow: ShadowConfig, earlier: Evidence) -> E
         return earlier.model_copy(
             update={
                 "gate": gate,
-                "verdict": Finding.PASSED,
+                "verdict": GateVerdict.PASSED,
                 "summary": "judged before users were on the candidate",
                 "checks": [],
                 "pictures": [],

@@ -8,12 +8,12 @@ from saferollout.config.judge import JudgeConfig
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Drifted, GateFailed, Stopped
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.domain.fault_points import Step
 from saferollout.rollout import drift
 from saferollout.rollout.rollout import Rollout
 from tasks.judge import judge_gate
-from tasks.smoke_test import passed, run_smoke_test
+from tasks.smoke_test import require_passed, run_smoke_test
 from tasks.support.access import in_workspace
 from tasks.support.boundaries import bounded
 from tasks.support.names import named
@@ -51,11 +51,11 @@ async def recheck(
 
 
 async def _recheck(rollout: Rollout, stage: StageConfig, judge: JudgeConfig, evidence: Sequence[Evidence]) -> None:
-    state = await in_workspace(rollout, lambda azure: drift.unchanged(azure, rollout))
+    state = await in_workspace(rollout, lambda azure: drift.require_unchanged(azure, rollout))
     found = await run_smoke_test(rollout.project, candidate=rollout.candidate, live=rollout.live)
-    passed(found, rollout.project.config.smoke_test)
+    require_passed(found, rollout.project.config.smoke_test)
     if (
-        found.verdict is Finding.UNDECIDED and evidence[0].verdict is not Finding.UNDECIDED
+        found.verdict is GateVerdict.UNDECIDED and evidence[0].verdict is not GateVerdict.UNDECIDED
     ):  # nobody was asked about that
         msg = f"smoke test undecided: {found.summary}"
         raise GateFailed(msg, found)

@@ -13,7 +13,7 @@ from saferollout.report.message import reminder
 from saferollout.rollout.record import OpenQuestion, Record, now
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
-from tasks.support.messages import tell
+from tasks.support.messages import send_message
 
 
 async def remind_in_time(rollout: Rollout, stage: StageConfig, evidence: Sequence[Evidence]) -> None:
@@ -33,7 +33,7 @@ async def remind(project: Project, record: Record, evidence: Sequence[Evidence])
     notify, asks = project.config.notify, record.asks
     if notify and asks and asks.until and expires_soon(notify, asks, now()):
         message = reminder(project.endpoint, asks.share, asks.since, asks.until, evidence)
-        await tell(notify, UUID(record.owner.flow_run), message)
+        await send_message(notify, UUID(record.owner.flow_run), message)
 
 
 def expires_soon(notify: NotifyConfig, asks: OpenQuestion, moment: datetime) -> bool:

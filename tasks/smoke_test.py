@@ -11,7 +11,7 @@ from saferollout.config.project import Project
 from saferollout.config.rollout import SmokeTestConfig
 from saferollout.domain.composition import Composition
 from saferollout.domain.errors import GateFailed
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.domain.fault_points import Step
 from saferollout.gates import smoke_test as smoke
 from saferollout.rollout import drift
@@ -32,7 +32,7 @@ async def smoke_test(rollout: Rollout) -> Evidence:
         Drifted: Somebody else changed something.
         GateFailed: An answer is not as it should be, or undecided means failed.
     """
-    state = await in_workspace(rollout, lambda azure: drift.unchanged(azure, rollout))
+    state = await in_workspace(rollout, lambda azure: drift.require_unchanged(azure, rollout))
     made_of = Composition.of(state.deployments[rollout.candidate])
     evidence = await run_smoke_test(rollout.project, candidate=rollout.candidate, live=rollout.live)
     await publish(
@@ -40,7 +40,7 @@ async def smoke_test(rollout: Rollout) -> Evidence:
             table=evidence.table(), key=f"{rollout.endpoint.lower()}-smoke-test", description=evidence.summary
         )
     )
-    return passed(evidence.model_copy(update={"made_of": made_of}), rollout.project.config.smoke_test)
+    return require_passed(evidence.model_copy(update={"made_of": made_of}), rollout.project.config.smoke_test)
 
 
 async def run_smoke_test(project: Project, *, candidate: str, live: str) -> Evidence:
@@ -57,14 +57,14 @@ async def run_smoke_test(project: Project, *, candidate: str, live: str) -> Evid
         )
 
 
-def passed(evidence: Evidence, config: SmokeTestConfig) -> Evidence:
+def require_passed(evidence: Evidence, config: SmokeTestConfig) -> Evidence:
     """Return the evidence.
 
     Raises:
         GateFailed: An answer is not as it should be, or nobody knows and that means failed.
     """
-    undecided_fails = config.when_undecided is WhenUndecided.FAIL and evidence.verdict is Finding.UNDECIDED
-    if evidence.verdict is Finding.FAILED or undecided_fails:
+    undecided_fails = config.when_undecided is WhenUndecided.FAIL and evidence.verdict is GateVerdict.UNDECIDED
+    if evidence.verdict is GateVerdict.FAILED or undecided_fails:
         msg = f"smoke test {evidence.verdict}: {evidence.summary}"
         raise GateFailed(msg, evidence)
     return evidence

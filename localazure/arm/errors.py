@@ -8,6 +8,7 @@ LocalAzureError
       Forbidden: the token is valid, but its owner may not do this
       NotFound: there is no such resource
       Conflict: not now
+      TooManyRequests: not so fast
       NotSupported: Azure can, local Azure cannot
     BlobError: as Blob Storage words it
   StartFailed: local Azure cannot start
@@ -16,6 +17,12 @@ LocalAzureError
   BuildFailed: an environment or an image cannot be built
   InstanceFailed: an instance did not start, ended, or did not become ready
   UnsupportedQuery: a query that local Azure cannot run
+  ZygoteFailed, in localazure.compute.zygotes: a scoring server must be started without a fork
+  AdminError, in localazure.chaos: the admin API refused
+  NotReady, in localazure.testing: `localazure up` did not become ready
+
+Two are not in the tree. NoHome, in localazure.core.directories, is an OSError: that room is below this one, and knows
+none above it. NotHit, in localazure.chaos, is an AssertionError: a test has failed, not local Azure.
 """
 
 import uuid
@@ -156,6 +163,13 @@ class Conflict(ArmError):
 
     def __init__(self, message: str, code: str = "Conflict") -> None:
         super().__init__(409, code, message)
+
+
+class TooManyRequests(ArmError):
+    """429: a bucket of requests is empty; the headers say when it no longer is."""
+
+    def __init__(self, code: str, message: str, headers: dict[str, str]) -> None:
+        super().__init__(429, code, message, headers)
 
 
 class NotSupported(ArmError):

@@ -8,7 +8,7 @@ from typing import Self
 
 from starlette.requests import Request
 
-from localazure.arm.errors import ArmError
+from localazure.arm.errors import TooManyRequests
 from localazure.core.clock import Clock
 
 _HEADER = "x-ms-ratelimit-remaining-subscription-"
@@ -36,20 +36,6 @@ DEFAULTS = {
 how fast its 25 come back is not known; five minutes for all of them is a guess."""
 
 _NAMES_IN_HEADERS = {"deployments": "resource-requests"}
-
-
-class TooManyRequests(ArmError):
-    """429: a bucket is empty."""
-
-    def __init__(self, name: str, wait_s: int) -> None:
-        own = name == "deployments"
-        super().__init__(
-            429,
-            "ResourceRequestsThrottled" if own else "SubscriptionRequestsThrottled",
-            f"The number of '{_NAMES_IN_HEADERS.get(name, name)}' requests of this subscription has reached its limit."
-            f" Please try again after '{wait_s}' seconds.",
-            {"Retry-After": str(wait_s), _header(name): "0"},
-        )
 
 
 class _Bucket:
@@ -104,7 +90,7 @@ class RateLimits:
         for name, bucket in buckets.items():
             bucket.refill()
             if wait_s := bucket.wait_s():
-                raise TooManyRequests(name, wait_s)
+                raise _refusal(name, wait_s)
         return {_header(name): str(bucket.take()) for name, bucket in buckets.items()}
 
 
@@ -142,6 +128,16 @@ def _concerned(method: str, path: str) -> tuple[str, ...]:
     if method == "PUT" and _DEPLOYMENT.search(path):
         return ("deployments",)
     return "writes", "global-writes"
+
+
+def _refusal(name: str, wait_s: int) -> TooManyRequests:
+    own = name == "deployments"
+    return TooManyRequests(
+        "ResourceRequestsThrottled" if own else "SubscriptionRequestsThrottled",
+        f"The number of '{_NAMES_IN_HEADERS.get(name, name)}' requests of this subscription has reached its limit."
+        f" Please try again after '{wait_s}' seconds.",
+        {"Retry-After": str(wait_s), _header(name): "0"},
+    )
 
 
 def _header(name: str) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Self
 
+from localazure.arm.errors import LocalAzureError
 from localazure.core import leash
 from localazure.core.processes import Process
 
@@ -31,7 +32,7 @@ _LATER_S = 5
 log = logging.getLogger(__name__)
 
 
-class ZygoteFailed(Exception):
+class ZygoteFailed(LocalAzureError):
     """A zygote does not come to fork."""
 
 

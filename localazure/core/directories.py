@@ -10,7 +10,10 @@ NAME = "localazure"
 
 
 class NoHome(OSError):
-    """The user has no home directory; the message says what to set instead."""
+    """The user has no home directory; the message says what to set instead.
+
+    Not a LocalAzureError: the tree of those is in a room above this one.
+    """
 
 
 def cache_directory() -> Path:

@@ -34,12 +34,16 @@ _API_VERSION = "2025-12-01"
 
 
 class Admin:
-    """The pages below /localazure. `management` is the application that another writer talks to, without faults."""
+    """The pages below /localazure.
+
+    `management` is the application that another writer talks to, without faults; `front` is what serves these pages.
+    """
 
     def __init__(
         self,
         token: str,
         management: ASGIApp,
+        front: Management,
         faults: Faults,
         identity: Identity,
         runtime: Runtime,
@@ -53,8 +57,7 @@ class Admin:
         self._scope = scope
         self._clock = clock
         self._management = management
-        self.front: Management | None = None
-        """What serves this; set once it does."""
+        self._front = front
 
     def routes(self) -> list[Route]:
         """Return all of them, guarded."""
@@ -185,12 +188,11 @@ class Admin:
         if isinstance(away_s, bool) or not isinstance(away_s, int | float) or not 0 <= away_s <= MAX_WAIT_S:
             raise BadRequest(f"away_s must be a number from 0 to {MAX_WAIT_S}, not {away_s!r}.")
         answer = await self._returns(request)
-        if self.front:
-            asyncio.get_running_loop().call_later(_POLL_S, self.front.crash, away_s)  # the answer goes first
+        asyncio.get_running_loop().call_later(_POLL_S, self._front.crash, away_s)  # the answer goes first
         return answer
 
     async def _returns(self, _request: Request) -> Response:
-        return JSONResponse({"returns": self.front.returns if self.front else 0})
+        return JSONResponse({"returns": self._front.returns})
 
     async def _traffic(self, request: Request) -> Response:
         """Let another writer set `traffic` or `mirrorTraffic`, or both, and `tags`.

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from localazure.arm.assembly import Arm
 from localazure.compute.runtime import Runtime
 from localazure.extras.admin import Admin
+from localazure.extras.management import Management
 from localazure.extras.page import Page
 from localazure.extras.prometheus import Prometheus
 from localazure.extras.recorder import Recorder
@@ -32,6 +33,7 @@ class Extras:
         runtime: Runtime,
         traffic: Traffic,
         management: ASGIApp,
+        front: Management,
         prometheus: Prometheus,
         admin_token: str,
         record: Path | None,
@@ -43,6 +45,7 @@ class Extras:
             runtime: What runs.
             traffic: The scoring requests.
             management: The management plane without faults, for the other writer whom the admin API plays.
+            front: What serves the management plane.
             prometheus: Prometheus' page.
             admin_token: Who may use the admin API.
             record: Where every management request and its response is written; None for nowhere.
@@ -51,7 +54,7 @@ class Extras:
             All of them.
         """
         return cls(
-            Admin(admin_token, management, arm.faults, arm.identity, runtime, arm.scope, arm.clock),
+            Admin(admin_token, management, front, arm.faults, arm.identity, runtime, arm.scope, arm.clock),
             Page(arm.store, runtime, traffic, arm.faults, arm.scope, arm.clock),
             prometheus,
             Recorder(record, arm.clock) if record else None,

@@ -218,7 +218,7 @@ _NOT_SUPPORTED = ("auto_delete_setting", "job_name", "intellectual_property")
 _LABELS = "azureml.labels"
 
 
-def shown(kind: str, resource: "Version[Any]", latest: bool) -> "Version[Any]":
+def render_version(kind: str, resource: "Version[Any]", latest: bool) -> "Version[Any]":
     """Return a version as the service shows it; `latest` is whether it is the newest of its name."""
     given = resource.properties
     named = not given.is_anonymous

@@ -41,7 +41,7 @@ from localazure.storage.asset_documents import (
     check_supported,
     is_archived,
     references,
-    shown,
+    render_version,
     with_addresses,
 )
 from localazure.storage.blobs import BLOBS_PATH, Blobs
@@ -327,7 +327,7 @@ class Assets:
     def _visible(self, kind: str, name: str, resource: Version[Any]) -> Version[Any]:
         here = resource.model_copy(update={"properties": with_addresses(resource.properties, self._current)})
         newest = kind == "environments" and self._render(kind, name)
-        return shown(kind, here, latest=bool(newest and newest.properties.latest_version == resource.name))
+        return render_version(kind, here, latest=bool(newest and newest.properties.latest_version == resource.name))
 
     def _missing_container(self, kind: str, name: str) -> Exception:
         what = kind.removesuffix("s")

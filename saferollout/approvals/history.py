@@ -15,7 +15,7 @@ MAX_LENGTH = 4500
 """How long an entry's JSON may be: Prefect keeps no variable of more than 5000 characters."""
 
 
-class Event(Value):
+class HistoryEvent(Value):
     """Something that the history of an endpoint keeps, such as a decision."""
 
     kind: Literal["decision", "refusal", "change", "outcome"]
@@ -42,7 +42,7 @@ class Entry(Value):
     """The entry's place in the history, counted from 1."""
     previous: str
     """The digest of the entry before; empty for the first."""
-    event: Event
+    event: HistoryEvent
     digest: str
     """SHA-256 over all of the above."""
     signature: str = ""
@@ -57,7 +57,7 @@ class Head(Value):
     signature: str = ""
 
 
-def make_entry(number: int, previous: str, event: Event, keys: Keyring) -> Entry:
+def make_entry(number: int, previous: str, event: HistoryEvent, keys: Keyring) -> Entry:
     """The entry of this number after the one with the digest `previous`."""
     event = _shortened(event)
     digest = _digest(number, previous, event)
@@ -109,7 +109,7 @@ def _head_problems(entries: Sequence[Entry], head: Head | None, keys: Keyring) -
     return []
 
 
-def _digest(number: int, previous: str, event: Event) -> str:
+def _digest(number: int, previous: str, event: HistoryEvent) -> str:
     content = json.dumps([number, previous, event.model_dump(mode="json")], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
 
@@ -122,12 +122,12 @@ def _head_message(entry: Entry) -> bytes:
     return _CONTEXT + f"head {entry.number} {entry.digest}".encode()
 
 
-def _shortened(event: Event) -> Event:
+def _shortened(event: HistoryEvent) -> HistoryEvent:
     """The event with texts so short that Prefect keeps it; the whole comment is in the run's report."""
     for length in (500, 200, 60, 10):
         if len(json.dumps(event.model_dump(mode="json"))) <= MAX_LENGTH:
             break
-        event = Event.model_validate(_cut(event.model_dump(mode="json"), length))
+        event = HistoryEvent.model_validate(_cut(event.model_dump(mode="json"), length))
     return event
 
 

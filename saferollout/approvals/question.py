@@ -33,7 +33,7 @@ class Question(Value):
         """What the answer is stored under, when the question was asked so many times before without an end."""
         return key_of(self.name, self.digest, round_)
 
-    def shown(self, notes: Sequence[str]) -> str:
+    def render(self, notes: Sequence[str]) -> str:
         """The markdown with what must be read first on top; it does not change what an answer is bound to."""
         title, _, rest = self.text.partition("\n\n")
         warned = [f"**⚠️ {as_markdown(note)}**" for note in notes]

@@ -7,11 +7,10 @@ import base64
 import binascii
 import hashlib
 from datetime import datetime
-from typing import Literal
 
 from saferollout.approvals.keys import Keyring
 from saferollout.approvals.person import Person
-from saferollout.domain.endpoint import Value
+from saferollout.domain.endpoint import Choice, Value
 
 PAGE_URL = "SAFEROLLOUT_PAGE_URL"
 """Where people find the approvals page."""
@@ -32,7 +31,7 @@ class SignedAnswer(Value):
     """The question's digest."""
     evidence_text: str
     """The digest of all that the page showed: see `digest_of`."""
-    decision: Literal["approve", "reject"]
+    decision: Choice
     approver: str
     comment: str
     person: Person

@@ -42,15 +42,15 @@ def _cut(text: str, excess: int) -> str:
 
 
 def to_tag(decision: Decision) -> str:
-    """The value of the tag that holds a fitted decision; the stage is in the tag's name, the rest in other tags."""
+    """The value of the tag that holds a fitted decision; the share is in the tag's name, the rest in other tags."""
     return _json([*_parts(decision), decision.signature])
 
 
-def from_tag(stage: int, value: str, *, rollout: str, revision: str) -> Decision:
+def from_tag(share: int, value: str, *, rollout: str, revision: str) -> Decision:
     """Read what `to_tag` wrote, or an earlier version's object; what is neither counts for nothing.
 
     Args:
-        stage: The share that the tag's name names, in percent.
+        share: The share that the tag's name names, in percent.
         value: The tag's value.
         rollout: The rollout that the endpoint's tags name.
         revision: Its candidate's revision.
@@ -58,10 +58,10 @@ def from_tag(stage: int, value: str, *, rollout: str, revision: str) -> Decision
     try:
         content = json.loads(value)
         if isinstance(content, dict):
-            return Decision.model_validate(content | {"stage": stage, "signature": ""})
+            return Decision.model_validate(content | {"stage": share, "signature": ""})
         kind, approver, proof, at, evidence, flow_run, comment, signature = content
         return Decision(
-            stage=stage,
+            share=share,
             decision=kind,
             approver=approver,
             proof=proof,
@@ -74,7 +74,7 @@ def from_tag(stage: int, value: str, *, rollout: str, revision: str) -> Decision
             revision=revision,
         )
     except (ValueError, TypeError, OverflowError, OSError, RecursionError):
-        return Decision(stage=stage, decision="reject", approver="", at=datetime.fromtimestamp(0, UTC), evidence="")
+        return Decision(share=share, decision="reject", approver="", at=datetime.fromtimestamp(0, UTC), evidence="")
 
 
 def sign(decision: Decision, keys: Keyring) -> Decision:
@@ -83,12 +83,12 @@ def sign(decision: Decision, keys: Keyring) -> Decision:
 
 
 def is_signed(decision: Decision, keys: Keyring) -> bool:
-    """Whether one of the keys has signed the decision, for this rollout, stage, revision and evidence."""
+    """Whether one of the keys has signed the decision, for this rollout, share, revision and evidence."""
     return keys.has_signed(decision.signature, _message(fitted(decision)))
 
 
 def _message(decision: Decision) -> bytes:
-    bound = [decision.rollout, decision.revision, decision.stage]
+    bound = [decision.rollout, decision.revision, decision.share]
     return _CONTEXT + _json([*bound, *_parts(decision)]).encode(errors="surrogatepass")
 
 

@@ -24,7 +24,7 @@ from saferollout.azure.resources import autoscaled, model_versions, vm_sizes
 from saferollout.config.assets import label_of, with_version
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import AzureFailed, ConfigError, Problem
-from saferollout.domain.fault_points import AFTER, BEFORE, SENT, Change, reach
+from saferollout.domain.fault_points import AFTER, BEFORE, SENT, AzureChange, reach
 from saferollout.domain.registered_model import RegisteredModel
 from saferollout.domain.vm_size import VmSize
 
@@ -113,7 +113,11 @@ class Client:
             raise
 
     def _change(
-        self, change: Change, name: str, begin: Callable[[], LROPoller[Any]], sent: Callable[[], None] = lambda: None
+        self,
+        change: AzureChange,
+        name: str,
+        begin: Callable[[], LROPoller[Any]],
+        sent: Callable[[], None] = lambda: None,
     ) -> None:
         """Begin an operation, and wait for its end; `sent` is called once Azure has taken it.
 
@@ -179,29 +183,29 @@ class Client:
     def create_endpoint(self, wanted: Any) -> None:
         """See `Azure`."""
         create = self._sdk.online_endpoints.begin_create_or_update
-        self._change(Change.CREATE_ENDPOINT, wanted.name, lambda: create(wanted))
+        self._change(AzureChange.CREATE_ENDPOINT, wanted.name, lambda: create(wanted))
 
     def put_endpoint(self, endpoint: str, resource: Resource) -> None:
         """See `Azure`."""
-        self._change(Change.UPDATE_ENDPOINT, endpoint, lambda: self._arm.put(_path(endpoint), resource))
+        self._change(AzureChange.UPDATE_ENDPOINT, endpoint, lambda: self._arm.put(_path(endpoint), resource))
 
     def delete_endpoint(self, endpoint: str) -> None:
         """See `Azure`."""
-        self._change(Change.DELETE_ENDPOINT, endpoint, lambda: self._arm.delete(_path(endpoint)))
+        self._change(AzureChange.DELETE_ENDPOINT, endpoint, lambda: self._arm.delete(_path(endpoint)))
 
     def create_deployment(self, wanted: Any, uploaded: Callable[[], None]) -> None:
         """See `Azure`."""
         create = self._sdk.online_deployments.begin_create_or_update  # it uploads first
-        self._change(Change.CREATE_DEPLOYMENT, wanted.name, lambda: create(wanted), uploaded)
+        self._change(AzureChange.CREATE_DEPLOYMENT, wanted.name, lambda: create(wanted), uploaded)
 
     def scale_deployment(self, endpoint: str, name: str, instance_count: int) -> None:
         """See `Azure`."""
         sku = {"sku": {"name": "Default", "capacity": instance_count}}
-        self._change(Change.SCALE_DEPLOYMENT, name, lambda: self._arm.patch(_path(endpoint, name), sku))
+        self._change(AzureChange.SCALE_DEPLOYMENT, name, lambda: self._arm.patch(_path(endpoint, name), sku))
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
         """See `Azure`."""
-        self._change(Change.DELETE_DEPLOYMENT, name, lambda: self._arm.delete(_path(endpoint, name)))
+        self._change(AzureChange.DELETE_DEPLOYMENT, name, lambda: self._arm.delete(_path(endpoint, name)))
 
     def last_words(self, endpoint: str, name: str) -> str:
         """See `Azure`."""

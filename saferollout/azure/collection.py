@@ -39,7 +39,7 @@ class Store(NamedTuple):
     """What the account is asked with."""
 
 
-class Event(NamedTuple):
+class CollectedEvent(NamedTuple):
     """One request, or one answer."""
 
     id: str
@@ -67,7 +67,7 @@ class Collection:
         self.is_complete = True
         """Whether all that was collected has been read."""
 
-    def events(self, since: datetime) -> Iterator[Event]:
+    def events(self, since: datetime) -> Iterator[CollectedEvent]:
         """Yield what was collected since then, by the hour; lines that are not events are passed over.
 
         Raises:
@@ -104,14 +104,14 @@ class Collection:
             return [f"{self._folder}/"]
         return [f"{self._folder}/{now - timedelta(days=day):%Y/%m/%d}/" for day in range(days)]
 
-    def _read(self, content: bytes, since: datetime, *, is_whole: bool) -> Iterator[Event]:
+    def _read(self, content: bytes, since: datetime, *, is_whole: bool) -> Iterator[CollectedEvent]:
         lines = content.split(b"\n")
         for line in lines if is_whole else lines[:-1]:
             for event in _values(line):
                 if (found := self._event(event)) and _time(event) >= since:
                     yield found
 
-    def _event(self, event: dict[str, Any]) -> Event | None:
+    def _event(self, event: dict[str, Any]) -> CollectedEvent | None:
         identifier = str(event.get("xrequestid") or event.get("correlationid") or "")
         if not identifier:
             return None
@@ -121,7 +121,7 @@ class Collection:
             return None
         data = None if blob else event.get("data")
         ranged = re.fullmatch(r"bytes (?:\d+-\d+|\*)/(\d+)", str(event.get("contentrange")))
-        return Event(
+        return CollectedEvent(
             id=identifier,
             content_type=str(event.get("datacontenttype") or ""),
             data=data,

@@ -131,7 +131,7 @@ class Memory:
         ready = {key for key, found in new.deployments.items() if found.serving}
         properties = new.resource["properties"]
         rules.check_traffic(action, properties["traffic"], properties["mirrorTraffic"], ready)
-        if new.is_kubernetes and rules.given(properties["mirrorTraffic"]):
+        if new.is_kubernetes and rules.receivers_of(properties["mirrorTraffic"]):
             refuse(action, "a Kubernetes endpoint cannot mirror traffic")
         if old is not None and old.is_kubernetes != new.is_kubernetes:
             refuse(action, "its compute cannot be added or taken away")
@@ -201,7 +201,7 @@ class Memory:
         if parent is None or (old := parent.deployments.get(name.lower())) is None:
             return
         properties = parent.resource["properties"]
-        if name in rules.given(properties["traffic"]) | rules.given(properties["mirrorTraffic"]):
+        if name in rules.receivers_of(properties["traffic"]) | rules.receivers_of(properties["mirrorTraffic"]):
             refuse(action, f"the deployment '{name}' has traffic and cannot be deleted")
         self._check_idle(action, endpoint, name)
         failure = self._failure()

@@ -37,10 +37,10 @@ def check_traffic(action: str, traffic: Mapping[str, int], mirror: Mapping[str, 
             refuse(action, f"the traffic names '{name}', which does not exist or was never ready")
     if sum(traffic.values()) not in (0, 100):
         refuse(action, f"the traffic must sum up to 0 or 100, not {sum(traffic.values())}")
-    mirrored = given(mirror)
+    mirrored = receivers_of(mirror)
     if len(mirrored) > 1 or any(share > MAX_MIRROR_PERCENT for share in mirror.values()):
         refuse(action, f"at most {MAX_MIRROR_PERCENT}% can be mirrored, to one deployment only")
-    if mirrored & given(traffic):
+    if mirrored & receivers_of(traffic):
         refuse(action, "a deployment cannot have live and mirrored traffic at the same time")
 
 
@@ -64,7 +64,7 @@ def check_quota(action: str, count: int, others: int, quota: int | None) -> None
         refuse(action, f"OutOfQuota: {max(0, quota - others)} of {quota} instances are left, not {count}")
 
 
-def given(traffic: Mapping[str, int]) -> set[str]:
+def receivers_of(traffic: Mapping[str, int]) -> set[str]:
     """Who is given any traffic."""
     return {name for name, share in traffic.items() if share}
 

@@ -57,7 +57,7 @@ def read_packages(conda_file: object) -> Packages:
     return found
 
 
-def shown(version: str) -> str:
+def display_version(version: str) -> str:
     """A version as people may read it: never an address, which may hold a password."""
     return version if _VERSION.fullmatch(version) else ADDRESS
 

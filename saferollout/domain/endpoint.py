@@ -88,10 +88,16 @@ class Baseline(Value):
         return {self.live: 100}
 
 
+Choice = Literal["approve", "reject"]
+"""What a person chooses at an approval."""
+
+
 class Decision(Value):
     """What a person answered at an approval, and on which evidence."""
 
-    stage: int
+    model_config = ConfigDict(validate_by_name=True, serialize_by_alias=True)
+
+    share: int = Field(alias="stage")
     """The traffic that was asked for, in percent."""
     decision: Literal["approve", "reject", "skip judge"]
     approver: str

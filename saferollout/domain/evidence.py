@@ -14,7 +14,7 @@ from saferollout.domain.text import as_markdown
 _MARKS = {True: "✅", False: "❌", None: "·"}
 
 
-class Finding(StrEnum):
+class GateVerdict(StrEnum):
     """What a gate found: a smoke test says *passed*, *failed* or *undecided*, the judge one of the last three."""
 
     PASSED = "passed"
@@ -53,7 +53,7 @@ class Evidence(Value):
     """What a gate found."""
 
     gate: str
-    verdict: Finding
+    verdict: GateVerdict
     summary: str
     """The finding in one sentence."""
     checks: list[Check] = Field(default=[])

@@ -21,7 +21,7 @@ _folder = os.environ.get(FAULTS)
 """Read once: in production a point costs a comparison."""
 
 
-class Change(StrEnum):
+class AzureChange(StrEnum):
     """The changes of Azure. Each has three points: nothing is sent yet; Azure has taken it; it has ended."""
 
     CREATE_ENDPOINT = "create endpoint"
@@ -73,7 +73,7 @@ class Fault(StrEnum):
     """Nothing: the next one strikes who gets there the next time."""
 
 
-def reach(what: Change | Step, where: str) -> None:
+def reach(what: AzureChange | Step, where: str) -> None:
     """Say that a point is reached; nothing happens unless a test has armed it.
 
     Raises:
@@ -85,7 +85,7 @@ def reach(what: Change | Step, where: str) -> None:
 
 def arm(
     folder: Path,
-    what: Change | Step,
+    what: AzureChange | Step,
     where: str,
     fault: Fault,
     *,
@@ -101,7 +101,7 @@ def arm(
     path.write_text(f"{fault} {seconds} {'='.join(only or ())}")
 
 
-def _strike(folder: Path, what: Change | Step, where: str) -> None:
+def _strike(folder: Path, what: AzureChange | Step, where: str) -> None:
     point = f"{what} {where}"
     for path in sorted(folder.glob(f"* {point}")):
         try:

@@ -26,7 +26,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class AnswerChange:
     """How many answers changed, and by how much."""
 
     answers: int
@@ -105,7 +105,7 @@ class _Place:
         return factors
 
 
-def change_of(answers: Sequence[tuple[Any, Any]]) -> Change:
+def change_of(answers: Sequence[tuple[Any, Any]]) -> AnswerChange:
     """What changed between the candidate's and live's answers, of which each pair belongs to another request."""
     by_place: dict[str, list[list[tuple[Any, Any]]]] = defaultdict(list)
     for candidate, live in answers:
@@ -125,7 +125,7 @@ def change_of(answers: Sequence[tuple[Any, Any]]) -> Change:
     if pairs and changed_labels == len(pairs) and 2 * labeled >= len(answers) and (numbers_differ or not numbers):
         where = ", ".join(repr(place.name) for place in labels if place.name)
         doubts.append(f"every label differs from live's{f' ({where})' if where else ''}")
-    return Change(
+    return AnswerChange(
         answers=len(answers),
         changed=sum(any(_differ(*values) for _, *values in _leaves(*answer, "")) for answer in answers),
         labels=len(pairs),

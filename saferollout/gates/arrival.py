@@ -74,7 +74,7 @@ async def look_who_serves(
     arrival, begun, nameless = Arrival(old, new), time.monotonic(), 0
     seen: Counter[str] = Counter()
 
-    def found(sight: Sight, sent: int) -> Served:
+    def sum_up(sight: Sight, sent: int) -> Served:
         counts = dict(arrival.counts if sight is Sight.AS_SET else seen)
         return Served(sight=sight, counts=counts, requests=sent, duration_s=time.monotonic() - begun)
 
@@ -84,12 +84,12 @@ async def look_who_serves(
             seen[answer.deployment] += 1
             arrival.see(answer.deployment)
             if arrival.is_here:
-                return found(Sight.AS_SET, sent)
+                return sum_up(Sight.AS_SET, sent)
         else:
             nameless += bool(answer.status)
             if nameless >= NAMELESS and not seen:
-                return found(Sight.NOT_NAMED, sent)
+                return sum_up(Sight.NOT_NAMED, sent)
         if time.monotonic() - begun >= limit_s:
-            return found(Sight.NOT_YET, sent)
+            return sum_up(Sight.NOT_YET, sent)
         await asyncio.sleep(QUICK_PACE_S if sent < QUICK_REQUESTS else SLOW_PACE_S)
-    return found(Sight.NOT_NAMED, 0)  # there is nothing to ask with
+    return sum_up(Sight.NOT_NAMED, 0)  # there is nothing to ask with

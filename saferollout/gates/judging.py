@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from saferollout.config.judge import JudgeConfig
-from saferollout.domain.evidence import Check, Evidence, Finding
+from saferollout.domain.evidence import Check, Evidence, GateVerdict
 from saferollout.domain.words import plural
 from saferollout.gates.answer_comparison import Answers
 from saferollout.gates.sources.reader import RETRY_DELAYS_S, Reader
@@ -152,7 +152,7 @@ def _evidence(
     ]
     return Evidence(
         gate=gate,
-        verdict=Finding(verdict.value),
+        verdict=GateVerdict(verdict.value),
         summary="; ".join(parts),
         checks=[*judge.rows(), *sources, *_findings(judge), harm, health],
         duration_s=duration_s,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from saferollout.azure.collection import Event
+from saferollout.azure.collection import CollectedEvent
 from saferollout.config.body_files import MAX_BYTES
 from saferollout.config.recorded_requests import RecordedRequest, sample
 from saferollout.config.redaction import Redaction
@@ -32,7 +32,7 @@ class Collection(Protocol):
     is_complete: bool
     """Whether all of it has been read."""
 
-    def events(self, since: datetime) -> Iterator[Event]:
+    def events(self, since: datetime) -> Iterator[CollectedEvent]:
         """Yield what was collected since then.
 
         Raises:
@@ -134,7 +134,7 @@ def _within(values: Sequence[T], max_bytes: int, size_of: Callable[[T], int]) ->
     return kept
 
 
-def _unfit(event: Event, scored_at: str) -> str:
+def _unfit(event: CollectedEvent, scored_at: str) -> str:
     """Why a request is not one to record; empty where it is."""
     if event.client_id.startswith(OWN_REQUESTS):
         return "sent by a rollout"
@@ -184,9 +184,9 @@ class _Thinned:
         self._most = most
         self._stride = 1
         self._count = 0
-        self.kept: list[tuple[Event, Line | None]] = []
+        self.kept: list[tuple[CollectedEvent, Line | None]] = []
 
-    def take(self, each: tuple[Event, Line | None]) -> None:
+    def take(self, each: tuple[CollectedEvent, Line | None]) -> None:
         """Take the next one."""
         if self._count % self._stride == 0:
             self.kept.append(each)
@@ -197,7 +197,7 @@ class _Thinned:
 
 
 def _load(
-    taken: Sequence[tuple[Event, Line | None]],
+    taken: Sequence[tuple[CollectedEvent, Line | None]],
     requests: Collection,
     folder: str,
     redaction: Redaction,
@@ -216,7 +216,7 @@ def _load(
             yield line
 
 
-def _content(event: Event, requests: Collection) -> Any:
+def _content(event: CollectedEvent, requests: Collection) -> Any:
     """A body that is in a blob of its own: a JSON value, or bytes where it is not what it is said to be, too."""
     content = requests.content(event.blob)
     if not _is_json(event.content_type):
@@ -227,7 +227,7 @@ def _content(event: Event, requests: Collection) -> Any:
         return content
 
 
-def _line(event: Event, content: Any, folder: str, redaction: Redaction) -> Line | str:
+def _line(event: CollectedEvent, content: Any, folder: str, redaction: Redaction) -> Line | str:
     """The line of a request, or why there is none."""
     redacted = redaction.apply(content)
     if redacted is None:

@@ -10,10 +10,10 @@ import numpy as np
 
 from saferollout.config.recorded_requests import RecordedRequest
 from saferollout.config.rollout import SmokeTestConfig
-from saferollout.domain.evidence import Check, Evidence, Finding
+from saferollout.domain.evidence import Check, Evidence, GateVerdict
 from saferollout.domain.json_text import comparable
 from saferollout.domain.words import plural
-from saferollout.gates.answer_change import Change, change_of
+from saferollout.gates.answer_change import AnswerChange, change_of
 from saferollout.gates.answer_shape import AnswerCheck
 from saferollout.gates.scoring import Response, Scorer
 from saferollout.judge import cut_points_ms
@@ -71,7 +71,7 @@ async def run(
         *([str(change)] if change else []),
         *_warnings(pairs),
     ]
-    verdict = Finding.FAILED if failed else Finding.UNDECIDED if doubts else Finding.PASSED
+    verdict = GateVerdict.FAILED if failed else GateVerdict.UNDECIDED if doubts else GateVerdict.PASSED
     live_ms = [pair.live.latency_ms for pair in pairs if pair.live.ok]
     return Evidence(
         gate="smoke test",
@@ -130,7 +130,7 @@ def _warnings(pairs: Sequence[_Pair]) -> list[str]:
     return ["one distinct request says little about others: record more"] if len(_distinct(pairs)) == 1 else []
 
 
-def _changed(change: Change, doubts: Sequence[str]) -> Check:
+def _changed(change: AnswerChange, doubts: Sequence[str]) -> Check:
     return Check(
         check="changed answers",
         passed=None,

@@ -12,7 +12,7 @@ Answers = Sequence[Any] | NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one source saw over one stretch of time, of both deployments. Parts that it does not have stay empty.
+    """What one source saw over one window of time, of both deployments. Parts that it does not have stay empty.
 
     Never add the counts of two sources: recorded requests may fail more often than users' do, and where users reach
     the deployments in another proportion than probes do, the sum would make a difference of the sources one of the
@@ -33,7 +33,7 @@ class Batch:
     candidate_answers: Answers = ()
     live_answers: Answers = ()
     duration_s: float = 0.0
-    """How long the stretch was, in seconds: for the forecast only."""
+    """How long the window was, in seconds: for the forecast only."""
     alone_requests: float = 0
     """The candidate's at a time when the live deployment was not seen: only for limits on its own error rate."""
     alone_errors: float = 0

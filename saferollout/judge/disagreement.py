@@ -39,25 +39,6 @@ def labels(live: Sequence[object], candidate: Sequence[object]) -> Array:
     return np.array([0.0 if same(a, b) else 1.0 for a, b in zip(live, candidate, strict=True)], dtype=np.float64)
 
 
-def numbers(live: ArrayLike, candidate: ArrayLike, scale: float) -> Array:
-    """Return |a − b| / scale, at most 1, for scores or regression values, shape (T,).
-
-    Args:
-        live: The live deployment's numbers, shape (T,).
-        candidate: The candidate's, shape (T,).
-        scale: The difference that counts as full disagreement, in the answers' unit, > 0.
-
-    Raises:
-        ValueError: The shapes differ, or the scale is not positive.
-    """
-    a, b = _alike(live, candidate)
-    if not scale > 0:
-        msg = f"scale must be > 0, not {scale!r}"
-        raise ValueError(msg)
-    equal = _equal(a, b)
-    return _at_most_one(np.abs(np.where(equal, 0.0, a) - np.where(equal, 0.0, b)) / scale)
-
-
 def vectors(live: ArrayLike, candidate: ArrayLike) -> Array:
     """Return half the L1 distance of two vectors, each divided by its L1 norm, shape (T,).
 

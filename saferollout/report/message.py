@@ -47,7 +47,7 @@ def _answer_with(endpoint: str) -> str:
     return f"Answer: saferollout approve {endpoint} (or reject)"
 
 
-def waiting(
+def question_message(
     endpoint: str, key: str, question: str, evidence: Sequence[Evidence], until: datetime | None = None, note: str = ""
 ) -> Message:
     """It asks for an approval, until a moment if it does not ask without end; a `note` must be read first."""
@@ -56,15 +56,15 @@ def waiting(
     return Message(event=Event.WAITING, key=key, title=f"⏳ {question}", lines=lines)
 
 
-def answered(endpoint: str, decision: Decision) -> Message:
+def answer_message(endpoint: str, decision: Decision) -> Message:
     """A person, or `auto`, has answered."""
     mark, done = ("👍", "approved") if decision.decision == "approve" else ("👎", "rejected")
-    title = f"{mark} {decision.approver} {done} {decision.stage}% of the traffic of {endpoint}"
-    key = f"{decision.stage}-{decision.evidence}-{decision.decision}"
+    title = f"{mark} {decision.approver} {done} {decision.share}% of the traffic of {endpoint}"
+    key = f"{decision.share}-{decision.evidence}-{decision.decision}"
     return Message(event=Event.ANSWERED, key=key, title=title, lines=(decision.comment,))
 
 
-def changed(endpoint: str, share: int, digest: str, change: str) -> Message:
+def change_message(endpoint: str, share: int, digest: str, change: str) -> Message:
     """Somebody else changed the candidate while its question is open; `digest` says what it is made of now."""
     title = f"⚠️ {endpoint}: {change}"
     line = f"An approval of {share}% no longer counts: after the answer the candidate is tested anew"
@@ -78,13 +78,13 @@ def reminder(endpoint: str, share: int, since: datetime, until: datetime, eviden
     return Message(event=Event.REMINDER, key=f"{share}-{since:%Y%m%dT%H%M%S}", title=title, lines=lines)
 
 
-def closed(outcome: Outcome, asked: int | None) -> Message:
+def closing_message(outcome: Outcome, asked: int | None) -> Message:
     """The guard has rolled it back; a question for a share that was `asked` can no longer be answered."""
     question = f"The question about {asked}% can no longer be answered" if asked else ""
     return _end(Event.CLOSED, outcome, question)
 
 
-def ended(outcome: Outcome) -> Message:
+def end_message(outcome: Outcome) -> Message:
     """It is promoted or rolled back."""
     return _end(Event.ENDED, outcome)
 
@@ -102,12 +102,12 @@ def _end(event: Event, outcome: Outcome, *lines: str) -> Message:
     )
 
 
-def not_rolled_back(endpoint: str, why: str) -> Message:
+def failed_rollback_message(endpoint: str, why: str) -> Message:
     """The rollback failed: a person is needed."""
     return Message(event=Event.ENDED, key="not-rolled-back", title=f"🚨 {endpoint}: {why}")
 
 
-def cancelled(endpoint: str, candidate: str) -> Message:
+def cancellation_message(endpoint: str, candidate: str) -> Message:
     """Somebody cancelled its run in Prefect."""
     title = f"↩️ {endpoint}: {candidate} rolled back: the run was cancelled in Prefect"
     return Message(event=Event.ENDED, key="cancelled", title=title)

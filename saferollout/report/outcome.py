@@ -129,7 +129,7 @@ def seconds(duration_s: float) -> str:
 
 def _decision_row(decision: Decision) -> dict[str, str]:
     return {
-        "traffic": f"{decision.stage}%",
+        "traffic": f"{decision.share}%",
         "decision": decision.decision,
         "by": decision.approver,
         "proven": "self-declared" if decision.proof == "none" else decision.proof,

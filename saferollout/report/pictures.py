@@ -21,7 +21,7 @@ def with_plots(evidence: Evidence) -> Evidence:
 
 def markdown(evidence: Evidence) -> str:
     """The pictures one below the other, each with its numbers as JSON to unfold."""
-    return "\n\n".join(map(_shown, evidence.pictures))
+    return "\n\n".join(map(_render, evidence.pictures))
 
 
 def gallery(verdicts: Iterable[Evidence]) -> str:
@@ -29,7 +29,7 @@ def gallery(verdicts: Iterable[Evidence]) -> str:
     return "\n\n".join(f"## {found.gate}\n\n{markdown(found)}" for found in verdicts if found.pictures)
 
 
-def _shown(picture: Picture) -> str:
+def _render(picture: Picture) -> str:
     # Prefect's UI takes links to data and inline SVG out of markdown; an image with its data is left as it is
     data = base64.b64encode(picture.svg.encode()).decode()
     numbers = html.escape(json.dumps(picture.numbers, allow_nan=False), quote=False)

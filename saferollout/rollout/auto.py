@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from saferollout.config.rollout import Auto, StageConfig
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
 
@@ -21,14 +21,14 @@ def approve_by_itself(
     decides as it did before, on the same evidence.
     """
     verdicts = [gate.verdict for gate in gates]
-    if stage.auto is not Auto.HEALTHY or verdicts[-1:] != [Finding.HEALTHY] or Finding.UNDECIDED in verdicts:
+    if stage.auto is not Auto.HEALTHY or verdicts[-1:] != [GateVerdict.HEALTHY] or GateVerdict.UNDECIDED in verdicts:
         return None
     shown = "".join(f"{gate.headline}{gate.details}" for gate in gates)
     digest = hashlib.sha256(f"{rollout.id}{rollout.revision}{shown}".encode()).hexdigest()[:12]
     before = rollout.approvals.get(stage.traffic)
     is_same = before and (before.approver, before.evidence, before.rollout) == (AUTO, digest, rollout.id)
     return Decision(
-        stage=stage.traffic,
+        share=stage.traffic,
         decision="approve",
         approver=AUTO,
         comment=f"auto: healthy in the config; {gates[-1].summary}",

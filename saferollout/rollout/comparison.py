@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from saferollout.azure.workspace import Workspace
-from saferollout.config.packages import read_packages, shown
+from saferollout.config.packages import display_version, read_packages
 from saferollout.domain.endpoint import DeploymentState
 from saferollout.domain.errors import AzureFailed
 from saferollout.domain.file_change import FileChange, Kind
@@ -103,9 +103,9 @@ def _image(properties: Mapping[str, Any]) -> str:
 
 def _line(name: str, old: str | None, new: str | None) -> str:
     if old is None:
-        return f"{name} added: {as_markdown(shown(new or ''))}"
+        return f"{name} added: {as_markdown(display_version(new or ''))}"
     if new is None:
-        return f"{name} removed; it was {as_markdown(shown(old))}"
-    if shown(old) == shown(new):
+        return f"{name} removed; it was {as_markdown(display_version(old))}"
+    if display_version(old) == display_version(new):
         return f"{name} from another address (not shown)"
-    return f"{name} {as_markdown(shown(old))} → {as_markdown(shown(new))}"
+    return f"{name} {as_markdown(display_version(old))} → {as_markdown(display_version(new))}"

@@ -28,7 +28,7 @@ class Difference(Value):
     """Whether the list of deployments shows it, which Azure may show later than the endpoint's own changes."""
 
 
-def gone(name: str, *, is_hopeless: bool = False) -> Difference:
+def report_deletion(name: str, *, is_hopeless: bool = False) -> Difference:
     """A deployment is gone."""
     return Difference(
         what=f"deployment {name}",
@@ -40,7 +40,7 @@ def gone(name: str, *, is_hopeless: bool = False) -> Difference:
     )
 
 
-def changed(name: str, old: Composition, new: Composition) -> Difference:
+def report_change(name: str, old: Composition, new: Composition) -> Difference:
     """Somebody else changed the candidate in place."""
     return Difference(
         what=f"what {name} is made of",
@@ -52,7 +52,7 @@ def changed(name: str, old: Composition, new: Composition) -> Difference:
     )
 
 
-def made_of(deployment: DeploymentState, kind: str, expected: str, found: str) -> Iterator[Difference]:
+def compare_part(deployment: DeploymentState, kind: str, expected: str, found: str) -> Iterator[Difference]:
     """Whether somebody else changed a deployment's model, environment or revision.
 
     Yields:

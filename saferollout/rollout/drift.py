@@ -12,7 +12,7 @@ from saferollout.domain.composition import Composition
 from saferollout.domain.endpoint import DeploymentState, EndpointState, describe
 from saferollout.domain.errors import AzureFailed, Changed, Drifted, GateFailed
 from saferollout.domain.words import plural
-from saferollout.rollout.difference import BY, Difference, changed, gone, made_of
+from saferollout.rollout.difference import BY, Difference, compare_part, report_change, report_deletion
 from saferollout.rollout.record import Phase, Record
 from saferollout.rollout.rollout import TAG_REVISION, TAG_ROLLOUT, Rollout
 
@@ -128,7 +128,7 @@ def left_as_is(azure: Workspace, state: EndpointState, record: Record) -> str:
     return "; ".join(each.words for each in look(azure, state, record) if not each.is_change)
 
 
-def unchanged(azure: Workspace, rollout: Rollout, *, is_settled: bool = True) -> EndpointState:
+def require_unchanged(azure: Workspace, rollout: Rollout, *, is_settled: bool = True) -> EndpointState:
     """Return the endpoint if it is as the rollout left it, once nothing is under way there, unless not `is_settled`.
 
     The candidate and the live deployment are there then.
@@ -147,7 +147,7 @@ def unchanged(azure: Workspace, rollout: Rollout, *, is_settled: bool = True) ->
 def describe_change(rollout: Rollout, candidate: DeploymentState) -> str:
     """In words that somebody else has changed the candidate, and what of it as far as that is known."""
     old = rollout.made_of
-    return changed(candidate.name, old or Composition(digest="unknown"), Composition.of(candidate)).words
+    return report_change(candidate.name, old or Composition(digest="unknown"), Composition.of(candidate)).words
 
 
 def refuse(found: Collection[Difference]) -> NoReturn:
@@ -229,11 +229,11 @@ def _is_shadow(mirrored: dict[str, int], record: Record, rollout: Rollout | None
 def _of_live(state: EndpointState, record: Record) -> Iterator[Difference]:
     name = record.baseline.live
     if (found := state.deployments.get(name)) is None:
-        yield gone(name, is_hopeless=True)
+        yield report_deletion(name, is_hopeless=True)
         return
-    yield from made_of(found, "model", record.live_model, found.model)
-    yield from made_of(found, "environment", record.live_environment, found.environment)
-    yield from made_of(found, "revision", record.live_revision, found.tags.get(TAG_REVISION, "none"))
+    yield from compare_part(found, "model", record.live_model, found.model)
+    yield from compare_part(found, "environment", record.live_environment, found.environment)
+    yield from compare_part(found, "revision", record.live_revision, found.tags.get(TAG_REVISION, "none"))
 
 
 def _of_candidate(
@@ -243,7 +243,7 @@ def _of_candidate(
     is_expected = bool(record.share) or (is_created and rollout is not None)
     if found is None:
         if is_expected:
-            yield gone(name)
+            yield report_deletion(name)
         return
     own = {TAG_ROLLOUT: record.rollout, TAG_REVISION: record.revision}
     if not found.has(own):
@@ -260,14 +260,14 @@ def _of_candidate(
         return
     if tested := (rollout and rollout.made_of) or record.made_of:
         if is_created and is_final(state, name) and tested.digest != found.digest:  # before that Azure shows not all
-            yield changed(name, tested, Composition.of(found))
+            yield report_change(name, tested, Composition.of(found))
         return
     for kind, asset, shown in (
         ("model", record.model, found.model),
         ("environment", record.environment, found.environment),
     ):
         if asset and shown and label_of(asset) is None:
-            yield from made_of(found, kind, short(asset), shown)
+            yield from compare_part(found, kind, short(asset), shown)
 
 
 def _whose(tags: Mapping[str, str]) -> str:

@@ -75,7 +75,7 @@ class Act(StrEnum):
     RETIRE = "retire"
 
 
-class Action(Value):
+class GuardAction(Value):
     """What is to be done about an endpoint, and why, in words."""
 
     act: Act
@@ -85,7 +85,7 @@ class Action(Value):
     """Whether it is done although somebody else has changed what the rollout set, as far as it can be."""
 
 
-def decide(state: EndpointState, record: Record, run: Run | None, now: datetime) -> Action:
+def decide(state: EndpointState, record: Record, run: Run | None, now: datetime) -> GuardAction:
     """What the endpoint with this `record` needs; pure, so that it can be decided again at any moment.
 
     Without a `run`, as where Prefect is away or does not know it, nothing ever goes forward: a candidate that has users
@@ -99,19 +99,19 @@ def decide(state: EndpointState, record: Record, run: Run | None, now: datetime)
         case Phase.ROLLING:
             action = _overdue(record, run, now) or (_of_run(record, run, now) if run else _leave(record))
     if action.act is Act.LEAVE and state.traffic.get(record.candidate) and not (run and run.sign is Sign.WORKING):
-        return Action(act=Act.JUDGE, reason=action.reason)
+        return GuardAction(act=Act.JUDGE, reason=action.reason)
     return action
 
 
-def _promoted(record: Record, run: Run | None, now: datetime) -> Action:
+def _promoted(record: Record, run: Run | None, now: datetime) -> GuardAction:
     old = record.baseline.live
     if unsettled := _unsettled(run, now):
         return unsettled
     if record.phase is Phase.KEEPING and record.keep_until and now < record.keep_until:
-        return Action(act=Act.LEAVE, reason=f"{old} is kept until {clock(record.keep_until)}")
+        return GuardAction(act=Act.LEAVE, reason=f"{old} is kept until {clock(record.keep_until)}")
     if run and run.sign is Sign.WORKING:
-        return Action(act=Act.LEAVE, reason=f"its run deletes {old}")
-    return Action(act=Act.RETIRE, reason=f"the time of {old} is over")
+        return GuardAction(act=Act.LEAVE, reason=f"its run deletes {old}")
+    return GuardAction(act=Act.RETIRE, reason=f"the time of {old} is over")
 
 
 def lost_before_it_began(run: Run, now: datetime) -> str:
@@ -132,41 +132,45 @@ def _is_stuck(run: Run, age_s: float) -> bool:
     return age_s > (UNPLACED_S if run.state == UNPLACED else STUCK_S)
 
 
-def _unsettled(run: Run | None, now: datetime) -> Action | None:
+def _unsettled(run: Run | None, now: datetime) -> GuardAction | None:
     """To wait where the run has just crashed."""
     if run and run.sign is Sign.CRASHED and (age_s := (now - run.since).total_seconds()) < SETTLING_S:
-        return Action(act=Act.WAIT, reason="its flow run has just crashed", wait_s=SETTLING_S - age_s)
+        return GuardAction(act=Act.WAIT, reason="its flow run has just crashed", wait_s=SETTLING_S - age_s)
     return None
 
 
-def _rolling_back(run: Run | None) -> Action:
+def _rolling_back(run: Run | None) -> GuardAction:
     if run and run.sign is Sign.WORKING:
-        return Action(act=Act.LEAVE, reason="its run rolls it back")
-    return Action(act=Act.ROLL_BACK, reason="its rollback was cut short")
+        return GuardAction(act=Act.LEAVE, reason="its run rolls it back")
+    return GuardAction(act=Act.ROLL_BACK, reason="its rollback was cut short")
 
 
-def _overdue(record: Record, run: Run | None, now: datetime) -> Action | None:
+def _overdue(record: Record, run: Run | None, now: datetime) -> GuardAction | None:
     """The rollback of what has waited or worked for too long; None if it has not."""
     at_work = run is not None and run.sign is Sign.WORKING
     asks = record.asks
     if run and run.sign is Sign.ASKING and asks and asks.until and now > asks.until + timedelta(seconds=LATE_S):
-        return Action(act=Act.ROLL_BACK, reason=f"nobody approved {asks.share}% by {clock(asks.until)}")
+        return GuardAction(act=Act.ROLL_BACK, reason=f"nobody approved {asks.share}% by {clock(asks.until)}")
     paused = run is not None and run.sign is Sign.ASKING and not (asks and asks.until)
     if record.due and now > record.due and not at_work and not paused:
-        return Action(act=Act.ROLL_BACK, reason=f"nothing has happened since it was due at {clock(record.due)}")
+        return GuardAction(act=Act.ROLL_BACK, reason=f"nothing has happened since it was due at {clock(record.due)}")
     return None
 
 
-def _of_run(record: Record, run: Run, now: datetime) -> Action:
+def _of_run(record: Record, run: Run, now: datetime) -> GuardAction:
     """What the state of the run asks for."""
     age_s = (now - run.since).total_seconds()
     if unsettled := _unsettled(run, now):
         return unsettled
     match run.sign:
         case Sign.ENDED if run.left_as_is:
-            return Action(act=Act.LEAVE, reason="a person is to put right what somebody else changed, and to retry it")
+            return GuardAction(
+                act=Act.LEAVE, reason="a person is to put right what somebody else changed, and to retry it"
+            )
         case Sign.DELETED | Sign.ENDED:
-            return Action(act=Act.ROLL_BACK, reason=f"its flow run is {run.state}", insists=run.state == "Cancelled")
+            return GuardAction(
+                act=Act.ROLL_BACK, reason=f"its flow run is {run.state}", insists=run.state == "Cancelled"
+            )
         case Sign.CRASHED:
             return _again(record, run, "its flow run crashed")
         case Sign.SILENT:
@@ -180,40 +184,44 @@ def _of_run(record: Record, run: Run, now: datetime) -> Action:
         case Sign.ASKING:
             return _leave(record)
         case _ if record.is_frozen(now):
-            return Action(act=Act.LEAVE, reason=f"waits for the end of a freeze at {clock(record.frozen_until or now)}")
+            return GuardAction(
+                act=Act.LEAVE, reason=f"waits for the end of a freeze at {clock(record.frozen_until or now)}"
+            )
         case _:
-            return Action(act=Act.LEAVE, reason=f"its flow run is {run.state}")
+            return GuardAction(act=Act.LEAVE, reason=f"its flow run is {run.state}")
 
 
-def _cancelling(record: Record, run: Run, age_s: float, now: datetime) -> Action:
+def _cancelling(record: Record, run: Run, age_s: float, now: datetime) -> GuardAction:
     """What is done about a run that is being cancelled: one that waited without a process has nobody to end it."""
     patience_s = SETTLING_S if record.is_frozen(now) else STUCK_S
     if age_s > patience_s:
-        return Action(act=Act.ROLL_BACK, reason=f"its flow run has been {run.state} for {age_s:.0f} s")
+        return GuardAction(act=Act.ROLL_BACK, reason=f"its flow run has been {run.state} for {age_s:.0f} s")
     if record.is_frozen(now):
-        return Action(act=Act.WAIT, reason="its flow run has just been cancelled", wait_s=patience_s - age_s)
-    return Action(act=Act.LEAVE, reason=f"its flow run is {run.state}")
+        return GuardAction(act=Act.WAIT, reason="its flow run has just been cancelled", wait_s=patience_s - age_s)
+    return GuardAction(act=Act.LEAVE, reason=f"its flow run is {run.state}")
 
 
-def _silent(record: Record, run: Run, age_s: float) -> Action:
+def _silent(record: Record, run: Run, age_s: float) -> GuardAction:
     if run.deployed:
         return _again(record, run, f"its flow run has shown no sign of life for {age_s:.0f} s")
     if age_s < ORPHAN_S:
-        return Action(act=Act.LEAVE, reason="its process is gone; the same command can still finish it")
-    return Action(act=Act.ROLL_BACK, reason=f"its process has been gone for {age_s:.0f} s")
+        return GuardAction(act=Act.LEAVE, reason="its process is gone; the same command can still finish it")
+    return GuardAction(act=Act.ROLL_BACK, reason=f"its process has been gone for {age_s:.0f} s")
 
 
-def _again(record: Record, run: Run, why: str) -> Action:
+def _again(record: Record, run: Run, why: str) -> GuardAction:
     """Resume, where a worker can and it has not been tried too often."""
     if not run.deployed:
-        return Action(act=Act.ROLL_BACK, reason=f"{why}, and no worker can take it up again")
+        return GuardAction(act=Act.ROLL_BACK, reason=f"{why}, and no worker can take it up again")
     if record.resumes >= record.max_resumes:
-        return Action(act=Act.ROLL_BACK, reason=f"{why}, after it had begun again {plural(record.resumes, 'time')}")
-    return Action(act=Act.RESUME, reason=why)
+        return GuardAction(
+            act=Act.ROLL_BACK, reason=f"{why}, after it had begun again {plural(record.resumes, 'time')}"
+        )
+    return GuardAction(act=Act.RESUME, reason=why)
 
 
-def _leave(record: Record) -> Action:
+def _leave(record: Record) -> GuardAction:
     if asks := record.asks:
         until = f" until {clock(asks.until)}" if asks.until else ""
-        return Action(act=Act.LEAVE, reason=f"waits for a person to approve {asks.share}%{until}")
-    return Action(act=Act.LEAVE, reason=f"under way, with the candidate at {record.share}%")
+        return GuardAction(act=Act.LEAVE, reason=f"waits for a person to approve {asks.share}%{until}")
+    return GuardAction(act=Act.LEAVE, reason=f"under way, with the candidate at {record.share}%")

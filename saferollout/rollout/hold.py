@@ -12,11 +12,11 @@ from pydantic import ValidationError
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import GateFailed, Refused, Rejected
-from saferollout.domain.evidence import Finding
+from saferollout.domain.evidence import GateVerdict
 from saferollout.domain.text import one_line
 from saferollout.rollout.record import TAG_HELD, cut, now
 
-HARM = (Finding.HARMFUL, Finding.FAILED)
+HARM = (GateVerdict.HARMFUL, GateVerdict.FAILED)
 COMMENT_LENGTH = 80
 """So much of why it was released; the tag needs room for the reason, too."""
 

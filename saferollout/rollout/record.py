@@ -179,9 +179,9 @@ class Record(Value):
             "changed-from": self.changed_from.to_tag() if self.changed_from else "",
             "changes": str(self.changes or ""),
         } | {
-            f"{kind}-{stage}": tag.to_tag(tag.fitted(decision))
+            f"{kind}-{share}": tag.to_tag(tag.fitted(decision))
             for kind, decisions in (("approval", self.approvals), ("skip", self.skips))
-            for stage, decision in decisions.items()
+            for share, decision in decisions.items()
         }
         tags = {PREFIX + name: value for name, value in fields.items() if value}
         if too_long := [name for name, value in tags.items() if len(value) > MAX_TAG_LENGTH]:

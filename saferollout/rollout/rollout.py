@@ -28,7 +28,7 @@ class Rollout(Value):
     share: int
     """The candidate's traffic when this process began: above 0 when it resumes what was left."""
     approvals: dict[int, Decision]
-    """The decisions taken so far, by stage, as the tags claim them; nobody is asked twice."""
+    """The decisions taken so far, by share, as the tags claim them; nobody is asked twice."""
     resumes: int = 0
     """How often the guard had had the run begin again when this process began."""
     hold: str = ""

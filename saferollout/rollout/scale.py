@@ -27,10 +27,10 @@ def scale_candidate(azure: Workspace, rollout: Rollout, share: int) -> None:
         GateFailed: The candidate is broken, or something keeps it smaller.
         Lost: The rollout is somebody else's by now.
     """
-    state = drift.unchanged(azure, rollout)
+    state = drift.require_unchanged(azure, rollout)
     needed = rollout.candidate_instance_count(share, state.deployments[rollout.live].instance_count)
     azure.scale_up(rollout.endpoint, rollout.candidate, needed)
-    state = drift.unchanged(azure, rollout, is_settled=False)
+    state = drift.require_unchanged(azure, rollout, is_settled=False)
     if (found := state.deployments[rollout.candidate].instance_count) < needed:
         msg = (
             f"{rollout.candidate} has {plural(found, 'instance')}, not the {needed} that {share}% needs: "

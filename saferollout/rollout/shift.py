@@ -58,7 +58,7 @@ def _check_bound(decision: Decision, rollout: Rollout, share: int, candidate: De
         Changed: It was about the candidate as it was before somebody else changed it.
         GateFailed: It is a rejection, or about another share, rollout or revision.
     """
-    bound = (decision.decision, decision.stage, decision.rollout, decision.revision)
+    bound = (decision.decision, decision.share, decision.rollout, decision.revision)
     if bound != ("approve", share, rollout.id, rollout.revision):
         msg = f"the decision of {decision.approver} does not approve {share}% for this rollout's {rollout.candidate}"
         raise GateFailed(msg)

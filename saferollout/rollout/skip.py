@@ -14,5 +14,5 @@ def note_skip(azure: Workspace, rollout: Rollout, skip: Decision) -> None:
     """
     azure.update_endpoint(
         rollout.endpoint,
-        tags=lambda tags: rollout.advanced(tags, skips=rollout.own_record(tags).skips | {skip.stage: fitted(skip)}),
+        tags=lambda tags: rollout.advanced(tags, skips=rollout.own_record(tags).skips | {skip.share: fitted(skip)}),
     )

@@ -27,7 +27,7 @@ from saferollout.approvals.signed_answer import SignedAnswer, digest_of, seal
 from saferollout.domain.errors import Refused
 from saferollout.domain.text import one_line
 from saferollout.rollout.record import now
-from saferollout_cli.approvals import Question, Reply, resume, stored, waiting_question
+from saferollout_cli.approvals import Reply, WaitingQuestion, resume, stored, waiting_question
 from saferollout_cli.listing import KEY, describe, list_waiting
 from saferollout_cli.page import views
 from saferollout_cli.page.device import DeviceSignIn
@@ -89,14 +89,14 @@ async def _run(client: PrefectClient, run: UUID) -> FlowRun:
         raise Trouble(404, "There is no such run", "The link may be old or incomplete.") from None
 
 
-async def _question(client: PrefectClient, run: UUID) -> Question | None:
+async def _question(client: PrefectClient, run: UUID) -> WaitingQuestion | None:
     try:
         return await waiting_question(client, await _run(client, run))
     except Refused:
         return None
 
 
-async def _same_question(client: PrefectClient, run: UUID, form: Mapping[str, str]) -> Question:
+async def _same_question(client: PrefectClient, run: UUID, form: Mapping[str, str]) -> WaitingQuestion:
     """What the run asks.
 
     Raises:
@@ -236,7 +236,7 @@ class Page:
                 raise await _changed(client, run, question.response) from None
         return question.title
 
-    def _reply(self, person: Person, run: UUID, question: Question, form: Mapping[str, str]) -> Reply:
+    def _reply(self, person: Person, run: UUID, question: WaitingQuestion, form: Mapping[str, str]) -> Reply:
         """The answer, with the page's signature where the question wants one.
 
         Raises:
@@ -273,7 +273,7 @@ class Page:
             raise Trouble(403, "You have no right to see this", text, ("Sign in as somebody else", "/sign-in?fresh=1"))
 
 
-def _why_not(person: Person, question: Question) -> str:
+def _why_not(person: Person, question: WaitingQuestion) -> str:
     """Why this person may not answer; the run itself decides, this spares an answer that it would refuse."""
     if not question.approvers or person.is_one_of(question.approvers):
         return ""

@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from saferollout.approvals.person import Person
 from saferollout.approvals.signed_answer import digest_of
-from saferollout_cli.approvals import Question
+from saferollout_cli.approvals import WaitingQuestion
 from saferollout_cli.listing import Waiting
 from saferollout_cli.page.plots import Plot
 from saferollout_cli.page.trouble import Trouble
@@ -56,7 +56,7 @@ def approval(
     request: Request,
     person: Person,
     waiting: Waiting,
-    question: Question,
+    question: WaitingQuestion,
     plots: Sequence[Plot],
     *,
     done: str,

@@ -118,14 +118,14 @@ async def close_question() -> None:
         await publish(client.set_flow_run_state(run_id(), Running(), force=True))
 
 
-async def given_answer(run: UUID, name: str) -> dict[str, Any] | None:
+async def load_answer(run: UUID, name: str) -> dict[str, Any] | None:
     """The answer that Prefect keeps under this name; None without one."""
     async with get_client() as client:
         stored = await _stored(client, run, name)
     return read_answer(stored) if stored else None
 
 
-async def kept_answer(run: UUID, key: str) -> dict[str, Any] | None:
+async def find_answer(run: UUID, key: str) -> dict[str, Any] | None:
     """The answer that Prefect keeps under a question's key; None without one."""
     async with get_client() as client:  # Prefect's own helper leaves its connection open
         for waited in WAITED:

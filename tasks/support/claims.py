@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from saferollout.approvals.approvers import combine, refusal, stranger
-from saferollout.approvals.history import Event
+from saferollout.approvals.history import HistoryEvent
 from saferollout.approvals.keys import Keyring
 from saferollout.approvals.question import key_of
 from saferollout.approvals.tag import fitted, is_signed
@@ -18,7 +18,7 @@ async def prove(rollout: Rollout, stage: StageConfig, claim: Decision, name: str
 
     A tag never holds an approval of a share that was not reached: both are set in one change.
     """
-    bound = (claim.rollout, claim.stage, claim.decision)
+    bound = (claim.rollout, claim.share, claim.decision)
     if rollout.share < stage.traffic or bound != (rollout.id, stage.traffic, "approve"):
         return None
     known = await history.rulings(rollout.endpoint, rollout.id, keys) if keys or rollout.changes else {}
@@ -38,7 +38,7 @@ async def prove(rollout: Rollout, stage: StageConfig, claim: Decision, name: str
     return await _kept(rollout, stage, claim, name)
 
 
-def _is_of_now(rollout: Rollout, claim: Decision, known: dict[str, Event]) -> bool:
+def _is_of_now(rollout: Rollout, claim: Decision, known: dict[str, HistoryEvent]) -> bool:
     """Whether it approves the candidate as somebody else has made it since, by the history."""
     decisions = [event.decision for event in known.values() if event.kind == "decision" and event.decision]
     digest = rollout.made_of.digest if rollout.made_of else ""
@@ -61,7 +61,7 @@ async def _kept(rollout: Rollout, stage: StageConfig, claim: Decision, name: str
     taken: list[Decision] = []
     round_ = 0
     while len(taken) < rules.required:
-        answer = await answers.kept_answer(asked_by, key_of(name, claim.evidence, round_))
+        answer = await answers.find_answer(asked_by, key_of(name, claim.evidence, round_))
         if answer is None or answer.get("evidence") != claim.evidence:
             return None
         texts = {key: str(answer.get(key, "")) for key in ("approver", "comment")}

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import Any, Literal, Self
+from typing import Any, Self
 from uuid import UUID
 
 from prefect.input import Keyset, RunInput
@@ -18,11 +18,10 @@ from saferollout.approvals.question import (
 )
 from saferollout.approvals.signed_answer import MAX_LENGTH, PAGE_URL
 from saferollout.config.approvals import ApprovalsConfig
+from saferollout.domain.endpoint import Choice
 from saferollout.domain.evidence import Evidence
-from tasks.support.answers import given_answer
+from tasks.support.answers import load_answer
 from tasks.support.this_run import run_id
-
-Verdict = Literal["approve", "reject"]
 
 
 def _with_evidence(schema: dict[str, Any]) -> None:
@@ -40,14 +39,14 @@ class Approval(RunInput):
 
     model_config = ConfigDict(json_schema_extra=_with_evidence)
 
-    decision: Verdict
+    decision: Choice
     approver: str = Field(min_length=1, max_length=60)
     comment: str = Field("", max_length=500, description="Why, for the record.")
 
     @classmethod
     async def aload(cls, keyset: Keyset, flow_run_id: UUID | None = None) -> Self | None:  # type: ignore[override]  # see below
         """The answer that Prefect keeps; None where that is not one: whoever reaches the API writes there anything."""
-        kept = await given_answer(flow_run_id or run_id(), keyset["response"])
+        kept = await load_answer(flow_run_id or run_id(), keyset["response"])
         try:
             return cls.model_validate(kept)
         except ValidationError:
@@ -72,7 +71,7 @@ def make_form(
     if title and (wants_code(rules) or wants_proof(rules)):
         reject = f"{title} {reject}"
     fields: dict[str, Any] = {
-        "decision": (Verdict, Field(description=describe_decision(evidence, notes, reject))),
+        "decision": (Choice, Field(description=describe_decision(evidence, notes, reject))),
         "approver": (str, Field(min_length=1, max_length=60, description=describe_approver(rules))),
     }
     if wants_code(rules):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from saferollout.approvals.history import Entry, Event, Head, head_of, is_genuine, make_entry
+from saferollout.approvals.history import Entry, Head, HistoryEvent, head_of, is_genuine, make_entry
 from saferollout.approvals.keys import Keyring
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Refused
@@ -30,9 +30,9 @@ def event_of(
     reason: str,
     decision: Decision | None = None,
     question: str = "",
-) -> Event:
+) -> HistoryEvent:
     """An event of this rollout for the history."""
-    return Event(
+    return HistoryEvent(
         kind=kind,
         at=now(),
         workspace=rollout.project.config.workspace.name,
@@ -48,7 +48,7 @@ def event_of(
     )
 
 
-async def append(event: Event, keys: Keyring) -> Entry:
+async def append(event: HistoryEvent, keys: Keyring) -> Entry:
     """Add an event to the history of its endpoint; the same event is not added once more right after itself.
 
     Raises:
@@ -100,7 +100,7 @@ async def endpoints() -> list[str]:
     return sorted({entry.event.endpoint for entry in entries if entry})
 
 
-async def rulings(endpoint: str, rollout: str, keys: Keyring) -> dict[str, Event]:
+async def rulings(endpoint: str, rollout: str, keys: Keyring) -> dict[str, HistoryEvent]:
     """What became of the answers to this rollout's questions, by the question's key."""
     entries, _ = await read_history(endpoint, RECENT)
     return {

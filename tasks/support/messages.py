@@ -31,7 +31,7 @@ _STATUS = re.compile(r"error[=:]\s*(\d{3})\b")
 _log_lines: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("log_lines", default=None)
 
 
-async def tell(notify: NotifyConfig | None, run: UUID | None, message: Message) -> None:
+async def send_message(notify: NotifyConfig | None, run: UUID | None, message: Message) -> None:
     """Send a message about the rollout of a flow run wherever the config says; the only place that sends any.
 
     Each is sent once, whichever process comes to it, and however often: that it is about to be sent is first put among

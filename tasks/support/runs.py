@@ -56,10 +56,10 @@ async def look_up(client: PrefectClient, record: Record) -> Run | None:
             raise
         deleted = await _knows(client, record.deployment)
         return Run(sign=Sign.DELETED, state="deleted", since=record.since, deployed=True) if deleted else None
-    return await shown(client, found, orphaned=record.owner.is_gone())
+    return await describe_run(client, found, orphaned=record.owner.is_gone())
 
 
-async def shown(client: PrefectClient, found: FlowRun, *, orphaned: bool = False) -> Run | None:
+async def describe_run(client: PrefectClient, found: FlowRun, *, orphaned: bool = False) -> Run | None:
     """The run as this server shows it; `orphaned` says that its process is surely gone. None if it has no state."""
     state = found.state
     if state is None:

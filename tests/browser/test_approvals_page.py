@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL
 
 from saferollout.approvals.signed_answer import digest_of
 from saferollout.azure.memory import Memory
-from saferollout.domain.evidence import Check, Evidence, Finding
+from saferollout.domain.evidence import Check, Evidence, GateVerdict
 from saferollout.judge import Batch, Judge, Settings
 from saferollout.report.pictures import markdown, with_plots
 from tests.support import leaks
@@ -80,10 +80,10 @@ def make_case(**settings: Any) -> Case:
     case = Case(requester="gil@example.org", **({"approvals": RULES} | settings))
     set_contents(case.memory)
     case.evidence = [
-        Evidence(gate="smoke test", verdict=Finding.PASSED, summary="25 of 25 answers are as recorded"),
+        Evidence(gate="smoke test", verdict=GateVerdict.PASSED, summary="25 of 25 answers are as recorded"),
         Evidence(
             gate="judge at 10%",
-            verdict=Finding.HEALTHY,
+            verdict=GateVerdict.HEALTHY,
             summary="800 requests of green were no worse than 7,200 of blue",
             checks=[rates, latency],
             state=judge.to_dict(),

@@ -147,5 +147,5 @@ async def test_a_person_answers_in_the_form(
         await form_of(run).answer("approve", "Ada", "seen in the UI")
         assert (await go_on(run)).name == "Completed"
     (decision,) = case.decisions
-    assert (decision.stage, decision.decision, decision.approver) == (share, "approve", "Ada")
+    assert (decision.share, decision.decision, decision.approver) == (share, "approve", "Ada")
     assert (decision.comment, decision.proof) == ("seen in the UI", "none")

@@ -16,7 +16,7 @@ from localazure.core.certificates import trusting_only
 from localazure.testing import LocalAzure
 from saferollout.azure.client import DRAIN
 from saferollout.config.request import CONFIGS
-from saferollout.domain.fault_points import DONE, FAULTS, Change, Fault, Step, arm
+from saferollout.domain.fault_points import DONE, FAULTS, AzureChange, Fault, Step, arm
 from saferollout_cli.demo import processes
 from saferollout_cli.demo.processes import Process
 from tests.support.forks import forked
@@ -168,7 +168,7 @@ class Arena:
         with contextlib.closing(Chaos(self.env)) as chaos:
             chaos.crash(away_s)
 
-    def arm(self, what: Change | Step, where: str, run: str) -> None:
+    def arm(self, what: AzureChange | Step, where: str, run: str) -> None:
         """Let the process of this flow run be killed there; without one, the guard."""
         arm(self.faults, what, where, Fault.KILL, only=(RUN, run) if run else (GUARD, "yes"))
 

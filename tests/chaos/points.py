@@ -5,9 +5,9 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from saferollout.domain.fault_points import AFTER, BEFORE, BEGINS, ENDS, SENT, Change, Step
+from saferollout.domain.fault_points import AFTER, BEFORE, BEGINS, ENDS, SENT, AzureChange, Step
 
-Point = tuple[Change | Step, str]
+Point = tuple[AzureChange | Step, str]
 
 ON_THE_WAY: list[Point] = [
     (Step.BASELINE, ENDS),
@@ -26,20 +26,24 @@ ON_THE_WAY: list[Point] = [
         ),
         (BEGINS, ENDS),
     ),
-    *itertools.product((Change.SCALE_DEPLOYMENT, Change.CREATE_DEPLOYMENT), (BEFORE, SENT, AFTER)),
-    *itertools.product((Change.UPDATE_ENDPOINT,), (SENT, AFTER)),
+    *itertools.product((AzureChange.SCALE_DEPLOYMENT, AzureChange.CREATE_DEPLOYMENT), (BEFORE, SENT, AFTER)),
+    *itertools.product((AzureChange.UPDATE_ENDPOINT,), (SENT, AFTER)),
 ]
 """Where its process may be killed and another one goes on; before it has begun nothing is to be finished."""
 LAST: list[Point] = [
     *itertools.product((Step.RETIRE, Step.REPORT), (BEGINS, ENDS)),
-    *itertools.product((Change.DELETE_DEPLOYMENT,), (BEFORE, SENT, AFTER)),
+    *itertools.product((AzureChange.DELETE_DEPLOYMENT,), (BEFORE, SENT, AFTER)),
 ]
 """Where its process may be killed and the guard does the rest, so that one more is not reached."""
 GUARD: list[Point] = [(Step.GUARD, BEGINS), (Step.GUARD, ENDS), (Step.RESUME, BEGINS), (Step.RESUME, ENDS)]
 """Where the guard may be killed while a rollout goes well."""
-BACK: list[Point] = [(Step.ROLL_BACK, BEGINS), (Change.DELETE_DEPLOYMENT, SENT), (Step.ROLL_BACK, ENDS)]
+BACK: list[Point] = [(Step.ROLL_BACK, BEGINS), (AzureChange.DELETE_DEPLOYMENT, SENT), (Step.ROLL_BACK, ENDS)]
 """Where the process of a rollout may be killed that rolls back; the guard does the rest."""
-GUARD_BACK: list[Point] = [(Change.DELETE_DEPLOYMENT, SENT), (Step.CLOSE, BEGINS), (Change.DELETE_DEPLOYMENT, BEFORE)]
+GUARD_BACK: list[Point] = [
+    (AzureChange.DELETE_DEPLOYMENT, SENT),
+    (Step.CLOSE, BEGINS),
+    (AzureChange.DELETE_DEPLOYMENT, BEFORE),
+]
 """Where the guard may be killed that does it."""
 
 
@@ -81,7 +85,7 @@ def _draw(deal: Iterator[Point], count: int, *, repeats: bool) -> list[Point]:
     drawn: list[Point] = []
     while len(drawn) < count:
         what, where = point = next(deal)
-        is_once = what in (Change.CREATE_DEPLOYMENT, Change.SCALE_DEPLOYMENT) and where != BEFORE
+        is_once = what in (AzureChange.CREATE_DEPLOYMENT, AzureChange.SCALE_DEPLOYMENT) and where != BEFORE
         before = any(other == what and at != BEFORE for other, at in drawn)
         if not (is_once and (repeats or before)):
             drawn.append(point)

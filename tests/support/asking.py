@@ -17,12 +17,12 @@ from prefect.states import AwaitingRetry
 from saferollout.approvals.requester import Requester
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
 from saferollout.rollout.owner import Owner
 from saferollout.rollout.rollout import Rollout
-from saferollout_cli.approvals import Question, Reply, answer, waiting_question
+from saferollout_cli.approvals import Reply, WaitingQuestion, answer, waiting_question
 from tasks.approval import ask
 from tasks.support import access
 from tasks.support.polling import poll
@@ -37,7 +37,7 @@ class Case:
     def __init__(self, requester: str = "Eve", **settings: Any) -> None:
         self.memory = make_endpoint()
         self.azure = Workspace(self.memory)
-        self.evidence = [Evidence(gate="smoke test", verdict=Finding.PASSED, summary="all answered")]
+        self.evidence = [Evidence(gate="smoke test", verdict=GateVerdict.PASSED, summary="all answered")]
         self.decisions: list[Decision] = []
         owner = Owner(name="ann@laptop", flow_run=str(uuid4()))
         wanted_by = Requester(name=requester, source="the event")
@@ -106,7 +106,7 @@ async def here(answers: Callable[[FlowRun], Any]) -> State[Any]:
     return state
 
 
-async def question_of(run: FlowRun) -> Question:
+async def question_of(run: FlowRun) -> WaitingQuestion:
     """What a run asks."""
     async with get_client() as client:
         found = await waiting_question(client, await client.read_flow_run(run.id))
@@ -135,7 +135,7 @@ def dump(database: Path) -> str:
 async def until(run: FlowRun, text: str) -> None:
     """Wait until the run asks, and shows this."""
 
-    async def look() -> Question | None:
+    async def look() -> WaitingQuestion | None:
         found = await waiting_question(client, await client.read_flow_run(run.id))
         return found if found and text in found.text else None
 

@@ -17,7 +17,7 @@ from saferollout.config.recorded_requests import Recording
 from saferollout.config.rollout import LeftCandidate, RolloutConfig
 from saferollout.domain.composition import Composition
 from saferollout.domain.endpoint import Baseline, Decision
-from saferollout.domain.evidence import Check, Evidence, Finding, Picture
+from saferollout.domain.evidence import Check, Evidence, GateVerdict, Picture
 from saferollout.judge import Batch, Judge, Settings
 from saferollout.report.outcome import Outcome, StepRun
 from saferollout.rollout.owner import Owner
@@ -45,7 +45,7 @@ STAGES = [
 def record() -> Record:
     """A record with all that it can have."""
     decision = Decision(
-        stage=10,
+        share=10,
         decision="approve",
         approver="Ada",
         comment="looks good",
@@ -141,7 +141,7 @@ def evidence() -> Evidence:
         )
     return Evidence(
         gate="judge at 10%",
-        verdict=Finding.UNDECIDED,
+        verdict=GateVerdict.UNDECIDED,
         summary="no sign of harm in 50 requests",
         checks=[Check(check="errors", passed=True, candidate="1", live="0", limit="", note="few")],
         duration_s=5.0,

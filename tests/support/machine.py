@@ -35,7 +35,7 @@ class Steps(Checked):
         """What is tested is the candidate that is there, and still this rollout's."""
 
         def test(azure: Workspace, run: Run) -> None:
-            state = drift.unchanged(azure, run.rollout)
+            state = drift.require_unchanged(azure, run.rollout)
             candidate = state.deployments[run.rollout.candidate]
             run.digest = candidate.digest
             run.rollout = run.rollout.model_copy(update={"made_of": Composition.of(candidate)})
@@ -60,7 +60,7 @@ class Steps(Checked):
             return False
         share = run.next_share
         decision = Decision(
-            stage=share,
+            share=share,
             decision="approve",
             approver="eve",
             at=AT,

@@ -4,7 +4,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
@@ -13,6 +13,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, tempor
 from saferollout.approvals.keys import KEY, PAGE_KEY
 from saferollout.approvals.person import Person
 from saferollout.approvals.signed_answer import SignedAnswer, digest_of
+from saferollout.domain.endpoint import Choice
 from saferollout.rollout.record import now
 from tests.support import leaks
 from tests.support.asking import question_of
@@ -31,9 +32,7 @@ def person(name: str, subject: str = "", *groups: str) -> Person:
     )
 
 
-async def signed(
-    run: FlowRun, who: Person, decision: Literal["approve", "reject"] = "approve", **other: Any
-) -> SignedAnswer:
+async def signed(run: FlowRun, who: Person, decision: Choice = "approve", **other: Any) -> SignedAnswer:
     """What the page signs when this person answers what the run asks."""
     asked = await question_of(run)
     given = SignedAnswer(

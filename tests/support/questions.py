@@ -15,8 +15,8 @@ from prefect.settings import (
 )
 from prefect.states import Paused, Running
 
-from saferollout_cli.approvals import Question as Asked
 from saferollout_cli.approvals import Reply, attend
+from saferollout_cli.approvals import WaitingQuestion as Asked
 from tasks.support.forms import make_form
 from tests.support.prefect import Server
 from tests.support.stack import client, wait_for

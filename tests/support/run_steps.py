@@ -19,7 +19,7 @@ from saferollout.rollout.owner import Owner
 from saferollout.rollout.record import Record
 from saferollout.rollout.rollout import Rollout
 from saferollout.rollout.shift import shift_traffic
-from saferollout_cli.approvals import Question, Reply, waiting_question
+from saferollout_cli.approvals import Reply, WaitingQuestion, waiting_question
 from tests.support.twin import look, make_project
 
 WORKSPACE = WorkspaceConfig(subscription_id="s", resource_group="g", name="w")
@@ -46,7 +46,7 @@ def record_of(memory: Memory) -> Record | None:
     return Record.from_tags(look(memory).resource["tags"])
 
 
-async def until_asked(client: PrefectClient, run: UUID, *but: Question) -> Question:
+async def until_asked(client: PrefectClient, run: UUID, *but: WaitingQuestion) -> WaitingQuestion:
     """The run's question, another one than these."""
     async with asyncio.timeout(120):
         while True:

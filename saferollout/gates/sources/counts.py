@@ -34,8 +34,8 @@ def failed(status: int) -> bool:
 class Ledger:
     """The recorded requests that were sent, to be taken off what a source counts of the whole endpoint.
 
-    A request near a border may lie in one stretch here and in the next one there; what cannot be taken off a
-    stretch is taken off the next.
+    A request near a border may lie in one window here and in the next one there; what cannot be taken off a
+    window is taken off the next.
     """
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class Ledger:
 
 
 def batch_of(counts: Mapping[str, Counts], candidate: str, live: str) -> Batch:
-    """The counts of one stretch of time; a deployment that is not in them had no requests, or nobody counted.
+    """The counts of one window of time; a deployment that is not in them had no requests, or nobody counted.
 
     What the two did is compared only where both were seen. The candidate's requests alone still count for its own
     rate.

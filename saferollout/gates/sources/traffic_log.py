@@ -67,7 +67,7 @@ class TrafficLog:
                 yield Seen(self.counted(rows), users=Counter(row.deployment for row in rows))
 
     def counted(self, rows: Sequence[Row]) -> Batch:
-        """The rows of one stretch as a batch."""
+        """The rows of one window as a batch."""
         candidate = [row for row in rows if row.deployment == self._candidate]
         live = [row for row in rows if row.deployment == self._live]
         if self._mirrored and (both := {row.request_id for row in candidate} & {row.request_id for row in live}):

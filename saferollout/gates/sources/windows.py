@@ -11,7 +11,7 @@ def utc_now() -> datetime:
 
 
 class Windows:
-    """One stretch of time after the other, from the first whole one on; each is ripe once what is late has come in."""
+    """One window of time after the other, from the first whole one on; each is ripe once what is late has come in."""
 
     def __init__(self, length_s: int, delay_s: float, clock: Callable[[], datetime] = utc_now) -> None:
         """`length_s` divides a minute, or is one; `delay_s` is what ingestion takes."""

@@ -29,7 +29,7 @@ from saferollout.azure.workspace import Workspace
 from saferollout.config import project
 from saferollout.config.model_version import ModelVersion
 from saferollout.config.project import resolve_workspace
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.gates import smoke_test
 from saferollout.gates.scoring import Scorer
 from saferollout.rollout import begin
@@ -175,7 +175,7 @@ def test_an_endpoint_is_adopted(endpoint: str, arm: Arm, saferollout: Saferollou
 
     evidence, candidate = roll_out(folder, endpoint, arm)
     live = arm.get(f"onlineEndpoints/{endpoint}/deployments/prod")
-    assert (evidence.verdict, evidence.checks[0].candidate) == (Finding.PASSED, "0 of 8"), evidence.summary
+    assert (evidence.verdict, evidence.checks[0].candidate) == (GateVerdict.PASSED, "0 of 8"), evidence.summary
     differing = {key for key, value in candidate["properties"].items() if value != live["properties"].get(key)}
     assert differing == {"model", "properties", "environmentVariables", "dataCollector"}
     assert without_model(candidate) == without_model(live)

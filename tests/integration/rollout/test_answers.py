@@ -24,12 +24,12 @@ from saferollout.approvals.tag import is_signed
 from saferollout.config.rollout import Auto
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Refused, Stopped
-from saferollout.domain.evidence import Finding
+from saferollout.domain.evidence import GateVerdict
 from saferollout.rollout.auto import AUTO
 from saferollout.rollout.record import now
-from saferollout_cli.approvals import Question, Reply, answer
+from saferollout_cli.approvals import Reply, WaitingQuestion, answer
 from tasks.auto import approve_by_itself
-from tasks.support.answers import kept_answer
+from tasks.support.answers import find_answer
 from tasks.support.attestation import read_attestation
 from tasks.support.polling import poll
 from tests.support.answers import Rollout, api, asked, events_of, resume
@@ -56,7 +56,7 @@ def worker(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         yield
 
 
-def key_of(question: Question) -> str:
+def key_of(question: WaitingQuestion) -> str:
     """What an answer to the question is kept under, in whatever way the run waits."""
     return question.response.partition("-")[2].removesuffix("-response")
 
@@ -135,7 +135,7 @@ async def test_an_answer_while_the_server_restarts_is_taken_once(server: Server)
         run = await asked(case)
         starting: list[Future[None]] = []
 
-        def read(_: Question, given: Reply) -> Reply:
+        def read(_: WaitingQuestion, given: Reply) -> Reply:
             server.stop()
             starting.append(pool.submit(server.start))
             return given
@@ -206,7 +206,7 @@ async def test_an_answer_after_the_deadline_counts_for_nothing(server: Server) -
             given = {"decision": "approve", "approver": "Ann", "evidence": question.evidence}
             assert await resume(http, run.id, given) != "ACCEPT"
         await ended(run)
-        assert await kept_answer(run.id, key_of(question)) is None
+        assert await find_answer(run.id, key_of(question)) is None
         assert (case.decisions, await events_of(case, make_keys(PEM))) == ([], {})
 
     with current(Rollout(**soon(1))) as case:
@@ -221,7 +221,7 @@ class ByItself(Rollout):
     async def decide(self) -> Decision:
         """Let it."""
         stage = self.rollout.project.config.stages[0].model_copy(update={"auto": Auto.HEALTHY})
-        healthy = self.evidence[0].model_copy(update={"gate": "judge", "verdict": Finding.HEALTHY})
+        healthy = self.evidence[0].model_copy(update={"gate": "judge", "verdict": GateVerdict.HEALTHY})
         decision = await approve_by_itself(self.rollout, stage, [healthy])
         assert decision is not None
         self.decisions.append(decision)

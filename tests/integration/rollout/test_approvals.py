@@ -16,7 +16,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, tempor
 from typer.testing import CliRunner
 
 from saferollout.approvals import totp
-from saferollout.approvals.history import Event, problems
+from saferollout.approvals.history import HistoryEvent, problems
 from saferollout.approvals.keys import KEY, Keyring
 from saferollout.approvals.tag import is_signed
 from saferollout.config.request import RolloutRequest
@@ -178,7 +178,7 @@ async def test_many_writers_leave_one_history_and_tampering_shows() -> None:
     """Ten at once: each has an entry of its own. One that is changed, removed or forged through the API is noticed."""
     keys, case = make_keys(PEM), Case()
     with current(case):
-        event = Event(
+        event = HistoryEvent(
             kind="outcome",
             at=now(),
             workspace="w",
@@ -229,7 +229,7 @@ async def test_what_the_api_forges_in_the_history_decides_nothing(monkeypatch: p
 def test_commands_list_the_history_and_report_what_was_changed(tmp_path: Path) -> None:
     """`history --verify` exits with 1 as soon as one entry is another; the public key is enough to check."""
     (tmp_path / "public.pem").write_text(public_pem(PEM))
-    event = Event(
+    event = HistoryEvent(
         kind="outcome",
         at=now(),
         workspace="w",

@@ -28,7 +28,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from saferollout.domain.errors import Refused
-from saferollout_cli.approvals import Question, Reply, answer, stored, waiting_question
+from saferollout_cli.approvals import Reply, WaitingQuestion, answer, stored, waiting_question
 from saferollout_cli.demo import processes
 from tasks.support.answers import pause, suspend
 from tasks.support.forms import make_form
@@ -305,7 +305,7 @@ async def test_an_endpoint_is_answered_by_its_name(client: PrefectClient) -> Non
     runs = [await paused(client) for _ in range(3)]
     read: list[str] = []
 
-    def keep(question: Question, given: Reply) -> Reply:
+    def keep(question: WaitingQuestion, given: Reply) -> Reply:
         read.append(question.text)
         return given
 

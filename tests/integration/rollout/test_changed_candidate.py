@@ -14,7 +14,7 @@ from saferollout.approvals.attestation import open_sealed
 from saferollout.domain.composition import Composition
 from saferollout.domain.endpoint import Decision
 from saferollout.domain.errors import Changed
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.rollout import drift
 from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout as Rollout_
@@ -42,7 +42,7 @@ class Anew(Rollout):
         """Test the candidate as it is now, once for each change; what was found is kept for the run."""
         self.kept = getattr(self, "kept", {})
         if (changes := self.rollout.changes) not in self.kept:
-            green = drift.unchanged(self.azure, self.rollout).deployments["green"]
+            green = drift.require_unchanged(self.azure, self.rollout).deployments["green"]
             finding = {"summary": f"{green.model} answered all", "made_of": Composition.of(green)}
             self.kept[changes] = self.evidence[0].model_copy(update=finding)
         self.evidence = [self.kept[changes]]
@@ -194,7 +194,7 @@ class AsConfigured(Rollout):
 
     async def decide(self) -> Decision:
         """Do as the flow does."""
-        healthy = self.evidence[0].model_copy(update={"gate": "judge", "verdict": Finding.HEALTHY})
+        healthy = self.evidence[0].model_copy(update={"gate": "judge", "verdict": GateVerdict.HEALTHY})
         decision = await approve(self.rollout, self.rollout.project.config.stages[0], [healthy])
         assert decision is not None
         self.decisions.append(decision)

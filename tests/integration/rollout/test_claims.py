@@ -11,7 +11,7 @@ from prefect import flow, get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Completed, Failed, Running
 
-from saferollout.approvals.history import Event
+from saferollout.approvals.history import HistoryEvent
 from saferollout.approvals.keys import Keyring
 from saferollout.approvals.tag import fitted, sign
 from saferollout.config import project
@@ -93,7 +93,7 @@ async def test_an_approval_that_prefect_knows_counts_and_is_whole() -> None:
         {"decision": "reject"},
         {"rollout": "r-2"},
         {"rollout": ""},
-        {"stage": 100},
+        {"share": 100},
         {"evidence": "0" * 12},
         {"evidence": f"../{DIGEST}"},
         {"flow_run": "00000000-0000-0000-0000-000000000001"},
@@ -145,7 +145,7 @@ async def test_an_approval_of_what_the_candidate_was_counts_for_nothing() -> Non
 
     for digest, counts in ((DIGEST, False), ("ba9876543210", True)):
         decision = claim.model_copy(update={"deployment": digest})
-        event = Event(
+        event = HistoryEvent(
             kind="decision",
             at=now(),
             workspace="w",

@@ -13,7 +13,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_LOCAL_STORAGE_PATH, tempor
 from prefect.states import Scheduled
 
 from saferollout.approvals import totp
-from saferollout.approvals.history import Event
+from saferollout.approvals.history import HistoryEvent
 from saferollout.approvals.keys import KEY, PAGE_KEY
 from saferollout.approvals.signed_answer import SignedAnswer, seal
 from saferollout.domain.errors import Refused
@@ -114,7 +114,7 @@ async def test_an_old_signed_answer_opens_nothing_else() -> None:
         assert (await go_on(run)).name == "Suspended"
         assert "50%" in (await question_of(run)).title
         assert "not this question" in await replay(run, old)
-        assert {decision.stage for decision in case.decisions} == {10}
+        assert {decision.share for decision in case.decisions} == {10}
 
         case.evidence = [case.evidence[0].model_copy(update={"summary": "one failed"})]
         await again(run)
@@ -151,7 +151,7 @@ async def test_what_somebody_writes_into_the_history_keeps_no_rollout_for_ever(
     keys, recent = make_keys(PEM), 3
     monkeypatch.setattr("tasks.support.history.RECENT", recent)
     about = {"workspace": "w", "endpoint": "planted", "rollout": "r", "flow_run": "f", "candidate": "green"}
-    event = Event(kind="decision", at=now(), revision="v", question="q", **about)
+    event = HistoryEvent(kind="decision", at=now(), revision="v", question="q", **about)
     assert (await history.append(event, keys)).number == 1
     prefix = next(iter(await variables.newest("saferollout_history_planted"))).removesuffix("head")
     for number in range(recent + 1):

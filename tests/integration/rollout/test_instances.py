@@ -15,7 +15,7 @@ from saferollout.config import project
 from saferollout.config.judge import JudgeConfig
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.errors import AzureFailed, GateFailed
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.rollout import begin as planning
 from saferollout.rollout.owner import Owner
 from saferollout.rollout.record import Phase
@@ -149,7 +149,8 @@ def test_a_candidate_that_no_longer_answers_as_before_does_not_get_its_share(end
     rollout = begin(endpoint, deployment=str(deployment), smoke_test=smoke_test)
     stage = StageConfig(traffic=10, recheck_s=0)
     passed, undecided = (
-        Evidence(gate="smoke test", verdict=verdict, summary="") for verdict in (Finding.PASSED, Finding.UNDECIDED)
+        Evidence(gate="smoke test", verdict=verdict, summary="")
+        for verdict in (GateVerdict.PASSED, GateVerdict.UNDECIDED)
     )
     asyncio.run(recheck.fn(rollout, stage, JudgeConfig(), [passed], None))
     switch.touch()

@@ -20,18 +20,18 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running
 
 from saferollout.config.notify import Event, NotifyConfig
-from saferollout.domain.evidence import Evidence, Finding
-from saferollout.report.message import Message, waiting
+from saferollout.domain.evidence import Evidence, GateVerdict
+from saferollout.report.message import Message, question_message
 from tasks.support import messages
-from tasks.support.messages import tell
+from tasks.support.messages import send_message
 from tests.support.prefect import Server
 from tests.support.webhook import SECRET, Webhook
 
 pytestmark = pytest.mark.xdist_group("server")
 
 QUESTION = "Give green 10% of the traffic of shop?"
-FOUND = Evidence(gate="smoke test", verdict=Finding.PASSED, summary="50 of 50 answers are right")
-ASKED = waiting("shop", "10-0123", QUESTION, [FOUND])
+FOUND = Evidence(gate="smoke test", verdict=GateVerdict.PASSED, summary="50 of 50 answers are right")
+ASKED = question_message("shop", "10-0123", QUESTION, [FOUND])
 
 
 @pytest.fixture
@@ -63,8 +63,8 @@ def notify(webhook: Webhook, monkeypatch: pytest.MonkeyPatch) -> NotifyConfig:
 
 async def test_a_message_says_what_to_do_and_comes_once(run: UUID, notify: NotifyConfig, webhook: Webhook) -> None:
     """The question, the verdict, the link and the command arrive once, however many processes send the message."""
-    await asyncio.gather(*(tell(notify, run, ASKED) for _ in range(5)))
-    await tell(notify, run, ASKED)
+    await asyncio.gather(*(send_message(notify, run, ASKED) for _ in range(5)))
+    await send_message(notify, run, ASKED)
 
     (taken,) = webhook.taken
     assert taken["title"] == f"⏳ {QUESTION}"
@@ -72,14 +72,14 @@ async def test_a_message_says_what_to_do_and_comes_once(run: UUID, notify: Notif
     assert "saferollout approve shop" in taken["message"]
     assert f"/runs/flow-run/{run}" in taken["message"]
 
-    await tell(notify, run, ASKED.model_copy(update={"key": "10-4567"}))
+    await send_message(notify, run, ASKED.model_copy(update={"key": "10-4567"}))
     assert len(webhook.taken) == 2, "another question is another message"
 
 
 async def test_only_what_is_wanted_is_sent(run: UUID, notify: NotifyConfig, webhook: Webhook) -> None:
     """No config, no message; nor one about an event that the config leaves out."""
-    await tell(None, run, ASKED)
-    await tell(notify.model_copy(update={"events": (Event.ENDED,)}), run, ASKED)
+    await send_message(None, run, ASKED)
+    await send_message(notify.model_copy(update={"events": (Event.ENDED,)}), run, ASKED)
 
     assert webhook.taken == []
 
@@ -88,7 +88,7 @@ async def test_a_secret_block_holds_the_address(run: UUID, webhook: Webhook) -> 
     """The config names the block; a block that is not there fails that address only."""
     await Secret(value=webhook.address).asave("team-chat")
 
-    await tell(NotifyConfig(urls=("secret:no-such-block", "secret:team-chat")), run, ASKED)
+    await send_message(NotifyConfig(urls=("secret:no-such-block", "secret:team-chat")), run, ASKED)
 
     assert len(webhook.taken) == 1
 
@@ -128,7 +128,7 @@ async def test_no_address_is_seen(
     webhook.status = status
 
     with all_logs(caplog):
-        await tell(NotifyConfig(urls=("${TEAM_CHAT}",)), run, ASKED)
+        await send_message(NotifyConfig(urls=("${TEAM_CHAT}",)), run, ASKED)
 
     warnings = [record.getMessage() for record in caplog.records if "not sent" in record.getMessage()]
     assert len(warnings) == (1 if why else 0)
@@ -147,7 +147,7 @@ async def test_a_receiver_that_hangs_delays_a_step_by_seconds(
     webhook.released.clear()
     begin = time.monotonic()
 
-    await tell(notify, run, ASKED)
+    await send_message(notify, run, ASKED)
 
     assert time.monotonic() - begin < 1 + messages.CLAIM_S
     assert "took longer than 1 s" in caplog.text
@@ -156,8 +156,8 @@ async def test_a_receiver_that_hangs_delays_a_step_by_seconds(
 async def test_without_prefect_a_message_is_sent(notify: NotifyConfig, webhook: Webhook) -> None:
     """That a rollout was rolled back since Prefect is away must be heard all the same."""
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        await tell(notify, UUID(int=1), ASKED)
-        await tell(notify, None, ASKED)
+        await send_message(notify, UUID(int=1), ASKED)
+        await send_message(notify, None, ASKED)
 
     assert len(webhook.taken) == 2
 
@@ -186,7 +186,7 @@ async def test_an_e_mail_shows_what_people_wrote_as_text(run: UUID, monkeypatch:
         monkeypatch.setenv("TEAM_MAIL", f"mailto://127.0.0.1:{port}?from=saferollout@example.com&to=team@example.com")
         comment = "<img src=x>\r\nBcc: everybody@example.com"
         said = Message(event=Event.ANSWERED, key="10", title=f"Ann {comment}", lines=(comment,))
-        await tell(NotifyConfig(urls=("${TEAM_MAIL}",)), run, said)
+        await send_message(NotifyConfig(urls=("${TEAM_MAIL}",)), run, said)
     finally:
         controller.stop()
 

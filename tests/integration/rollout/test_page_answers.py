@@ -94,7 +94,7 @@ async def test_what_waits_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
             await client.update_flow_run_labels(run.id, {"saferollout.endpoint": "diabetes"})
             (found,) = [one for one in await list_waiting(client) if one.flow_run == run.id]
             asked = await question_of(run)
-            assert (found.endpoint, found.stage, found.digest) == ("diabetes", 10, asked.evidence)
+            assert (found.endpoint, found.share, found.digest) == ("diabetes", 10, asked.evidence)
             assert found.evidence == "smoke test: passed — all answered"
             assert found.until is not None
             assert 86000 < (found.until - found.since).total_seconds() <= 86400

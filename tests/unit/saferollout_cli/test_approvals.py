@@ -6,10 +6,10 @@ import pytest
 from rich.console import Console
 
 from saferollout.domain.errors import Refused
-from saferollout_cli.approvals import Question, Reply, asker
+from saferollout_cli.approvals import Reply, WaitingQuestion, asker
 from saferollout_cli.choices import Approve
 
-QUESTION = Question(text="# Give green 10%?", evidence="0123456789ab", response="r")
+QUESTION = WaitingQuestion(text="# Give green 10%?", evidence="0123456789ab", response="r")
 REPLY = Reply.model_validate({"decision": "approve", "approver": "Ann", "code": "123456"})
 
 

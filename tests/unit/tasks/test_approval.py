@@ -6,7 +6,7 @@ from saferollout.approvals.question import REJECT, compare_deployments, describe
 from saferollout.config.approvals import ApprovalsConfig
 from saferollout.domain.composition import brief
 from saferollout.domain.endpoint import DeploymentState
-from saferollout.domain.evidence import Check, Evidence, Finding
+from saferollout.domain.evidence import Check, Evidence, GateVerdict
 from tasks.support.forms import make_form
 
 
@@ -29,8 +29,8 @@ def test_what_was_found_last_comes_first() -> None:
     """Under the title, and beside the decision, where it is the first line; a gate without a table has none."""
     check = Check(check="error rate", passed=True, candidate="1%", live="1%", limit="2%")
     evidence = [
-        Evidence(gate="smoke test", verdict=Finding.PASSED, summary="all answered"),
-        Evidence(gate="judge at 10%", verdict=Finding.HEALTHY, summary="no worse", checks=[check]),
+        Evidence(gate="smoke test", verdict=GateVerdict.PASSED, summary="all answered"),
+        Evidence(gate="judge at 10%", verdict=GateVerdict.HEALTHY, summary="no worse", checks=[check]),
     ]
 
     question = make_question("Give it 50%?", "n", evidence, "CHANGES", rollout="r", revision="v", deployment="d")

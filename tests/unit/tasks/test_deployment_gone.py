@@ -8,7 +8,7 @@ from saferollout.azure.memory import Memory
 from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import StageConfig
 from saferollout.domain.errors import GateFailed, Refused
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
 from saferollout.rollout.rollout import Rollout
@@ -18,7 +18,7 @@ from tasks.judge import judge_gate
 from tests.support.twin import NAME, OWNERS, edit, make_endpoint, make_project
 
 STAGE = StageConfig(traffic=100)
-EARLIER = Evidence(gate="judge at 10%", verdict=Finding.HEALTHY, summary="healthy")
+EARLIER = Evidence(gate="judge at 10%", verdict=GateVerdict.HEALTHY, summary="healthy")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from saferollout.azure.memory import Memory
 from saferollout.config.judge import JudgeConfig
 from saferollout.config.recorded_requests import Recording
 from saferollout.domain.errors import ConfigError, Refused
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout_cli.approvals import answer
 from tasks.control import Action, act
 from tasks.judge import judge_gate, skipped
@@ -86,14 +86,14 @@ async def test_the_judge_is_skipped_once(
     rollout = at_ten(memory, run.id)
     request = Recording(text='{"request": {"x": 1}}\n', total=1, distinct=1)  # the judge sends it at first
     rollout = rollout.model_copy(update={"project": rollout.project.model_copy(update={"recorded": request})})
-    earlier = Evidence(gate="smoke test", verdict=Finding.PASSED, summary="")
+    earlier = Evidence(gate="smoke test", verdict=GateVerdict.PASSED, summary="")
     with pytest.raises(ConfigError, match="promote: comment: is empty; say why the judge may be skipped"):
         await act(WORKSPACE, NAME, Action.PROMOTE, "Ann", " ")
     await act(WORKSPACE, NAME, Action.PROMOTE, "Ann", "a hot fix")
     with FlowRunContext.model_construct(flow_run=run, flow=going):  # type: ignore[call-arg]  # enough of it
         found = await judge_gate(rollout, JudgeConfig(), "judge at 10%", "judge-10", earlier)
 
-    assert found.verdict is Finding.SKIPPED
+    assert found.verdict is GateVerdict.SKIPPED
     assert found.summary.startswith("skipped by Ann at ")
     record = record_of(memory)
     assert record is not None

@@ -3,7 +3,8 @@
 import pytest
 from starlette.requests import Request
 
-from localazure.arm.limits import DEFAULTS, Limit, Limits, RateLimits, TooManyRequests
+from localazure.arm.errors import TooManyRequests
+from localazure.arm.limits import DEFAULTS, Limit, Limits, RateLimits
 from localazure.core.clock import Clock, Timing
 
 ENDPOINT = "/subscriptions/s/resourceGroups/g/providers/p/workspaces/w/onlineEndpoints/e"

@@ -1,7 +1,7 @@
 """Whose approval counts."""
 
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 
@@ -10,12 +10,12 @@ from saferollout.approvals.person import Person
 from saferollout.approvals.requester import Requester, find_requester
 from saferollout.config.approvals import ApprovalsConfig, Verify
 from saferollout.config.rollout import RolloutConfig
-from saferollout.domain.endpoint import Decision
+from saferollout.domain.endpoint import Choice, Decision
 
 
-def given(approver: str, decision: Literal["approve", "reject"] = "approve") -> Decision:
+def given(approver: str, decision: Choice = "approve") -> Decision:
     """What somebody answers."""
-    return Decision(stage=10, decision=decision, approver=approver, at=datetime(2026, 1, 2, tzinfo=UTC), evidence="e")
+    return Decision(share=10, decision=decision, approver=approver, at=datetime(2026, 1, 2, tzinfo=UTC), evidence="e")
 
 
 def rules(**settings: Any) -> ApprovalsConfig:

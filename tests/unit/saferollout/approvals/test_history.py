@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from saferollout.approvals.history import MAX_LENGTH, Entry, Event, Head, head_of, make_entry, problems
+from saferollout.approvals.history import MAX_LENGTH, Entry, Head, HistoryEvent, head_of, make_entry, problems
 from saferollout.approvals.keys import Keyring
 from saferollout.domain.endpoint import Decision
 from tests.support.signing import make_keys, make_pem
@@ -14,10 +14,10 @@ AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 KEYS = make_keys()
 
 
-def event(approver: str, comment: str = "") -> Event:
+def event(approver: str, comment: str = "") -> HistoryEvent:
     """A decision."""
-    decision = Decision(stage=10, decision="approve", approver=approver, comment=comment, at=AT, evidence="e")
-    return Event(
+    decision = Decision(share=10, decision="approve", approver=approver, comment=comment, at=AT, evidence="e")
+    return HistoryEvent(
         kind="decision",
         at=AT,
         workspace="w",

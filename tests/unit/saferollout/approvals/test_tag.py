@@ -15,7 +15,7 @@ from tests.support.signing import make_keys, make_pem
 KEYS = make_keys()
 BOUND = {"rollout": "12345678", "revision": "ba9876543210"}
 DECISION = Decision(
-    stage=10,
+    share=10,
     decision="approve",
     approver="Ann",
     comment="fine",
@@ -65,7 +65,7 @@ def test_a_name_is_whole_where_the_comment_is_cut() -> None:
 @pytest.mark.parametrize(
     "forged",
     [
-        {"stage": 100},
+        {"share": 100},
         {"rollout": "r-2"},
         {"revision": "0" * 12},
         {"decision": "reject"},
@@ -90,7 +90,7 @@ def test_what_was_changed_is_not_signed(forged: dict[str, Any]) -> None:
 
 
 def test_the_tag_of_another_rollout_is_not_signed() -> None:
-    """A tag that was copied from an earlier rollout, or from the stage before, is good as it is, and not here."""
+    """A tag that was copied from an earlier rollout, or from the share before, is good as it is, and not here."""
     value = written(DECISION)
 
     assert not is_signed(from_tag(100, value, **BOUND), KEYS)
@@ -114,5 +114,5 @@ def test_a_tag_of_an_earlier_version_is_read() -> None:
     )
     read = from_tag(10, value, **BOUND)
 
-    assert (read.stage, read.approver, read.signature) == (10, "Ann", "")
+    assert (read.share, read.approver, read.signature) == (10, "Ann", "")
     assert not is_signed(read, KEYS)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from saferollout.config.packages import ADDRESS, ANY, read_packages, shown
+from saferollout.config.packages import ADDRESS, ANY, display_version, read_packages
 
 CONDA = """
 name: shop
@@ -31,7 +31,7 @@ def test_each_package_has_its_version() -> None:
     """Of conda and of pip, under the name that pip knows; of a package by address only that is shown."""
     found = read_packages(CONDA)
 
-    assert {name: shown(version) for name, version in found.versions.items()} == {
+    assert {name: display_version(version) for name, version in found.versions.items()} == {
         "python": "3.11",
         "libgomp": "13.2=h123_0",
         "pip": ANY,
@@ -43,7 +43,7 @@ def test_each_package_has_its_version() -> None:
         "joblib": "1.4.0",
     }
     assert found.others.total() == 5  # two channels, two options of pip, an address
-    assert "TOKEN" not in "".join(name + shown(version) for name, version in found.versions.items())
+    assert "TOKEN" not in "".join(name + display_version(version) for name, version in found.versions.items())
 
 
 def test_azure_gives_the_file_as_json() -> None:

@@ -1,5 +1,6 @@
 """The plain values of a rollout."""
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -23,6 +24,19 @@ def test_a_decision_is_approve_or_reject(wrong: dict[str, Any]) -> None:
 
     with pytest.raises(ValidationError):
         Decision.model_validate(right | wrong)
+
+
+def test_the_share_of_a_decision_is_called_stage_in_json() -> None:
+    """What Prefect, the history and programs keep under that name stays readable, with the approvals before it."""
+    at = datetime(2025, 1, 2, tzinfo=UTC)
+    first = Decision(share=10, decision="approve", approver="ann", at=at, evidence="e")
+    decision = first.model_copy(update={"others": (first,)})
+    kept = decision.model_dump(mode="json")
+
+    assert (kept["stage"], kept["others"][0]["stage"]) == (10, 10)
+    assert "share" not in kept | kept["others"][0]
+    assert Decision.model_validate(kept) == Decision.model_validate_json(decision.model_dump_json()) == decision
+    assert Decision.model_validate(kept | {"share": 100}).share == 10
 
 
 def test_values_do_not_change() -> None:

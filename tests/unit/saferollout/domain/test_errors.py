@@ -19,13 +19,13 @@ from saferollout.domain.errors import (
     Rejected,
     SaferolloutError,
 )
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 
-DECISION = Decision(stage=10, decision="reject", approver="ann", at=datetime(2025, 1, 2, tzinfo=UTC), evidence="e")
+DECISION = Decision(share=10, decision="reject", approver="ann", at=datetime(2025, 1, 2, tzinfo=UTC), evidence="e")
 ERRORS = [
     (ConfigError(Problem("a.yaml", "b", "c", "d"), Problem("e.yaml", "", "f", "g")), 2),
     (Refused("somebody else is at work"), 1),
-    (GateFailed("smoke test failed", Evidence(gate="smoke test", verdict=Finding.FAILED, summary="s")), 1),
+    (GateFailed("smoke test failed", Evidence(gate="smoke test", verdict=GateVerdict.FAILED, summary="s")), 1),
     (Rejected("ann rejected 10%", DECISION), 1),
     (Drifted("blue=50 green=50"), 1),
     (DeploymentFailed("ResourceNotReady: init() raised"), 1),

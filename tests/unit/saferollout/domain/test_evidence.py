@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from saferollout.domain.evidence import Check, Evidence, Finding, headlines, markdown_table
+from saferollout.domain.evidence import Check, Evidence, GateVerdict, headlines, markdown_table
 from saferollout.domain.text import one_line
 
 EVIDENCE = Evidence(
     gate="smoke test",
-    verdict=Finding.FAILED,
+    verdict=GateVerdict.FAILED,
     summary="wrong answers: 2 of 4",
     checks=[
         Check(check="failed requests", passed=True, candidate="0 of 4", live="0 of 4", limit="≤ 0"),

@@ -9,7 +9,7 @@ import pytest
 from saferollout.config.judge import JudgeConfig
 from saferollout.config.recorded_requests import Compare, RecordedRequest
 from saferollout.config.rollout import SmokeTestConfig
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.gates import smoke_test as smoke
 from saferollout.gates.arrival import Sight, look_who_serves
 from saferollout.gates.scoring import Response, Scorer
@@ -93,9 +93,11 @@ async def test_an_answer_that_shall_be_json_and_is_not_is_an_error(endpoint: End
 
 
 @pytest.mark.parametrize(
-    ("answered", "verdict"), [(b"\x00\xff", Finding.PASSED), (b"\x00\xfe", Finding.UNDECIDED)], ids=["same", "other"]
+    ("answered", "verdict"),
+    [(b"\x00\xff", GateVerdict.PASSED), (b"\x00\xfe", GateVerdict.UNDECIDED)],
+    ids=["same", "other"],
 )
-async def test_images_are_compared_by_their_bytes(endpoint: Endpoint, answered: bytes, verdict: Finding) -> None:
+async def test_images_are_compared_by_their_bytes(endpoint: Endpoint, answered: bytes, verdict: GateVerdict) -> None:
     """Nobody says which is right, so that a change of all of them is a person's to judge."""
     live = answering(b"\x00\xff", "image/png")
     found = await smoke_test(endpoint, recorded(BYTES, BYTES[::-1]), answering(answered, "image/png"), live)
@@ -110,7 +112,7 @@ async def test_what_is_not_compared_still_has_to_be_answered(endpoint: Endpoint)
     found = await smoke_test(endpoint, requests, answering(b"\x01" * 9, "audio/wav", length=99), live)
     broken = await smoke_test(endpoint, requests, lambda _: Reply(500, "no", {}), live)
 
-    assert (found.verdict, failed(found)) == (Finding.PASSED, [])
+    assert (found.verdict, failed(found)) == (GateVerdict.PASSED, [])
     assert check(found, "answer shape").candidate == "not compared"
     assert "answers to 2 requests are not compared (compare: none)" in found.summary
     assert failed(broken) == ["failed requests"]

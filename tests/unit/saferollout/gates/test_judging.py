@@ -9,7 +9,7 @@ import pytest
 
 from saferollout.config.judge import JudgeConfig
 from saferollout.domain.errors import AzureFailed
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.source import Seen
 from saferollout.judge import Batch
@@ -227,7 +227,7 @@ async def test_other_settings_begin_anew() -> None:
 
 async def test_evidence_of_another_version_begins_anew() -> None:
     """A rollout that was suspended over an upgrade is judged from the beginning, and does not crash."""
-    unknown = Evidence(gate="judge at 10%", verdict=Finding.UNDECIDED, summary="", state={"settings": {"beta": 1}})
+    unknown = Evidence(gate="judge at 10%", verdict=GateVerdict.UNDECIDED, summary="", state={"settings": {"beta": 1}})
 
     assert (await watched(Script(), earlier=unknown, **LENIENT)).verdict == "healthy"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from tests.support.judging import LENIENT, THROTTLED, Broken, Progress, Script, probed, watched
 
 pytestmark = pytest.mark.slow  # a watch takes its time
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow  # a watch takes its time
 CUTS = [5.0, 10.0, 20.0]
 
 
-BEFORE = Evidence(gate="smoke test", verdict=Finding.PASSED, summary="", cut_points_ms=CUTS)
+BEFORE = Evidence(gate="smoke test", verdict=GateVerdict.PASSED, summary="", cut_points_ms=CUTS)
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from saferollout.azure.collection import Event
+from saferollout.azure.collection import CollectedEvent
 from saferollout.config.recorded_requests import read_requests
 from saferollout.config.redaction import Redaction
 from saferollout.gates.recording import Recorded, record
@@ -24,11 +24,11 @@ JSON, PNG = "application/json", "image/png"
 class Kept:
     """A collection in memory."""
 
-    kept: list[Event]
+    kept: list[CollectedEvent]
     blobs: dict[str, bytes] = field(default_factory=dict)
     is_complete: bool = True
 
-    def events(self, _since: datetime) -> Iterator[Event]:
+    def events(self, _since: datetime) -> Iterator[CollectedEvent]:
         """All of them."""
         return iter(self.kept)
 
@@ -40,7 +40,7 @@ class Kept:
 _ids = itertools.count()
 
 
-def event(data: Any = None, content_type: str = JSON, **more: Any) -> Event:
+def event(data: Any = None, content_type: str = JSON, **more: Any) -> CollectedEvent:
     """A request or an answer, with an id of its own unless it is said."""
     given: dict[str, Any] = {
         "id": f"id-{next(_ids)}",
@@ -50,10 +50,12 @@ def event(data: Any = None, content_type: str = JSON, **more: Any) -> Event:
         "path": "/score",
         "client_id": "",
     }
-    return Event(content_type=content_type, data=data, **(given | more))
+    return CollectedEvent(content_type=content_type, data=data, **(given | more))
 
 
-def recorded(kept: list[Event] | Kept, responses: list[Event] | None = None, **options: Any) -> Recorded:
+def recorded(
+    kept: list[CollectedEvent] | Kept, responses: list[CollectedEvent] | None = None, **options: Any
+) -> Recorded:
     """What is recorded of it."""
     redact = options.pop("redact", [])
     given: dict[str, Any] = {"size": 100, "max_bytes": 10**6, "scored_at": "/endpoints/shop/score", "folder": "bodies"}
@@ -113,7 +115,7 @@ def test_the_size_is_bounded() -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_what_would_fail_or_is_nobodys_request_is_left_out(request_: Event, reason: str) -> None:
+def test_what_would_fail_or_is_nobodys_request_is_left_out(request_: CollectedEvent, reason: str) -> None:
     """What live answers with an error would stop every candidate."""
     good = [event({"good": number}) for number in range(20)]
     answers = [event([1], id=each.id) for each in (*good, request_) if each.id != "unheard"]

@@ -1,9 +1,9 @@
 """What is said of how users' requests were shared."""
 
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.gates.splits import with_splits
 
-HEALTHY = Evidence(gate="judge at 10%", verdict=Finding.HEALTHY, summary="no sign of harm", checks=[])
+HEALTHY = Evidence(gate="judge at 10%", verdict=GateVerdict.HEALTHY, summary="no sign of harm", checks=[])
 SHARES = {"blue": 90, "green": 10}
 
 
@@ -21,7 +21,7 @@ def test_a_split_that_cannot_be_chance_is_reported() -> None:
     """The verdict on the candidate stays what it is: it is not to blame."""
     found = with_splits(HEALTHY, {"azure_metrics": {"blue": 700.5, "green": 300}}, SHARES)
 
-    assert found.verdict is Finding.HEALTHY
+    assert found.verdict is GateVerdict.HEALTHY
     assert "users are not shared as set: green got 30.0% of 1,000 requests instead of 10%" in found.summary
     assert found.checks[0].note == "this cannot be chance"
 

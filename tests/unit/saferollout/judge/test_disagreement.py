@@ -23,15 +23,6 @@ def test_labels_agree_or_not() -> None:
         disagreement.labels(["a"], [])
 
 
-def test_numbers_disagree_by_their_distance() -> None:
-    """Half the scale is ½, more than the scale is 1, not a number is 1."""
-    assert disagreement.numbers([0, 0, 0, math.nan], [0, 5, 20, 1], 10).tolist() == [0, 0.5, 1, 1]
-    with pytest.raises(ValueError, match="scale must be > 0"):
-        disagreement.numbers([1], [1], 0)
-    with pytest.raises(ValueError, match="of one shape"):
-        disagreement.numbers([1], [1, 2], 1)
-
-
 def test_vectors_disagree_by_total_variation() -> None:
     """(½, ½) against (1, 0) is ½; opposite classes are 1; nothing against something is 1, against nothing 0."""
     live = [[0.5, 0.5], [0.0, 1.0], [0.0, 0.0], [0.0, 0.0], [1.0, math.inf]]
@@ -40,6 +31,8 @@ def test_vectors_disagree_by_total_variation() -> None:
     assert disagreement.vectors(live, candidate).tolist() == [0.5, 1, 1, 0, 1]
     with pytest.raises(ValueError, match=r"must be of shape \(T, N\)"):
         disagreement.vectors([1, 2], [1, 2])
+    with pytest.raises(ValueError, match="of one shape"):
+        disagreement.vectors([[1]], [[1, 2]])
 
 
 @pytest.mark.parametrize(
@@ -93,14 +86,22 @@ def test_different_values_disagree_fully_in_every_measure(a: object, b: object) 
 
 def test_arrays_agree_where_both_have_the_same_nan_or_infinity() -> None:
     """The other positions of a vector decide then; NaN on one side only is full disagreement."""
-    assert disagreement.numbers([NAN, INF, INF, NAN], [NAN, INF, -INF, 1], 10).tolist() == [0, 0, 1, 1]
     live = [[NAN, 0.5, 0.5], [NAN, 1, 0], [INF, -INF, 1], [NAN, NAN, NAN], [NAN, 1, 0]]
     candidate = [[NAN, 0.5, 0.5], [NAN, 0.0, 1.0], [INF, -INF, 1.0], [NAN, NAN, NAN], [0.0, 1.0, 0.0]]
     assert disagreement.vectors(live, candidate).tolist() == [0, 1, 0, 0, 1]
 
 
+@pytest.mark.parametrize(
+    ("live", "candidate", "expected"),
+    [(0, 0, 0), (0, 5, 0.5), (0, 20, 1), (NAN, 1, 1), (NAN, NAN, 0), (INF, INF, 0), (INF, -INF, 1)],
+)
+def test_numbers_disagree_by_their_distance(live: float, candidate: float, expected: float) -> None:
+    """Half the scale is ½, more than the scale is 1, not a number is 1; the same NaN or infinity on both sides is 0."""
+    assert disagreement.json_values(live, candidate, scale=10) == expected
+
+
 def test_numbers_in_json_may_have_a_scale() -> None:
-    """With a scale, numbers in JSON disagree as `numbers` do."""
+    """Each number disagrees by its distance, also inside of lists."""
     assert disagreement.json_values([10, 3], [15, 3], scale=10) == pytest.approx(0.25)
     assert disagreement.json_values(1.0, math.inf, scale=10) == 1.0
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from saferollout.config.judge import JudgeConfig
-from saferollout.domain.evidence import Check, Evidence, Finding
+from saferollout.domain.evidence import Check, Evidence, GateVerdict
 from saferollout.gates.judging import run_judge
 from saferollout.gates.sources.source import Seen
 from saferollout.judge import Batch, BoundedMean, Comparison, Judge, Settings, Verdict
@@ -144,7 +144,7 @@ def test_it_goes_on_after_a_restart() -> None:
 @pytest.mark.usefixtures("listed")
 def test_it_has_plots() -> None:
     """It is a line of the e-values, and its own plot comes last, from the state that the evidence keeps."""
-    evidence = Evidence(gate="judge at 10%", verdict=Finding.HARMFUL, summary="", state=judged().to_dict())
+    evidence = Evidence(gate="judge at 10%", verdict=GateVerdict.HARMFUL, summary="", state=judged().to_dict())
 
     pictures = with_plots(evidence).pictures
 

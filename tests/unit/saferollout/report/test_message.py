@@ -6,14 +6,22 @@ import pytest
 
 from saferollout.config.notify import NotifyConfig
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.evidence import Evidence, Finding
-from saferollout.report.message import LONGEST, answered, changed, closed, ended, reminder, waiting
+from saferollout.domain.evidence import Evidence, GateVerdict
+from saferollout.report.message import (
+    LONGEST,
+    answer_message,
+    change_message,
+    closing_message,
+    end_message,
+    question_message,
+    reminder,
+)
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.record import OpenQuestion
 from tasks.remind import expires_soon
 
 NOON = datetime(2026, 7, 3, 12, tzinfo=UTC)
-HARM = Evidence(gate="guard at 10%", verdict=Finding.HARMFUL, summary="errors rose from 0.5% to 9%")
+HARM = Evidence(gate="guard at 10%", verdict=GateVerdict.HARMFUL, summary="errors rose from 0.5% to 9%")
 OUTCOME = Outcome(
     outcome="rolled_back",
     reason="green went bad at 10%",
@@ -29,7 +37,7 @@ OUTCOME = Outcome(
 
 def test_a_question_says_what_was_found_until_when_and_how_to_answer() -> None:
     """All of it below the question, with the link."""
-    text = waiting("shop", "10", "Give green 10%?", [HARM], NOON).text("http://prefect/run")
+    text = question_message("shop", "10", "Give green 10%?", [HARM], NOON).text("http://prefect/run")
 
     assert text.splitlines() == [
         "guard at 10%: harmful — errors rose from 0.5% to 9%",
@@ -41,30 +49,32 @@ def test_a_question_says_what_was_found_until_when_and_how_to_answer() -> None:
 
 def test_a_changed_candidate_is_said_once_for_each_change() -> None:
     """While its question is open, and on top of the next one."""
-    said = changed("shop", 10, "a" * 12, "deployment green is no longer what was tested")
+    said = change_message("shop", 10, "a" * 12, "deployment green is no longer what was tested")
 
     assert said.title == "⚠️ shop: deployment green is no longer what was tested"
     assert said.text("") == "An approval of 10% no longer counts: after the answer the candidate is tested anew"
-    assert said.key != changed("shop", 10, "b" * 12, "deployment green is no longer what was tested").key
-    assert waiting("shop", "10", "Give green 10%?", [HARM], note="It was changed.").lines[0] == "It was changed."
+    assert said.key != change_message("shop", 10, "b" * 12, "deployment green is no longer what was tested").key
+    assert (
+        question_message("shop", "10", "Give green 10%?", [HARM], note="It was changed.").lines[0] == "It was changed."
+    )
 
 
 def test_what_the_guard_closed_takes_no_answer() -> None:
     """Nobody is left looking for the form; an override of a freeze is reported, too."""
-    text = closed(OUTCOME, 100).text("")
+    text = closing_message(OUTCOME, 100).text("")
 
     assert "The question about 100% can no longer be answered" in text
     assert "harmful — errors rose" in text
     assert "Traffic now: blue=100" in text
     assert "Freeze windows were ignored by Ann: hotfix" in text
-    assert "no answer" not in ended(OUTCOME).text("")
+    assert "no answer" not in end_message(OUTCOME).text("")
 
 
 def test_what_people_typed_breaks_no_message() -> None:
     """Lines, controls and length of a comment are bounded."""
     comment = "\x1b[31mred\n\nRun: http://evil\u202e" + "x" * 1000
-    said = answered(
-        "shop", Decision(stage=10, decision="reject", approver=comment, comment=comment, at=NOON, evidence="0" * 12)
+    said = answer_message(
+        "shop", Decision(share=10, decision="reject", approver=comment, comment=comment, at=NOON, evidence="0" * 12)
     )
 
     for line in (said.short_title, *said.text("").splitlines()):

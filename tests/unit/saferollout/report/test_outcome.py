@@ -6,7 +6,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.evidence import Check, Evidence, Finding
+from saferollout.domain.evidence import Check, Evidence, GateVerdict
 from saferollout.report.outcome import Outcome, StepRun, seconds
 
 PROMOTED = Outcome(
@@ -23,7 +23,7 @@ PROMOTED = Outcome(
     instance_counts={"green": 2},
     decisions=[
         Decision(
-            stage=10,
+            share=10,
             decision="approve",
             approver="ann",
             comment="fine | go\nnow",
@@ -34,7 +34,7 @@ PROMOTED = Outcome(
     verdicts=[
         Evidence(
             gate="judge at 10%",
-            verdict=Finding.HEALTHY,
+            verdict=GateVerdict.HEALTHY,
             summary="no worse than live",
             checks=[Check(check="errors", passed=True, candidate="0", live="1", limit="")],
         ),

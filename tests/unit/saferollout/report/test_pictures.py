@@ -6,7 +6,7 @@ import json
 import re
 from xml.etree import ElementTree
 
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.judge import Batch, Judge, Settings
 from saferollout.report.pictures import gallery, markdown, with_plots
 
@@ -19,7 +19,7 @@ def judged() -> Evidence:
     judge = Judge(Settings(cut_points_ms=(50.0,), comparisons={"latency": {}, "prediction_drift": {"tolerance": 0.05}}))
     for _ in range(3):
         judge.update(Batch(10, 1, 10, 0, [40.0, 60.0], [40.0, 50.0], [0.0, 1.0], duration_s=1))
-    return Evidence(gate="judge at 10%", verdict=Finding.UNDECIDED, summary="", state=judge.to_dict())
+    return Evidence(gate="judge at 10%", verdict=GateVerdict.UNDECIDED, summary="", state=judge.to_dict())
 
 
 def test_each_picture_comes_with_its_numbers() -> None:
@@ -44,7 +44,7 @@ def test_programs_get_the_numbers_without_the_pictures() -> None:
 
 def test_what_was_not_judged_has_no_pictures() -> None:
     """A smoke test stays as it is, and a report shows only the gates that have some."""
-    smoke = Evidence(gate="smoke test", verdict=Finding.PASSED, summary="")
+    smoke = Evidence(gate="smoke test", verdict=GateVerdict.PASSED, summary="")
 
     assert with_plots(smoke) is smoke
     assert gallery([smoke]) == ""

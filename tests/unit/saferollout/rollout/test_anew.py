@@ -45,7 +45,7 @@ STEPS: dict[str, Callable[[Workspace, Rollout], object]] = {
     "verify": verify_traffic,
     "mirror": lambda azure, rollout: mirror_traffic(azure, rollout, 10),
     "scale candidate": lambda azure, rollout: scale_candidate(azure, rollout, 10),
-    "recheck": drift.unchanged,
+    "recheck": drift.require_unchanged,
     "shift": lambda azure, rollout: shift_traffic(azure, rollout, 10, None),
 }
 
@@ -66,7 +66,7 @@ def smoke_tested(azure: Workspace, **settings: Any) -> Rollout:
 
 def as_tested(azure: Workspace, rollout: Rollout) -> Rollout:
     """The rollout after another smoke test."""
-    green = drift.unchanged(azure, rollout).deployments["green"]
+    green = drift.require_unchanged(azure, rollout).deployments["green"]
     return rollout.model_copy(update={"made_of": Composition.of(green)})
 
 
@@ -87,7 +87,7 @@ def record_of(azure: Workspace) -> Record:
 def approval(azure: Workspace, rollout: Rollout, share: int) -> Decision:
     """An approval of the candidate as it is now."""
     return Decision(
-        stage=share,
+        share=share,
         decision="approve",
         approver="ann",
         at=AT,

@@ -31,8 +31,8 @@ STEPS: dict[str, Step] = {
     "verify": verify_traffic,
     "mirror": lambda azure, rollout: mirror_traffic(azure, rollout, 10),
     "scale candidate": lambda azure, rollout: scale_candidate(azure, rollout, 100),
-    "recheck": drift.unchanged,
-    "judge": lambda azure, rollout: drift.unchanged(azure, rollout, is_settled=False),
+    "recheck": drift.require_unchanged,
+    "judge": lambda azure, rollout: drift.require_unchanged(azure, rollout, is_settled=False),
     "shift": lambda azure, rollout: shift_traffic(azure, rollout, 100, None),
     "retire": lambda azure, rollout: end(azure, rollout, 0),
 }
@@ -224,7 +224,7 @@ def test_where_live_is_gone_there_is_no_way_back(memory: Memory, azure: Workspac
     delete(memory, "blue")
 
     with pytest.raises(Drifted) as caught:
-        drift.unchanged(azure, rollout)
+        drift.require_unchanged(azure, rollout)
     assert caught.value.is_hopeless
     with pytest.raises(SaferolloutError, match=r"deployment blue is gone: rollout .* cannot be rolled back"):
         roll_back(azure, NAME, force=True)
@@ -249,10 +249,10 @@ def test_a_record_of_an_earlier_version_is_compared_as_far_as_it_goes(memory: Me
     edit(memory, tags={name: value for name, value in tags.items() if name.removeprefix("saferollout.") not in later})
     update(memory, "blue")
 
-    drift.unchanged(azure, rollout)
+    drift.require_unchanged(azure, rollout)
     edit(memory, traffic={"blue": 100})
     with pytest.raises(Drifted):
-        drift.unchanged(azure, rollout)
+        drift.require_unchanged(azure, rollout)
 
 
 @pytest.mark.parametrize("step", ["verify", "shift"])
@@ -302,5 +302,5 @@ def test_a_broken_candidate_is_a_failed_gate_and_no_drift(memory: Memory, azure:
         memory.scale_deployment(NAME, "green", 3)
 
     with pytest.raises(GateFailed, match="deployment green is Failed") as caught:
-        drift.unchanged(azure, rollout)
+        drift.require_unchanged(azure, rollout)
     assert not isinstance(caught.value, Drifted)

@@ -26,11 +26,11 @@ def test_what_an_enabled_autoscale_setting_does_is_no_drift(
     memory.autoscaled = {(NAME, name)}
     memory.scale_deployment(NAME, name, count)
 
-    drift.unchanged(azure, rollout)
+    drift.require_unchanged(azure, rollout)
     memory.autoscaled = {(NAME, "red"), ("another", name)}
 
     with pytest.raises(Drifted, match=f"deployment {name} has {count} instance"):
-        drift.unchanged(azure, rollout)
+        drift.require_unchanged(azure, rollout)
 
 
 def test_a_deployment_that_scales_itself_is_no_drift(memory: Memory, azure: Workspace) -> None:
@@ -40,7 +40,7 @@ def test_a_deployment_that_scales_itself_is_no_drift(memory: Memory, azure: Work
     scales = there | {"properties": there["properties"] | {"scaleSettings": {"scaleType": "TargetUtilization"}}}
     memory.put_deployment(NAME, "blue", scales | {"sku": {"capacity": 9}})
 
-    drift.unchanged(azure, rollout)
+    drift.require_unchanged(azure, rollout)
 
 
 def test_instances_are_not_compared_where_autoscale_settings_cannot_be_read(
@@ -57,11 +57,11 @@ def test_instances_are_not_compared_where_autoscale_settings_cannot_be_read(
         monkeypatch.setattr(memory, "read_autoscaled", read)
 
     fail(403)
-    drift.unchanged(azure, rollout)
+    drift.require_unchanged(azure, rollout)
     assert "Microsoft.Insights/autoscaleSettings/read" in caplog.text
     fail(500)
     with pytest.raises(AzureFailed):
-        drift.unchanged(azure, rollout)
+        drift.require_unchanged(azure, rollout)
 
 
 def test_autoscale_settings_are_read_only_where_instances_differ(
@@ -71,4 +71,4 @@ def test_autoscale_settings_are_read_only_where_instances_differ(
     rollout = ready_for("shift", azure)
     monkeypatch.delattr(type(memory), "read_autoscaled")
 
-    drift.unchanged(azure, rollout)
+    drift.require_unchanged(azure, rollout)

@@ -104,7 +104,7 @@ def test_another_model_in_the_candidates_place_gets_no_traffic(azure: Workspace,
 def approved(rollout: Rollout, azure: Workspace) -> Decision:
     """An approval of the first 10% for the candidate as it is now."""
     return Decision(
-        stage=10,
+        share=10,
         decision="approve",
         approver="ann",
         at=datetime(2026, 1, 2, tzinfo=UTC),
@@ -134,7 +134,7 @@ def test_a_candidate_with_other_code_than_was_approved_gets_no_traffic(azure: Wo
 
 
 @pytest.mark.parametrize(
-    "other", [{"decision": "reject"}, {"stage": 100}, {"rollout": "r-2"}, {"revision": "0" * 12}], ids=str
+    "other", [{"decision": "reject"}, {"share": 100}, {"rollout": "r-2"}, {"revision": "0" * 12}], ids=str
 )
 def test_a_decision_about_something_else_gives_no_traffic(
     azure: Workspace, memory: Memory, other: dict[str, Any]

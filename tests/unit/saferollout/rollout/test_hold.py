@@ -16,7 +16,7 @@ from saferollout.domain.errors import (
     Rejected,
     Stopped,
 )
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
 from saferollout.rollout.hold import Hold, hold_for, release
@@ -226,7 +226,7 @@ def test_the_way_back_comes_before_the_hold(azure: Workspace, memory: Memory) ->
     assert Record.from_tags(tags_of(memory)) is None
 
 
-def evidence(verdict: Finding) -> Evidence:
+def evidence(verdict: GateVerdict) -> Evidence:
     """What a gate found."""
     return Evidence(gate="judge at 10%", verdict=verdict, summary="as it is")
 
@@ -234,17 +234,17 @@ def evidence(verdict: Finding) -> Evidence:
 def decision() -> Decision:
     """A person's no."""
     at = datetime(2025, 1, 2, tzinfo=UTC)
-    return Decision(stage=10, decision="reject", approver="Eve", at=at, evidence="e")
+    return Decision(share=10, decision="reject", approver="Eve", at=at, evidence="e")
 
 
 @pytest.mark.parametrize(
     ("failure", "is_held"),
     [
-        (GateFailed("harm", evidence(Finding.HARMFUL)), True),
-        (GateFailed("smoke test failed: 3 of 20", evidence(Finding.FAILED)), True),
+        (GateFailed("harm", evidence(GateVerdict.HARMFUL)), True),
+        (GateFailed("smoke test failed: 3 of 20", evidence(GateVerdict.FAILED)), True),
         (Rejected("Eve rejected 10%: too slow", decision()), True),
         (Rejected("nobody approved 10% within 1 h"), False),
-        (GateFailed("undecided", evidence(Finding.UNDECIDED)), False),
+        (GateFailed("undecided", evidence(GateVerdict.UNDECIDED)), False),
         (GateFailed("deployment green is gone"), False),
         (DeploymentFailed("deployment green did not come up"), False),
         (Drifted("somebody else changed it"), False),

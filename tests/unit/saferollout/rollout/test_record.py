@@ -40,7 +40,7 @@ TIMES = st.datetimes(datetime(2020, 1, 1), datetime(2100, 1, 1), timezones=st.ju
 SECONDS = TIMES.map(lambda time: time.replace(microsecond=0))
 DECISIONS = st.builds(
     Decision,
-    stage=st.integers(1, 100),
+    share=st.integers(1, 100),
     decision=st.sampled_from(["approve", "reject"]),
     approver=WORDS,
     comment=st.text(max_size=10),
@@ -50,10 +50,10 @@ DECISIONS = st.builds(
 
 
 def bound(record: Record) -> Record:
-    """The record with approvals as a tag holds them, each of its own rollout and stage."""
+    """The record with approvals as a tag holds them, each of its own rollout and share."""
     own = {"rollout": record.rollout, "revision": record.revision}
     approvals = {
-        stage: fitted(given.model_copy(update=own | {"stage": stage})) for stage, given in record.approvals.items()
+        share: fitted(given.model_copy(update=own | {"share": share})) for share, given in record.approvals.items()
     }
     return record.model_copy(update={"approvals": approvals})
 
@@ -95,7 +95,7 @@ def record(**changes: Any) -> Record:
 def decision(**changes: Any) -> Decision:
     """An ordinary decision."""
     at = datetime(2025, 1, 2, 3, 4, 5, tzinfo=UTC)
-    decision = Decision(stage=10, decision="approve", approver="ann", at=at, evidence="0123456789ab")
+    decision = Decision(share=10, decision="approve", approver="ann", at=at, evidence="0123456789ab")
     return decision.model_copy(update={"rollout": "r1", "revision": "0123456789ab"} | changes)
 
 
@@ -172,7 +172,7 @@ def test_a_damaged_approval_does_not_damage_the_record(value: str) -> None:
     read = Record.from_tags(tags)
 
     assert read is not None
-    assert {stage: claim.decision for stage, claim in read.approvals.items()} == {100: "reject"}
+    assert {share: claim.decision for share, claim in read.approvals.items()} == {100: "reject"}
     assert read.model_copy(update={"approvals": {}}) == record()
 
 

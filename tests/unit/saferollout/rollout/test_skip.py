@@ -31,7 +31,7 @@ def rollout(azure: Workspace) -> Rollout:
 def skip(rollout: Rollout) -> Decision:
     """Ann's decision to skip the judge at 10%."""
     return Decision(
-        stage=10,
+        share=10,
         decision="skip judge",
         approver="Ann",
         comment="known noise",

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from saferollout.azure.memory import Memory
 from saferollout.azure.workspace import Workspace
 from saferollout.domain.composition import Composition
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.rollout import question, shift
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
@@ -88,7 +88,7 @@ def test_what_prefect_knows_is_added() -> None:
     """The state of the run, the last verdict, and what the guard is about to do."""
     azure, _ = begun()
     run = Run(sign=Sign.CRASHED, state="Crashed", since=NOW - timedelta(minutes=5), deployed=True)
-    found = Evidence(gate="judge at 10%", verdict=Finding.HEALTHY, summary="no sign of harm")
+    found = Evidence(gate="judge at 10%", verdict=GateVerdict.HEALTHY, summary="no sign of harm")
     shown = status(azure, run, found)
     assert (shown.run_state, shown.verdict) == ("Crashed", "judge at 10%: healthy — no sign of harm")
     assert shown.next == "the guard has the run begin again: its flow run crashed"

@@ -7,7 +7,7 @@ import pytest
 
 from saferollout.azure.workspace import Workspace
 from saferollout.config.rollout import StageConfig
-from saferollout.domain.evidence import Evidence, Finding
+from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.rollout.auto import AUTO, approve_by_itself
 from saferollout.rollout.begin import begin
 from saferollout.rollout.guard import Act, Run, Sign, decide
@@ -21,7 +21,7 @@ from tests.support.twin import NAME, OWNERS, make_endpoint, make_project
 
 UNTIL = datetime(2100, 1, 4, 6, tzinfo=UTC)
 LATER = timedelta(days=3)
-FOUND = Evidence(gate="judge at 10%", verdict=Finding.HEALTHY, summary="no harm seen")
+FOUND = Evidence(gate="judge at 10%", verdict=GateVerdict.HEALTHY, summary="no harm seen")
 
 
 @pytest.fixture
@@ -101,18 +101,18 @@ def test_rolling_back_is_never_frozen(azure: Workspace) -> None:
 @pytest.mark.parametrize(
     ("auto", "verdicts", "approves"),
     [
-        ("healthy", [Finding.HEALTHY], True),
-        ("healthy", [Finding.PASSED, Finding.HEALTHY], True),
-        ("off", [Finding.HEALTHY], False),
-        ("healthy", [Finding.PASSED], False),
-        ("healthy", [Finding.UNDECIDED], False),
-        ("healthy", [Finding.UNDECIDED, Finding.HEALTHY], False),
-        ("healthy", [Finding.HEALTHY, Finding.UNDECIDED], False),
+        ("healthy", [GateVerdict.HEALTHY], True),
+        ("healthy", [GateVerdict.PASSED, GateVerdict.HEALTHY], True),
+        ("off", [GateVerdict.HEALTHY], False),
+        ("healthy", [GateVerdict.PASSED], False),
+        ("healthy", [GateVerdict.UNDECIDED], False),
+        ("healthy", [GateVerdict.UNDECIDED, GateVerdict.HEALTHY], False),
+        ("healthy", [GateVerdict.HEALTHY, GateVerdict.UNDECIDED], False),
         ("healthy", [], False),
     ],
 )
 def test_a_stage_approves_by_itself_only_where_it_is_healthy(
-    azure: Workspace, auto: str, verdicts: list[Finding], approves: bool
+    azure: Workspace, auto: str, verdicts: list[GateVerdict], approves: bool
 ) -> None:
     """Switched on, on the judge's word, and only if no gate was undecided; recorded as what it is."""
     rollout = start(azure)
@@ -123,7 +123,7 @@ def test_a_stage_approves_by_itself_only_where_it_is_healthy(
 
     assert (decision is not None) == approves
     if decision:
-        assert (decision.approver, decision.decision, decision.stage) == (AUTO, "approve", 50)
+        assert (decision.approver, decision.decision, decision.share) == (AUTO, "approve", 50)
         assert (decision.rollout, len(decision.evidence)) == (rollout.id, 12)
         assert "no harm seen" in decision.comment
 

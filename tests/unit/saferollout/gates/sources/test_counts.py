@@ -62,8 +62,8 @@ def test_deployments_are_compared_where_both_were_seen() -> None:
     assert (neither.candidate_requests, neither.live_requests, neither.alone_requests) == (0, 0, 0)
 
 
-async def test_stretches_are_whole_and_begin_after_the_start() -> None:
-    """What began before the watch is not part of it, and each stretch comes once."""
+async def test_windows_are_whole_and_begin_after_the_start() -> None:
+    """What began before the watch is not part of it, and each window comes once."""
     windows = Windows(10, 0, clock=lambda: MINUTE + timedelta(seconds=23.4))
 
     assert (windows.start, windows.end) == (MINUTE + timedelta(seconds=30), MINUTE + timedelta(seconds=40))
@@ -71,7 +71,7 @@ async def test_stretches_are_whole_and_begin_after_the_start() -> None:
     assert windows.start == MINUTE + timedelta(seconds=40)
 
 
-async def test_a_stretch_is_ripe_when_what_is_late_has_come() -> None:
+async def test_a_window_is_ripe_when_what_is_late_has_come() -> None:
     """Not before its end and the delay of ingestion."""
     times = iter([MINUTE, MINUTE + timedelta(minutes=2, seconds=29.9)])
     windows = Windows(60, 30, clock=lambda: next(times))
