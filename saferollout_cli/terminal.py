@@ -58,8 +58,9 @@ def divert(command: str) -> bool:
 def restore() -> None:
     """Let standard output and error be what they were, as for a traceback."""
     for number, stream in _kept.items():
-        stream.flush()
-        os.dup2(stream.fileno(), number)
+        with stream:
+            stream.flush()
+            os.dup2(stream.fileno(), number)
     _kept.clear()
 
 

@@ -3,14 +3,23 @@
 import asyncio
 import signal
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from saferollout.config import project
 from saferollout.domain.errors import NotRolledBack
+from saferollout_cli import terminal
 from saferollout_cli.choices import Approve
 from saferollout_cli.running import _Attended, _rolled_back, interrupts
+
+
+@pytest.fixture
+def output() -> Iterator[None]:
+    """What the command does to this process's output is taken back."""
+    yield
+    terminal.restore()
 
 
 def test_what_is_stopped_before_it_begins_does_not_begin() -> None:
@@ -27,6 +36,7 @@ def test_what_is_stopped_before_it_begins_does_not_begin() -> None:
     assert not begun
 
 
+@pytest.mark.usefixtures("output")
 def test_an_interrupted_rollout_that_cannot_be_rolled_back_says_so(
     monkeypatch: pytest.MonkeyPatch, project_files: Path
 ) -> None:
