@@ -38,6 +38,11 @@ def test_sources_are_found() -> None:
     assert len(SOURCES) > 700
 
 
+def test_no_file_is_long() -> None:
+    """Each is about one thing; what grows beyond that is cut."""
+    assert [path for path in SOURCES if len(path.read_text(encoding="utf-8").splitlines()) > 350] == []
+
+
 def test_the_formatter_decides() -> None:
     """No line or block is kept from it."""
     kept_from_it = re.compile(r"#\s*" + r"fmt:\s*(?:skip|off)")
