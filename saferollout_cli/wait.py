@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 POLL_S = 2.0
 LOST_S = 300.0
 """How long a crashed run may stay so: the guard has it begin again, or rolls back and ends it, long before."""
-FORMER_NAMES = {"NotRestored": "NotRolledBack"}
-"""Exceptions as runs of earlier versions named them."""
 
 
 class Ended(NamedTuple):
@@ -129,7 +127,7 @@ def _code_of(reason: str) -> int:
     if reason.startswith("Validation of flow parameters failed"):
         return ConfigError.exit_code
     name = reason.partition(" exception: ")[2].partition(":")[0]
-    kind = getattr(errors, FORMER_NAMES.get(name, name), None)
+    kind = getattr(errors, name, None)
     return kind.exit_code if isinstance(kind, type) and issubclass(kind, SaferolloutError) else 1
 
 

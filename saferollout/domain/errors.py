@@ -181,5 +181,9 @@ class NotRolledBack(SaferolloutError):
     exit_code = 3
 
 
+NotRestored = NotRolledBack
+"""Its name in what runs of earlier versions have left on Prefect."""
+
+
 def _azure_failed(kind: type[AzureFailed], message: str, status: int | None, retryable: bool) -> AzureFailed:
     return kind(message, status=status, retryable=retryable)

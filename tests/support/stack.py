@@ -30,7 +30,7 @@ from tests.support.models import write_model
 REPOSITORY = Path(__file__).parents[2]
 DIABETES = REPOSITORY / "configs" / "diabetes"
 FINAL = ("Completed", "Failed", "Crashed", "Cancelled")
-FIRST_S, LAST_S = 0.15, 2.0
+FIRST_S, LAST_S = 0.15, 0.75
 STAGE = {
     "requests_per_s": 20,
     "capacity_share": 1,
@@ -42,7 +42,13 @@ STAGE = {
 T = TypeVar("T")
 
 
-def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240, poll_s: float | None = None) -> T:
+def wait_for(
+    what: str,
+    look: Callable[[], T | None],
+    timeout_s: float = 240,
+    poll_s: float | None = None,
+    last_s: float = LAST_S,
+) -> T:
     """Poll until `look` finds something; otherwise fail and say what never came.
 
     Each look costs whoever answers milliseconds, so that they become rarer, if they are not to come in equal time.
@@ -52,7 +58,7 @@ def wait_for(what: str, look: Callable[[], T | None], timeout_s: float = 240, po
     while (found := look()) is None:
         assert time.monotonic() < deadline, f"never came: {what}"
         time.sleep(pause_s)
-        pause_s = poll_s or min(1.2 * pause_s, LAST_S)
+        pause_s = poll_s or min(1.2 * pause_s, last_s)
     return found
 
 
@@ -150,7 +156,7 @@ class Stack:
             assert name in states or name not in FINAL, f"{name}: {run['state']['message']}"
             return run if name in states else None
 
-        return wait_for(f"flow run in {states}", look, timeout_s)
+        return wait_for(f"flow run in {states}", look, timeout_s, last_s=2.0)
 
     def question(self, flow_run: str) -> str:
         """The markdown that a waiting run shows to whoever decides, which it writes a moment after it waits."""

@@ -9,6 +9,7 @@ import pytest
 from prefect.serializers import JSONSerializer
 
 from saferollout.config.project import Project
+from saferollout.domain.errors import NotRolledBack
 from saferollout.domain.evidence import Evidence
 from saferollout.judge import Judge
 from saferollout.report.outcome import Outcome
@@ -44,6 +45,13 @@ def test_what_a_release_wrote_is_read(folder: Path) -> None:
     assert isinstance(kept.loads(read(folder, "result-outcome.json").encode()), Outcome)
     answer = {"decision": "approve", "approver": "Ada", "comment": "", "evidence": "0123456789ab"}
     jsonschema.validate(answer, json.loads(read(folder, "form.json")))
+
+
+def test_an_error_under_its_former_name_is_read() -> None:
+    """Prefect keeps the error of a run by its name, which was another one before."""
+    kept = JSONSerializer()
+    stored = kept.dumps(NotRolledBack("no")).replace(b"NotRolledBack", b"NotRestored")
+    assert repr(kept.loads(stored)) == "NotRolledBack('no')"
 
 
 def test_this_version_has_a_folder_that_is_up_to_date() -> None:

@@ -60,8 +60,9 @@ def engine() -> Iterator[None]:
         if os.environ.get("CI"):
             pytest.fail("no container engine: .ci/packages installs one")
         pytest.skip("no container engine: .ci/packages installs one, for root")
-    # Two daemons would give the same addresses to their containers.
-    with FileLock(Path(tempfile.gettempdir()) / "localazure-test-engine.lock"), _daemon():
+    # Two daemons would give the same addresses to their containers, whichever tests started them.
+    directory = os.environ.get("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
+    with FileLock(Path(directory) / "localazure-test-engine.lock"), _daemon():
         yield
 
 

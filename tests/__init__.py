@@ -1,0 +1,1 @@
+"""Tests; a folder is a package where something is to end with it: pytest's scope `package`."""

@@ -1,0 +1,1 @@
+"""Tests of how a model is handed over to a rollout; their Prefect server ends with them."""

@@ -1,0 +1,1 @@
+"""Tests of rollouts by Prefect's engine; their server ends with them."""

@@ -1,0 +1,1 @@
+"""Tests of `saferollout setup`; their Prefect server ends with them."""
