@@ -10,7 +10,7 @@ from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import Missing
 from tasks.guard import look_after, rollouts_in
-from tasks.lost_requests import recover_unbegun
+from tasks.lost_requests import recover_events, recover_unbegun
 from tasks.support.crowd import is_crowded
 from tasks.support.this_run import target_of
 from tasks.support.turns import look_after_all
@@ -24,7 +24,8 @@ async def guard(
 ) -> dict[str, str]:
     """Look after every endpoint that carries a rollout's record, and say in a line for each what was done.
 
-    A run that was lost before it had begun a rollout begins again. One endpoint in trouble does not keep the others
+    A run that was lost before it had begun a rollout begins again, and one that Prefect failed to start for an event is
+    started. One endpoint in trouble does not keep the others
     from their turn; the first failure is raised at the end. Nothing is done while several other guards, which wait for
     Azure, have just begun.
 
@@ -41,7 +42,7 @@ async def guard(
         async with get_client() as client:
             target = target_of(await client.read_flow_run(flow_run))
         if target is None:
-            return await recover_unbegun(flow_run)
+            return await recover_unbegun(flow_run) | await recover_events()
         found, endpoint = target
         names = [endpoint] if endpoint else await rollouts_in(found)
     else:
@@ -59,8 +60,8 @@ async def guard(
     looks = look_after_all(names, look)
     if endpoints:
         return await looks
-    # none of the two waits for the other, or is kept from its turn
-    done = await asyncio.gather(looks, recover_unbegun(flow_run), return_exceptions=True)
+    # none of them waits for another, or is kept from its turn
+    done = await asyncio.gather(looks, recover_unbegun(flow_run), recover_events(), return_exceptions=True)
     for each in done:
         if isinstance(each, BaseException):
             raise each

@@ -1,6 +1,11 @@
-"""Lost requests: rollouts asked for, and whose processes were lost before a record said so on the endpoint."""
+"""Lost requests: rollouts asked for that never began, and of which no record on the endpoint says so.
+
+Their process was lost before, or Prefect failed to start a run for an event.
+"""
 
 import asyncio
+import json
+from datetime import timedelta
 from uuid import UUID
 
 from prefect import get_client, task
@@ -9,10 +14,20 @@ from prefect.client.schemas.filters import (
     FlowFilter,
     FlowFilterName,
     FlowRunFilter,
+    FlowRunFilterIdempotencyKey,
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.events import Event
+from prefect.events.filters import (
+    EventFilter,
+    EventIDFilter,
+    EventNameFilter,
+    EventOccurredFilter,
+    EventRelatedFilter,
+)
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
 from saferollout.config.rollout import MAX_RESUMES
@@ -22,7 +37,9 @@ from saferollout.rollout.record import Record, now
 from tasks.begin import baselines_of
 from tasks.support import runs
 from tasks.support.access import in_workspace
+from tasks.support.orchestrator import is_unknown
 from tasks.support.policy import STEP
+from tasks.support.requests import DEPLOYMENT
 from tasks.support.this_run import target_of
 from tasks.support.turns import look_after_all
 
@@ -30,6 +47,13 @@ ROLLOUT = FlowFilter(name=FlowFilterName(any_=["rollout"]))
 AT_WORK = FlowRunFilter(
     state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING]))
 )
+
+FAILED = "prefect.automation.action.failed"
+RECENT = timedelta(minutes=15)
+"""How long after Prefect's failure a rollout is still started: later somebody may have asked for another one."""
+LIMIT = 50
+MAX_LENGTH = 100_000
+"""How much of an event's payload a run gets, as in `prefect.yaml`."""
 
 
 @task(task_run_name="look for lost requests", **STEP)
@@ -50,6 +74,61 @@ async def recover_unbegun(flow_run: UUID | None = None) -> dict[str, str]:
         deployed = {str(run.id): run for run in found if run.deployment_id}
         done = await look_after_all(deployed, lambda key: _recover(client, deployed[key]))
     return {f"run {deployed[key].name}": line for key, line in done.items() if line}
+
+
+@task(task_run_name="look for lost events", **STEP)
+async def recover_events() -> dict[str, str]:
+    """Start the rollouts that events asked for and Prefect failed to start, and say in a line for each what was done.
+
+    Its server tries no action of an automation twice, not even where only its database was locked. The run gets the key
+    that it was to have, so that there is one in any case.
+
+    Raises:
+        ObjectNotFound: What answers is not Prefect's server.
+    """
+    async with get_client() as client:
+        try:
+            deployment = (await client.read_deployment_by_name(DEPLOYMENT)).id
+        except ObjectNotFound as error:
+            if not is_unknown(error):
+                raise
+            return {}
+        wanted = EventFilter(
+            occurred=EventOccurredFilter(since=now() - RECENT),
+            event=EventNameFilter(name=[FAILED]),
+            related=EventRelatedFilter(id=[f"prefect.deployment.{deployment}"]),
+        )
+        failures = {run_key(failure): failure for failure in (await client.read_events(wanted, limit=LIMIT)).events}
+        if not failures:
+            return {}
+        by_key = FlowRunFilterIdempotencyKey(any_=list(failures))
+        for run in await client.read_flow_runs(flow_run_filter=FlowRunFilter(idempotency_key=by_key)):
+            failures.pop(run.idempotency_key or "", None)
+        done = await look_after_all(failures, lambda key: _start(client, deployment, key, failures[key]))
+    return {f"event {_cause_of(failures[key])}": line for key, line in done.items() if line}
+
+
+def run_key(done: Event) -> str:
+    """The key of the run that an action has started, or was to start, as Prefect's server makes it."""
+    automation = done.resource.id.removeprefix("prefect.automation.")
+    said = done.payload
+    return f"automation {automation}, action {said.get('action_index')}, invocation {said.get('invocation')}"
+
+
+def _cause_of(failure: Event) -> UUID:
+    """The event for which the action was to be done."""
+    causes = (related.id for related in failure.related if related.role == "triggering-event")
+    return UUID(next(causes).removeprefix("prefect.event."))
+
+
+async def _start(client: PrefectClient, deployment: UUID, key: str, failure: Event) -> str:
+    """Start the run; empty if the event itself is gone."""
+    found = (await client.read_events(EventFilter(id=EventIDFilter(id=[_cause_of(failure)])), limit=1)).events
+    if not found:
+        return ""
+    asked = {"event": json.dumps(found[0].payload)[:MAX_LENGTH]}
+    run = await client.create_flow_run_from_deployment(deployment, parameters=asked, idempotency_key=key)
+    return f"Prefect failed to start its rollout ({failure.payload.get('reason')}): run {run.name} does it"
 
 
 async def _recover(client: PrefectClient, run: FlowRun) -> str:

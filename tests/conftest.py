@@ -67,12 +67,13 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item) -> None:
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Collect what a test leaves open that talks with Prefect here: its engine leaves a socket for each run.
 
-    Else it would be found, as an error, in whatever test runs when the next collection comes.
+    Else it would be found, as an error, in whatever test runs when the next collection comes, also of another file.
     """
-    if "forks" in getattr(item, "fixturenames", ()) or "integration/rollout" in item.nodeid:
+    ends_file = "tests/integration/" in item.nodeid and (nextitem is None or nextitem.path != item.path)
+    if ends_file or "forks" in getattr(item, "fixturenames", ()) or "integration/rollout" in item.nodeid:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             gc.collect()

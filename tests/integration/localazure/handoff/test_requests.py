@@ -1,21 +1,27 @@
 """Requests for rollouts at a real Prefect server: each once, watched, retrained."""
 
+import contextlib
 import contextvars
 import os
 import shutil
+import sqlite3
 import sys
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from azure.ai.ml import MLClient
 from azure.ai.ml.entities import Model
+from prefect.events import Event
 
 import saferollout
 from flows.watch_models import watch_models
 from saferollout.config.request import read_event
+from tasks.lost_requests import FAILED, recover_events, run_key
 from tests.support.handoff import deployment, post, runs
 from tests.support.localazure.arm import Arm, Assets
 from tests.support.localazure.sdk import PROJECT
@@ -49,6 +55,46 @@ def test_one_id_makes_one_run_also_twenty_times_at_once(server: Server) -> None:
     assert submit("other") not in submitted | posted
     (run,) = (found for found in runs(server) if found["id"] in submitted)
     assert run["parameters"]["model"] == {"name": "m", "version": "1"}
+
+
+def emit(server: Server, payload: dict[str, Any], ended: str) -> tuple[str, Event]:
+    """Ask for a rollout by an event; return its id, and how Prefect's attempt to start the run ended."""
+    event = {"id": str(uuid.uuid4()), "occurred": datetime.now(UTC).isoformat(), "event": "saferollout.requested"}
+    resource = {"resource": {"prefect.resource.id": "saferollout.m"}, "payload": payload}
+    post(server, "/events", [event | resource])
+    cause = {"id": [f"prefect.event.{event['id']}"], "role": ["triggering-event"]}
+    wanted = {"filter": {"event": {"name": [ended]}, "related": cause}}
+    (found,) = wait_for(ended, lambda: post(server, "/events/filter", wanted)[1]["events"] or None)
+    return event["id"], Event.model_validate(found)
+
+
+def test_a_run_that_prefect_has_started_for_an_event_has_the_key_that_we_know(server: Server) -> None:
+    """So the guard starts none beside it."""
+    before = {run["id"] for run in runs(server)}
+
+    _, done = emit(server, {"config": "rollout"}, "prefect.automation.action.executed")
+
+    (made,) = (run for run in runs(server) if run["id"] not in before)
+    assert made["idempotency_key"] == run_key(done)
+
+
+async def test_an_event_is_not_lost_where_prefect_cannot_start_its_run(server: Server) -> None:
+    """Its server gives up at the first failure; the guard starts one run, with what the event asked for."""
+    before = {run["id"] for run in runs(server)}
+    payload = {"config": "rollout", "why": "<new data>"}
+    with contextlib.closing(sqlite3.connect(server.database, timeout=60, isolation_level=None)) as database:
+        database.execute("CREATE TRIGGER no_run BEFORE INSERT ON flow_run BEGIN SELECT RAISE(ABORT, 'no'); END")
+        try:
+            event, _ = emit(server, payload, FAILED)
+        finally:
+            database.execute("DROP TRIGGER no_run")
+
+    done = [await recover_events.fn(), await recover_events.fn()]
+
+    (made,) = (run for run in runs(server) if run["id"] not in before)
+    assert read_event(made["parameters"]["event"]).why == payload["why"]
+    assert [list(each) for each in done] == [[f"event {event}"], []]
+    assert f"run {made['name']} does it" in done[0][f"event {event}"]
 
 
 @pytest.fixture
