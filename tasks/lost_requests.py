@@ -49,6 +49,7 @@ AT_WORK = FlowRunFilter(
 )
 
 FAILED = "prefect.automation.action.failed"
+REQUESTED = "saferollout.requested"
 RECENT = timedelta(minutes=15)
 """How long after Prefect's failure a rollout is still started: later somebody may have asked for another one."""
 LIMIT = 50
@@ -115,15 +116,18 @@ def run_key(done: Event) -> str:
     return f"automation {automation}, action {said.get('action_index')}, invocation {said.get('invocation')}"
 
 
-def _cause_of(failure: Event) -> UUID:
-    """The event for which the action was to be done."""
+def _cause_of(failure: Event) -> str:
+    """The id of the event for which the action was to be done; empty if none is named."""
     causes = (related.id for related in failure.related if related.role == "triggering-event")
-    return UUID(next(causes).removeprefix("prefect.event."))
+    return next(causes, "").removeprefix("prefect.event.")
 
 
 async def _start(client: PrefectClient, deployment: UUID, key: str, failure: Event) -> str:
-    """Start the run; empty if the event itself is gone."""
-    found = (await client.read_events(EventFilter(id=EventIDFilter(id=[_cause_of(failure)])), limit=1)).events
+    """Start the run; empty if the event is gone, or is not a request: a team may have automations of its own."""
+    if not (cause := _cause_of(failure)):
+        return ""
+    wanted = EventFilter(id=EventIDFilter(id=[UUID(cause)]), event=EventNameFilter(name=[REQUESTED]))
+    found = (await client.read_events(wanted, limit=1)).events
     if not found:
         return ""
     asked = {"event": json.dumps(found[0].payload)[:MAX_LENGTH]}

@@ -97,6 +97,31 @@ async def test_an_event_is_not_lost_where_prefect_cannot_start_its_run(server: S
     assert f"run {made['name']} does it" in done[0][f"event {event}"]
 
 
+@pytest.mark.parametrize("causes", [["triggering-event"], []], ids=["another event", "none"])
+async def test_what_a_team_s_own_automation_failed_to_start_is_left(server: Server, causes: list[str]) -> None:
+    """Only requests for rollouts are ours: nobody else's event becomes one."""
+    before = len(runs(server))
+    event = {"id": str(uuid.uuid4()), "occurred": datetime.now(UTC).isoformat(), "payload": {"config": "rollout"}}
+    its_own = {"event": "team.model.registered", "resource": {"prefect.resource.id": "team.model"}}
+    here = f"prefect.deployment.{deployment(server)['id']}"
+    target = {"prefect.resource.id": here, "prefect.resource.role": "target"}
+    cause = {"prefect.resource.id": f"prefect.event.{event['id']}"}
+    related = [target, *(cause | {"prefect.resource.role": role} for role in causes)]
+    failure = {
+        "id": str(uuid.uuid4()),
+        "event": FAILED,
+        "resource": {"prefect.resource.id": f"prefect.automation.{uuid.uuid4()}"},
+        "payload": {"action_index": 0, "invocation": str(uuid.uuid4())},
+        "related": related,
+    }
+    post(server, "/events", [event | its_own, event | failure])
+    both = {"filter": {"id": {"id": [event["id"], failure["id"]]}}}
+    wait_for("both", lambda: len(post(server, "/events/filter", both)[1]["events"]) == 2 or None)
+
+    assert await recover_events.fn() == {}
+    assert len(runs(server)) == before
+
+
 @pytest.fixture
 def ready(arm: Arm, assets: Assets) -> list[str]:
     """Fifty models, of which three have a version that is ready."""
