@@ -22,7 +22,7 @@ from saferollout.rollout.owner import user_name
 from saferollout.rollout.record import now
 from saferollout_cli import adopt, approvers, control, open_questions, records, running
 from saferollout_cli.choices import Approve, Candidate
-from saferollout_cli.environment import check_server
+from saferollout_cli.environment import check_server, patient
 from saferollout_cli.guard import guard
 from saferollout_cli.plan import plan
 from saferollout_cli.setup import setup
@@ -193,7 +193,8 @@ def _answer(target: str, said: dict[str, str], evidence: str | None, *, as_json:
     except ValidationError as error:
         raise ConfigError(*yaml_file.problems_of(Path("command line"), error)) from None
     desk = Desk(say)
-    question = asyncio.run(answer(_flow_run(target) or target, given, evidence, read, desk.give))
+    with patient():
+        question = asyncio.run(answer(_flow_run(target) or target, given, evidence, read, desk.give))
     given = given.model_copy(update={"approver": desk.approver})
     result = (
         {"outcome": "approved" if given.decision == "approve" else "rejected"}

@@ -1,8 +1,10 @@
 """The environment that the command line runs in: what it sets where nothing is said, and what it cannot do without."""
 
+import contextlib
 import io
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from saferollout.domain.errors import ConfigError, Problem
@@ -13,6 +15,12 @@ DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 s are too few on a machine that is busy
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",  # the temporary server's; it fails with a long traceback offline
 }
+TRIES_AGAIN = 6
+"""How often a refused change is tried again: for 126 s, with Prefect's pauses of 2, 4, 8, … s.
+
+A server on SQLite may refuse every change (503) for a minute, as long as it waits for a lock; Prefect's own five tries
+are over after 62 s.
+"""
 START_A_SERVER = (
     "start one with `prefect server start` and say where it is: `export PREFECT_API_URL=http://127.0.0.1:4200/api`"
 )
@@ -97,6 +105,15 @@ def check_server() -> None:
         raise ConfigError(
             Problem("environment", "PREFECT_API_URL", "is not set, so no Prefect server is configured", START_A_SERVER)
         )
+
+
+@contextlib.contextmanager
+def patient() -> Iterator[None]:
+    """Within the block, Prefect's client outlives a server that refuses changes for a minute."""
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: max(TRIES_AGAIN, PREFECT_CLIENT_MAX_RETRIES.value())}):
+        yield
 
 
 def server_url() -> str:

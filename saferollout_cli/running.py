@@ -26,7 +26,7 @@ from saferollout.rollout.owner import Owner
 from saferollout.rollout.record import Record, now
 from saferollout_cli import steps
 from saferollout_cli.choices import Approve
-from saferollout_cli.environment import check_prefect_home, check_server, server_url
+from saferollout_cli.environment import check_prefect_home, check_server, patient, server_url
 from saferollout_cli.terminal import divert, err, say
 from tasks.support import threads
 
@@ -178,7 +178,8 @@ def submit(request: RolloutRequest, **options: Any) -> dict[str, str]:
     check_server()
     if str(path) == request.config:
         request = request.model_copy(update={"config": str(path.absolute())})
-    made = asyncio.run(_submit(request, options))
+    with patient():
+        made = asyncio.run(_submit(request, options))
     return made | {"endpoint": found.endpoint}
 
 

@@ -5,9 +5,10 @@ import pwd
 from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from saferollout.domain.errors import ConfigError
-from saferollout_cli.environment import check_prefect_home, check_server, prepare
+from saferollout_cli.environment import check_prefect_home, check_server, patient, prepare
 
 PROXY = "http://proxy.example:3128"
 
@@ -84,3 +85,12 @@ def test_no_server_is_a_mistake_that_says_how_to_name_one(environment: pytest.Mo
 
     with pytest.raises(ConfigError, match=r"no Prefect server is configured; start one with .*export PREFECT_API_URL="):
         check_server()
+
+
+@pytest.mark.parametrize(("said", "tries"), [(0, 6), (5, 6), (9, 9)])
+def test_an_answer_outlives_a_server_that_refuses_changes_for_a_minute(said: int, tries: int) -> None:
+    """Six pauses of 2, 4, 8, … s are two minutes; a user who wants more tries has them."""
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: said}):
+        with patient():
+            assert PREFECT_CLIENT_MAX_RETRIES.value() == tries
+        assert PREFECT_CLIENT_MAX_RETRIES.value() == said
