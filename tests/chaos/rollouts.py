@@ -187,7 +187,7 @@ def storm(arena: Arena, tally: Tally, directory: Path, name: str, killed: thread
             began = time.time()
             struck(arena, tally, [], HARD[0])
             killed.set()
-            wait_for("a record of the others", functools.partial(under_way, endpoint, AT_ONCE - 1))
+            wait_for("a record of the others", functools.partial(under_way, endpoint, AT_ONCE - 1, set()))
             for outage in (ALONE, *SOFT):
                 struck(arena, tally, [], outage)
             tally.note(PART, f"flow process, with its {HARD[0].kind}", "promoted", watched.until_back(began))
@@ -197,9 +197,13 @@ def storm(arena: Arena, tally: Tally, directory: Path, name: str, killed: thread
         killed.set()
 
 
-def under_way(endpoint: Endpoint, count: int) -> bool | None:
-    """Whether so many rollouts beside this one have a record: before it, there is nothing to be resumed."""
-    return len(set(endpoint.workspace().endpoints(with_tag=TAG_ROLLOUT)) - {endpoint.name}) >= count or None
+def under_way(endpoint: Endpoint, count: int, seen: set[str]) -> bool | None:
+    """Whether so many rollouts beside this one have, or had, a record: before it, there is nothing to be resumed.
+
+    Those that were `seen` count: on a slow machine one may have ended before the next has begun.
+    """
+    seen |= set(endpoint.workspace().endpoints(with_tag=TAG_ROLLOUT)) - {endpoint.name}
+    return len(seen) >= count or None
 
 
 def later(moment: threading.Event, job: Callable[..., None], *arguments: Any) -> None:
