@@ -11,7 +11,7 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import SCHEDULE_TYPES
 from prefect.events import DeploymentTriggerTypes
 from prefect.events.schemas.automations import AutomationCore
-from prefect.exceptions import ObjectNotFound, PrefectException
+from prefect.exceptions import PrefectException
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 from prefect.utilities.templating import apply_values
@@ -19,7 +19,6 @@ from pydantic import TypeAdapter
 
 from saferollout.config import yaml_file
 from saferollout.domain.errors import ConfigError, Problem
-from tasks.support.orchestrator import is_unknown
 
 TAG = "saferollout"
 """What each of the project's deployments is tagged with."""
@@ -112,16 +111,6 @@ def _schedule(given: dict[str, Any]) -> dict[str, Any]:
     timing = _SCHEDULE.validate_python({name: given[name] for name in _TIMING if name in given})
     plain: dict[str, Any] = timing.model_dump(mode="json", exclude_unset=True)
     return plain | {"active": given.get("active", True), "parameters": given.get("parameters", {})}
-
-
-async def look_up(client: PrefectClient, wanted: Deployment) -> DeploymentResponse | None:
-    """The deployment on the server; None if it is not there."""
-    try:
-        return await client.read_deployment_by_name(wanted.full_name)
-    except ObjectNotFound as error:
-        if not is_unknown(error):
-            raise
-        return None
 
 
 def differences(wanted: Deployment, there: DeploymentResponse) -> list[str]:

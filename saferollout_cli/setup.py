@@ -170,12 +170,13 @@ async def _compare(pool: Pool, wanted: "Sequence[Deployment]") -> list[ServerDif
     from prefect import get_client
 
     from saferollout_cli import deployments
+    from tasks.support.orchestrator import find_deployment
 
     async with get_client() as client:
         found = await _compare_pool(client, pool)
         for deployment in wanted:
             name = f"deployment {deployment.full_name}"
-            if (there := await deployments.look_up(client, deployment)) is None:
+            if (there := await find_deployment(client, deployment.full_name)) is None:
                 found.append(ServerDifference(name, "is missing", deployment=deployment.name))
                 continue
             if differing := deployments.differences(deployment, there):
@@ -285,11 +286,12 @@ async def _finish(wanted: "Sequence[Deployment]") -> None:
     from prefect import get_client
     from prefect.client.schemas.actions import DeploymentUpdate
 
-    from saferollout_cli.deployments import differences, look_up
+    from saferollout_cli.deployments import differences
+    from tasks.support.orchestrator import find_deployment
 
     async with get_client() as client:
         for deployment in wanted:
-            there = await look_up(client, deployment)
+            there = await find_deployment(client, deployment.full_name)
             left = differences(deployment, there) if there else []
             if there and (names := {"paused", "enforce_parameter_schema"}.intersection(left)):
                 usual = DeploymentUpdate.model_validate({name: deployment.settings[name] for name in names})

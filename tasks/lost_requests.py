@@ -27,7 +27,6 @@ from prefect.events.filters import (
     EventOccurredFilter,
     EventRelatedFilter,
 )
-from prefect.exceptions import ObjectNotFound
 from prefect.states import Crashed
 
 from saferollout.config.rollout import MAX_RESUMES
@@ -37,7 +36,7 @@ from saferollout.rollout.record import Record, now
 from tasks.begin import baselines_of
 from tasks.support import runs
 from tasks.support.access import in_workspace
-from tasks.support.orchestrator import is_unknown
+from tasks.support.orchestrator import find_deployment
 from tasks.support.policy import STEP
 from tasks.support.requests import DEPLOYMENT
 from tasks.support.this_run import target_of
@@ -88,12 +87,10 @@ async def recover_events() -> dict[str, str]:
         ObjectNotFound: What answers is not Prefect's server.
     """
     async with get_client() as client:
-        try:
-            deployment = (await client.read_deployment_by_name(DEPLOYMENT)).id
-        except ObjectNotFound as error:
-            if not is_unknown(error):
-                raise
+        found = await find_deployment(client, DEPLOYMENT)
+        if found is None:
             return {}
+        deployment = found.id
         wanted = EventFilter(
             occurred=EventOccurredFilter(since=now() - RECENT),
             event=EventNameFilter(name=[FAILED]),

@@ -6,6 +6,8 @@ from typing import TypeVar
 
 import httpx
 import tenacity
+from prefect.client.orchestration import PrefectClient
+from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
@@ -21,6 +23,20 @@ def is_unknown(error: ObjectNotFound) -> bool:
     except ValueError:
         return False
     return isinstance(said, dict) and said.get("detail", "Not Found") != "Not Found"  # the latter is a web server's
+
+
+async def find_deployment(client: PrefectClient, name: str) -> DeploymentResponse | None:
+    """The deployment of this name, `<flow>/<deployment>`; None if the server has none.
+
+    Raises:
+        ObjectNotFound: What answers is not Prefect's server.
+    """
+    try:
+        return await client.read_deployment_by_name(name)
+    except ObjectNotFound as error:
+        if not is_unknown(error):
+            raise
+        return None
 
 
 def passing(error: BaseException) -> bool:

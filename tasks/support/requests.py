@@ -15,7 +15,7 @@ from prefect.states import Cancelled, Cancelling
 from saferollout.config.project import Project
 from saferollout.config.request import RolloutRequest
 from saferollout.domain.errors import Refused
-from tasks.support.orchestrator import is_unknown
+from tasks.support.orchestrator import find_deployment
 from tasks.support.this_run import AWAY, marks, run_id
 
 DEPLOYMENT = "rollout/rollout"
@@ -39,13 +39,9 @@ async def submit(
     """
     given = request.model_dump(mode="json") | {"wait": wait, "again": again, "ignore_freeze": ignore_freeze}
     async with get_client() as client:
-        try:
-            deployment = await client.read_deployment_by_name(DEPLOYMENT)
-        except ObjectNotFound as error:
-            if not is_unknown(error):
-                raise
+        if (deployment := await find_deployment(client, DEPLOYMENT)) is None:
             msg = f"deployment {DEPLOYMENT} is not on this Prefect server; run `saferollout setup` first"
-            raise Refused(msg) from None
+            raise Refused(msg)
         run = await client.create_flow_run_from_deployment(
             deployment.id, parameters=given, idempotency_key=key_of(request)
         )
