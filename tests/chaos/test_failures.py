@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
+import tenacity
 
 from localazure.chaos import Chaos
 from localazure.core.certificates import trusting_only
@@ -130,7 +132,8 @@ def test_tokens_expire_a_key_is_changed_and_the_control_plane_dies(ground: Groun
     chaos, site = ground.azure.chaos, ground.site("signing-in")
     run, ended = CoreRun(site, site.project(scales=True)), threading.Event()
 
-    def spoil(step: str) -> None:
+    @tenacity.retry(retry=tenacity.retry_if_exception_type(httpx.TransportError), stop=tenacity.stop_after_attempt(9))
+    def spoil(step: str) -> None:  # the control plane may be killed while it is asked for this
         if step == "smoke test with a key":
             chaos.rotate_key(site.name)
             tally.note(PART, "key changed between its reading and its use", "promoted")
