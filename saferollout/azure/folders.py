@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from saferollout.azure.port import Folder, StoredFile
-from saferollout.config.uploads import BOOKKEEPING
 from saferollout.domain.file_change import FileChange, Kind
+from saferollout.uploads import BOOKKEEPING
 
 MAX_FILE_BYTES = 2**18
 """The lines of a larger file are not counted."""

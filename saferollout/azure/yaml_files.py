@@ -13,9 +13,9 @@ from azure.core.exceptions import AzureError
 from marshmallow import ValidationError
 
 from saferollout.azure.reason import reason_of
-from saferollout.config.uploads import import_sdk
 from saferollout.config.yaml_file import display_path, key_of, with_lines
 from saferollout.domain.errors import ConfigError, Problem
+from saferollout.uploads import import_sdk
 
 
 def load_endpoint(path: Path) -> Any:

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from saferollout.config import assets, uploads, yaml_file
+from saferollout import uploads
+from saferollout.config import assets, yaml_file
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import ConfigError, Problem
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from saferollout.config.uploads import import_sdk
+from saferollout.uploads import import_sdk
 from tests.chaos.arena import Arena
 from tests.chaos.tally import Tally
 

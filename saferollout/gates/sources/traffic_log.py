@@ -1,31 +1,17 @@
 """The traffic log in Log Analytics: one row a request, where the endpoint's diagnostic settings send it there."""
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
-from typing import NamedTuple
 
-from azure.core.credentials import TokenCredential
-from azure.monitor.query import LogsQueryClient, LogsQueryPartialResult
-
-from saferollout.azure.access import credential, translated
+from saferollout.azure.access import credential
+from saferollout.azure.traffic_log import Row, read_rows
 from saferollout.config.sources import WINDOW_S, SourceKind
-from saferollout.domain.errors import AzureFailed
 from saferollout.gates.scoring import OWN_REQUESTS
 from saferollout.gates.sources.counts import Counts, batch_of, failed
 from saferollout.gates.sources.source import Seen
 from saferollout.gates.sources.windows import Windows
 from saferollout.judge import Batch
-
-
-class Row(NamedTuple):
-    """One scoring request, as the traffic log has it."""
-
-    deployment: str
-    status: int
-    latency_ms: float
-    request_id: str
 
 
 class TrafficLog:
@@ -62,7 +48,9 @@ class TrafficLog:
         with credential() as identity:
             while True:
                 await self._windows.ripe()
-                rows = await asyncio.to_thread(self._read, identity)
+                start, end = self._windows.start, self._windows.end
+                read = await asyncio.to_thread(read_rows, identity, self._workspace_id, self._endpoint, start, end)
+                rows = [row for row in read if not row.client_request_id.startswith(OWN_REQUESTS)]
                 self._windows.done()
                 yield Seen(self.counted(rows), users=Counter(row.deployment for row in rows))
 
@@ -82,26 +70,3 @@ class TrafficLog:
         answered = ([row.latency_ms for row in arm if not failed(row.status)] for arm in (candidate, live))
         candidate_ms, live_ms = answered
         return Batch(*counts[self._candidate], *counts[self._live], candidate_ms, live_ms)
-
-    def _read(self, identity: TokenCredential) -> list[Row]:
-        start, end = self._windows.start, self._windows.end
-        query = (
-            "AmlOnlineEndpointTrafficLog"
-            f" | where TimeGenerated >= datetime({start:%Y-%m-%dT%H:%M:%SZ})"
-            f" and TimeGenerated < datetime({end:%Y-%m-%dT%H:%M:%SZ}) and EndpointName == '{self._endpoint}'"
-            " | project DeploymentName, ResponseCode, TotalDurationMs, XRequestId, XMSClientRequestId"
-        )
-        url = os.environ.get("AZURE_MONITOR_ENDPOINT")
-        with (
-            translated("read the endpoint's traffic log"),
-            LogsQueryClient(identity, **({"endpoint": url} if url else {})) as client,
-        ):
-            answer = client.query_workspace(self._workspace_id, query, timespan=(start, end))
-        if isinstance(answer, LogsQueryPartialResult):
-            msg = f"the traffic log returned only a part of {start:%H:%M:%S}: {answer.partial_error}"
-            raise AzureFailed(msg, retryable=True)
-        return [
-            Row(str(deployment), int(status or 0), float(latency_ms or 0), str(request_id))
-            for deployment, status, latency_ms, request_id, client_id in answer.tables[0].rows
-            if not str(client_id).startswith(OWN_REQUESTS)
-        ]

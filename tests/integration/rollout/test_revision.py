@@ -11,10 +11,11 @@ from azure.ai.ml.entities import Environment, Model
 from azure.ai.ml.entities._assets import Code
 from azure.storage.blob import ContainerClient
 
+from saferollout import uploads
 from saferollout.azure.access import credential
 from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
-from saferollout.config import project, uploads
+from saferollout.config import project
 from saferollout.config.project import Project, resolve_workspace
 from saferollout.domain.errors import AzureFailed, GateFailed
 from saferollout.rollout import begin

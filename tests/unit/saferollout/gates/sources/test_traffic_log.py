@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from saferollout.gates.sources.traffic_log import Row, TrafficLog
+from saferollout.azure.traffic_log import Row
+from saferollout.gates.sources.traffic_log import TrafficLog
 from saferollout.gates.sources.windows import Windows
 
 ROWS = [

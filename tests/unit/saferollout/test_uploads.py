@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from azure.ai.ml._utils._asset_utils import get_ignore_file, get_object_hash
 
-from saferollout.config import uploads
+from saferollout import uploads
 
 TREE = (
     "score.py",
@@ -230,7 +230,7 @@ def test_the_sdk_is_imported_without_a_call(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("ARM_CLOUD_METADATA_URL", "https://127.0.0.1:9/metadata")
     monkeypatch.setenv("AZUREML_CURRENT_CLOUD", "Nowhere")
     program = (
-        "import os; from saferollout.config.uploads import import_sdk; import_sdk(); "
+        "import os; from saferollout.uploads import import_sdk; import_sdk(); "
         "print(os.environ['AZUREML_CURRENT_CLOUD'])"
     )
 
