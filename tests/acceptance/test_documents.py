@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from saferollout_cli.demo.processes import free_port
 from tests.support.documents import Command, commands, run_in_shell, texts
+from tests.support.forks import forked
 from tests.support.stack import DIABETES, STAGE, Stack
 
 STAGES = [{"traffic": share, "judge": STAGE, "recheck_s": 1} for share in (10, 100)]
@@ -60,10 +61,11 @@ def test_the_first_ten_minutes(stack: Stack, tmp_path: Path) -> None:
     assert "othing to do" in nothing_to_do
 
 
-def test_the_commands_with_prefect(tmp_path: Path) -> None:
+def test_the_commands_with_prefect(forks: str, tmp_path: Path) -> None:
     """A fresh shell starts a server, sets up the flows and a worker; the event of the README's block starts a run.
 
-    No workspace is there: that is what the run says. Submission and approval as written are in test_rollout.py.
+    No workspace is there: that is what the run says. Submission and approval as written are in test_rollout.py. What
+    the commands start is forked.
     """
     api = f"http://127.0.0.1:{free_port()}/api"
     (event,) = texts("README.md", "Point it at a real workspace", "python")
@@ -83,7 +85,7 @@ def test_the_commands_with_prefect(tmp_path: Path) -> None:
         [activate, *with_prefect, *look],
         tmp_path,
         instead={"http://127.0.0.1:4200/api": api, "prefect-server.log": str(tmp_path / "server.log")},
-        env=env | {"DO_NOT_TRACK": "1"},
+        env=forked(env | {"DO_NOT_TRACK": "1"}, forks),
     )
 
     assert "7 deployments" in output

@@ -132,8 +132,12 @@ def test_tokens_expire_a_key_is_changed_and_the_control_plane_dies(ground: Groun
     chaos, site = ground.azure.chaos, ground.site("signing-in")
     run, ended = CoreRun(site, site.project(scales=True)), threading.Event()
 
-    @tenacity.retry(retry=tenacity.retry_if_exception_type(httpx.TransportError), stop=tenacity.stop_after_attempt(9))
-    def spoil(step: str) -> None:  # the control plane may be killed while it is asked for this
+    @tenacity.retry(
+        retry=tenacity.retry_if_exception_type(httpx.TransportError),  # the control plane may be killed meanwhile
+        wait=tenacity.wait_fixed(0.5),
+        stop=tenacity.stop_after_delay(60),
+    )
+    def spoil(step: str) -> None:
         if step == "smoke test with a key":
             chaos.rotate_key(site.name)
             tally.note(PART, "key changed between its reading and its use", "promoted")
