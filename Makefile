@@ -18,7 +18,7 @@ rollout: $(READY)  ## The main job: watch a model being rolled out on this machi
 	@$(BIN)/saferollout demo
 
 # three processes for two cores, for some tests wait; each more costs four seconds of imports
-unit: $(READY)  ## The unit tests, but for the slow ones, in 40 seconds
+unit: $(READY)  ## The unit tests, but for the slow ones, in half a minute
 	@$(BIN)/pytest tests/unit -m "not slow" -n 3
 
 test: $(READY) packages  ## All tests

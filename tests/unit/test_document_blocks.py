@@ -1,5 +1,6 @@
 """What README.md and docs/ give to copy: blocks are run by tests, configs are valid, commands and options exist."""
 
+import functools
 import io
 import re
 from typing import Any
@@ -82,6 +83,14 @@ def config_with(part: dict[str, Any]) -> dict[str, Any]:
     return filled
 
 
+@functools.cache
+def commands_of(program: str) -> TyperGroup:
+    """A program with its commands."""
+    group = get_command(GROUPS[program])
+    assert isinstance(group, TyperGroup)
+    return group
+
+
 def test_commands_are_found() -> None:
     """The test below would pass on nothing."""
     assert len(written_commands()) > 25
@@ -91,11 +100,10 @@ def test_commands_are_found() -> None:
 def test_commands_and_their_options_exist(document: str, command: str) -> None:
     """A renamed command or option is renamed in the documents, too."""
     program, name, *rest = command.split()
-    group = get_command(GROUPS[program])
-    assert isinstance(group, TyperGroup)
     if name.startswith("-"):
         assert name == "--help"
         return
+    group = commands_of(program)
     assert name in group.commands, document
     known = {option for parameter in group.commands[name].params for option in parameter.opts}
     assert {re.sub(r"[\]=].*", "", word).strip("[") for word in rest if word.strip("[").startswith("-")} <= known

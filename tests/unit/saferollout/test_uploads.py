@@ -225,6 +225,7 @@ def test_a_large_file_is_not_read_into_memory(tmp_path: Path) -> None:
     assert peak < 8 * 2**20
 
 
+@pytest.mark.slow
 def test_the_sdk_is_imported_without_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a shell whose cloud nobody answers for, as the SDK leaves it to what a program starts, files can be read."""
     monkeypatch.setenv("ARM_CLOUD_METADATA_URL", "https://127.0.0.1:9/metadata")

@@ -21,6 +21,7 @@ for line in ("first", "second"):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("begun", [LOG + GO_ON, GO_ON + LOG], ids=["log first", "log later"])
 def test_what_a_run_writes_ends_nothing(begun: str) -> None:
     """Neither what is printed, as by Azure's SDK, nor a line of Prefect's log."""

@@ -156,6 +156,7 @@ def test_a_run_of_mlflow_is_a_models_path(project_files: Path) -> None:
     assert project.load("rollout.yaml", sdk=yaml_files).label == "m:1"
 
 
+@pytest.mark.slow
 def test_thousands_of_bad_lines_are_ten_problems_and_a_count(project_files: Path) -> None:
     """Whoever points at the wrong file sees that at once."""
     (project_files / "requests.jsonl").write_text("x\n" * 20_000, encoding="utf-8")

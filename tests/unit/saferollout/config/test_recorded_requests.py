@@ -66,6 +66,7 @@ def test_each_bad_line_is_reported_with_its_number(file: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_many_bad_lines_are_ten_and_a_count(file: Path) -> None:
     """A file of another kind does not fill the screen; the first problem shows what a line looks like."""
     file.write_text('{"data": [[1, 2]]}\n' * 20_000, encoding="utf-8")

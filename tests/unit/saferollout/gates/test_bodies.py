@@ -118,6 +118,7 @@ async def test_what_is_not_compared_still_has_to_be_answered(endpoint: Endpoint)
     assert failed(broken) == ["failed requests"]
 
 
+@pytest.mark.slow
 async def test_probes_send_and_compare_them_too(endpoint: Endpoint) -> None:
     """Answers that differ disagree, where they are compared; without that there is nothing to disagree."""
     counts = {}
@@ -139,6 +140,7 @@ async def test_probes_send_and_compare_them_too(endpoint: Endpoint) -> None:
     assert {body for _, body in endpoint.seen} == {BYTES}
 
 
+@pytest.mark.slow
 async def test_whoever_asks_who_serves_users_sends_them_too(endpoint: Endpoint) -> None:
     """After a change of traffic, as any user does."""
     endpoint.deployments[None] = lambda _: Reply(200, b"\x00", {"azureml-model-deployment": "blue"})

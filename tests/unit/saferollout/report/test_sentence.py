@@ -115,6 +115,7 @@ def test_speed_is_described_as_measured(slower: float, words: str) -> None:
     assert "before" not in sentence_of(timed(slower, requests=15), Verdict.UNDECIDED)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "clumped"), [(0.01, False), (0.05, False), (0.05, True)])
 def test_the_limit_on_errors_is_right_as_often_as_it_says(rate: float, clumped: bool) -> None:
     """Read after every batch, in at most 5% of many watches is it ever below the true rate, runs of errors included."""

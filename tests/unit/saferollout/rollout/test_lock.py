@@ -76,6 +76,7 @@ def test_one_of_several_starts_wins(several: int, order: list[int]) -> None:
     check_one_won(memory, race(memory, [ANN, BOB, EVE][:several], order))
 
 
+@pytest.mark.slow
 @given(orders)
 @settings(max_examples=150, derandomize=True)
 def test_one_of_two_takes_over(order: list[int]) -> None:

@@ -38,7 +38,7 @@ from tests.support.twin import (
 )
 
 SEQUENCES = int(os.environ.get("SAFEROLLOUT_SEQUENCES", "2000"))
-PARTS = 4
+PARTS = 16
 """Tests that share the sequences, so that processes can."""
 STEPS = 15
 BEGINNING = ["scale_live", "create_candidate", "verify", "smoke_test"]

@@ -30,6 +30,8 @@ from tests.support.twin import (
     traffic_of,
 )
 
+pytestmark = pytest.mark.slow  # each waits for a change
+
 READS = 2
 ANN, BOB = OWNERS["ann"], OWNERS["bob"]
 either_tags = pytest.mark.parametrize("tags", ["old", "new"])
@@ -181,7 +183,6 @@ def test_a_deployment_to_which_users_are_going_is_not_retired(memory: Memory, az
     assert record.phase is Phase.KEEPING
 
 
-@pytest.mark.slow
 def test_a_late_read_keeps_nobody_from_rolling_back(memory: Memory, azure: Workspace) -> None:
     """Tags and traffic of before the shift are shown once more, as if nothing were under way."""
     rollout = created(azure)

@@ -42,6 +42,7 @@ def test_values_may_come_in_any_portions(values: list[float], cuts: list[int]) -
     assert apart.count == together.count
 
 
+@pytest.mark.slow
 @given(mean=st.floats(0.0, 1.0), limit=st.floats(0.05, 0.9))
 def test_the_mean_under_the_null_is_at_most_one(mean: float, limit: float) -> None:
     """Over all 2⁶ outcomes of six zeros and ones neither wealth exceeds one on average on its null's side."""

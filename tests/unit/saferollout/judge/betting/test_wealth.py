@@ -64,6 +64,7 @@ def test_rounds_may_be_played_one_by_one_or_together(
     assert steps == pytest.approx(whole)
 
 
+@pytest.mark.slow
 @given(odds=st.floats(0.05, 0.95), stakes=st.lists(st.floats(-0.9, 0.9), min_size=2, max_size=2))
 def test_fair_bets_keep_the_mean_at_one(odds: float, stakes: list[float]) -> None:
     """Over all 2⁸ outcomes of eight coin tosses, weighed by their probability, the wealth is one on average."""

@@ -92,6 +92,7 @@ def test_the_mean_under_the_null_is_at_most_one(
     assert mean <= 1 + 1e-9
 
 
+@pytest.mark.slow
 def test_the_mean_stays_at_most_one_over_a_long_watch() -> None:
     """In 3,000 simulated watches of a healthy candidate the mean e-value at the end is one within three errors."""
     rng = np.random.default_rng(11)
@@ -105,6 +106,7 @@ def test_the_mean_stays_at_most_one_over_a_long_watch() -> None:
     assert np.mean(ends) <= 1 + 3 * np.std(ends) / math.sqrt(len(ends))
 
 
+@pytest.mark.slow
 def test_false_alarms_stay_below_alpha() -> None:
     """Of 1,000 healthy candidates fewer than 5 % plus three standard errors are ever called harmful."""
     rng = np.random.default_rng(12)
@@ -276,6 +278,7 @@ def test_the_finding_in_words() -> None:
     assert test.words == "after 1,800 candidate requests the error rate is 1.5–5.2× the live one (α = 0.05): harmful"
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_ratio_at_all_times() -> None:
     """In 300 watches at a ratio of 2 each limit is ever wrong in at most 5 % plus three standard errors."""
     rng = np.random.default_rng(13)

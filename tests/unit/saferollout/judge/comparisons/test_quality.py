@@ -33,6 +33,7 @@ def test_a_margin_costs_by_the_pair() -> None:
     assert test.e_value == pytest.approx(np.mean(a * np.exp(-(a - 1) * 0.1 * 2)))
 
 
+@pytest.mark.slow
 @given(
     worse=st.floats(0, 0.5),
     better=st.floats(0, 0.5),
