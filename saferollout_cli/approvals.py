@@ -13,7 +13,6 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, Fl
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import SetStateStatus
 from prefect.client.schemas.sorting import FlowRunSort
-from prefect.exceptions import ObjectNotFound
 from pydantic import Field, SecretStr
 from rich.console import Console
 from rich.markdown import Markdown
@@ -26,7 +25,7 @@ from saferollout.domain.text import printable
 from saferollout.rollout.owner import user_name
 from saferollout.rollout.record import PREFIX
 from saferollout_cli.choices import Approve
-from tasks.support.orchestrator import is_unknown, passing
+from tasks.support.orchestrator import if_known, passing
 from tasks.support.polling import poll
 from tasks.support.threads import run_in_daemon_thread
 
@@ -226,13 +225,10 @@ async def _written_question(client: PrefectClient, run_id: UUID) -> WaitingQuest
     """
 
     async def look() -> WaitingQuestion | None:
-        try:
-            run = await client.read_flow_run(run_id)
-        except ObjectNotFound as error:
-            if not is_unknown(error):
-                raise
+        run = await if_known(client.read_flow_run(run_id))
+        if run is None:
             msg = f"there is no flow run {run_id} on this Prefect server"
-            raise Refused(msg) from None
+            raise Refused(msg)
         if (question := await waiting_question(client, run)) is None and not asks(run):
             why = f" ({run.state.message})" if run.state and run.state.is_final() and run.state.message else ""
             msg = f"flow run {run_id} ({run.name}) is {run.state_name}{why} and does not wait for an approval"

@@ -170,13 +170,13 @@ async def _compare(pool: Pool, wanted: "Sequence[Deployment]") -> list[ServerDif
     from prefect import get_client
 
     from saferollout_cli import deployments
-    from tasks.support.orchestrator import find_deployment
+    from tasks.support.orchestrator import if_known
 
     async with get_client() as client:
         found = await _compare_pool(client, pool)
         for deployment in wanted:
             name = f"deployment {deployment.full_name}"
-            if (there := await find_deployment(client, deployment.full_name)) is None:
+            if (there := await if_known(client.read_deployment_by_name(deployment.full_name))) is None:
                 found.append(ServerDifference(name, "is missing", deployment=deployment.name))
                 continue
             if differing := deployments.differences(deployment, there):
@@ -195,7 +195,9 @@ async def _compare(pool: Pool, wanted: "Sequence[Deployment]") -> list[ServerDif
 
 
 async def _compare_pool(client: "PrefectClient", wanted: Pool) -> list[ServerDifference]:
-    pool = await _pool(client)
+    from tasks.support.orchestrator import if_known
+
+    pool = await if_known(client.read_work_pool(POOL))
     if pool is None:
         return [ServerDifference(f"work pool {POOL}", "is missing")]
     if pool.type != wanted.type:
@@ -212,19 +214,6 @@ async def _compare_pool(client: "PrefectClient", wanted: Pool) -> list[ServerDif
     if pool.is_paused:
         found.append(ServerDifference(f"work pool {POOL}", "is paused"))
     return found
-
-
-async def _pool(client: "PrefectClient") -> Any:
-    from prefect.exceptions import ObjectNotFound
-
-    from tasks.support.orchestrator import is_unknown
-
-    try:
-        return await client.read_work_pool(POOL)
-    except ObjectNotFound as error:
-        if not is_unknown(error):
-            raise
-        return None
 
 
 async def _superfluous(client: "PrefectClient", wanted: "Sequence[Deployment]") -> dict[str, Any]:
@@ -248,8 +237,10 @@ async def _mend_pool(wanted: Pool) -> None:
     from prefect import get_client
     from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 
+    from tasks.support.orchestrator import if_known
+
     async with get_client() as client:
-        pool = await _pool(client)
+        pool = await if_known(client.read_work_pool(POOL))
         template = wanted.template_beside(pool.base_job_template if pool else {})
         if pool is None:
             made = WorkPoolCreate(name=POOL, type=wanted.type, description=POOL_DESCRIPTION, base_job_template=template)
@@ -287,11 +278,11 @@ async def _finish(wanted: "Sequence[Deployment]") -> None:
     from prefect.client.schemas.actions import DeploymentUpdate
 
     from saferollout_cli.deployments import differences
-    from tasks.support.orchestrator import find_deployment
+    from tasks.support.orchestrator import if_known
 
     async with get_client() as client:
         for deployment in wanted:
-            there = await find_deployment(client, deployment.full_name)
+            there = await if_known(client.read_deployment_by_name(deployment.full_name))
             left = differences(deployment, there) if there else []
             if there and (names := {"paused", "enforce_parameter_schema"}.intersection(left)):
                 usual = DeploymentUpdate.model_validate({name: deployment.settings[name] for name in names})

@@ -85,21 +85,19 @@ async def _where_to_answer(run: "FlowRun") -> str:
 async def _look(client: "PrefectClient", flow_run: UUID) -> "FlowRun | None":
     """The run; None while Prefect's server fails."""
     import httpx
-    from prefect.exceptions import ObjectNotFound
 
-    from tasks.support.orchestrator import is_unknown, passing
+    from tasks.support.orchestrator import if_known, passing
 
     try:
-        return await client.read_flow_run(flow_run)
-    except ObjectNotFound as error:
-        if not is_unknown(error):
-            raise
-        msg = f"there is no flow run {flow_run} on this Prefect server"
-        raise Refused(msg) from None
+        found = await if_known(client.read_flow_run(flow_run))
     except (httpx.HTTPError, json.JSONDecodeError) as error:
         if not passing(error):
             raise
         return None
+    if found is None:
+        msg = f"there is no flow run {flow_run} on this Prefect server"
+        raise Refused(msg)
+    return found
 
 
 def ending_of(run: Any) -> Ended | None:

@@ -1,6 +1,7 @@
 """Control: a person ends, pauses, continues, hurries or retries the rollout of an endpoint."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from uuid import UUID
@@ -21,7 +22,7 @@ from saferollout.rollout.record import Phase, Record, now
 from saferollout.rollout.rollback import roll_back
 from tasks.support.access import in_workspace
 from tasks.support.labels import PAUSE, SKIP_JUDGE, Asked, ask_of, asked_of
-from tasks.support.orchestrator import is_unknown
+from tasks.support.orchestrator import if_known
 from tasks.support.polling import poll
 
 END_S = 10.0
@@ -100,13 +101,9 @@ async def end_run(flow_run: str, reason: str) -> str:
 
 
 async def _run_of(client: PrefectClient, record: Record, endpoint: str) -> FlowRun:
-    try:
-        return await client.read_flow_run(UUID(record.owner.flow_run))
-    except ObjectNotFound as error:
-        if not is_unknown(error):
-            raise
-    except ValueError:
-        pass
+    with contextlib.suppress(ValueError):  # what the tag holds is not an id
+        if found := await if_known(client.read_flow_run(UUID(record.owner.flow_run))):
+            return found
     msg = (
         f"this Prefect server ({client.api_url}) knows no flow run {record.owner.flow_run}, "
         f"in which {record.owner.name} began rollout {record.rollout} of {endpoint}; "

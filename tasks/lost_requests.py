@@ -36,7 +36,7 @@ from saferollout.rollout.record import Record, now
 from tasks.begin import baselines_of
 from tasks.support import runs
 from tasks.support.access import in_workspace
-from tasks.support.orchestrator import find_deployment
+from tasks.support.orchestrator import if_known
 from tasks.support.policy import STEP
 from tasks.support.requests import DEPLOYMENT
 from tasks.support.this_run import target_of
@@ -87,7 +87,7 @@ async def recover_events() -> dict[str, str]:
         ObjectNotFound: What answers is not Prefect's server.
     """
     async with get_client() as client:
-        found = await find_deployment(client, DEPLOYMENT)
+        found = await if_known(client.read_deployment_by_name(DEPLOYMENT))
         if found is None:
             return {}
         deployment = found.id

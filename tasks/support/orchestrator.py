@@ -6,8 +6,6 @@ from typing import TypeVar
 
 import httpx
 import tenacity
-from prefect.client.orchestration import PrefectClient
-from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
 
@@ -25,14 +23,14 @@ def is_unknown(error: ObjectNotFound) -> bool:
     return isinstance(said, dict) and said.get("detail", "Not Found") != "Not Found"  # the latter is a web server's
 
 
-async def find_deployment(client: PrefectClient, name: str) -> DeploymentResponse | None:
-    """The deployment of this name, `<flow>/<deployment>`; None if the server has none.
+async def if_known(read: Awaitable[T]) -> T | None:
+    """What Prefect's client reads; None if the server itself says that there is no such thing.
 
     Raises:
         ObjectNotFound: What answers is not Prefect's server.
     """
     try:
-        return await client.read_deployment_by_name(name)
+        return await read
     except ObjectNotFound as error:
         if not is_unknown(error):
             raise

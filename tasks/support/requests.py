@@ -15,7 +15,7 @@ from prefect.states import Cancelled, Cancelling
 from saferollout.config.project import Project
 from saferollout.config.request import RolloutRequest
 from saferollout.domain.errors import Refused
-from tasks.support.orchestrator import find_deployment
+from tasks.support.orchestrator import if_known
 from tasks.support.this_run import AWAY, marks, run_id
 
 DEPLOYMENT = "rollout/rollout"
@@ -39,7 +39,7 @@ async def submit(
     """
     given = request.model_dump(mode="json") | {"wait": wait, "again": again, "ignore_freeze": ignore_freeze}
     async with get_client() as client:
-        if (deployment := await find_deployment(client, DEPLOYMENT)) is None:
+        if (deployment := await if_known(client.read_deployment_by_name(DEPLOYMENT))) is None:
             msg = f"deployment {DEPLOYMENT} is not on this Prefect server; run `saferollout setup` first"
             raise Refused(msg)
         run = await client.create_flow_run_from_deployment(

@@ -21,7 +21,7 @@ from saferollout.report.outcome import Outcome
 from saferollout.rollout.guard import Run, Sign
 from saferollout.rollout.record import Record, now
 from tasks.support.boundaries import bounded
-from tasks.support.orchestrator import is_unknown
+from tasks.support.orchestrator import if_known
 
 HEARTBEAT = "prefect.flow-run.heartbeat"
 MISSED = 2
@@ -48,12 +48,10 @@ async def look_up(client: PrefectClient, record: Record) -> Run | None:
         ObjectNotFound: What answers is not Prefect's server.
     """
     try:
-        found = await client.read_flow_run(UUID(record.owner.flow_run))
+        found = await if_known(client.read_flow_run(UUID(record.owner.flow_run)))
     except ValueError:
         return None
-    except ObjectNotFound as error:
-        if not is_unknown(error):
-            raise
+    if found is None:
         deleted = await _knows(client, record.deployment)
         return Run(sign=Sign.DELETED, state="deleted", since=record.since, deployed=True) if deleted else None
     return await describe_run(client, found, orphaned=record.owner.is_gone())
@@ -135,12 +133,9 @@ async def close(client: PrefectClient, record: Record, outcome: Outcome) -> bool
         HTTPError: Prefect's server fails.
         ObjectNotFound: What answers is not Prefect's server.
     """
-    try:
-        run = await client.read_flow_run(UUID(record.owner.flow_run))
-    except ObjectNotFound as error:
-        if is_unknown(error):
-            return True  # somebody has deleted it
-        raise
+    run = await if_known(client.read_flow_run(UUID(record.owner.flow_run)))
+    if run is None:
+        return True  # somebody has deleted it
     if run.state is not None and run.state.is_final() and not run.state.is_crashed():
         return True
     store = ResultStore(result_storage=await aget_default_result_storage(), serializer=JSONSerializer())
