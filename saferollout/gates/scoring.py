@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -81,6 +81,9 @@ class Scorer:
         """Send a recorded request, or a JSON body; never raises for what the endpoint or the network does.
 
         One that is pinned, or the rollout's `own`, is marked, so that it is not taken for a user's.
+
+        Raises:
+            AzureFailed: The endpoint no longer takes the secret, and Azure did not give another.
         """
         secret = self._secret
         recorded = request if isinstance(request, RecordedRequest) else RecordedRequest(request=request)
@@ -89,10 +92,7 @@ class Scorer:
         answer = await self._score(recorded, headers, secret)
         if answer.status != 401 or self._renew is None:
             return answer
-        try:
-            renewed = await self._renewed(secret, self._renew)
-        except AzureFailed as error:
-            return answer.model_copy(update={"error": f"{answer.error}; {error}"})
+        renewed = await self._renewed(secret, self._renew)
         return answer if renewed == secret else await self._score(recorded, headers, renewed)
 
     async def _renewed(self, refused: str, renew: Callable[[], Awaitable[str]]) -> str:
@@ -122,6 +122,20 @@ class Scorer:
             error=problem if response.status_code == 200 else _reason(response),
             deployment=response.headers.get(PIN, ""),
         )
+
+
+def check_reached(answers: Sequence[Response]) -> None:
+    """Check that the answers say something of who gave them, and not only of the endpoint or of the way to it.
+
+    Raises:
+        AzureFailed: The endpoint does not take its own key, or no answer came at all: both may pass.
+    """
+    if any(answer.status == 401 for answer in answers):
+        msg = "the endpoint no longer accepts its own key (401)"
+        raise AzureFailed(msg, status=401, retryable=True)
+    if answers and not any(answer.status for answer in answers):
+        msg = f"the endpoint cannot be reached: {answers[0].error}"
+        raise AzureFailed(msg, retryable=True)
 
 
 def _ms_since(begun: float) -> float:

@@ -15,7 +15,7 @@ from saferollout.domain.json_text import comparable
 from saferollout.domain.words import plural
 from saferollout.gates.answer_change import AnswerChange, change_of
 from saferollout.gates.answer_shape import AnswerCheck
-from saferollout.gates.scoring import Response, Scorer
+from saferollout.gates.scoring import Response, Scorer, check_reached
 from saferollout.judge import cut_points_ms
 from saferollout.judge.disagreement import is_number, same
 
@@ -45,6 +45,9 @@ async def run(
     """Send every request to both deployments, pinned, and check the candidate's answers.
 
     A first deployment, which has none to compare with, is both `candidate` and `live`.
+
+    Raises:
+        AzureFailed: One of the requests reached neither: that says nothing of the candidate.
     """
     begun = time.monotonic()
     pairs: list[_Pair] = []
@@ -52,6 +55,7 @@ async def run(
         answers = await asyncio.gather(
             scorer.score(request, deployment=candidate), scorer.score(request, deployment=live)
         )
+        check_reached(answers)
         pairs.append(_Pair(request, *answers))
     is_first = candidate == live
     change = None if is_first else change_of(_both(pairs, config))

@@ -308,14 +308,17 @@ async def test_a_key_that_is_changed_meanwhile_is_fetched_anew(chaos: Chaos) -> 
         assert (await scorer.score({"x": 1})).ok
 
 
-async def test_a_key_that_cannot_be_fetched_is_no_exception(chaos: Chaos) -> None:
-    """The answer is the endpoint's 401, with the reason why there is no other key."""
+@pytest.mark.parametrize(("status", "is_passing"), [(403, False), (503, True)])
+async def test_a_key_that_cannot_be_fetched_is_azures_failure(chaos: Chaos, status: int, is_passing: bool) -> None:
+    """No answer of the candidate: Azure's own words say why there is no other key, and whether that may pass."""
     async with await scorer_of(resolve_workspace(None), NAME) as scorer:
         chaos.rotate_key(NAME)
-        with chaos.answer(403, code="AuthorizationFailed", method="POST", path=f"{ENDPOINT}/listKeys"):
-            answer = await scorer.score({"x": 1}, deployment="red")
-    assert answer.status == 401
-    assert "could not get a key of endpoint troubled: AuthorizationFailed" in answer.error
+        with (
+            chaos.answer(status, code="Sorry", method="POST", path=f"{ENDPOINT}/listKeys", times=None),
+            pytest.raises(AzureFailed, match=r"could not get a key of endpoint troubled: .*Sorry") as caught,
+        ):
+            await scorer.score({"x": 1}, deployment="red")
+    assert (caught.value.status, caught.value.retryable) == (status, is_passing)
 
 
 def test_a_token_that_the_endpoint_refuses_is_not_given_again(arm: Arm, workspace: Workspace) -> None:

@@ -1,6 +1,6 @@
 """The smoke test, run on deployments that a test makes."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -29,10 +29,12 @@ def smoke_test(endpoint: Any) -> SmokeTest:
         live: Callable[[float], Any] = right,
         requests: list[RecordedRequest] = REQUESTS,
         schema: dict[str, Any] | None = None,
+        key: str = "secret",
+        renew: Callable[[], Awaitable[str]] | None = None,
         **config: Any,
     ) -> Evidence:
         endpoint.deployments = {"green": deployed(candidate), "blue": deployed(live)}
-        async with Scorer(endpoint.uri, "secret") as scorer:
+        async with Scorer(endpoint.uri, key, renew=renew) as scorer:
             return await smoke.run(
                 scorer, requests, SmokeTestConfig(**config), candidate="green", live="blue", answer_schema=schema
             )
