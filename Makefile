@@ -85,11 +85,13 @@ audit: $(READY)  ## An SBOM (build/sbom.json, CycloneDX) of all pinned packages,
 clean:  ## Remove the environment and everything that was made
 	rm -rf .venv build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
-# compiled at once, for many short processes would otherwise do it again and again, or each for itself
+# compiled at once, for many short processes would otherwise do it again and again, or each for itself;
+# compat: a line in a .pth file, instead of an import hook that would be half of what a process costs to start
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.12")'
 	@echo "Setting up the environment in .venv (about a minute, once) …"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/pip install --quiet --disable-pip-version-check --upgrade --constraint constraints.txt setuptools uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '.[local,page,redis,dev]'
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint constraints.txt \
+		--config-setting editable_mode=compat --editable '.[local,page,redis,dev]'
 	@touch $@

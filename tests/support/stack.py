@@ -30,7 +30,7 @@ from tests.support.models import write_model
 REPOSITORY = Path(__file__).parents[2]
 DIABETES = REPOSITORY / "configs" / "diabetes"
 FINAL = ("Completed", "Failed", "Crashed", "Cancelled")
-FIRST_S, LAST_S = 0.15, 0.75
+FIRST_S, LAST_S = 0.2, 1.5
 STAGE = {
     "requests_per_s": 20,
     "capacity_share": 1,
