@@ -157,7 +157,7 @@ class AzureFailed(SaferolloutError):
 
     `retryable` says whether the same call may succeed later: throttling (429), a server's error (5xx) or a
     broken connection may; a refusal (400, 401, 403, 404, 409 …) will not: another token was tried, and another
-    operation waited for, before.
+    operation waited for, before. An endpoint that refuses its own key may get another meanwhile.
     """
 
     exit_code = 3

@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from saferollout.config.recorded_requests import RecordedRequest
 from saferollout.domain.endpoint import Value
-from saferollout.gates.scoring import Scorer
+from saferollout.gates.scoring import Scorer, check_key
 from saferollout.judge.split import Arrival
 
 QUICK_REQUESTS, QUICK_PACE_S, SLOW_PACE_S = 400, 0.02, 1.0
@@ -70,7 +70,11 @@ async def look_who_serves(
     new: Mapping[str, int],
     limit_s: float = LIMIT_S,
 ) -> Served:
-    """Send recorded requests as users do until the answers show that traffic `new` is in effect instead of `old`."""
+    """Send recorded requests as users do until the answers show that traffic `new` is in effect instead of `old`.
+
+    Raises:
+        AzureFailed: The endpoint does not take its key.
+    """
     arrival, begun, nameless = Arrival(old, new), time.monotonic(), 0
     seen: Counter[str] = Counter()
 
@@ -80,6 +84,7 @@ async def look_who_serves(
 
     for sent, recorded in enumerate(itertools.cycle(requests), start=1):
         answer = await scorer.score(recorded, own=True)
+        check_key([answer])
         if answer.deployment:
             seen[answer.deployment] += 1
             arrival.see(answer.deployment)

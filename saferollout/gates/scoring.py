@@ -48,7 +48,8 @@ class Response(Value):
 class Scorer:
     """Sends requests to an endpoint, to the deployment that its traffic says or to the one that the caller pins.
 
-    Where the endpoint no longer takes the secret (401), `renew` gets a new one and the request is sent once more.
+    Where the endpoint no longer takes the secret (a 401 of no deployment), `renew` gets a new one and the request is
+    sent once more.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Scorer:
         await self._client.__aexit__(kind, error, trace)
 
     async def score(self, request: Any, *, deployment: str | None = None, own: bool = False) -> Response:
-        """Send a recorded request, or a JSON body; never raises for what the endpoint or the network does.
+        """Send a recorded request, or a JSON body; never raises for what the endpoint or the way to it does.
 
         One that is pinned, or the rollout's `own`, is marked, so that it is not taken for a user's.
 
@@ -90,7 +91,7 @@ class Scorer:
         marked = {"x-ms-client-request-id": f"{OWN_REQUESTS}{uuid.uuid4().hex[:24]}"} if deployment or own else {}
         headers = marked | ({PIN: deployment} if deployment else {})  # an id may have 40 characters
         answer = await self._score(recorded, headers, secret)
-        if answer.status != 401 or self._renew is None:
+        if answer.status != 401 or answer.deployment or self._renew is None:
             return answer
         renewed = await self._renewed(secret, self._renew)
         return answer if renewed == secret else await self._score(recorded, headers, renewed)
@@ -124,18 +125,18 @@ class Scorer:
         )
 
 
-def check_reached(answers: Sequence[Response]) -> None:
-    """Check that the answers say something of who gave them, and not only of the endpoint or of the way to it.
+def check_key(answers: Sequence[Response]) -> None:
+    """Check that the endpoint took its own key, or token, by the answers of each deployment to one request.
+
+    A 401 that says who gave it, or that not every deployment gives, is that deployment's answer: in a Kubernetes
+    cluster, that of its container.
 
     Raises:
-        AzureFailed: The endpoint does not take its own key, or no answer came at all: both may pass.
+        AzureFailed: It did not; with the one that the endpoint has by now, it may.
     """
-    if any(answer.status == 401 for answer in answers):
-        msg = "the endpoint no longer accepts its own key (401)"
+    if all(answer.status == 401 and not answer.deployment for answer in answers):
+        msg = f"the endpoint no longer accepts its own key or token: {answers[0].error}"
         raise AzureFailed(msg, status=401, retryable=True)
-    if answers and not any(answer.status for answer in answers):
-        msg = f"the endpoint cannot be reached: {answers[0].error}"
-        raise AzureFailed(msg, retryable=True)
 
 
 def _ms_since(begun: float) -> float:

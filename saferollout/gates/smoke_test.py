@@ -10,12 +10,13 @@ import numpy as np
 
 from saferollout.config.recorded_requests import RecordedRequest
 from saferollout.config.rollout import SmokeTestConfig
+from saferollout.domain.errors import AzureFailed
 from saferollout.domain.evidence import Check, Evidence, GateVerdict
 from saferollout.domain.json_text import comparable
 from saferollout.domain.words import plural
 from saferollout.gates.answer_change import AnswerChange, change_of
 from saferollout.gates.answer_shape import AnswerCheck
-from saferollout.gates.scoring import Response, Scorer, check_reached
+from saferollout.gates.scoring import Response, Scorer, check_key
 from saferollout.judge import cut_points_ms
 from saferollout.judge.disagreement import is_number, same
 
@@ -23,6 +24,10 @@ EXPECTED = (
     "if they are meant to, write smoke_test.expect_change: true; keys that differ at each call or version go into "
     "smoke_test.ignore"
 )
+
+
+_ENDPOINTS = (429, 500, 503, 504)
+"""What an endpoint answers for itself; a container's error is a 424, in a Kubernetes cluster mostly a 502."""
 
 
 class _Pair(NamedTuple):
@@ -47,17 +52,18 @@ async def run(
     A first deployment, which has none to compare with, is both `candidate` and `live`.
 
     Raises:
-        AzureFailed: One of the requests reached neither: that says nothing of the candidate.
+        AzureFailed: The endpoint does not take its key; or too many requests failed, some of them not by the candidate.
     """
     begun = time.monotonic()
+    is_first = candidate == live
     pairs: list[_Pair] = []
     for request in requests:
         answers = await asyncio.gather(
             scorer.score(request, deployment=candidate), scorer.score(request, deployment=live)
         )
-        check_reached(answers)
+        check_key(answers)
         pairs.append(_Pair(request, *answers))
-    is_first = candidate == live
+        _check_endpoint(pairs, config, is_first=is_first)
     change = None if is_first else change_of(_both(pairs, config))
     doubts = [] if is_first or config.expect_change else change_of(_both(_unknown(pairs), config)).doubts
     checks = [
@@ -85,6 +91,24 @@ async def run(
         duration_s=time.monotonic() - begun,
         cut_points_ms=cut_points_ms(live_ms) if live_ms else [],
     )
+
+
+def _check_endpoint(pairs: Sequence[_Pair], config: SmokeTestConfig, *, is_first: bool) -> None:
+    """Check, where too many requests failed, that the candidate did it, and not their way or the endpoint.
+
+    Raises:
+        AzureFailed: A request got no answer, or the endpoint fails for the live deployment, too: it may pass.
+    """
+    if sum(not pair.candidate.ok for pair in pairs) <= config.max_failed:
+        return
+    for _, *answers in pairs:
+        error = answers[0].error
+        if not answers[0].status:  # a container that is dead or late is answered for by the endpoint
+            msg = f"the endpoint gave no answer: {error}"
+            raise AzureFailed(msg, retryable=True)
+        if not is_first and all(answer.status in _ENDPOINTS for answer in answers):
+            msg = f"the endpoint fails for the live deployment, too: {error}"
+            raise AzureFailed(msg, retryable=True)
 
 
 def _distinct(pairs: Sequence[_Pair]) -> list[_Pair]:

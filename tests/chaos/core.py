@@ -23,7 +23,7 @@ from saferollout.config import project
 from saferollout.config.project import Project
 from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import AzureFailed, Lost, Refused, SaferolloutError
-from saferollout.gates.scoring import Scorer, check_reached
+from saferollout.gates.scoring import Scorer, check_key
 from saferollout.rollout import begin, create, retire, rollback, scale, shift, verify
 from saferollout.rollout.guard import Act, Run, Sign, decide
 from saferollout.rollout.owner import Owner
@@ -241,7 +241,7 @@ class CoreRun:
             self.between("smoke test with a key")
             async with Scorer(uri, secret, renew=renew) as scorer:
                 answer = await scorer.score({"x": 2}, deployment=rollout.candidate)
-            check_reached([answer])
+            check_key([answer])
             if not answer.ok:
                 msg = f"the candidate does not answer: {answer.status} {answer.error}"
                 raise Refused(msg)

@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from saferollout.config.judge import JudgeConfig
 from saferollout.config.recorded_requests import RecordedRequest, count_distinct
+from saferollout.domain.errors import AzureFailed
 from saferollout.gates.answer_comparison import Answers
 from saferollout.gates.answer_shape import ENOUGH, AnswerCheck
-from saferollout.gates.scoring import Response, Scorer, check_reached
+from saferollout.gates.scoring import Response, Scorer, check_key
 from saferollout.gates.sources.counts import Ledger
 from saferollout.gates.sources.source import Seen
 from saferollout.gates.sources.windows import utc_now
@@ -131,8 +132,12 @@ class Probes:
         return Pair(request, *answers)
 
     def _count(self, pairs: Sequence[Pair]) -> Seen:
-        check_reached([answer for _, *answers in pairs for answer in answers])
+        for _, *answers in pairs:
+            check_key(answers)
         reached = [pair for pair in pairs if pair.candidate.status or pair.live.status]
+        if pairs and not reached:
+            msg = f"the endpoint cannot be reached: {pairs[0].live.error}"
+            raise AzureFailed(msg, retryable=True)
         judged = self._judged(reached)
         errors = [pair.candidate.error for pair in judged if not pair.candidate.ok]
         # of an error only that it is one counts, not how long it took or what it says

@@ -111,12 +111,12 @@ def triton_image(directory: Path, base: str) -> str:
     asyncio.run(run_uv(["pip", "install", "--python", sys.executable, "--no-deps", "--target", target, *TRITON], print))
     server = target / "pytriton/tritonserver"
     stub = f"python_backend_stubs/{sys.version_info.major}.{sys.version_info.minor}/triton_python_backend_stub"
-    shutil.copy(server / stub, server / "backends/python")
-    bash = Path(str(shutil.which("bash")))  # by which it starts models in Python
-    copy_programs(
-        root, [bash, *(path for path in target.rglob("*") if ".so" in path.name or path.parent.name == "bin")]
-    )
+    models_in_python = Path(shutil.copy(server / stub, server / "backends/python"))
+    bash = Path(str(shutil.which("bash")))  # by which it starts them
+    found = (path for path in target.rglob("*") if ".so" in path.name or path.parent.name == "bin")
+    copy_programs(root, [bash, models_in_python, *found])
     link(root, "opt/tritonserver", packages / "pytriton/tritonserver")
+    link(root, "usr/lib/python3/dist-packages", packages)  # where Debian's Python looks for them
     link(root, "usr/bin/tritonserver", Path("/opt/tritonserver/bin/tritonserver"))
     (directory / "Dockerfile").write_text(f"FROM {base}\nCOPY root /\n")
     docker("build", "--quiet", "--tag", "localazure-test/triton", directory)

@@ -233,7 +233,7 @@ def test_more_connections_than_the_quota_are_closed(small: LocalAzure) -> None:
                     try:
                         plain = stack.enter_context(socket.create_connection((uri.host, uri.port), timeout=10))
                         stack.enter_context(arm.tls.wrap_socket(plain, server_hostname=uri.host))
-                    except (ssl.SSLEOFError, ConnectionError):
+                    except (ssl.SSLEOFError, ssl.SSLZeroReturnError, ConnectionError):
                         return count
             return 20
 

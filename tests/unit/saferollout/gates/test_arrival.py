@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from saferollout.config.recorded_requests import RecordedRequest
+from saferollout.domain.errors import AzureFailed
 from saferollout.gates.arrival import NAMELESS, Served, Sight, look_who_serves
 from saferollout.gates.scoring import OWN_REQUESTS, Scorer
 from tests.unit.conftest import Endpoint, Reply
@@ -45,6 +46,14 @@ async def test_answers_without_a_name_prove_nothing(endpoint: Endpoint) -> None:
 
     assert (served.sight, served.requests, served.counts) == (Sight.NOT_NAMED, NAMELESS, {})
     assert "not verified where users are" in served.words
+
+
+async def test_a_key_that_is_refused_is_no_answer_without_a_name(endpoint: Endpoint) -> None:
+    """Whether users are served as set is not called unknowable for it: the step is tried again with the new key."""
+    with pytest.raises(AzureFailed, match="no longer accepts its own key or token: 401") as caught:
+        await look(endpoint, lambda _: Reply(401, "key_auth_access_denied", {}))
+
+    assert caught.value.retryable
 
 
 async def test_users_that_are_still_served_otherwise_are_noticed(endpoint: Endpoint) -> None:

@@ -9,7 +9,6 @@ import pytest
 
 from saferollout.config.recorded_requests import RecordedRequest
 from saferollout.config.rollout import SmokeTestConfig
-from saferollout.domain.errors import AzureFailed
 from saferollout.gates import smoke_test as smoke
 from saferollout.gates.scoring import Scorer
 from tests.support.smoke_test import REQUESTS, UNANSWERED, SmokeTest, check, failed
@@ -212,35 +211,6 @@ async def test_all_failures_are_in_the_summary(smoke_test: SmokeTest) -> None:
         "answer shape: 2 × number (limit as the live one's); "
         "wrong answers: 4 of 4 (limit ≤ 0, as live, within 1e-06 of the expected)"
     )
-
-
-async def test_an_endpoint_out_of_reach_says_nothing_of_the_candidate(smoke_test: SmokeTest, endpoint: Any) -> None:
-    """No connection for either deployment is a failure of the network, worth another try, and no failed request."""
-    endpoint.uri = "http://127.0.0.1:1/score"
-
-    with pytest.raises(AzureFailed, match="the endpoint cannot be reached: ConnectError") as caught:
-        await smoke_test()
-
-    assert caught.value.retryable
-
-
-async def test_a_key_that_is_refused_says_nothing_of_the_candidate(smoke_test: SmokeTest) -> None:
-    """After a key was changed, both deployments' answers are a 401, which a retry with the new key cures."""
-    with pytest.raises(AzureFailed, match=r"no longer accepts its own key \(401\)") as caught:
-        await smoke_test(key="the old key")
-
-    assert (caught.value.status, caught.value.retryable) == (401, True)
-
-
-async def test_an_azure_that_gives_no_new_key_says_nothing_of_the_candidate(smoke_test: SmokeTest) -> None:
-    """A key that is changed while Azure is away is Azure's failure, whose own words are told."""
-
-    async def renew() -> str:
-        msg = "could not get a key: no connection to Azure"
-        raise AzureFailed(msg, retryable=True)
-
-    with pytest.raises(AzureFailed, match="could not get a key: no connection to Azure"):
-        await smoke_test(key="the old key", renew=renew)
 
 
 async def test_what_nobody_knows_is_not_called_right(smoke_test: SmokeTest) -> None:

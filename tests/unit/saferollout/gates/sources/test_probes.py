@@ -179,10 +179,20 @@ async def test_a_deployment_that_hangs_is_not_drowned(connect: Connect, endpoint
 
 async def test_a_key_that_is_refused_says_nothing_of_the_candidate(endpoint: Any) -> None:
     """After a key was renewed, every answer is a 401: a failure that a retry with the new key cures, not a verdict."""
-    with pytest.raises(AzureFailed, match=r"no longer accepts its own key \(401\)") as caught:
+    with pytest.raises(AzureFailed, match="no longer accepts its own key or token: 401") as caught:
         await first(probes(connecting(endpoint, "the old key")))
 
     assert (caught.value.status, caught.value.retryable) == (401, True)
+
+
+async def test_a_candidate_that_refuses_by_itself_is_counted(connect: Connect, endpoint: Any) -> None:
+    """In a Kubernetes cluster a container's own 401 is passed on: an error like any other, and no key's fault."""
+    endpoint.deployments["green"] = lambda _: endpoint.reply(401, "who are you?")
+
+    batch = (await first(probes(connect))).batch
+
+    assert batch.candidate_errors == batch.candidate_requests > 0
+    assert batch.live_errors == 0
 
 
 async def test_an_endpoint_out_of_reach_says_nothing_of_the_candidate(unused_tcp_port: int) -> None:
