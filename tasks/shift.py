@@ -8,7 +8,6 @@ from prefect.logging import get_run_logger
 from saferollout.config.rollout import StageConfig
 from saferollout.config.sources import SourceKind
 from saferollout.domain.endpoint import Decision
-from saferollout.domain.errors import GateFailed
 from saferollout.domain.fault_points import Step
 from saferollout.gates.arrival import Sight, look_who_serves
 from saferollout.rollout import shift
@@ -27,6 +26,7 @@ async def shift_traffic(rollout: Rollout, stage: StageConfig, decision: Decision
     A share that is past keeps its traffic.
 
     Raises:
+        AzureFailed: The endpoint has not answered for minutes, or does not take its key.
         GateFailed: Users are still served otherwise, minutes later.
     """
     await in_workspace(rollout, lambda azure: shift.shift_traffic(azure, rollout, stage.traffic, decision))
@@ -40,8 +40,7 @@ async def shift_traffic(rollout: Rollout, stage: StageConfig, decision: Decision
         served = await look_who_serves(
             scorer, requests, old=rollout.traffic(before), new=rollout.traffic(stage.traffic)
         )
-    if served.sight is Sight.NOT_YET:
-        raise GateFailed(served.words)
+    served.require_seen()
     counting = [source.kind for source in stage.judge.sources if source.kind is not SourceKind.PROBES]
     also = (
         f"; the judge says what {' and '.join(counting)} counted"

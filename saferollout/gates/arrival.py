@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from saferollout.config.recorded_requests import RecordedRequest
 from saferollout.domain.endpoint import Value
+from saferollout.domain.errors import AzureFailed, GateFailed
 from saferollout.gates.scoring import Scorer, check_key
 from saferollout.judge.split import Arrival
 
@@ -31,6 +32,7 @@ class Sight(StrEnum):
     AS_SET = "as set"
     NOT_NAMED = "not named"
     NOT_YET = "not yet"
+    NO_ANSWER = "no answer"
 
 
 class Served(Value):
@@ -60,6 +62,23 @@ class Served(Value):
                     f"users are not served as set: {self.requests} requests in {self.duration_s:.0f} s were answered "
                     f"otherwise (answers: {counts})"
                 )
+            case Sight.NO_ANSWER:
+                return (
+                    f"not verified where users are: none of {self.requests} requests in {self.duration_s:.0f} s got an "
+                    "answer"
+                )
+
+    def require_seen(self) -> None:
+        """Check that users are served as set, if anybody can know.
+
+        Raises:
+            AzureFailed: The endpoint did not answer.
+            GateFailed: Users are served otherwise.
+        """
+        if self.sight is Sight.NO_ANSWER:
+            raise AzureFailed(self.words)
+        if self.sight is Sight.NOT_YET:
+            raise GateFailed(self.words)
 
 
 async def look_who_serves(
@@ -75,7 +94,7 @@ async def look_who_serves(
     Raises:
         AzureFailed: The endpoint does not take its key.
     """
-    arrival, begun, nameless = Arrival(old, new), time.monotonic(), 0
+    arrival, begun, nameless, is_answered = Arrival(old, new), time.monotonic(), 0, False
     seen: Counter[str] = Counter()
 
     def sum_up(sight: Sight, sent: int) -> Served:
@@ -85,6 +104,7 @@ async def look_who_serves(
     for sent, recorded in enumerate(itertools.cycle(requests), start=1):
         answer = await scorer.score(recorded, own=True)
         check_key([answer])
+        is_answered = is_answered or bool(answer.status)
         if answer.deployment:
             seen[answer.deployment] += 1
             arrival.see(answer.deployment)
@@ -95,6 +115,6 @@ async def look_who_serves(
             if nameless >= NAMELESS and not seen:
                 return sum_up(Sight.NOT_NAMED, sent)
         if time.monotonic() - begun >= limit_s:
-            return sum_up(Sight.NOT_YET, sent)
+            return sum_up(Sight.NOT_YET if is_answered else Sight.NO_ANSWER, sent)
         await asyncio.sleep(QUICK_PACE_S if sent < QUICK_REQUESTS else SLOW_PACE_S)
     return sum_up(Sight.NOT_NAMED, 0)  # there is nothing to ask with

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from saferollout.config.recorded_requests import RecordedRequest
-from saferollout.domain.errors import AzureFailed
+from saferollout.domain.errors import AzureFailed, GateFailed
 from saferollout.gates.arrival import NAMELESS, Served, Sight, look_who_serves
 from saferollout.gates.scoring import OWN_REQUESTS, Scorer
 from tests.unit.conftest import Endpoint, Reply
@@ -63,6 +63,8 @@ async def test_users_that_are_still_served_otherwise_are_noticed(endpoint: Endpo
     assert served.sight is Sight.NOT_YET
     assert served.counts["green"] == (served.requests + 9) // 10
     assert f"green gave {served.counts['green']}" in served.words
+    with pytest.raises(GateFailed, match="users are not served as set"):
+        served.require_seen()
 
 
 async def test_an_endpoint_that_does_not_answer_shows_nothing() -> None:
@@ -70,8 +72,10 @@ async def test_an_endpoint_that_does_not_answer_shows_nothing() -> None:
     async with Scorer("http://127.0.0.1:9/score", "secret") as scorer:
         served = await look_who_serves(scorer, REQUESTS, old=OLD, new=NEW, limit_s=0.2)
 
-    assert (served.sight, served.counts) == (Sight.NOT_YET, {})
-    assert "nobody gave any" in served.words
+    assert (served.sight, served.counts) == (Sight.NO_ANSWER, {})
+    assert f"none of {served.requests} requests in 0 s got an answer" in served.words
+    with pytest.raises(AzureFailed, match="not verified where users are: none of"):
+        served.require_seen()
 
 
 @pytest.mark.parametrize(("options", "is_marked"), [({"own": True}, True), ({}, False)])
