@@ -24,8 +24,6 @@ EXPECTED = (
     "if they are meant to, write smoke_test.expect_change: true; keys that differ at each call or version go into "
     "smoke_test.ignore"
 )
-
-
 _ENDPOINTS = (429, 500, 503, 504)
 """What an endpoint answers for itself; a container's error is a 424, in a Kubernetes cluster mostly a 502."""
 
