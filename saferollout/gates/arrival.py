@@ -103,7 +103,6 @@ async def look_who_serves(
 
     for sent, recorded in enumerate(itertools.cycle(requests), start=1):
         answer = await scorer.score(recorded, own=True)
-        check_key([answer])
         is_answered = is_answered or bool(answer.status)
         if answer.deployment:
             seen[answer.deployment] += 1
@@ -111,6 +110,7 @@ async def look_who_serves(
             if arrival.is_here:
                 return sum_up(Sight.AS_SET, sent)
         else:
+            check_key([answer])
             nameless += bool(answer.status)
             if nameless >= NAMELESS and not seen:
                 return sum_up(Sight.NOT_NAMED, sent)

@@ -48,8 +48,7 @@ class Response(Value):
 class Scorer:
     """Sends requests to an endpoint, to the deployment that its traffic says or to the one that the caller pins.
 
-    Where the endpoint no longer takes the secret (a 401 of no deployment), `renew` gets a new one and the request is
-    sent once more.
+    Where the endpoint no longer takes the secret (401), `renew` gets a new one and the request is sent once more.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class Scorer:
         marked = {"x-ms-client-request-id": f"{OWN_REQUESTS}{uuid.uuid4().hex[:24]}"} if deployment or own else {}
         headers = marked | ({PIN: deployment} if deployment else {})  # an id may have 40 characters
         answer = await self._score(recorded, headers, secret)
-        if answer.status != 401 or answer.deployment or self._renew is None:
+        if answer.status != 401 or self._renew is None:
             return answer
         renewed = await self._renewed(secret, self._renew)
         return answer if renewed == secret else await self._score(recorded, headers, renewed)
@@ -128,13 +127,12 @@ class Scorer:
 def check_key(answers: Sequence[Response]) -> None:
     """Check that the endpoint took its own key, or token, by the answers of each deployment to one request.
 
-    A 401 that says who gave it, or that not every deployment gives, is that deployment's answer: in a Kubernetes
-    cluster, that of its container.
+    A 401 that not every deployment gives is that deployment's own: in a Kubernetes cluster, that of its container.
 
     Raises:
         AzureFailed: It did not; with the one that the endpoint has by now, it may.
     """
-    if all(answer.status == 401 and not answer.deployment for answer in answers):
+    if all(answer.status == 401 for answer in answers):
         msg = f"the endpoint no longer accepts its own key or token: {answers[0].error}"
         raise AzureFailed(msg, status=401, retryable=True)
 
