@@ -1,5 +1,6 @@
 """The command line reports mistakes in the input on stderr, exits 2, and has called nothing."""
 
+import contextlib
 import json
 import os
 import socketserver
@@ -38,6 +39,9 @@ def calls(serve: Callable[[type[socketserver.BaseRequestHandler]], str]) -> tupl
     class Handler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             noted.append(str(self.client_address))
+            self.request.settimeout(2)
+            with contextlib.suppress(OSError):
+                noted[-1] += f": {self.request.recv(200)!r}"  # a test that fails shows who called
 
     return serve(Handler), noted
 
