@@ -49,8 +49,7 @@ def calls(serve: Callable[[type[socketserver.BaseRequestHandler]], str]) -> tupl
 @pytest.fixture
 def only_way_out(project_files: Path, calls: tuple[str, list[str]]) -> dict[str, str]:
     """The variables by which every way of a command out of the machine ends at `calls`."""
-    # threads that an earlier test's flow has left here go on calling a Prefect server of this machine: no command does
-    ways = dict.fromkeys(WAYS_OUT, calls[0]) | dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1")
+    ways = dict.fromkeys(WAYS_OUT, calls[0]) | {"NO_PROXY": "", "no_proxy": ""}
     return ways | {"PREFECT_HOME": str(project_files / "prefect")}
 
 
@@ -88,7 +87,9 @@ def saferollout(
 
     # Prefect reads the environment when it is imported; what the command sets there is not left behind
     prefects = {PREFECT_API_URL: only_way_out["PREFECT_API_URL"], PREFECT_HOME: only_way_out["PREFECT_HOME"]}
-    with patch.dict(os.environ, only_way_out), temporary_settings(prefects):
+    # threads that an earlier test's flow has left in this process go on calling its Prefect server on this machine
+    near = dict.fromkeys(("NO_PROXY", "no_proxy"), "127.0.0.1")
+    with patch.dict(os.environ, only_way_out | near), temporary_settings(prefects):
         yield run
 
 

@@ -312,7 +312,7 @@ async def test_a_key_that_cannot_be_fetched_is_azures_failure(chaos: Chaos) -> N
         chaos.rotate_key(NAME)
         with (
             chaos.answer(403, code="AuthorizationFailed", method="POST", path=f"{ENDPOINT}/listKeys"),
-            pytest.raises(AzureFailed, match="could not get a key of endpoint troubled: AuthorizationF") as caught,
+            pytest.raises(AzureFailed, match="could not get a key of endpoint troubled: AuthorizationFailed") as caught,
         ):
             await scorer.score({"x": 1}, deployment="red")
     assert (caught.value.status, caught.value.retryable) == (403, False)
