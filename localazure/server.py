@@ -7,10 +7,9 @@ import functools
 import logging
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -26,7 +25,7 @@ from localazure.core.certificates import Certificates
 from localazure.core.clock import Clock, Timing
 from localazure.core.host import Host
 from localazure.core.store import Store
-from localazure.core.web import Connections, Web, listen
+from localazure.core.web import Connections, Web, listen, reserve
 from localazure.extras import admin, azure_cli
 from localazure.extras.assembly import Extras
 from localazure.extras.management import Management, Serving
@@ -103,10 +102,11 @@ async def _run(
             "whoever reaches %s reaches this local Azure; its keys, tokens and secrets alone guard it", host.address
         )
     tls = certificates.ensure(state / "tls", host.name)
-    web_socket = _listen(host, options.port, known.port)
+    reserved = stack.enter_context(_reserve(host, options.port, known.port))
+    known.port = reserved.getsockname()[1]
+    web_socket = listen(host.address, known.port)
     collector_socket = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     collector_port = collector_socket.getsockname()[1]
-    known.port = web_socket.getsockname()[1]
     authority, connections = host.authority(known.port), Connections()
     store = stack.enter_context(contextlib.closing(Store(state / "state.sqlite")))
     clock = Clock(options.timing, options.time_scale)
@@ -139,7 +139,8 @@ async def _run(
     guarded_routes = [*arm.operations.routes(), *(route for room in rooms for route in room.routes(WORKSPACE_PATH))]
     management = build(arm.scope, arm.identity, arm.location, [], guarded_routes)
     prometheus = Prometheus(registry, store, arm.operations, compute.runtime, monitor.traffic, clock)
-    front = Management(connections, arm.operations, resources.resume, clock)
+    tasks = await stack.enter_async_context(_meanwhile())
+    front = Management(connections, arm.operations, resources.resume, clock, tasks)
     extras = Extras.build(
         arm, compute.runtime, monitor.traffic, management, front, prometheus, known.admin_token, options.record
     )
@@ -155,8 +156,8 @@ async def _run(
         return web, await _start_web(web, sockets.pop() if sockets else listen(host.address, known.port), clock)
 
     await front.open(start)
-    works = [resources.restarts.keep(), *monitor.works(gateway, clock)]
-    await stack.enter_async_context(_meanwhile(*works))
+    for work in (resources.restarts.keep(), *monitor.works(gateway, clock)):
+        tasks.create_task(work)
     environment = _environment(arm, known, tls) | azure_cli.environment(state / "azure-cli")
     stack.enter_context(installation.published(state, environment))
     log.info("local Azure is ready at %s, scoring at %s", arm.base_url, gateway.url)
@@ -210,23 +211,29 @@ async def _start_web(web: Web, web_socket: socket.socket, clock: Clock) -> async
 
 
 @contextlib.asynccontextmanager
-async def _meanwhile(*works: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Let these go on during the block; they end only with it."""
-    tasks = [asyncio.create_task(work) for work in works]
+async def _meanwhile() -> AsyncIterator[asyncio.TaskGroup]:
+    """Tasks that go on during the block and end only with it; where one fails, all ends with its error."""
     try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        async with asyncio.TaskGroup() as tasks:
+            yield tasks
+            raise _BlockEnded
+    except* _BlockEnded:
+        pass
+    except* Exception:
+        log.exception("local Azure ends, for a part of it has failed")
+        raise
 
 
-def _listen(host: Host, port: int, last: int) -> socket.socket:
+class _BlockEnded(Exception):
+    """Ends the tasks."""
+
+
+def _reserve(host: Host, port: int, last: int) -> socket.socket:
     if not port and last:
         with contextlib.suppress(OSError):
-            return listen(host.address, last)
+            return reserve(host.address, last)
     try:
-        return listen(host.address, port)
+        return reserve(host.address, port)
     except OSError as error:
         if error.errno == errno.EADDRNOTAVAIL:
             raise StartFailed(f"{host.address} is not this machine's address: give another --host, or none") from error

@@ -38,6 +38,8 @@ class Connections:
         self.open: dict[tuple[str, int], asyncio.Transport] = {}
         self.silent: dict[asyncio.Transport, None] = {}
         """Connections that have sent nothing yet, the oldest first."""
+        self.closed = False
+        """Whether new ones are reset at once."""
 
     def cut(self, client: tuple[str, int]) -> None:
         """Reset the connection from `client`, with nothing more sent."""
@@ -66,6 +68,8 @@ class _Protocol(H11Protocol):
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.client:
             self.entered.open[self.client] = transport
+            if self.entered.closed:
+                self.entered.cut(self.client)
         if len(self.entered.silent) >= self.entered.patience.silent:
             next(iter(self.entered.silent)).abort()
         self.entered.silent[transport] = None
@@ -131,10 +135,19 @@ class Web(uvicorn.Server):
         )
         self._ending = asyncio.Event()
 
-    def end(self, *, at_once: bool = False) -> None:
-        """Let it end: after what is under way has been answered, or at once."""
-        self.should_exit, self.force_exit = True, at_once
+    def end(self) -> None:
+        """Let it end after what is under way has been answered."""
+        self.should_exit = True
         self._ending.set()
+
+    async def kill(self) -> None:
+        """End it as if its process was killed: what was under way goes no further once this returns."""
+        self.force_exit = True
+        self.end()
+        requests = list(self.server_state.tasks)
+        for request in requests:
+            request.cancel()
+        await asyncio.gather(*requests, return_exceptions=True)
 
     async def main_loop(self) -> None:
         """Serve until `end`. uvicorn would look ten times a second; the date in answers changes once."""
@@ -147,6 +160,21 @@ class Web(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave the signals to whoever runs the server."""
         yield
+
+
+def reserve(address: str, port: int) -> socket.socket:
+    """Return a socket that keeps a port for `listen`, also while nobody listens there; 0 for any.
+
+    So nobody else is given the port meanwhile, and clients are refused. (Linux; others let no two sockets have a port.)
+    """
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        reserved.bind((address, port))
+    except OSError:
+        reserved.close()
+        raise
+    return reserved
 
 
 def listen(address: str, port: int) -> socket.socket:

@@ -16,13 +16,19 @@ class Management:
     """Serves the control plane. The gateway and the instances are others': they live on."""
 
     def __init__(
-        self, connections: Connections, operations: Operations, resume: Callable[[], None], clock: Clock
+        self,
+        connections: Connections,
+        operations: Operations,
+        resume: Callable[[], None],
+        clock: Clock,
+        tasks: asyncio.TaskGroup,
     ) -> None:
-        """`resume` goes on with changes that were begun."""
+        """`resume` goes on with changes that were begun; if it cannot come back, `tasks` fail."""
         self._connections = connections
         self._operations = operations
         self._resume = resume
         self._clock = clock
+        self._tasks = tasks
         self._serving: tuple[Start, Serving] | None = None
         self._crash: asyncio.Task[None] | None = None
         self.returns = 0
@@ -45,18 +51,20 @@ class Management:
         """End at once, whatever is under way; be away for a while; then go on with what was begun."""
         if self._serving and (self._crash is None or self._crash.done()):
             absence = self._go_away(*self._serving, away_s)
-            self._crash = asyncio.create_task(absence, name="crash of the control plane")
+            self._crash = self._tasks.create_task(absence, name="crash of the control plane")
 
     async def _go_away(self, start: Start, served: Serving, away_s: float) -> None:
         web, serving = served
-        web.end(at_once=True)
+        self._connections.closed = True
         self._connections.cut_all()
+        await web.kill()
         await self._operations.stop()
         await serving
-        self._connections.cut_all()
         await self._clock.sleep(away_s)
+        await self._operations.stop()  # attempts to bring back instances, which go on by themselves
         self._operations.recall()
         self._resume()
         self._operations.end_interrupted()
+        self._connections.closed = False
         await self.open(start)
         self.returns += 1

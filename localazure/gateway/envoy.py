@@ -23,6 +23,8 @@ from localazure.core.processes import Process
 from localazure.gateway import access_log, envoy_routes, listener, xds
 
 READY_TIMEOUT_S = 30
+RETRY_S = 1
+"""How long after a failed start again Envoy is started once more."""
 APPLY_TIMEOUT_S = 20
 POLL_S = 0.02
 APPLIED_S = 0.004
@@ -232,16 +234,15 @@ class Gateway:
             await self._clock.sleep(POLL_S)
 
     async def _supervise(self, socket: Path) -> None:
-        while True:
-            if self._process is None:
-                return
+        while self._process:
             code = await self._process.wait()
             log.error("Envoy ended with code %s and is started again: %s", code, _tail(self._log_file))
             try:
                 await self._launch(socket)
-            except GatewayError:
-                log.exception("Envoy cannot be started again")
-                return
+            except (GatewayError, OSError):
+                log.exception("Envoy does not start; it is tried again in %s s", RETRY_S)
+                await self._process.stop()
+                await self._clock.sleep(RETRY_S)
 
     def _require_admin(self) -> httpx.AsyncClient:
         if self._admin is None:
