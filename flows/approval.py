@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 from prefect import runtime
+from prefect.logging import get_run_logger
 
 from saferollout.config.rollout import Auto, OnTimeout, StageConfig
 from saferollout.domain.endpoint import Decision
@@ -79,4 +80,6 @@ async def _reminding(rollout: Rollout, stage: StageConfig, evidence: list[Eviden
     finally:
         if reminding:
             reminding.cancel()
-            await asyncio.gather(reminding, return_exceptions=True)
+            for failure in await asyncio.gather(reminding, return_exceptions=True):
+                if isinstance(failure, Exception):
+                    get_run_logger().warning("nobody was reminded of the question: %s", failure)

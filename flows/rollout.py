@@ -5,6 +5,7 @@ from typing import Any
 
 from prefect import flow, runtime
 from prefect.client.schemas.objects import State
+from prefect.exceptions import Abort
 from prefect.states import Cancelled, Completed, Failed
 
 from flows.approval import approve, approve_in_doubt
@@ -28,6 +29,7 @@ from saferollout.domain.errors import (
     Rejected,
     SaferolloutError,
     Stopped,
+    Superseded,
 )
 from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.report.message import end_message, failed_rollback_message
@@ -90,6 +92,7 @@ async def rollout(
         ignore_freeze: Why the candidate gets traffic in freeze windows, too; empty: it waits for their end. For people.
 
     Raises:
+        Abort: Another process of this run goes on with it.
         LeftAsIs: Somebody else changed the endpoint, and nobody wants it put back.
         Lost: Somebody rolled this rollout back, or replaced it.
     """
@@ -128,6 +131,8 @@ async def rollout(
                 decisions.clear()  # the history has what was decided about what the candidate was
                 evidence.clear()
                 run = Steps(rollout, decisions, evidence)
+    except Superseded as superseded:
+        raise Abort(str(superseded)) from None  # so that the run's state, too, stays the other process's
     except (Lost, LeftAsIs):
         raise  # somebody rolled this rollout back, or changed the endpoint: it is no longer ours
     except Exception as failure:  # noqa: BLE001  # whatever fails: users get the live deployment back

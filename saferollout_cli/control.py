@@ -10,7 +10,7 @@ from saferollout.config.project import resolve_workspace
 from saferollout.domain.errors import ConfigError, Problem
 from saferollout.rollout.owner import user_name
 from saferollout_cli import running
-from saferollout_cli.environment import check_server, server_url
+from saferollout_cli.environment import check_server, patient, server_url
 from saferollout_cli.terminal import print_result
 
 Endpoint = Annotated[str, typer.Argument(help="The endpoint's name.", show_default=False)]
@@ -81,7 +81,8 @@ def _act(action: str, outcome: str, endpoint: str, by: str, comment: str, *, as_
     check_server()
     from tasks.control import Action, act
 
-    done = asyncio.run(act(resolve_workspace(None), endpoint, Action(action), by, comment))
+    with patient():
+        done = asyncio.run(act(resolve_workspace(None), endpoint, Action(action), by, comment))
     print_result(
         {"outcome": outcome, "endpoint": endpoint, "done": done}, f"{done[:1].upper()}{done[1:]}.", as_json=as_json
     )

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from functools import partial
 from uuid import UUID
 
 import httpx
@@ -18,6 +19,7 @@ from saferollout.config.rollout import WorkspaceConfig
 from saferollout.domain.errors import ConfigError, Problem, Refused
 from saferollout.domain.text import one_line
 from saferollout.report.outcome import seconds
+from saferollout.rollout.lookout import note_resume
 from saferollout.rollout.record import Phase, Record, now
 from saferollout.rollout.rollback import roll_back
 from tasks.support.access import in_workspace
@@ -73,7 +75,7 @@ async def act(workspace: WorkspaceConfig, endpoint: str, action: Action, by: str
         Action.PAUSE: _pause,
         Action.CONTINUE: _continue,
         Action.PROMOTE: _promote,
-        Action.RETRY: _retry,
+        Action.RETRY: partial(_retry, workspace, record),
     }
     async with get_client() as client:
         return await do[action](client, await _run_of(client, record, endpoint), endpoint, asked)
@@ -166,11 +168,15 @@ async def _promote(client: PrefectClient, run: FlowRun, endpoint: str, asked: As
     return f"the judge that watches the candidate of {endpoint} now, or else the next one, is skipped"
 
 
-async def _retry(client: PrefectClient, run: FlowRun, endpoint: str, asked: Asked) -> str:
+async def _retry(
+    workspace: WorkspaceConfig, record: Record, client: PrefectClient, run: FlowRun, endpoint: str, asked: Asked
+) -> str:
     """Schedule the run again: it begins anew, and each step that is done, or decided, has nothing left to do.
 
+    A process that hung, and goes on after all, finds in the record that the rollout is no longer its own.
+
     Raises:
-        Refused: It has not failed, or is not for a worker to run.
+        Refused: It has not failed, or is not for a worker to run, or goes on after all.
     """
     if run.deployment_id is None:
         msg = (
@@ -181,6 +187,7 @@ async def _retry(client: PrefectClient, run: FlowRun, endpoint: str, asked: Aske
     if why := await _why_not(client, run):
         msg = f"flow run {run.id} of {endpoint} {why}; there is nothing to retry"
         raise Refused(msg)
+    await in_workspace(workspace, lambda azure: note_resume(azure, endpoint, record, by_a_person=True))
     was = run.state.name if run.state else "without a state"
     await client.set_flow_run_state(run.id, Scheduled(message=f"retried by {asked}"), force=True)
     return f"flow run {run.id} of {endpoint}, which was {was}, is scheduled again"

@@ -51,6 +51,8 @@ MOVED_ON = "what was found does not count: the rollout was changed or ended mean
 BACK_S = 5.0
 AWAY_S = 10.0
 """How long Prefect's server may take to answer: its client's own retries would go on for more than a minute."""
+PATIENT_S = 60.0
+"""How long it may take to read what a run has kept: the guard can do far less without."""
 log = logging.getLogger(__name__)
 
 
@@ -274,7 +276,7 @@ class Guard:
         if self._client and evidence:
             evidence = await publish_evidence(evidence, f"{state.name.lower()}-judge-{record.share}")
         outcome = await outcome_of(self._workspace, state.name, record, "rolled_back", reason, kept, evidence)
-        if self._client and await close(self._client, record, outcome):
+        if self._client and await close(self._client, self._workspace, record, outcome):
             await in_workspace(self._workspace, lambda azure: forget(azure, state.name, record.rollout))
         await self._send(record, project, closing_message(outcome, record.asks.share if record.asks else None))
         return f"rolled back: {reason}"
@@ -291,7 +293,7 @@ class Guard:
         )
         kept = await self._kept(record, state.name)
         outcome = await outcome_of(self._workspace, state.name, record, "promoted", reason, kept)
-        if self._client and await close(self._client, record, outcome):
+        if self._client and await close(self._client, self._workspace, record, outcome):
             await self._send(record, kept.project if kept else None, end_message(outcome))
 
     async def _send(self, record: Record, project: Project | None, message: Message) -> None:
@@ -302,7 +304,10 @@ class Guard:
     async def _kept(self, record: Record, endpoint: str) -> Kept | None:
         """What the rollout works with; None where neither Prefect nor a config on this machine says it."""
         if self._client:
-            found: list[Kept | None] = await publish(kept_by(UUID(record.owner.flow_run)))
+            failure = "what the run has kept is not known"
+            found: list[Kept | None] = await publish(
+                kept_by(UUID(record.owner.flow_run)), limit_s=PATIENT_S, failure=failure
+            )
             if found[0]:
                 return found[0]
         project = self._projects.get(endpoint)

@@ -25,10 +25,11 @@ from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
-from tasks.support.artifacts import publish
+from tasks.support.artifacts import LIMIT_S, publish
 from tasks.support.attestation import record_outcome
 from tasks.support.boundaries import bounded
 from tasks.support.names import named
+from tasks.support.outcome import NOT_ON_RECORD
 from tasks.support.policy import STEP
 from tasks.support.this_run import run_id
 
@@ -81,9 +82,10 @@ async def report(
             markdown=f"{result.report}\n\n{gallery(evidence)}",
             key=f"{rollout.endpoint.lower()}-report",
             description=result.reason,
-        ),
-        record_outcome(rollout, result),
+        )
     )
+    grace_s = rollout.project.config.orchestrator_grace_s  # a decision is insisted on for as long
+    await publish(record_outcome(rollout, result), limit_s=max(grace_s, LIMIT_S), failure=NOT_ON_RECORD)
     return result
 
 

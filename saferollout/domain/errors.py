@@ -6,6 +6,7 @@ SaferolloutError
 │   ├── Missing           there is no such endpoint
 │   ├── Taken             another rollout of the endpoint is under way
 │   └── Lost              the rollout was rolled back or replaced meanwhile
+│       └── Superseded    another process of the same run is at work on it
 ├── GateFailed         1  a gate said no; the rollout goes back to the baseline
 │   ├── Rejected          a person said no, or nobody answered in time
 │   ├── Drifted           somebody else changed what this rollout set
@@ -91,6 +92,10 @@ class Taken(Refused):
 
 class Lost(Refused):
     """The endpoint's record is no longer this rollout's: somebody rolled it back or replaced it."""
+
+
+class Superseded(Lost):
+    """This process was taken for dead, and its run began again: run and rollout are the other process's now."""
 
 
 class GateFailed(SaferolloutError):

@@ -10,14 +10,17 @@ NOTED_S = 600.0
 """How often a look is put on record, in seconds: each time is a change of the endpoint."""
 
 
-def note_resume(azure: Workspace, endpoint: str, record: Record) -> Record:
+def note_resume(azure: Workspace, endpoint: str, record: Record, *, by_a_person: bool = False) -> Record:
     """Put on record that the run begins again, which ends the part of the process that had it, if it is alive.
+
+    `by_a_person`: it takes away none of the times that the guard may do so.
 
     Raises:
         Lost: The rollout has gone on, or has ended.
     """
     due = record.due + (now() - record.since) if record.due else None  # it may need all its time again
-    return _change(azure, endpoint, record, resumes=record.resumes + 1, due=due)
+    most = record.max_resumes + by_a_person
+    return _change(azure, endpoint, record, resumes=record.resumes + 1, max_resumes=most, due=due)
 
 
 def note_look(azure: Workspace, endpoint: str, record: Record) -> Record:

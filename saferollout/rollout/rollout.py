@@ -7,7 +7,7 @@ from saferollout.approvals.requester import Requester
 from saferollout.config.project import Project
 from saferollout.domain.composition import Composition
 from saferollout.domain.endpoint import Baseline, Decision, Value
-from saferollout.domain.errors import Lost
+from saferollout.domain.errors import Lost, Superseded
 from saferollout.domain.evidence import Evidence
 from saferollout.rollout.record import Phase, Record, without_record
 
@@ -132,17 +132,23 @@ class Rollout(Value):
         """Return this rollout's record.
 
         Raises:
-            Lost: The tags hold no record or another rollout's, or another run took this one over, or the guard took
-                this process for dead and had the run begin again.
+            Lost: The tags hold no record or another rollout's, or another run took this one over.
+            Superseded: This process was taken for dead, and the run began again.
         """
         record = Record.from_tags(tags)
         if (
             record is None
             or record.phase is not Phase.ROLLING
-            or (record.rollout, record.owner.flow_run, record.resumes) != (self.id, self.flow_run, self.resumes)
+            or (record.rollout, record.owner.flow_run) != (self.id, self.flow_run)
         ):
             msg = f"rollout {self.id} of {self.endpoint} was rolled back or replaced meanwhile"
             raise Lost(msg)
+        if record.resumes != self.resumes:
+            msg = (
+                f"this process was taken for dead, and its run began again: another process goes on with rollout "
+                f"{self.id} of {self.endpoint}"
+            )
+            raise Superseded(msg)
         return record
 
     def advanced(self, tags: dict[str, str], **changes: object) -> dict[str, str]:

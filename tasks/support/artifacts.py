@@ -12,17 +12,20 @@ LIMIT_S = 10.0
 """How long showing may keep a step: without a server the client would try for more than a minute."""
 
 
-async def publish(*artifacts: Awaitable[Any], limit_s: float = LIMIT_S) -> list[Any]:
-    """What Prefect makes of the artifacts, all at once; None, and a warning in the log, for one that is not taken."""
-    return await asyncio.gather(*(_show(artifact, limit_s) for artifact in artifacts))
+async def publish(*artifacts: Awaitable[Any], limit_s: float = LIMIT_S, failure: str = "not shown") -> list[Any]:
+    """What Prefect makes of the artifacts, all at once; None for one that is not taken.
+
+    Then the `failure`, and why, is a warning in the log.
+    """
+    return await asyncio.gather(*(_show(artifact, limit_s, failure) for artifact in artifacts))
 
 
-async def _show(artifact: Awaitable[Any], limit_s: float) -> Any:
+async def _show(artifact: Awaitable[Any], limit_s: float, failure: str) -> Any:
     try:
         async with asyncio.timeout(limit_s):
             return await artifact
     except Exception as error:  # noqa: BLE001  # whatever it is, users' traffic matters more than a picture
-        run_logger().warning("not shown: %s", error or f"Prefect took longer than {limit_s:.0f} s")
+        run_logger().warning("%s: %s", failure, error or f"Prefect took longer than {limit_s:.0f} s")
         return None
 
 

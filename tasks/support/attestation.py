@@ -1,6 +1,7 @@
 """The attestation of a rollout: written where the key is, by the worker that ends it, and kept among the artifacts."""
 
 import json
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from saferollout.report.outcome import Outcome
 from saferollout.rollout.rollout import Rollout
 from tasks.support import history
 from tasks.support.keys import load_keys
+from tasks.support.orchestrator import insist
 from tasks.support.this_run import run_id
 
 KEY = "-attestation"
@@ -22,22 +24,28 @@ FENCE = ("```json\n", "\n```")
 
 
 async def record_outcome(rollout: Rollout, outcome: Outcome) -> None:
-    """Put the end of the rollout into the history and, where a key is configured, attest to it."""
-    keys = await load_keys()
+    """Put the end of the rollout into the history and, where a key is configured, attest to it.
+
+    Where Prefect's server fails, it is asked again for as long as the rollout itself would wait for it.
+    """
+    grace_s = rollout.project.config.orchestrator_grace_s
+    keys = await insist(load_keys, grace_s)
     event = history.event_of(rollout, "outcome", f"{outcome.outcome}: {outcome.reason}")
-    entry = await history.append(event, keys)
+    entry = await insist(lambda: history.append_end(event, keys), grace_s)
     if keys.signs:
         subjects = {outcome.model or rollout.project.label: rollout.project.files} | rollout.project.parts
-        changes = await _changes(rollout, keys)
+        changes = await insist(lambda: _changes(rollout, keys), grace_s)
         predicate = _predicate(rollout, outcome, changes) | {
             "history": {"number": entry.number, "digest": entry.digest}
         }
         sealed = json.dumps(seal(make_statement(subjects, predicate), keys), indent=2)
-        await acreate_markdown_artifact(
+        artifact = partial(
+            acreate_markdown_artifact,
             markdown=sealed.join(FENCE),
             key=f"{rollout.endpoint.lower()}{KEY}",
             description=f"Signed statement; `saferollout attest {run_id()}` writes it to a file.",
         )
+        await insist(artifact, grace_s)
 
 
 async def read_attestation(run: UUID) -> str | None:

@@ -72,6 +72,16 @@ async def append(event: HistoryEvent, keys: Keyring) -> Entry:
     return entry
 
 
+async def append_end(event: HistoryEvent, keys: Keyring) -> Entry:
+    """Add the end of a rollout to the history of its endpoint, unless it is there; see `append`."""
+    entries, _ = await read_history(event.endpoint, RECENT)
+    for entry in entries:
+        same = (entry.event.kind, entry.event.rollout) == (event.kind, event.rollout)
+        if same and is_genuine(entry, keys):
+            return entry
+    return await append(event, keys)
+
+
 async def _set_head(prefix: str, entry: Entry, keys: Keyring) -> None:
     """Let the head name the newest entry: of two writers the one may write its entry first, and the head last."""
     while True:

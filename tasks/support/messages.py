@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 from prefect import get_client
@@ -51,11 +51,14 @@ async def send_message(notify: NotifyConfig | None, run: UUID | None, message: M
 async def _claim(run: UUID, message: Message) -> bool:
     """Whether the message is still to be sent, and by this process; so it is where Prefect cannot be asked."""
     key = re.sub(r"[^A-Za-z0-9_-]", "-", f"told-{message.event}-{message.key}")
+    mine = uuid4().hex
     try:
         async with asyncio.timeout(CLAIM_S), get_client() as client:
-            await client.create_flow_run_input(run, key, "true")
-    except httpx.HTTPStatusError as error:
-        return error.response.status_code != httpx.codes.CONFLICT
+            try:
+                await client.create_flow_run_input(run, key, mine)
+            except httpx.HTTPStatusError as error:
+                is_there = error.response.status_code == httpx.codes.CONFLICT  # also where our first reply got lost
+                return not is_there or await client.read_flow_run_input(run, key) == mine
     except (httpx.HTTPError, TimeoutError, RuntimeError):  # the last one where no server can be started
         return True
     return True

@@ -5,6 +5,7 @@ from typing import Literal
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.client.orchestration import PrefectClient
 
+from saferollout.approvals.history import HistoryEvent
 from saferollout.config.rollout import LeftCandidate, WorkspaceConfig
 from saferollout.domain.endpoint import EndpointState
 from saferollout.domain.evidence import Evidence
@@ -13,7 +14,14 @@ from saferollout.rollout.record import Record, now
 from tasks.support import runs
 from tasks.support.access import in_workspace
 from tasks.support.artifacts import publish
+from tasks.support.history import append_end
+from tasks.support.keys import load_keys
+from tasks.support.orchestrator import insist
 from tasks.support.results import Kept
+
+NOT_ON_RECORD = "the end of the rollout is not in the history"
+END_S = 60.0
+"""How long Prefect may take to end a run; the guard's next look tries again."""
 
 
 async def outcome_of(
@@ -46,13 +54,33 @@ async def outcome_of(
     )
 
 
-async def close(client: PrefectClient, record: Record, outcome: Outcome) -> bool:
-    """End the run with this outcome and show its report; whether Prefect has taken the end."""
-    report = acreate_markdown_artifact(
-        markdown=outcome.report, key=f"{outcome.endpoint.lower()}-report", description=outcome.reason
-    )
-    is_closed, _ = await publish(runs.close(client, record, outcome), report)
+async def close(client: PrefectClient, workspace: WorkspaceConfig, record: Record, outcome: Outcome) -> bool:
+    """End the run with this outcome, show its report and put it into the history; whether Prefect has ended the run."""
+    (is_closed,) = await publish(runs.close(client, record, outcome), limit_s=END_S, failure="the run is not ended yet")
+    if is_closed:
+        report = acreate_markdown_artifact(
+            markdown=outcome.report, key=f"{outcome.endpoint.lower()}-report", description=outcome.reason
+        )
+        await publish(report)
+        await publish(_record(workspace, record, outcome), limit_s=END_S, failure=NOT_ON_RECORD)
     return bool(is_closed)
+
+
+async def _record(workspace: WorkspaceConfig, record: Record, outcome: Outcome) -> None:
+    event = HistoryEvent(
+        kind="outcome",
+        at=now(),
+        workspace=workspace.name,
+        endpoint=outcome.endpoint,
+        rollout=record.rollout,
+        flow_run=record.owner.flow_run,
+        candidate=record.candidate,
+        revision=record.revision,
+        requester=record.requester.name,
+        reason=f"{outcome.outcome}: {outcome.reason}",
+    )
+    keys = await load_keys()
+    await insist(lambda: append_end(event, keys), END_S)
 
 
 def is_back(state: EndpointState, record: Record) -> bool:

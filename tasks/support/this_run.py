@@ -12,7 +12,7 @@ from prefect import get_client, runtime
 from prefect.client.orchestration import PrefectClient
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, Pause
 from prefect.flow_runs import asuspend_flow_run
 from prefect.logging import get_run_logger
 from pydantic import ValidationError
@@ -24,7 +24,7 @@ from saferollout.domain.errors import Stopped
 from saferollout.report.outcome import seconds
 from saferollout.rollout.record import PREFIX
 from tasks.support.labels import PAUSE, Asked, asked_of
-from tasks.support.orchestrator import is_unknown, passing
+from tasks.support.orchestrator import insist, is_unknown, passing
 from tasks.support.polling import poll
 from tasks.support.race import first_of
 
@@ -122,6 +122,7 @@ class ThisRun:
 
         Raises:
             HTTPError: Prefect's server refused.
+            Pause: The run is suspended, and its process is to end.
             ValueError: The answer was not Prefect's.
         """
         told: Asked | None = None
@@ -138,6 +139,9 @@ class ThisRun:
                 if not passing(error):
                     raise
                 await asyncio.sleep(POLL_S)
+            except Pause:
+                await insist(_wake_if_continued, self._grace_s)
+                raise
             else:
                 return  # resumed, whatever the label says by now
 
@@ -186,6 +190,13 @@ class ThisRun:
         self._reached_at = time.monotonic()
         _raise_if_ended(found.state)
         return found
+
+
+async def _wake_if_continued() -> None:
+    """Resume the run where it was continued while its suspension was on the way: by now nobody waits for that."""
+    async with get_client() as client:
+        if asked_of(await client.read_flow_run(run_id()), PAUSE) is None:
+            await client.resume_flow_run(run_id())
 
 
 def _raise_if_ended(state: State[Any] | None) -> None:

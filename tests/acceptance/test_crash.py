@@ -7,8 +7,9 @@ import signal
 import psutil
 import pytest
 
-from saferollout.rollout.record import PREFIX
-from tests.support.stack import STAGE, Endpoint, Stack, phase_of, started, wait_for
+from saferollout.rollout.lookout import note_resume
+from saferollout.rollout.record import PREFIX, Record
+from tests.support.stack import FINAL, STAGE, Endpoint, Stack, phase_of, started, wait_for
 
 SLOW_STAGES = [
     {"traffic": 10, "approval": True, "recheck_s": 1, "judge": STAGE | {"min_duration_s": 8}},
@@ -74,6 +75,26 @@ def test_deployed_run_that_is_ended_goes_back(stack: Stack, endpoint: Endpoint, 
     state = endpoint.state()
     assert state.traffic == {"blue": 100}
     assert state.deployments["blue"].instance_count == 1
+
+
+def test_a_living_process_that_is_taken_for_dead_leaves_its_run_to_the_next(stack: Stack, endpoint: Endpoint) -> None:
+    """As where its heartbeats are late: the process that follows promotes the candidate, and nothing goes back."""
+    run = endpoint.submit(endpoint.config(stages=[stage | {"approval": False} for stage in SLOW_STAGES]))
+    wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
+    first = process_of(run)
+    record = Record.from_tags(endpoint.state().tags)
+    assert record
+    note_resume(endpoint.workspace(), endpoint.name, record)
+    again = {"type": "SCHEDULED", "name": "AwaitingRetry"}
+    stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": again, "force": True})
+
+    stack.until(run, "Completed")
+
+    assert endpoint.state().traffic == {"green": 100}
+    states = [state["name"] for state in stack.api("GET", "/flow_run_states/", params={"flow_run_id": run})]
+    assert [state for state in states if state in FINAL or state == "AwaitingRetry"] == ["AwaitingRetry", "Completed"]
+    assert any("this process was taken for dead" in line for line in stack.logs(run))
+    wait_for("the end of the first process", lambda: not psutil.pid_exists(first) or None)
 
 
 def process_of(run: str) -> int:

@@ -8,6 +8,7 @@ import pytest
 from prefect.client.orchestration import PrefectClient
 from prefect.context import FlowRunContext
 from prefect.exceptions import Pause
+from prefect.flow_runs import asuspend_flow_run
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Completed, Crashed, Failed, Paused, Pending, Running, Scheduled
 
@@ -20,7 +21,7 @@ from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout_cli.approvals import answer
 from tasks.control import Action, act
 from tasks.judge import judge_gate, skipped
-from tasks.support.labels import PAUSE, asked_of
+from tasks.support.labels import PAUSE, ask_of, asked_of
 from tasks.support.this_run import ThisRun
 from tests.support.run_steps import WORKSPACE, YES, at_ten, going, record_of, running
 from tests.support.stack import Stack
@@ -76,6 +77,26 @@ async def test_a_deployed_run_is_paused_without_a_process(
         assert (await client.read_flow_run(run.id)).state_name == "Resuming"
         await client.set_flow_run_state(run.id, Running(), force=True)
         await ThisRun(60).ready()
+
+
+async def test_a_deployed_run_that_is_continued_while_it_suspends_itself_goes_on(
+    memory: Memory, client: PrefectClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its suspension, held up by a busy server, arrives when nobody looks for it any more: it resumes itself."""
+    run = await running(client, monkeypatch, deployed=True)
+    at_ten(memory, run.id)
+    await act(WORKSPACE, NAME, Action.PAUSE, "Ann", "")
+
+    async def suspend(**named: Any) -> None:
+        await ask_of(client, run.id, PAUSE, None)
+        await asuspend_flow_run(**named)
+
+    monkeypatch.setattr("tasks.support.this_run.asuspend_flow_run", suspend)
+    context = FlowRunContext.model_construct(flow_run=run, flow=going, client=client)  # type: ignore[call-arg]  # enough
+    with context, pytest.raises(Pause):
+        await ThisRun(60).ready()
+
+    assert (await client.read_flow_run(run.id)).state_name == "Resuming"
 
 
 async def test_the_judge_is_skipped_once(

@@ -7,7 +7,7 @@ import pytest
 
 from saferollout.config import project
 from saferollout.domain.endpoint import Baseline, Decision
-from saferollout.domain.errors import Lost
+from saferollout.domain.errors import Lost, Superseded
 from saferollout.rollout.owner import Owner
 from saferollout.rollout.record import Phase, Record, now
 from saferollout.rollout.rollout import Rollout
@@ -89,6 +89,12 @@ def test_record_of_somebody_else_is_left_alone(rollout: Rollout, record: Record,
         rollout.advanced(record.model_copy(update=change).to_tags(), share=10)
     with pytest.raises(Lost):
         rollout.own_record({})
+
+
+def test_record_of_a_run_that_began_again_is_another_processs(rollout: Rollout, record: Record) -> None:
+    """A process that was taken for dead changes nothing more, and is told apart from one whose rollout is gone."""
+    with pytest.raises(Superseded, match="another process goes on with rollout r-1 of diabetes"):
+        rollout.own_record(record.model_copy(update={"resumes": rollout.resumes + 1}).to_tags())
 
 
 @pytest.mark.parametrize(
