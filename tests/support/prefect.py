@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from saferollout_cli.demo import processes
 from tests.support.forks import forked
-from tests.support.stack import REPOSITORY, client
+from tests.support.stack import REPOSITORY, Stack
 
 
 class Server:
@@ -36,7 +36,7 @@ class Server:
     def set_state(self, run: UUID, kind: str) -> None:
         """Set the run's state as any program can."""
         body = {"state": {"type": kind}, "force": True}
-        client().post(f"{self.url}/flow_runs/{run}/set_state", json=body).raise_for_status()
+        Stack(self._directory, self.env).api("POST", f"/flow_runs/{run}/set_state", json=body)
 
 
 class Proxy:

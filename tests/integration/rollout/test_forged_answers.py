@@ -21,7 +21,7 @@ from saferollout.rollout.record import now
 from saferollout_cli.approvals import Reply, answer
 from tasks.approval import ask
 from tasks.support import history, variables
-from tests.support.answers import Rollout, api, asked, events_of, resume
+from tests.support.answers import Rollout, api, asked, events_of, post, resume
 from tests.support.asking import Case, again, current, go_on, question_of, reply
 from tests.support.page_worker import person, signed
 from tests.support.prefect import Server
@@ -72,7 +72,7 @@ async def test_who_reaches_the_api_forges_no_answer(server: Server, verify: str)
                 question = await question_of(run)
                 if written is not None:
                     body = {"key": question.response, "value": written.replace("EVIDENCE", question.evidence)}
-                    answered = await http.post(f"/flow_runs/{run.id}/input", json=body)
+                    answered = await post(http, f"/flow_runs/{run.id}/input", body)
                     assert answered.status_code == 201, answered.text
                 await client.set_flow_run_state(run.id, Scheduled(name="Resuming"), force=True)
                 state = await go_on(run)
