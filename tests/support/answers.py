@@ -10,6 +10,7 @@ from prefect.client.schemas.objects import FlowRun
 from saferollout.approvals.history import problems
 from saferollout.approvals.keys import Keyring
 from saferollout.domain.endpoint import Decision
+from saferollout.domain.errors import Refused
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.shift import shift_traffic
 from tasks.report import report
@@ -73,3 +74,10 @@ async def resume(client: httpx.AsyncClient, run: UUID, given: dict[str, Any]) ->
     answered = await post(client, f"/flow_runs/{run}/resume", {"run_input": given})
     answered.raise_for_status()
     return str(answered.json()["status"])
+
+
+def is_refused(result: object) -> bool:
+    """Whether an answer was refused; what else has failed with it is raised."""
+    if isinstance(result, BaseException) and not isinstance(result, Refused):
+        raise result
+    return isinstance(result, Refused)
