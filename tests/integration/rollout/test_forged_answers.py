@@ -128,12 +128,12 @@ async def test_an_old_signed_answer_opens_nothing_else() -> None:
 
 async def test_one_code_does_not_approve_two_rollouts() -> None:
     """Given to both at the same instant, by its owner or by who has seen it: the first that is looked at counts."""
-    code = pyotp.TOTP(SECRETS["Dee"]).at(now())
     cases = [Rollout(approvals={"verify": "totp"}) for _ in range(2)]
     runs = []
     for case in cases:
         with current(case):
             runs.append(await asked(case))
+    code = pyotp.TOTP(SECRETS["Dee"]).at(now())
     await asyncio.gather(*(reply(run, "Dee", code) for run in runs))
     ends = []
     for case, run in zip(cases, runs, strict=True):
