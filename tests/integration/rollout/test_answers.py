@@ -197,7 +197,7 @@ async def ended(run: FlowRun) -> None:
 
 async def test_an_answer_after_the_deadline_counts_for_nothing(server: Server) -> None:
     """Prefect takes none, be the run suspended or in a process; nothing is decided."""
-    with current(Rollout(**soon(3))) as case:
+    with current(Rollout(**soon(12))) as case:
         run = await asked(case)
         question = await question_of(run)
         async with get_client() as client:
