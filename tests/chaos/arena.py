@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -86,9 +87,8 @@ class Arena:
         self.guarded: list[tuple[float, float]] = []
         """When a guard was found dead, and when the next one had looked."""
         self._guarding = threading.Event()
-        watch = threading.Thread(target=self._watch_guard, daemon=True)
-        watch.start()
-        self._started.callback(watch.join)
+        watching = self._started.enter_context(ThreadPoolExecutor(1)).submit(self._watch_guard)
+        self._started.callback(watching.result)  # raises what has ended it
 
     def __exit__(self, *_: object) -> None:
         self._guarding.set()  # from now on what ends is not started again
