@@ -14,6 +14,7 @@ import psutil
 
 from localazure.chaos import Chaos
 from localazure.core.certificates import trusting_only
+from localazure.core.web import reserve
 from localazure.testing import LocalAzure
 from saferollout.azure.client import DRAIN
 from saferollout.config.request import CONFIGS
@@ -72,6 +73,7 @@ class Arena:
         return self
 
     def _start(self) -> None:
+        self._started.enter_context(reserve("127.0.0.1", int(self._prefect_env["PREFECT_SERVER_API_PORT"])))
         self.server = self._keep(processes.prefect_server(self.directory, self._prefect_env, REPOSITORY))
         azure = LocalAzure(self.directory / "azure", "--strict", record=self.recording)
         self.azure = self._started.enter_context(azure)
