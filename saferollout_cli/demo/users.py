@@ -32,17 +32,21 @@ class Users:
         self.examples: list[str] = []
 
     async def send(self, scorer: Scorer, request: RecordedRequest) -> None:
-        """Send one request and check its answer."""
-        answer = await scorer.score(request)
+        """Send one request and check its answer; whatever fails is a failed request."""
+        deployment = ""
+        try:
+            answer = await scorer.score(request)
+            deployment, problem = answer.deployment, answer.error
+            is_known = request.answer is not None
+            if answer.ok and is_known and distance(answer.body, request.answer) > self._tolerance:
+                problem = f"wrong answer {json.dumps(answer.body)[:80]}"
+        except Exception as error:  # noqa: BLE001  # nobody looks at the task's own: it would be in no count
+            problem = f"{type(error).__name__}: {error}"
         self.total += 1
-        self.by_deployment[answer.deployment or "?"] += 1
-        problem = answer.error
-        is_known = request.answer is not None
-        if answer.ok and is_known and distance(answer.body, request.answer) > self._tolerance:
-            problem = f"wrong answer {json.dumps(answer.body)[:80]}"
+        self.by_deployment[deployment or "?"] += 1
         if problem:
             self.failed += 1
-            self.examples = ([*self.examples, f"{answer.deployment}: {problem}"])[-3:]
+            self.examples = ([*self.examples, f"{deployment}: {problem}"])[-3:]
 
     def line(self) -> str:
         """The counts as JSON."""

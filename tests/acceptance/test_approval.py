@@ -15,7 +15,7 @@ from tests.support.stack import Endpoint, Stack, phase_of, started, wait_for
 
 def test_nobody_answers_a_deployed_run(stack: Stack, endpoint: Endpoint) -> None:
     """Prefect's server fails a suspended run whose time is over and runs no code of it; the rollout goes back."""
-    stages = [stage | {"approval_timeout_s": 10} for stage in endpoint.stages(approval_at=100)]
+    stages = [stage | {"approval_timeout_s": 30} for stage in endpoint.stages(approval_at=100)]
     run = endpoint.submit(endpoint.config(stages=stages))
 
     stack.until(run, "Suspended")

@@ -50,7 +50,7 @@ def test_a_signal_rolls_back(stack: Stack, endpoint: Endpoint) -> None:
     with started(command, stack.env) as interrupted:
         wait_for("10%", lambda: endpoint.state().traffic == {"blue": 90, "green": 10} or None)
         interrupted.send_signal(signal.SIGTERM)
-        _, errors = interrupted.communicate(timeout=60)
+        _, errors = interrupted.communicate(timeout=240)
 
     assert interrupted.returncode == 1, errors
     assert "interrupted; rolled back to the baseline" in errors

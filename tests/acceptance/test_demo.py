@@ -64,7 +64,7 @@ def test_demo_promotes_without_a_failed_request(stack: Stack, tmp_path: Path) ->
     assert [verdict["verdict"] for verdict in result["verdicts"]] == ["passed", "healthy", "healthy"]
     assert {"preflight", "baseline", "create green", "smoke test green"} <= {step["name"] for step in result["steps"]}
     assert "# ✅ Promoted" in result["report"]
-    assert left_over(tmp_path) == []
+    wait_for("the end of all processes", lambda: not left_over(tmp_path) or None, timeout_s=60)
     assert result["retraining"].startswith("registered diabetes:2, mean loss smaller than that of diabetes:1 by ")
     assert result["model"] == "diabetes:2"
     assert "by retraining run " in result["inputs"]["asked for"]
@@ -80,7 +80,7 @@ def test_demo_with_a_harmful_candidate_rolls_back(stack: Stack, tmp_path: Path) 
     assert result["traffic"] == {"blue": 100}
     assert result["verdicts"][-1]["verdict"] == "harmful"
     assert result["requests"]["failed"] <= 0.1 * result["requests"]["total"]
-    assert left_over(tmp_path) == []
+    wait_for("the end of all processes", lambda: not left_over(tmp_path) or None, timeout_s=60)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -13,6 +14,7 @@ import psutil
 
 from localazure.chaos import Chaos
 from localazure.core.certificates import trusting_only
+from localazure.core.web import reserve
 from localazure.testing import LocalAzure
 from saferollout.azure.client import DRAIN
 from saferollout.config.request import CONFIGS
@@ -71,6 +73,7 @@ class Arena:
         return self
 
     def _start(self) -> None:
+        self._started.enter_context(reserve("127.0.0.1", int(self._prefect_env["PREFECT_SERVER_API_PORT"])))
         self.server = self._keep(processes.prefect_server(self.directory, self._prefect_env, REPOSITORY))
         azure = LocalAzure(self.directory / "azure", "--strict", record=self.recording)
         self.azure = self._started.enter_context(azure)
@@ -86,9 +89,8 @@ class Arena:
         self.guarded: list[tuple[float, float]] = []
         """When a guard was found dead, and when the next one had looked."""
         self._guarding = threading.Event()
-        watch = threading.Thread(target=self._watch_guard, daemon=True)
-        watch.start()
-        self._started.callback(watch.join)
+        watching = self._started.enter_context(ThreadPoolExecutor(1)).submit(self._watch_guard)
+        self._started.callback(watching.result)  # raises what has ended it
 
     def __exit__(self, *_: object) -> None:
         self._guarding.set()  # from now on what ends is not started again

@@ -10,10 +10,12 @@ from prefect.client.schemas.objects import FlowRun
 from saferollout.approvals.history import problems
 from saferollout.approvals.keys import Keyring
 from saferollout.domain.endpoint import Decision
+from saferollout.domain.errors import Refused
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.shift import shift_traffic
 from tasks.report import report
 from tasks.support import history
+from tasks.support.polling import poll
 from tests.support.asking import Case, deployed, go_on
 
 
@@ -55,11 +57,27 @@ def api(url: str) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=url, timeout=120, limits=httpx.Limits(max_keepalive_connections=0))
 
 
+async def post(client: httpx.AsyncClient, path: str, body: dict[str, Any]) -> httpx.Response:
+    """Call Prefect's API; SQLite's passing 503 is asked again."""
+
+    async def call() -> httpx.Response | None:
+        response = await client.post(path, json=body)
+        return None if response.status_code == 503 else response
+
+    answered = await poll(call, 0.2, 240)
+    assert answered is not None, f"never taken: {path}"
+    return answered
+
+
 async def resume(client: httpx.AsyncClient, run: UUID, given: dict[str, Any]) -> str:
-    """Answer by Prefect's API; SQLite's passing 503 is asked again. Return what the server says."""
-    while True:
-        answered = await client.post(f"/flow_runs/{run}/resume", json={"run_input": given})
-        if answered.status_code != 503:
-            break
+    """Answer by Prefect's API. Return what the server says."""
+    answered = await post(client, f"/flow_runs/{run}/resume", {"run_input": given})
     answered.raise_for_status()
     return str(answered.json()["status"])
+
+
+def is_refused(result: object) -> bool:
+    """Whether an answer was refused; what else has failed with it is raised."""
+    if isinstance(result, BaseException) and not isinstance(result, Refused):
+        raise result
+    return isinstance(result, Refused)

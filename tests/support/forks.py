@@ -84,8 +84,13 @@ def _serve(address: str) -> dict[str, Any]:
         print("ready", flush=True)
         while True:
             connection, _ = listener.accept()
-            if os.fork() == 0:
-                break
+            try:
+                child = os.fork()
+            except OSError as error:  # who asked sees the end of the connection; what is forked must not end for it
+                print(f"cannot fork: {error}", file=sys.stderr, flush=True)
+            else:
+                if child == 0:
+                    break
             connection.close()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     return _attend(connection)

@@ -1,19 +1,24 @@
 """A Prefect server that a test stops and starts, and a proxy that stands in its place."""
 
 from pathlib import Path
+from typing import Self
 from uuid import UUID
 
 import httpx
 from starlette.requests import Request
 from starlette.responses import Response
 
+from localazure.core.web import reserve
 from saferollout_cli.demo import processes
 from tests.support.forks import forked
-from tests.support.stack import REPOSITORY, client
+from tests.support.stack import REPOSITORY, Stack
 
 
 class Server:
-    """A Prefect server that can be killed and started again; the programs of its environment are forked."""
+    """A Prefect server that can be killed and started again; the programs of its environment are forked.
+
+    While it is open, nobody else is given its port, whether it runs or not.
+    """
 
     def __init__(self, directory: Path, forks: str) -> None:
         self.env = forked(processes.prefect_env(directory), forks) | {"PREFECT_SERVER_DATABASE_TIMEOUT": "0.5"}
@@ -21,6 +26,14 @@ class Server:
         self.database = directory / "prefect" / "prefect.db"
         self._directory = directory
         self._process: processes.Process | None = None
+        self._port = reserve("127.0.0.1", int(self.env["PREFECT_SERVER_API_PORT"]))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._port.close()
 
     def start(self) -> None:
         """Start it and wait until it answers."""
@@ -36,7 +49,7 @@ class Server:
     def set_state(self, run: UUID, kind: str) -> None:
         """Set the run's state as any program can."""
         body = {"state": {"type": kind}, "force": True}
-        client().post(f"{self.url}/flow_runs/{run}/set_state", json=body).raise_for_status()
+        Stack(self._directory, self.env).api("POST", f"/flow_runs/{run}/set_state", json=body)
 
 
 class Proxy:

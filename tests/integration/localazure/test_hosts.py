@@ -18,12 +18,9 @@ from tests.support.team import Host, Team
 @pytest.fixture
 def stack(tmp_path: Path, azure: LocalAzure, forks: str) -> Iterator[Stack]:
     """A Prefect server, and no worker; each host imports what it has cloned."""
-    server = Server(tmp_path, forks)
-    try:
+    with Server(tmp_path, forks) as server:
         server.start()
         yield Stack(tmp_path, Stack(tmp_path, server.env | azure.environ).env_of_its_own)
-    finally:
-        server.stop()
 
 
 def test_another_host_takes_a_rollout_up(stack: Stack, tmp_path: Path) -> None:

@@ -10,9 +10,6 @@ from tests.support.prefect import Server
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory, forks: str) -> Iterator[Server]:
     """A server without our deployments; those who use it are one group, so that only one is started."""
-    made = Server(tmp_path_factory.mktemp("server"), forks)
-    try:
+    with Server(tmp_path_factory.mktemp("server"), forks) as made:
         made.start()
         yield made
-    finally:
-        made.stop()

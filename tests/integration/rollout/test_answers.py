@@ -28,11 +28,12 @@ from saferollout.domain.evidence import GateVerdict
 from saferollout.rollout.auto import AUTO
 from saferollout.rollout.record import now
 from saferollout_cli.approvals import Reply, WaitingQuestion, answer
+from saferollout_cli.environment import patient
 from tasks.auto import approve_by_itself
 from tasks.support.answers import find_answer
 from tasks.support.attestation import read_attestation
 from tasks.support.polling import poll
-from tests.support.answers import Rollout, api, asked, events_of, resume
+from tests.support.answers import Rollout, api, asked, events_of, is_refused, resume
 from tests.support.asking import Case, again, current, deployed, go_on, here, question_of, reply, until
 from tests.support.prefect import Server
 from tests.support.run_steps import record_of
@@ -102,11 +103,12 @@ async def test_of_a_hundred_answers_at_once_one_counts(server: Server) -> None:
                 for name in names
             ]
             by_command = [answer(run.id, Reply(decision="approve", approver=f"human {number}")) for number in range(4)]
-            said, heard = await asyncio.gather(
-                asyncio.gather(*by_api), asyncio.gather(*by_command, return_exceptions=True)
-            )
+            with patient():
+                said, heard = await asyncio.gather(
+                    asyncio.gather(*by_api), asyncio.gather(*by_command, return_exceptions=True)
+                )
         taken = [name for name, status in zip(names, said, strict=True) if status == "ACCEPT"]
-        taken += [f"human {number}" for number, result in enumerate(heard) if not isinstance(result, Refused)]
+        taken += [f"human {number}" for number, result in enumerate(heard) if not is_refused(result)]
         assert len(taken) == 1
         assert (await go_on(run)).name == "Completed"
         await one_decision(case, taken[0])
@@ -117,8 +119,9 @@ async def test_two_people_at_the_same_instant_are_asked_one_after_the_other() ->
     """Where two must approve, the one whose answer was not taken hears so, and is asked next; a no ends it."""
     with current(Rollout(approvals={"approvers": ["Ann", "Bob"], "required": 2})) as case:
         run = await asked(case)
-        results = await asyncio.gather(reply(run, "Ann"), reply(run, "Bob"), return_exceptions=True)
-        (late,) = [name for name, result in zip(("Ann", "Bob"), results, strict=True) if isinstance(result, Refused)]
+        with patient():
+            results = await asyncio.gather(reply(run, "Ann"), reply(run, "Bob"), return_exceptions=True)
+        (late,) = [name for name, result in zip(("Ann", "Bob"), results, strict=True) if is_refused(result)]
         assert (await go_on(run)).name == "Suspended"
         assert "1 of 2 approvals, by " in (await question_of(run)).text
         await reply(run, late)
@@ -194,7 +197,7 @@ async def ended(run: FlowRun) -> None:
 
 async def test_an_answer_after_the_deadline_counts_for_nothing(server: Server) -> None:
     """Prefect takes none, be the run suspended or in a process; nothing is decided."""
-    with current(Rollout(**soon(3))) as case:
+    with current(Rollout(**soon(12))) as case:
         run = await asked(case)
         question = await question_of(run)
         async with get_client() as client:

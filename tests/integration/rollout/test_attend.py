@@ -69,8 +69,8 @@ async def test_a_question_is_read_when_it_is_written(client: PrefectClient) -> N
     keys = keyset_from_paused_state(Paused(pause_key=f"{DIGEST}-10"))
     with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
         await client.create_flow_run_input(run.id, keys["schema"], "{}")
-    assert await waiting_question(client, run) is None
-    await client.delete_flow_run_input(run.id, keys["schema"])
+        assert await waiting_question(client, run) is None
+        await client.delete_flow_run_input(run.id, keys["schema"])
     await write(client, run)
     waits = await look_up(client, known)
     assert waits
@@ -84,7 +84,8 @@ async def test_a_question_is_read_when_it_is_written(client: PrefectClient) -> N
 async def test_an_answer_waits_for_the_question(client: PrefectClient) -> None:
     """Who approves in the very moment between the pause and its question is not sent away."""
     run = await paused(client, written=False)
-    answering = asyncio.create_task(answer(run.id, YES))
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
+        answering = asyncio.create_task(answer(run.id, YES))
     done, _ = await asyncio.wait([answering], timeout=0.5)
     assert not done
     await write(client, run)
@@ -192,7 +193,7 @@ async def test_an_answer_whose_reply_was_lost_is_reported_as_taken(
     run = await paused(client)
     proxy.lost = 1
 
-    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
         assert (await answer(run.id, YES)).evidence == DIGEST
 
     assert proxy.lost == 0
@@ -249,11 +250,12 @@ async def test_a_question_stays_open_while_prefect_fails(
         await asyncio.to_thread(wait_for, "the question", asked, 60)
         trouble(edge)
         await asyncio.to_thread(wait_for, "trouble", lambda: "the question stays open" in caplog.text or None)
-        for part in lost:
-            await client.delete_flow_run_input(run.id, keys[part])
-        edge.mend()
-        await asyncio.to_thread(wait_for, "the question", asked, 60)
-        await answer(run.id, YES)
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 5}):
+            for part in lost:
+                await client.delete_flow_run_input(run.id, keys[part])
+            edge.mend()
+            await asyncio.to_thread(wait_for, "the question", asked, 60)
+            await answer(run.id, YES)
 
         assert (await pausing).approver == "Ann"
     server.set_state(run.id, "COMPLETED")

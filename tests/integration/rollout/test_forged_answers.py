@@ -21,7 +21,7 @@ from saferollout.rollout.record import now
 from saferollout_cli.approvals import Reply, answer
 from tasks.approval import ask
 from tasks.support import history, variables
-from tests.support.answers import Rollout, api, asked, events_of, resume
+from tests.support.answers import Rollout, api, asked, events_of, post, resume
 from tests.support.asking import Case, again, current, go_on, question_of, reply
 from tests.support.page_worker import person, signed
 from tests.support.prefect import Server
@@ -72,7 +72,7 @@ async def test_who_reaches_the_api_forges_no_answer(server: Server, verify: str)
                 question = await question_of(run)
                 if written is not None:
                     body = {"key": question.response, "value": written.replace("EVIDENCE", question.evidence)}
-                    answered = await http.post(f"/flow_runs/{run.id}/input", json=body)
+                    answered = await post(http, f"/flow_runs/{run.id}/input", body)
                     assert answered.status_code == 201, answered.text
                 await client.set_flow_run_state(run.id, Scheduled(name="Resuming"), force=True)
                 state = await go_on(run)
@@ -128,12 +128,12 @@ async def test_an_old_signed_answer_opens_nothing_else() -> None:
 
 async def test_one_code_does_not_approve_two_rollouts() -> None:
     """Given to both at the same instant, by its owner or by who has seen it: the first that is looked at counts."""
-    code = pyotp.TOTP(SECRETS["Dee"]).at(now())
     cases = [Rollout(approvals={"verify": "totp"}) for _ in range(2)]
     runs = []
     for case in cases:
         with current(case):
             runs.append(await asked(case))
+    code = pyotp.TOTP(SECRETS["Dee"]).at(now())
     await asyncio.gather(*(reply(run, "Dee", code) for run in runs))
     ends = []
     for case, run in zip(cases, runs, strict=True):

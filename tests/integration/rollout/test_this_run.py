@@ -46,7 +46,7 @@ async def test_nothing_goes_forward_without_prefect(
         async with get_client() as client:
             flow_run = await client.create_flow_run(going, state=Running())
         monkeypatch.setenv("PREFECT__FLOW_RUN_ID", str(flow_run.id))
-        await run.ready()
+        await ThisRun(grace_s=60).ready()
         await step()
         trouble(edge)
         for work in (run.ready(), run.unless_stopped(endless())):

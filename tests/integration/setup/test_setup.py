@@ -20,15 +20,17 @@ from tests.support.stack import REPOSITORY, Stack, started, wait_for
 pytestmark = pytest.mark.xdist_group("setup")  # one server
 FLOWS = ["rollout", "bootstrap", "rollback", "control", "guard", "retire", "watch-models"]
 ENDS_AND_HANGS = """
-import asyncio
+import asyncio, sys
+from pathlib import Path
 from prefect import flow
 
-@flow
-async def rollout(s):
-    await asyncio.sleep(s)
+@flow(flow_run_name="{name}")
+async def rollout(name):
+    while not Path(sys.argv[1], name).exists():
+        await asyncio.sleep(0.1)
 
-asyncio.run(rollout(2))
-asyncio.run(rollout(600))
+asyncio.run(rollout("ends"))
+asyncio.run(rollout("hangs"))
 """
 
 
@@ -174,26 +176,28 @@ def test_no_run_chooses_its_command_or_environment(stack: Stack, variables: dict
     assert request(stack, "POST", "/automations/", automation) == 422
 
 
-def test_a_run_that_falls_silent_starts_a_guard(stack: Stack) -> None:
+def test_a_run_that_falls_silent_starts_a_guard(stack: Stack, tmp_path: Path) -> None:
     """Its process is killed, so no heartbeat and no state follows: the run is named to the deployment.
 
     One that ended well is not.
     """
     setup(stack)
 
-    def alive() -> list[str] | None:
+    def alive(name: str) -> str | None:
         body = {"filter": {"event": {"name": ["prefect.flow-run.heartbeat"]}}}
         events = stack.api("POST", "/events/filter", json=body)["events"]
-        runs = {event["resource"]["prefect.resource.id"]: event["occurred"] for event in events}
-        return sorted(runs, key=runs.__getitem__) if len(runs) == 2 else None
+        runs = [event["resource"] for event in events]
+        return next((run["prefect.resource.id"] for run in runs if run["prefect.resource.name"] == name), None)
 
     def cleaning() -> list[str] | None:
         runs = stack.api("POST", "/flow_runs/filter", json={"deployments": {"name": {"any_": ["guard"]}}})
         named = [run["parameters"]["flow_run"] for run in runs if run["parameters"].get("flow_run")]
         return [f"prefect.flow-run.{name}" for name in named] or None  # the schedule's name none
 
-    with started([sys.executable, "-c", ENDS_AND_HANGS], stack.env):  # and killed
-        _ended, silent = wait_for("a heartbeat of each run", alive)
+    with started([sys.executable, "-c", ENDS_AND_HANGS, str(tmp_path)], stack.env):  # and killed
+        wait_for("a heartbeat of the first run", lambda: alive("ends"))
+        (tmp_path / "ends").touch()
+        silent = wait_for("a heartbeat of the second run", lambda: alive("hangs"))
 
     assert wait_for("a guard", cleaning) == [silent]
 

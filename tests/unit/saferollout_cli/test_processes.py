@@ -1,5 +1,6 @@
 """The demo's processes: none is waited for without end, and their garbage collector does not slow them down."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -28,7 +29,16 @@ def test_a_process_that_says_nothing_is_given_up(tmp_path: Path, program: str, p
     ):
         process.first_line(1 if "time" in program else 30)
 
-    assert not [child for child in psutil.Process().children(recursive=True) if program in child.cmdline()]
+    assert [command for command in running() if program in command] == []
+
+
+def running() -> list[list[str]]:
+    """The command lines of the processes that this one has started, and that have not ended meanwhile."""
+    found = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            found.append(child.cmdline())
+    return found
 
 
 def test_processes_rarely_look_for_garbage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,15 +18,12 @@ from tests.support.stack import REPOSITORY
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory, forks: str) -> Iterator[Server]:
     """The server; those who use it are one group, so that only one is started."""
-    made = Server(tmp_path_factory.mktemp("server"), forks)
     command = [str(Path(sys.executable).parent / "saferollout"), "setup", "--json"]
-    env = made.env | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
-    try:
+    with Server(tmp_path_factory.mktemp("server"), forks) as made:
         made.start()
+        env = made.env | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
         subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, check=True)
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture(autouse=True)

@@ -160,3 +160,14 @@ async def test_the_demos_users_send_them_too(endpoint: Endpoint) -> None:
             await users.send(scorer, request)
 
     assert (users.total, users.failed) == (2, 1)
+
+
+async def test_no_failure_of_the_demos_users_is_lost(endpoint: Endpoint) -> None:
+    """What nobody has foreseen, as a client that is closed, counts as a request that failed, with its reason."""
+    users = Users(tolerance=1)
+    async with Scorer(endpoint.uri, "secret") as scorer:
+        pass
+    await users.send(scorer, RecordedRequest(request=1))
+
+    assert (users.total, users.failed) == (1, 1)
+    assert users.examples[0].startswith(": RuntimeError: ")
