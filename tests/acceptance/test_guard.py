@@ -30,6 +30,9 @@ def test_a_candidate_that_turns_bad_while_people_think_goes_back(stack: Stack, e
     assert (phase_of(endpoint), endpoint.state().traffic) == (None, {"blue": 100})
     ended = stack.run(run)
     assert ended["state_name"] == "Failed"
+    (entry,) = json.loads(stack.cli("history", endpoint.name, "--json"))["entries"]
+    assert (entry["event"]["kind"], entry["event"]["flow_run"]) == ("outcome", run)
+    assert entry["event"]["reason"].startswith("rolled_back: green went bad at 10%")
     assert ended["state"]["message"] == looked
     assert ended["state"]["data"]["storage_key"], "its outcome cannot be read"
     refused = stack.cli("approve", run, "--by", "Ada", code=1)
@@ -38,10 +41,7 @@ def test_a_candidate_that_turns_bad_while_people_think_goes_back(stack: Stack, e
 
 def test_a_request_is_not_lost_with_the_process_of_its_run(stack: Stack, endpoint: Endpoint) -> None:
     """Its worker reports a crash before anything is begun: the guard, told by an event, has it begin, and it asks."""
-    deployment = stack.api("GET", "/deployments/name/rollout/rollout")["id"]
-    later = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2999-01-01T00:00:00Z"}}
-    body = {"parameters": {"config": str(endpoint.config())}, "state": later}
-    run = stack.api("POST", f"/deployments/{deployment}/create_flow_run", json=body)["id"]
+    run = endpoint.submit(endpoint.config(), held=True)
     stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": "CRASHED"}, "force": True})
 
     wait_for("its question", lambda: stack.run(run)["state_name"] == "Suspended" or None)

@@ -79,17 +79,15 @@ def config_of(endpoint: Endpoint, **changes: Any) -> Path:
     )
 
 
-def start(arena: Arena, endpoint: Endpoint, **changes: Any) -> Watched:
-    """A rollout."""
-    return Watched(arena, endpoint, endpoint.submit(config_of(endpoint, **changes)))
-
-
-def arm(arena: Arena, watched: Watched, hand: Hand) -> None:
-    """Let the rollout's process be killed at its points, and the guard at its own."""
-    for what, where in hand.run:
-        arena.arm(what, where, watched.run)
-    for what, where in hand.guard:
+def start(arena: Arena, endpoint: Endpoint, hand: Hand | None = None, **changes: Any) -> Watched:
+    """A rollout, whose process is killed at its points, and the guard at its own."""
+    run = endpoint.submit(config_of(endpoint, **changes), held=True)
+    for what, where in hand.run if hand else ():
+        arena.arm(what, where, run)
+    for what, where in hand.guard if hand else ():
         arena.arm(what, where, "")
+    endpoint.let_go(run)
+    return Watched(arena, endpoint, run)
 
 
 def promoted(watched: Watched, kills: int) -> None:
@@ -130,8 +128,7 @@ def good(arena: Arena, tally: Tally, directory: Path, name: str, hand: Hand) -> 
     """Roll out a good candidate while processes die at these points."""
     endpoint = endpoint_of(arena, directory, name)
     with used(tally, endpoint):
-        watched = start(arena, endpoint)
-        arm(arena, watched, hand)
+        watched = start(arena, endpoint, hand)
         promoted(watched, hand.kills)
         note(tally, watched, "promoted")
     endpoint.delete()
@@ -141,8 +138,7 @@ def bad(arena: Arena, tally: Tally, directory: Path, name: str, hand: Hand) -> N
     """Roll out a candidate that turns bad at 10% while whoever rolls it back dies at these points."""
     endpoint = endpoint_of(arena, directory, name)
     deployment, switch = endpoint.turning("assert False, 'turned bad'")
-    watched = start(arena, endpoint, deployment=str(deployment))
-    arm(arena, watched, hand)
+    watched = start(arena, endpoint, hand, deployment=str(deployment))
     watched.answer_when_asked()
     wait_for("10%", lambda: endpoint.state().traffic.get("green") == 10 or None)
     switch.touch()

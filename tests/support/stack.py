@@ -283,12 +283,21 @@ class Endpoint:
             for share in (10, 100)
         ]
 
-    def submit(self, config: Path, version: str | None = None) -> str:
-        """Start the deployed rollout as any program can, of a version of the endpoint's model; return its flow run."""
+    def submit(self, config: Path, version: str | None = None, *, held: bool = False) -> str:
+        """Start the deployed rollout as any program can, of a version of the endpoint's model; return its flow run.
+
+        One that is `held` begins once it is let go.
+        """
         deployment = self.stack.api("GET", "/deployments/name/rollout/rollout")["id"]
         model = {"name": self.name, "version": version} if version else None
-        parameters = {"parameters": {"config": str(config), "model": model}}
-        return str(self.stack.api("POST", f"/deployments/{deployment}/create_flow_run", json=parameters)["id"])
+        body: dict[str, Any] = {"parameters": {"config": str(config), "model": model}}
+        if held:
+            body["state"] = {"type": "SCHEDULED", "state_details": {"scheduled_time": "2999-01-01T00:00:00Z"}}
+        return str(self.stack.api("POST", f"/deployments/{deployment}/create_flow_run", json=body)["id"])
+
+    def let_go(self, run: str) -> None:
+        """Let a run begin that was held."""
+        self.stack.api("POST", f"/flow_runs/{run}/set_state", json={"state": {"type": "SCHEDULED"}, "force": True})
 
     def state(self) -> EndpointState:
         """The endpoint as Azure shows it, once it can be asked."""
