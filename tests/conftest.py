@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import hypothesis
 import pytest
@@ -92,21 +92,39 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def shared(factory: pytest.TempPathFactory, name: str, start: Callable[[Path, ExitStack], T]) -> Iterator[T]:
     """What is started once for all of xdist's processes, in a directory of this name; JSON says where it is.
 
-    The first process that needs it starts it, and stops it when no other still uses it.
+    The first process that needs it starts it, and stops it when no other still uses it. Who needs it after that starts
+    it anew.
     """
     base = factory.getbasetemp()
-    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
-    directory.mkdir(exist_ok=True)
+    root = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    directory = root / name
     known = directory / "known.json"
-    with (directory / "users").open("w") as users, ExitStack() as started:
-        with (directory / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if not known.exists():
-                known.write_text(json.dumps(start(directory, started)))
-                started.callback(fcntl.flock, users, fcntl.LOCK_EX)  # waits for whoever else uses it
-            fcntl.flock(users, fcntl.LOCK_SH)
+    with (root / f"{name}.lock").open("w") as lock, (root / f"{name}.users").open("w") as users, ExitStack() as started:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        started.callback(fcntl.flock, lock, fcntl.LOCK_UN)
+        if not known.exists():
+            if directory.exists():
+                directory.rename(tempfile.mkdtemp(prefix=f"{name}-ended-", dir=root))
+            directory.mkdir()
+            started.callback(known.unlink, missing_ok=True)
+            known.write_text(json.dumps(start(directory, started)))
+            started.callback(_become_the_last, lock, users)
+        fcntl.flock(users, fcntl.LOCK_SH)
+        fcntl.flock(lock, fcntl.LOCK_UN)
         found: T = json.loads(known.read_text())
         yield found
+
+
+def _become_the_last(lock: IO[str], users: IO[str]) -> None:
+    """Wait until nobody else uses what is shared, and return with the lock, so that nobody comes."""
+    while True:
+        fcntl.flock(users, fcntl.LOCK_EX)
+        fcntl.flock(users, fcntl.LOCK_UN)  # who holds the lock may be waiting for it
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(BlockingIOError):  # somebody has come meanwhile
+            fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 @pytest.fixture(scope="session")

@@ -143,6 +143,17 @@ class Arm:
             headers["azureml-model-deployment"] = deployment
         return self.scoring.post(url, json=body, headers=headers)
 
+    def processes(self, endpoint: str, deployment: str, least: int) -> set[int]:
+        """Those that answer: of a dozen requests, and of more until there are `least`, for who gets one is chance."""
+        seen: set[int] = set()
+
+        def ask() -> set[int]:
+            seen.update(self.score(endpoint, {}, deployment).json()["pid"] for _ in range(12))
+            return seen
+
+        found: set[int] = wait_for(ask, lambda processes: len(processes) >= least)
+        return found
+
 
 def reason(answer: httpx.Response) -> str:
     """The code that says what is wrong: the innermost one."""

@@ -67,9 +67,12 @@ def replace_instance(azure: LocalAzure, arm: Arm, endpoint: str) -> None:
     """Kill green's only container and wait until another one answers."""
     before = hostname(arm, "green")
     azure.chaos.kill_instance(endpoint, "green")
-    wait_for(lambda: arm.score(endpoint, {"x": 1}, "green").status_code, lambda status: status != 200)
-    wait_for(lambda: arm.score(endpoint, {"x": 1}, "green").status_code, lambda status: status == 200)
-    assert hostname(arm, "green") != before
+
+    def other() -> bool:
+        answer = arm.score(endpoint, {"x": 1}, "green")
+        return answer.status_code == 200 and answer.json()["environment"]["HOSTNAME"] != before
+
+    wait_for(other)
 
 
 def build(client: MLClient, context: Path, version: str) -> str:

@@ -236,7 +236,7 @@ def test_an_update_in_place_by_the_management_client_loses_no_request(
         found.properties.instance_type = "Standard_DS2_v2"
         found.properties.environment_variables = {"GREETING": "newer"}
         found.properties.request_settings = models.OnlineRequestSettings(
-            request_timeout=timedelta(seconds=0.4), max_concurrent_requests_per_instance=9
+            request_timeout=timedelta(seconds=30), max_concurrent_requests_per_instance=9
         )
         done = management.online_deployments.begin_create_or_update(**PLACE, deployment_name="blue", body=found)
         assert done.result().properties.instance_type == "Standard_DS2_v2"
@@ -244,4 +244,6 @@ def test_an_update_in_place_by_the_management_client_loses_no_request(
         assert (answer["y"], answer["greeting"], "other" in answer) == (2, "newer", False)
         users.some_more()
     assert users.errors == [], azure.log()
+    found.properties.request_settings.request_timeout = timedelta(seconds=0.4)
+    management.online_deployments.begin_create_or_update(**PLACE, deployment_name="blue", body=found).result()
     assert arm.score(endpoint, {"sleep_s": 0.6}).status_code == 408

@@ -146,7 +146,7 @@ def test_a_failed_update_leaves_the_old_revision_serving(arm: Arm, assets: Asset
 def test_an_instance_that_dies_is_replaced(azure: LocalAzure, arm: Arm, assets: Assets, endpoint: str) -> None:
     """The request that killed it fails as a model error; meanwhile the other instance answers; then two do again."""
     arm.deploy(endpoint, "mortal", assets, capacity=2)
-    before = instances(arm, endpoint)
+    before = arm.processes(endpoint, "mortal", 2)
     assert len(before) == 2
     killed = arm.score(endpoint, {"die": True}, "mortal")
     assert killed.status_code == 424

@@ -32,8 +32,8 @@ def test_traffic_and_the_pinning_header_choose_the_deployment(arm: Arm, endpoint
     """Unpinned requests follow the traffic; pinned ones reach a deployment without any."""
     unpinned = arm.score(endpoint, {"x": 5})
     assert (unpinned.status_code, unpinned.json()["y"]) == (200, 10)
-    pinned = arm.score(endpoint, {"x": 5}, "green")
-    assert (pinned.status_code, pinned.json()["y"]) == (200, 15)
+    pinned = wait_for(lambda: arm.score(endpoint, {"x": 5}, "green"), lambda answer: answer.status_code == 200)
+    assert pinned.json()["y"] == 15
     assert pinned.headers["azureml-model-deployment"] == "green"
 
 

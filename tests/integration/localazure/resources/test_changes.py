@@ -1,13 +1,12 @@
 """Changes under load: scaling, shifting, updating, deleting, and not one request lost."""
 
 import threading
-import time
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from tests.support.localazure.arm import Arm, Assets
+from tests.support.localazure.arm import Arm, Assets, wait_for
 from tests.support.localazure.users import Users
 
 
@@ -68,14 +67,21 @@ def test_an_update_in_place_is_rolling(arm: Arm, assets: Assets, endpoint: str) 
     assert users.errors == []
 
 
+def begin(arm: Arm, endpoint: str, deployment: str, sleep_s: float) -> tuple[threading.Thread, list[httpx.Response]]:
+    """Send a request in a thread, and wait until `run()` works on it; return the thread, and where its answer comes."""
+    answers: list[httpx.Response] = []
+    body = {"x": 1, "say": "a long request", "sleep_s": sleep_s}
+    request = threading.Thread(target=lambda: answers.append(arm.score(endpoint, body, deployment)))
+    request.start()
+    logs = f"onlineEndpoints/{endpoint}/deployments/{deployment}/getLogs"
+    wait_for(lambda: "a long request" in arm.call("POST", logs, {}).json()["content"])
+    return request, answers
+
+
 def test_a_long_request_is_answered_although_its_instance_leaves(arm: Arm, assets: Assets, endpoint: str) -> None:
     """Draining waits for what is under way; the deployment is gone only then."""
     arm.deploy(endpoint, "green", assets, model=2)
-    answers: list[httpx.Response] = []
-    request = threading.Thread(target=lambda: answers.append(arm.score(endpoint, {"x": 1, "sleep_s": 2}, "green")))
-    request.start()
-    arm.score(endpoint, {}, "blue")
-    time.sleep(0.5)  # the long request is under way: nothing tells us so from outside
+    request, answers = begin(arm, endpoint, "green", 2)
     assert arm.run("DELETE", f"onlineEndpoints/{endpoint}/deployments/green")["status"] == "Succeeded"
     request.join()
     assert (answers[0].status_code, answers[0].json()["y"]) == (200, 3)
@@ -88,12 +94,10 @@ def test_a_shorter_time_out_does_not_cut_requests_begun_under_the_longer(
     """An instance that leaves has as long for its last requests as they were promised, not as new ones are."""
     concurrent = {"maxConcurrentRequestsPerInstance": 20}
     arm.deploy(endpoint, "blue", assets, requestSettings={**concurrent, "requestTimeout": "PT60S"})
-    answers: list[httpx.Response] = []
     # longer than the new time-out, the ten seconds that a process has to stop, and what the new instance takes to start
-    body = {"x": 1, "sleep_s": 14}
-    request = threading.Thread(target=lambda: answers.append(arm.score(endpoint, body, "blue")))
-    request.start()
+    request, answers = begin(arm, endpoint, "blue", 14)
     arm.deploy(endpoint, "blue", assets, model=2, requestSettings={**concurrent, "requestTimeout": "PT1S"})
     request.join()
     assert (answers[0].status_code, answers[0].json()["y"]) == (200, 2)
-    assert arm.score(endpoint, {"x": 1}, "blue").json()["y"] == 3
+    answer = wait_for(lambda: arm.score(endpoint, {"x": 1}, "blue"), lambda found: found.status_code == 200)
+    assert answer.json()["y"] == 3

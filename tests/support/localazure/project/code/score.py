@@ -29,6 +29,8 @@ def run(raw_data: str) -> dict:
     if request.get("die"):
         os.kill(os.getppid(), signal.SIGKILL)  # the server itself, not only its worker
         os._exit(1)
+    if request.get("say"):
+        print(request["say"], flush=True)
     time.sleep(request.get("sleep_s", 0))
     return {
         "y": request.get("x", 1) * factor,
