@@ -185,11 +185,13 @@ class Operations:
             self._end(identifier, None if gone else error)  # of what is gone there is nothing left to go on with
 
     async def stop(self) -> None:
-        """Cancel what is under way and wait for it."""
-        tasks = list(self._running.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        """Cancel what is under way, and what is begun meanwhile, and wait for it."""
+        while self._running:
+            tasks = list(self._running.values())
+            self._running.clear()  # one that is cancelled before its first step does not do so itself
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     def routes(self) -> list[Route]:
         """Return the two pages of an operation: its status, and its result."""

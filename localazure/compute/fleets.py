@@ -5,6 +5,8 @@ import itertools
 import logging
 from collections.abc import Awaitable, Callable
 
+import httpx
+
 from localazure.arm.errors import InstanceFailed
 from localazure.compute import events
 from localazure.compute.instances import Instance, Setup
@@ -162,6 +164,9 @@ class Fleet:
     def _join(self, instance: Instance) -> None:
         self.started = True
         self._instances.append(instance)
+        self._watch_over(instance)
+
+    def _watch_over(self, instance: Instance) -> None:
         self._guards[instance] = asyncio.create_task(self._guard(instance), name=f"guard of {self.name}")
 
     async def _drain(self, leaving: list[Instance]) -> None:
@@ -171,6 +176,19 @@ class Fleet:
             instance.draining = True
             if guard := self._guards.pop(instance, None):  # none: it died, and was replaced
                 guard.cancel()
+        try:
+            await self._let_go(leaving)
+        except BaseException:
+            for instance in leaving:
+                instance.draining = False
+                self._watch_over(instance)
+            raise
+        for instance in leaving:
+            self._report(instance.id, events.STOPPING)
+        await asyncio.gather(*(instance.stop() for instance in leaving))
+
+    async def _let_go(self, leaving: list[Instance]) -> None:
+        """Take them out of the gateway once they have answered what they have, or the time is over."""
         await self._publish()
         deadline = self._clock.monotonic() + self._drain_timeout_s
         waiting = list(leaving)
@@ -178,16 +196,24 @@ class Fleet:
         while waiting and self._clock.monotonic() < deadline:
             for instance in list(waiting):
                 # Twice in a row: a worker thread of the gateway may have chosen the instance just before the change.
-                quiet[instance] = 0 if await self._under_way(instance.address.port) else quiet[instance] + 1
+                quiet[instance] = 0 if await self._is_busy(instance) else quiet[instance] + 1
                 if quiet[instance] >= 2:
                     waiting.remove(instance)
             if waiting:
                 await self._clock.sleep(DRAIN_POLL_S)
         self._instances = [instance for instance in self._instances if instance not in leaving]
-        await self._publish()
-        for instance in leaving:
-            self._report(instance.id, events.STOPPING)
-        await asyncio.gather(*(instance.stop() for instance in leaving))
+        try:
+            await self._publish()
+        except BaseException:
+            self._instances += leaving
+            raise
+
+    async def _is_busy(self, instance: Instance) -> bool:
+        """Whether it answers something, as far as the gateway can say now."""
+        try:
+            return bool(await self._under_way(instance.address.port))
+        except httpx.HTTPError:  # it is being started again, or slow
+            return True
 
     async def _guard(self, instance: Instance) -> None:
         """Replace the instance when it dies or hangs: out of rotation at once, another one as soon as it is ready.
@@ -209,7 +235,7 @@ class Fleet:
                 continue
             try:
                 await replacement.ready()
-            except InstanceFailed as error:
+            except (InstanceFailed, OSError) as error:
                 log.warning("a new instance of %s failed: %s", self.name, error)
                 await replacement.stop()
                 continue

@@ -1,6 +1,7 @@
 """One instance of a deployment: a server process or a container."""
 
 import asyncio
+import contextlib
 import re
 import secrets
 from collections.abc import Awaitable, Callable
@@ -145,8 +146,8 @@ class Instance:
                 return
 
     def log_line(self, line: str) -> None:
-        """Write a line to the deployment's log."""
-        with self.setup.log.open("a") as file:
+        """Write a line to the deployment's log, where there is space for it."""
+        with contextlib.suppress(OSError), self.setup.log.open("a") as file:
             file.write(line + "\n")
 
     async def wait(self) -> int:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import json
 import shutil
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,8 +62,7 @@ class Revisions:
         model = properties.model
         target = folder / _digest(code, registered.get("codes"), model, registered.get("models"))
         if not target.exists():
-            partial = target.with_suffix(".partial")
-            shutil.rmtree(partial, ignore_errors=True)
+            partial = target.with_suffix(f".{uuid.uuid4().hex}")  # an earlier thread may still write another
             await asyncio.to_thread(self._downloads.lay_out, partial, code, model, _writer(folder / STORAGE_LOG))
             partial.rename(target)
         log = folder / SERVER_LOG

@@ -110,8 +110,10 @@ class Runtime:
         # Only now: new limits replace the gateway's cluster, which forgets how many requests an instance has, and that
         # is what draining goes by.
         running.limits = limits
-        await self.publish()
-        running.follow(scaling, self._clock)
+        try:
+            await self.publish()
+        finally:
+            running.follow(scaling, self._clock)
 
     async def remove(self, endpoint: str, deployment: str) -> None:
         """End the deployment's instances, after they have answered what they have."""

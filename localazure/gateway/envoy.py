@@ -239,7 +239,7 @@ class Gateway:
             log.error("Envoy ended with code %s and is started again: %s", code, _tail(self._log_file))
             try:
                 await self._launch(socket)
-            except (GatewayError, OSError):
+            except Exception:  # whatever it is: without the gateway nothing can be scored
                 log.exception("Envoy does not start; it is tried again in %s s", RETRY_S)
                 await self._process.stop()
                 await self._clock.sleep(RETRY_S)

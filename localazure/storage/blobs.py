@@ -208,7 +208,10 @@ class Blobs:
             raise BlobError(413, "RequestBodyTooLarge", f"A blob may have at most {MAX_BLOB_BYTES} bytes.")
         path = self._directory / uuid.uuid4().hex
         md5 = await asyncio.to_thread(join, parts, path)
-        return _created(self._finish(container, name, path, request, md5, blocks), received)
+        blob = self._finish(container, name, path, request, md5, blocks)
+        for part in parts:  # only now: a request that was cut off is sent again
+            part.unlink(missing_ok=True)
+        return _created(blob, received)
 
     def _put_metadata(self, request: Request, container: str, name: str) -> Response:
         blob = self._blob_named(container, name)

@@ -4,8 +4,9 @@ import contextlib
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from operator import lt
+from operator import eq, lt
 from pathlib import Path
 
 import httpx
@@ -14,9 +15,12 @@ import pytest
 
 from localazure.testing import LocalAzure
 from tests.support.localazure.arm import Arm, wait_for
+from tests.support.localazure.sdk import register
 
 NAMES = ("first", "second")
 CRASHES = 5
+REQUESTS = 6
+"""So many that both instances have some."""
 
 
 @pytest.fixture
@@ -53,6 +57,46 @@ def test_clients_that_never_stop_writing_do_not_keep_the_control_plane_from_comi
     with Arm(azure.environ) as arm:
         for name in NAMES:
             assert arm.run("DELETE", f"onlineEndpoints/{name}")["status"] == "Succeeded"
+
+
+def test_an_instance_that_was_leaving_when_the_control_plane_died_leaves_after_all(azure: LocalAzure) -> None:
+    """The change goes on, waits for the requests that the instance still has, and no process of it is left over."""
+    blue = "onlineEndpoints/leaving/deployments/blue"
+    patient = {"maxConcurrentRequestsPerInstance": 20, "requestTimeout": "PT60S"}
+    with Arm(azure.environ) as arm, ThreadPoolExecutor(REQUESTS) as pool:
+        arm.endpoint("leaving")
+        arm.deploy("leaving", "blue", register(azure.environ), capacity=2, requestSettings=patient)
+        arm.processes("leaving", "blue", 2)
+        both = len(servers(azure))
+        answers = [pool.submit(arm.score, "leaving", {"sleep_s": 3, "say": "at work"}, "blue") for _ in range(REQUESTS)]
+        wait_for(lambda: logs(arm, blue), lambda seen: "at work" in seen)
+        arm.call("PATCH", blue, {"sku": {"name": "Default", "capacity": 1}})
+        wait_for(lambda: state(arm, blue), lambda seen: seen == "Scaling")
+        azure.chaos.crash(0.1)
+
+        wait_for(lambda: state(arm, blue), lambda seen: seen == "Succeeded")
+        assert [answer.result().status_code for answer in answers] == [200] * REQUESTS
+        wait_for(lambda: len(servers(azure)), partial(eq, both / 2))
+
+
+def state(arm: Arm, path: str) -> str:
+    """Of a resource."""
+    return str(arm.get(path)["properties"]["provisioningState"])
+
+
+def logs(arm: Arm, deployment: str) -> str:
+    """What its instances have written."""
+    return str(arm.call("POST", f"{deployment}/getLogs", {"tail": 100}).json()["content"])
+
+
+def servers(azure: LocalAzure) -> list[int]:
+    """The processes that work in a deployment's folder."""
+    found = []
+    for process in psutil.Process(azure.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if "blue" in Path(process.cwd()).parts:
+                found.append(process.pid)
+    return found
 
 
 def test_a_control_plane_that_cannot_come_back_ends_local_azure(azure: LocalAzure) -> None:
