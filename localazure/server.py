@@ -102,8 +102,8 @@ async def _run(
             "whoever reaches %s reaches this local Azure; its keys, tokens and secrets alone guard it", host.address
         )
     tls = certificates.ensure(state / "tls", host.name)
-    reserved = stack.enter_context(_reserve(host, options.port, known.port))
-    known.port = reserved.getsockname()[1]
+    known.port = stack.enter_context(_reserve(host, options.port, known.port)).getsockname()[1]
+    known.scoring_port = stack.enter_context(_reserve(host, 0, known.scoring_port)).getsockname()[1]
     web_socket = listen(host.address, known.port)
     collector_socket = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
     collector_port = collector_socket.getsockname()[1]
@@ -114,8 +114,10 @@ async def _run(
     issuer = Issuer(arm.identity.issuer, arm.identity.public_keys)
     gateway = Gateway(host, options.quota.connections, state / "gateway", tls, state, clock, issuer, collector_port)
     stack.push_async_callback(gateway.stop)
-    await _start_gateway(gateway, known.scoring_port)
-    known.scoring_port = gateway.port
+    try:
+        await gateway.start(known.scoring_port)
+    except GatewayError as error:
+        raise StartFailed(str(error)) from error
     known.save(state)
 
     storage = Storage.build(arm, state, authority, known.storage_key, collector_port)
@@ -238,17 +240,3 @@ def _reserve(host: Host, port: int, last: int) -> socket.socket:
         if error.errno == errno.EADDRNOTAVAIL:
             raise StartFailed(f"{host.address} is not this machine's address: give another --host, or none") from error
         raise StartFailed(f"port {port} cannot be used: {error.strerror}; give another --port, or none") from error
-
-
-async def _start_gateway(gateway: Gateway, last: int) -> None:
-    try:
-        await gateway.start(last)
-    except GatewayError as error:
-        if not last:
-            raise StartFailed(str(error)) from error
-        log.warning("the gateway does not start on its last port %s; another is taken: %s", last, error)
-        await gateway.stop()
-        try:
-            await gateway.start()
-        except GatewayError as second:
-            raise StartFailed(str(second)) from second

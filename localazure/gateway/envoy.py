@@ -78,8 +78,8 @@ class Gateway:
         """Where it is reached."""
         return f"https://{self._host.authority(self.port)}"
 
-    async def start(self, port: int = 0) -> None:
-        """Start Envoy on `port`, on one that the OS chooses for 0.
+    async def start(self, port: int) -> None:
+        """Start Envoy on `port`.
 
         Raises:
             GatewayError: It does not start.
@@ -87,7 +87,6 @@ class Gateway:
         for path in (self._watched, self._staging):
             shutil.rmtree(path, ignore_errors=True)
             path.mkdir(mode=0o700, parents=True)
-        self._written.clear()  # of a start that failed
         self._write("clusters.json", xds.clusters([], self._watched))
         self._write(f"{envoy_routes.MIRRORS}.json", envoy_routes.mirrors([]))
         self._write(f"{envoy_routes.LIVE}.json", envoy_routes.live([]))
