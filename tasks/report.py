@@ -25,11 +25,11 @@ from saferollout.rollout.hold import Hold
 from saferollout.rollout.record import now
 from saferollout.rollout.rollout import Rollout
 from tasks.support.access import in_workspace
-from tasks.support.artifacts import LIMIT_S, publish
+from tasks.support.artifacts import publish
 from tasks.support.attestation import record_outcome
 from tasks.support.boundaries import bounded
 from tasks.support.names import named
-from tasks.support.outcome import NOT_ON_RECORD
+from tasks.support.outcome import END_S, NOT_ON_RECORD
 from tasks.support.policy import STEP
 from tasks.support.this_run import run_id
 
@@ -84,8 +84,7 @@ async def report(
             description=result.reason,
         )
     )
-    grace_s = rollout.project.config.orchestrator_grace_s  # a decision is insisted on for as long
-    await publish(record_outcome(rollout, result), limit_s=max(grace_s, LIMIT_S), failure=NOT_ON_RECORD)
+    await publish(record_outcome(rollout, result), limit_s=END_S, failure=NOT_ON_RECORD)
     return result
 
 

@@ -26,7 +26,7 @@ FENCE = ("```json\n", "\n```")
 async def record_outcome(rollout: Rollout, outcome: Outcome) -> None:
     """Put the end of the rollout into the history and, where a key is configured, attest to it.
 
-    Where Prefect's server fails, it is asked again for as long as the rollout itself would wait for it.
+    Where Prefect's server fails, it is asked again.
     """
     grace_s = rollout.project.config.orchestrator_grace_s
     keys = await insist(load_keys, grace_s)

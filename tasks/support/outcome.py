@@ -21,7 +21,7 @@ from tasks.support.results import Kept
 
 NOT_ON_RECORD = "the end of the rollout is not in the history"
 END_S = 60.0
-"""How long Prefect may take to end a run; the guard's next look tries again."""
+"""How long Prefect may take to end a run, for which the guard tries again at its next look, or to take the record."""
 
 
 async def outcome_of(
