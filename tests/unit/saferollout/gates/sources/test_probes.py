@@ -108,7 +108,8 @@ async def test_an_error_with_status_200_is_an_error(connect: Connect, endpoint: 
 
     The same holds for live's answers, and neither is wrong where both answer alike.
     """
-    fails = {"green": {1, 3, 4, 5, 6}, "blue": {2, 3}}
+    # live's late ones: so never a fifth of what was seen of it, which would be usual, wherever a batch ends
+    fails = {"green": {1, 13, 4, 5, 6}, "blue": {12, 13}}
     for name, numbers in fails.items():
         endpoint.deployments[name] = lambda request, numbers=numbers: endpoint.reply(
             200, error if request["data"] in numbers else [1]
