@@ -8,7 +8,6 @@ from prefect import flow, get_client
 from saferollout.config.names import check_endpoint
 from saferollout.config.project import resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
-from saferollout.domain.errors import Missing
 from tasks.guard import look_after, rollouts_in
 from tasks.lost_requests import recover_events, recover_unbegun
 from tasks.support.crowd import is_crowded
@@ -25,9 +24,8 @@ async def guard(
     """Look after every endpoint that carries a rollout's record, and say in a line for each what was done.
 
     A run that was lost before it had begun a rollout begins again, and one that Prefect failed to start for an event is
-    started. One endpoint in trouble does not keep the others
-    from their turn; the first failure is raised at the end. Nothing is done while several other guards, which wait for
-    Azure, have just begun.
+    started. One endpoint in trouble does not keep the others from their turn; the first failure is raised at the end.
+    Nothing is done while several other guards, which wait for Azure, have just begun.
 
     Args:
         flow_run: The id of a rollout's run that has ended: only it and its endpoint are looked after.
@@ -49,15 +47,7 @@ async def guard(
         found = resolve_workspace(workspace)
         names = endpoints or await rollouts_in(found)
 
-    async def look(name: str) -> str:
-        try:
-            return await look_after(found, name)
-        except Missing:
-            if flow_run is None:
-                raise
-            return "the endpoint is gone, and the rollout with it"
-
-    looks = look_after_all(names, look)
+    looks = look_after_all(names, lambda name: look_after(found, name, is_listed=not endpoints))
     if endpoints:
         return await looks
     # none of them waits for another, or is kept from its turn

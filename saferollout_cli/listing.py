@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from saferollout.approvals.signed_answer import PAGE_URL
 from saferollout.domain.endpoint import Value
 from saferollout.domain.errors import Refused
-from saferollout.rollout.record import PREFIX, now
+from saferollout.rollout.record import PREFIX
 from saferollout_cli.approvals import waiting_question
 from saferollout_cli.running import link_to
 from tasks.approval import GRACE_S
@@ -74,7 +74,7 @@ async def describe(client: PrefectClient, run: FlowRun) -> Waiting | None:
         question=question.title,
         evidence=question.finding,
         digest=question.evidence,
-        since=run.state.timestamp or now(),
+        since=run.state.timestamp,
         until=_until(run),
         link=f"{page}/approvals/{run.id}" if page else await link_to(run.id),
     )

@@ -306,7 +306,7 @@ class _Attended:
             try:
                 await attend(run_id, asker(self._how, console, ways), say)
             except Exception as error:  # noqa: BLE001  # whatever it is, the rollout itself goes on and waits
-                why = error or type(error).__name__
+                why = str(error) or type(error).__name__
                 say(f"no answer can be given here ({why}): {ways}")
 
         answering = asyncio.create_task(answer())

@@ -66,7 +66,7 @@ def _answer(page: str, run_id: UUID, given: Reply, question: WaitingQuestion, sa
             say(f"Waiting for that, at most {begun['lives_s'] / 60:.0f} minutes.")
             return _wait(client, begun, say)
         except (httpx.RequestError, ValueError, KeyError) as error:
-            msg = f"the approvals page {page} does not answer as it should: {error or type(error).__name__}"
+            msg = f"the approvals page {page} does not answer as it should: {str(error) or type(error).__name__}"
             raise AzureFailed(msg, retryable=True) from None
 
 

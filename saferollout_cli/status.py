@@ -77,5 +77,5 @@ async def _of_prefect(record: Record) -> tuple[Any, Any]:
             run = await look_up(client, record)
             return run, await last_evidence(record) if run else None
     except (httpx.HTTPError, TimeoutError, ValueError, RuntimeError, ObjectNotFound) as error:
-        say(f"Prefect could not be asked: {error or type(error).__name__}")
+        say(f"Prefect could not be asked: {str(error) or type(error).__name__}")
         return None, None

@@ -15,7 +15,7 @@ from saferollout.config.project import Project
 from saferollout.config.rollout import OnDrift, WorkspaceConfig
 from saferollout.config.sources import WINDOW_S, SourceConfig, SourceKind
 from saferollout.domain.endpoint import EndpointState
-from saferollout.domain.errors import AzureFailed, Changed, Drifted, GateFailed
+from saferollout.domain.errors import AzureFailed, Changed, Drifted, GateFailed, Missing
 from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.domain.fault_points import Step
 from saferollout.gates.judging import run_judge
@@ -87,12 +87,21 @@ class Guard:
         return self._client is None and self._is_back is not None
 
     @bounded(Step.GUARD)
-    async def look_after(self, endpoint: str) -> str:
-        """Do what the endpoint needs, and return in a line what that was.
+    async def look_after(self, endpoint: str, *, is_listed: bool = False) -> str:
+        """Do what the endpoint needs, and return in a line what that was; one that was only listed may be gone.
 
         Raises:
+            Missing: There is no such endpoint.
             SaferolloutError: It could not be done.
         """
+        try:
+            return await self._look_after(endpoint)
+        except Missing:
+            if not is_listed:
+                raise
+            return "the endpoint is gone, and the rollout with it"
+
+    async def _look_after(self, endpoint: str) -> str:
         while True:
             state = await in_workspace(self._workspace, lambda azure: azure.get_endpoint(endpoint))
             if (record := Record.from_tags(state.tags)) is None:
@@ -115,7 +124,7 @@ class Guard:
             async with asyncio.timeout(AWAY_S):
                 return await runs.look_up(self._client, record)
         except (httpx.HTTPError, TimeoutError, ValueError, ObjectNotFound) as error:
-            log.warning("Prefect cannot be asked (%s): nothing goes forward", error or type(error).__name__)
+            log.warning("Prefect cannot be asked (%s): nothing goes forward", str(error) or type(error).__name__)
             return None
 
     async def _do(self, action: GuardAction, state: EndpointState, record: Record, run: Run | None) -> str:
@@ -126,7 +135,8 @@ class Guard:
             case Act.ROLL_BACK if self._is_away and record.share == 0 and is_back(state, record):
                 return "rolled back; its run is ended as soon as Prefect answers"
             case Act.ROLL_BACK:
-                if not action.insists and (found := await self._left_alone(state, record)):
+                look = lambda azure: drift.left_as_is(azure, state, record)  # noqa: E731 - as its caller would write it
+                if not action.insists and (found := await in_workspace(self._workspace, look)):
                     return _left_as_is(state.name, found)
                 return await self._roll_back(state, record, action.reason, await self._kept(record, state.name))
             case Act.RESUME if self._client:
@@ -137,10 +147,6 @@ class Guard:
                 return await self._judge(state, record, action.reason, run)
             case _:
                 return action.reason
-
-    async def _left_alone(self, state: EndpointState, record: Record) -> str:
-        """What somebody else has changed, where that is for a person to put right; empty otherwise."""
-        return await in_workspace(self._workspace, lambda azure: drift.left_as_is(azure, state, record))
 
     async def _remind(self, record: Record, state: EndpointState) -> None:
         """Tell people, once, that the rollout's question is about to expire, and that it is about what is gone."""
@@ -285,12 +291,10 @@ class Guard:
         """End the run of a rollout that was promoted, where its process was lost before it could do so."""
         if self._client and run.sign is Sign.SILENT:
             await asyncio.sleep(SETTLING_S)  # its worker, if there is one, may yet report the crash
-            again = await self._look_up(record)
-            if again is None or again.sign not in LOST:
+            if (again := await self._look_up(record)) is None or again.sign not in LOST:
                 return
-        reason = (
-            f"{record.candidate} passed every gate and has all traffic; the guard ends it, for its process was lost"
-        )
+        passed = f"{record.candidate} passed every gate and has all traffic"
+        reason = f"{passed}; the guard ends it, for its process was lost"
         kept = await self._kept(record, state.name)
         outcome = await outcome_of(self._workspace, state.name, record, "promoted", reason, kept)
         if self._client and await close(self._client, self._workspace, record, outcome):
@@ -304,9 +308,8 @@ class Guard:
     async def _kept(self, record: Record, endpoint: str) -> Kept | None:
         """What the rollout works with; None where neither Prefect nor a config on this machine says it."""
         if self._client:
-            failure = "what the run has kept is not known"
             found: list[Kept | None] = await publish(
-                kept_by(UUID(record.owner.flow_run)), limit_s=PATIENT_S, failure=failure
+                kept_by(UUID(record.owner.flow_run)), limit_s=PATIENT_S, failure="what the run has kept is not known"
             )
             if found[0]:
                 return found[0]
@@ -330,21 +333,18 @@ async def look_without_prefect(
 ) -> dict[str, str]:
     """Look after the endpoints, all that carry a record by default; what the judge knows is kept in the `folder`."""
     guarding = Guard(workspace, looks_in(folder), projects=projects, is_back=is_back)
-    return await look_after_all(endpoints or await _rollouts_in(workspace), guarding.look_after)
+    names = endpoints or await rollouts_in.fn(workspace)
+    return await look_after_all(names, lambda name: guarding.look_after(name, is_listed=not endpoints))
 
 
 @task(task_run_name="look after {endpoint}", **ROLLBACK)
-async def look_after(workspace: WorkspaceConfig, endpoint: str) -> str:
+async def look_after(workspace: WorkspaceConfig, endpoint: str, *, is_listed: bool) -> str:
     """Look after one endpoint from a flow; see `Guard.look_after`."""
     async with get_client() as client:
-        return await Guard(workspace, Looks(), client=client).look_after(endpoint)
+        return await Guard(workspace, Looks(), client=client).look_after(endpoint, is_listed=is_listed)
 
 
 @task(task_run_name="list the rollouts", **STEP)
 async def rollouts_in(workspace: WorkspaceConfig) -> list[str]:
     """The workspace's endpoints that carry a rollout's record."""
-    return await _rollouts_in(workspace)
-
-
-async def _rollouts_in(workspace: WorkspaceConfig) -> list[str]:
     return await in_workspace(workspace, lambda azure: azure.endpoints(with_tag=TAG_ROLLOUT))

@@ -27,7 +27,7 @@ from saferollout_cli.demo import processes
 from tests.support import leaks
 from tests.support.forks import fork_server, forked
 from tests.support.signing import make_pem
-from tests.support.stack import REPOSITORY, Endpoint, Stack
+from tests.support.stack import REPOSITORY, UNSCHEDULED, Endpoint, Stack
 
 SPARING = {
     "PREFECT_WORKER_QUERY_SECONDS": "3",  # each query costs the server 18 ms
@@ -155,7 +155,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, forks: str) -> Iterator[Stac
 def _start(forks: str, directory: Path, started: ExitStack) -> tuple[str, dict[str, str], dict[str, str]]:
     """Start all of it; return its directory, and the environments for Prefect and for local Azure."""
     env = forked(processes.prefect_env(directory), forks) | {"SAFEROLLOUT_HOME": str(REPOSITORY)}
-    env |= SPARING
+    env |= SPARING | UNSCHEDULED
     env |= {KEY: make_pem()} | leaks.traps(directory)  # decisions are signed
     # the tests' own configs lie beside the stack
     env |= {CONFIGS: os.pathsep.join([str(REPOSITORY / "configs"), str(directory.parent)])}
@@ -166,7 +166,6 @@ def _start(forks: str, directory: Path, started: ExitStack) -> tuple[str, dict[s
     server.wait_until(processes.healthy(env["PREFECT_API_URL"]), processes.START_S)
     stack = Stack(directory, env | azure)
     stack.cli("setup")
-    stack.pause_guard()
     started.enter_context(processes.prefect_worker(directory, env | azure, REPOSITORY))
     return str(directory), env, azure
 

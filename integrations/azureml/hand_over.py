@@ -121,7 +121,7 @@ def post(url: str, event: dict[str, Any], headers: dict[str, str]) -> None:
             try:
                 answer = client.post(f"{url.rstrip('/')}/events", json=[event])
             except httpx.TransportError as error:
-                trouble = f"{error or type(error).__name__}"
+                trouble = str(error) or type(error).__name__
                 continue
             if answer.is_success:
                 return

@@ -25,7 +25,7 @@ async def _show(artifact: Awaitable[Any], limit_s: float, failure: str) -> Any:
         async with asyncio.timeout(limit_s):
             return await artifact
     except Exception as error:  # noqa: BLE001  # whatever it is, users' traffic matters more than a picture
-        run_logger().warning("%s: %s", failure, error or f"Prefect took longer than {limit_s:.0f} s")
+        run_logger().warning("%s: %s", failure, str(error) or f"Prefect took longer than {limit_s:.0f} s")
         return None
 
 

@@ -20,8 +20,11 @@ from tasks.support.orchestrator import insist
 from tasks.support.results import Kept
 
 NOT_ON_RECORD = "the end of the rollout is not in the history"
-END_S = 60.0
-"""How long Prefect may take to end a run, for which the guard tries again at its next look, or to take the record."""
+END_S = 90.0
+"""How long Prefect may take to end a run, for which the guard tries again at its next look, or to take the record.
+
+On SQLite its server waits for a minute until it answers that the database is locked: then it is asked once more.
+"""
 
 
 async def outcome_of(

@@ -185,7 +185,7 @@ class ThisRun:
             away_s = time.monotonic() - self._reached_at
             if away_s < self._grace_s:
                 return None
-            msg = f"Prefect's server could not be reached for {seconds(away_s)} ({error or type(error).__name__})"
+            msg = f"Prefect's server could not be reached for {seconds(away_s)} ({str(error) or type(error).__name__})"
             raise Stopped(msg) from None
         self._reached_at = time.monotonic()
         _raise_if_ended(found.state)

@@ -36,6 +36,13 @@ def request(stack: Stack, payload: Mapping[str, object]) -> None:
     assert stack.post_events([event]) == 204
 
 
+def runs_for(stack: Stack, part: str) -> list[str]:
+    """The runs of the deployed rollout for an event with this in it, the last one first."""
+    of_rollout = {"deployments": {"name": {"any_": ["rollout"]}}, "sort": "EXPECTED_START_TIME_DESC"}
+    runs = stack.api("POST", "/flow_runs/filter", json=of_rollout)
+    return [run["id"] for run in runs if part in run["parameters"].get("event", "")]
+
+
 def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: Endpoint) -> None:
     """The event `saferollout.requested` starts the deployed rollout with its model; again, it starts nothing.
 
@@ -65,8 +72,7 @@ def test_event_starts_a_rollout_of_a_registered_model(stack: Stack, endpoint: En
     request(stack, payload)
 
     def others() -> list[str] | None:
-        runs = stack.api("POST", "/flow_runs/filter", json={"sort": "EXPECTED_START_TIME_DESC", "limit": 50})
-        found = [each["id"] for each in runs if endpoint.name in each["parameters"].get("event", "")]
+        found = runs_for(stack, endpoint.name)
         return [each for each in found if each != run] if len(found) == 3 else None
 
     for other in wait_for("a run for each event", others):
@@ -116,8 +122,7 @@ def test_an_event_that_does_not_fit_is_seen_as_a_failed_run(stack: Stack, tmp_pa
     for part, message in expected.items():
 
         def look(part: str = part) -> str | None:
-            runs = stack.api("POST", "/flow_runs/filter", json={"sort": "EXPECTED_START_TIME_DESC", "limit": 50})
-            return next((run["id"] for run in runs if part in run["parameters"].get("event", "")), None)
+            return next(iter(runs_for(stack, part)), None)
 
         shown = stack.until(wait_for(f"the run with {part}", look), "Failed")
         assert message in shown["state"]["message"]

@@ -22,7 +22,7 @@ from saferollout.domain.fault_points import DONE, FAULTS, AzureChange, Fault, St
 from saferollout_cli.demo import processes
 from saferollout_cli.demo.processes import Process
 from tests.support.forks import forked
-from tests.support.stack import REPOSITORY, Stack, wait_for
+from tests.support.stack import REPOSITORY, UNSCHEDULED, Stack, wait_for
 
 EVERY_S = 4
 """How often the guard looks."""
@@ -54,10 +54,8 @@ class Arena:
         (self.faults / DONE).mkdir(parents=True)
         self.recording = directory / "recording.jsonl"
         self._started = contextlib.ExitStack()
-        env = forked(processes.prefect_env(directory), forks) | {
-            "SAFEROLLOUT_HOME": str(REPOSITORY),
-            FAULTS: str(self.faults),
-        }
+        env = forked(processes.prefect_env(directory), forks) | UNSCHEDULED
+        env |= {"SAFEROLLOUT_HOME": str(REPOSITORY), FAULTS: str(self.faults)}
         env |= {CONFIGS: os.pathsep.join([str(REPOSITORY / "configs"), str(configs)])}
         env |= {"PREFECT_WORKER_QUERY_SECONDS": "3"}  # each query costs a server 18 ms
         env |= {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_S)}
@@ -81,7 +79,6 @@ class Arena:
         self.wait_for_server()
         self.stack = Stack(self.directory, self.env)
         self.stack.cli("setup")
-        self.stack.pause_guard()
         for automation in self.stack.api("POST", "/automations/filter", json={}):  # this suite's guard is the only one
             self.stack.api("PATCH", f"/automations/{automation['id']}", json={"enabled": False})
         self.start_worker()

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from localazure.core.web import reserve
 from saferollout_cli.demo import processes
 from tests.support.forks import forked
-from tests.support.stack import REPOSITORY, Stack
+from tests.support.stack import REPOSITORY, UNSCHEDULED, Stack
 
 
 class Server:
@@ -21,7 +21,7 @@ class Server:
     """
 
     def __init__(self, directory: Path, forks: str) -> None:
-        self.env = forked(processes.prefect_env(directory), forks) | {"PREFECT_SERVER_DATABASE_TIMEOUT": "0.5"}
+        self.env = forked(processes.prefect_env(directory), forks) | UNSCHEDULED
         self.url = self.env["PREFECT_API_URL"]
         self.database = directory / "prefect" / "prefect.db"
         self._directory = directory

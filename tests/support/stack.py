@@ -29,6 +29,8 @@ from tests.support.models import write_model
 
 REPOSITORY = Path(__file__).parents[2]
 DIABETES = REPOSITORY / "configs" / "diabetes"
+UNSCHEDULED = {"PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED": "false"}
+"""What keeps a Prefect server from starting runs by their schedule: a guard would come into each test every minute."""
 FINAL = ("Completed", "Failed", "Crashed", "Cancelled")
 FIRST_S, LAST_S = 0.2, 1.5
 STAGE = {
@@ -135,12 +137,6 @@ class Stack:
     def post_events(self, events: list[dict[str, Any]]) -> int:
         """Emit events as any program can; return the status."""
         return client().post(f"{self.env['PREFECT_API_URL']}/events", json=events).status_code
-
-    def pause_guard(self) -> None:
-        """Let the guard come when it is called or a run has ended, not every minute: a look costs CPU seconds."""
-        found = self.api("GET", "/deployments/name/guard/guard")
-        (schedule,) = found["schedules"]
-        self.api("PATCH", f"/deployments/{found['id']}/schedules/{schedule['id']}", json={"active": False})
 
     def run(self, flow_run: str) -> dict[str, Any]:
         """A flow run as the API shows it."""

@@ -60,7 +60,7 @@ class Prometheus:
         try:
             response = await client.get("query", params={"query": query, "time": at.timestamp()})
         except httpx.HTTPError as error:
-            msg = f"no connection to Prometheus: {type(error).__name__}: {error}"
+            msg = f"no connection to Prometheus: {type(error).__name__}: {error}".strip(": ")
             raise AzureFailed(msg, retryable=True) from error
         status = response.status_code
         try:

@@ -33,7 +33,6 @@ def test_another_host_takes_a_rollout_up(stack: Stack, tmp_path: Path) -> None:
     team.add("hosts")
     stack.cli("setup", "--pull", team.publish())
     assert "nothing to change" in stack.cli("setup", "--check", "--pull", team.repository.as_uri())
-    stack.pause_guard()
     workspace = team.bootstrap("hosts")
     results = tmp_path / "results"
 

@@ -11,6 +11,7 @@ from saferollout.azure.client import Client
 from saferollout.azure.workspace import Workspace
 from saferollout.config.project import Project, resolve_workspace
 from saferollout.config.rollout import OnDrift
+from saferollout.domain.errors import Missing
 from saferollout.rollout.begin import begin
 from saferollout.rollout.create import create_candidate
 from saferollout.rollout.owner import Owner
@@ -79,3 +80,13 @@ async def test_a_rollback_meanwhile_is_no_harm(azure: LocalAzure, tmp_path: Path
     assert (await looking).endswith("what was found does not count: the rollout was changed or ended meanwhile")
     assert TAG_HELD not in there.get_endpoint(name).tags
     there.delete_endpoint(name)
+
+
+@pytest.mark.usefixtures("azure")
+async def test_an_endpoint_that_is_deleted_meanwhile_is_no_failure(tmp_path: Path) -> None:
+    """One that the guard has listed itself; that one which somebody has named does not exist is said."""
+    guarding = Guard(resolve_workspace(None), looks_in(str(tmp_path)))
+
+    assert await guarding.look_after("deleted", is_listed=True) == "the endpoint is gone, and the rollout with it"
+    with pytest.raises(Missing, match="endpoint deleted does not exist"):
+        await guarding.look_after("deleted")

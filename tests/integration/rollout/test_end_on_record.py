@@ -74,8 +74,12 @@ def worker(
 async def test_the_end_is_on_record_once_though_the_server_is_busy(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A locked database answers 503: it is asked again, and a second report of the same end adds nothing."""
+    """A locked database answers 503 after a minute: it is asked again; a second report of the same end adds nothing.
+
+    What cannot be shown meanwhile is in the log, with the reason.
+    """
     with current(Ending(server.database, caplog)) as case:
         assert (await go_on(await deployed())).name == "Completed"
 
         assert await events_of(case, make_keys(PEM)) == {"outcome": 1}
+    assert "not shown: Prefect took longer than 10 s" in caplog.messages

@@ -203,7 +203,7 @@ def test_keys_can_be_chosen_when_an_endpoint_is_created(management: MachineLearn
     """And are not in what is read back: listKeys alone tells them."""
     here = {**PLACE, "endpoint_name": "chosen"}
     keys = models.EndpointAuthKeys(primary_key="a" * 32, secondary_key="b" * 32)
-    assert management.online_endpoints.begin_create_or_update(**here, body=endpoint(keys=keys)).result()
+    management.online_endpoints.begin_create_or_update(**here, body=endpoint(keys=keys)).result()
     assert management.online_endpoints.get(**here).properties.keys is None
     assert management.online_endpoints.list_keys(**here).primary_key == "a" * 32
     management.online_endpoints.begin_delete(**here).result()

@@ -61,7 +61,7 @@ def test_a_user_without_a_home_gets_a_clear_error(environment: pytest.MonkeyPatc
     assert told.stderr == f"localazure: {user}: give --state-dir, or set HOME\n"
 
     environment.setenv("LOCALAZURE_CACHE_DIR", "/mine")
-    assert Environments(Clock())
+    Environments(Clock())
 
 
 def test_nothing_runs_where_nothing_ever_ran(tmp_path: Path) -> None:
