@@ -22,7 +22,7 @@ def reason_of(error: Exception) -> str:
     said = [text for text in map(_said, _inwards(answered)) if text]
     if not said:
         text = getattr(getattr(error, "error", None), "message", None) or getattr(error, "message", None) or str(error)
-        return _line(text)
+        return _line(text or type(error).__name__)
     # the last code may have no message, but it says what it is about
     inner = dict.fromkeys([*[text for text in said if ": " in text][-1:], said[-1]])
     reason = "; ".join(text for text in inner if text != said[0])

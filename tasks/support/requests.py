@@ -108,4 +108,5 @@ async def cancel(flow_run: str) -> None:
             state: State[Any] = Cancelled(message=message) if waits else Cancelling(message=message)
             await client.set_flow_run_state(run.id, state)
     except (*AWAY, ObjectNotFound) as error:  # it finds out by itself at its next step
-        get_run_logger().warning("run %s, whose rollout is superseded, was not cancelled: %s", flow_run, error)
+        why = str(error) or type(error).__name__
+        get_run_logger().warning("run %s, whose rollout is superseded, was not cancelled: %s", flow_run, why)

@@ -91,6 +91,11 @@ def test_the_innermost_reason_is_read(answered: Ask, error: dict[str, Any], reas
     assert reason_of(answered({"status": "Failed", "error": error}, 200)).startswith(reason)  # an operation's page
 
 
+def test_an_error_without_words_is_named() -> None:
+    """A reason is never empty."""
+    assert reason_of(TimeoutError()) == "TimeoutError"
+
+
 @pytest.mark.parametrize("body", [b"", b"<html>", [], {"error": "x"}, {"error": []}, "text"])
 def test_an_answer_that_is_not_azures_is_still_one_line(answered: Ask, body: object) -> None:
     """Whatever stands between us and Azure may answer: then the status is what there is to say."""
