@@ -30,6 +30,7 @@ from saferollout.domain.errors import (
     SaferolloutError,
     Stopped,
     Superseded,
+    words_of,
 )
 from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.report.message import end_message, failed_rollback_message
@@ -228,7 +229,7 @@ async def _roll_back(
     if rollout is None and not may_have_begun():
         failure = _not_begun(failure)
         raise failure
-    reason = str(failure) or type(failure).__name__
+    reason = words_of(failure)
     hold = hold_for(failure, project.revision, project.label)
     # that of a step means: a person, or the config, wants it rolled back all the same
     force = project.config.on_drift is OnDrift.ROLLBACK or (rollout is not None and isinstance(failure, Drifted))

@@ -20,7 +20,7 @@ from saferollout.config.model_version import ModelVersion
 from saferollout.config.project import Project
 from saferollout.config.request import RolloutRequest, find_config
 from saferollout.config.rollout import WorkspaceConfig
-from saferollout.domain.errors import NotRolledBack, Refused, SaferolloutError
+from saferollout.domain.errors import NotRolledBack, Refused, SaferolloutError, words_of
 from saferollout.report.outcome import Outcome
 from saferollout.rollout.owner import Owner
 from saferollout.rollout.record import Record, now
@@ -306,7 +306,7 @@ class _Attended:
             try:
                 await attend(run_id, asker(self._how, console, ways), say)
             except Exception as error:  # noqa: BLE001  # whatever it is, the rollout itself goes on and waits
-                why = str(error) or type(error).__name__
+                why = words_of(error)
                 say(f"no answer can be given here ({why}): {ways}")
 
         answering = asyncio.create_task(answer())

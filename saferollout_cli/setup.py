@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from saferollout.config import yaml_file
-from saferollout.domain.errors import ConfigError, Problem, Refused, SaferolloutError
+from saferollout.domain.errors import ConfigError, Problem, Refused, SaferolloutError, words_of
 from saferollout_cli.environment import check_server
 from saferollout_cli.pool import KUBERNETES, Pool, read_pool
 from saferollout_cli.pull import FOLDER, NONE, OPTION, with_pull
@@ -161,7 +161,7 @@ async def _reach() -> None:
         async with get_client() as client:
             error = await client.api_healthcheck()
     if isinstance(error, httpx.TransportError):
-        why = str(error) or type(error).__name__
+        why = words_of(error)
         msg = f"Prefect's server does not answer at {client.api_url}: {why}; start it, or correct PREFECT_API_URL"
         raise SetupFailed(msg)
 

@@ -13,7 +13,7 @@ import tenacity
 from prefect.client.orchestration import PrefectClient
 
 from saferollout.approvals.signed_answer import PAGE_URL, digest_of
-from saferollout.domain.errors import AzureFailed, ConfigError, Problem, Refused
+from saferollout.domain.errors import AzureFailed, ConfigError, Problem, Refused, words_of
 from saferollout_cli.approvals import ONLY_AT_THE_PAGE, Reply, WaitingQuestion, resume
 from saferollout_cli.page.settings import address_problem
 from tasks.support.threads import run_in_daemon_thread
@@ -66,7 +66,7 @@ def _answer(page: str, run_id: UUID, given: Reply, question: WaitingQuestion, sa
             say(f"Waiting for that, at most {begun['lives_s'] / 60:.0f} minutes.")
             return _wait(client, begun, say)
         except (httpx.RequestError, ValueError, KeyError) as error:
-            msg = f"the approvals page {page} does not answer as it should: {str(error) or type(error).__name__}"
+            msg = f"the approvals page {page} does not answer as it should: {words_of(error)}"
             raise AzureFailed(msg, retryable=True) from None
 
 

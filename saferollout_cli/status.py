@@ -9,7 +9,7 @@ import typer
 from saferollout.config import project
 from saferollout.config.names import check_endpoint
 from saferollout.config.rollout import WorkspaceConfig
-from saferollout.domain.errors import Missing
+from saferollout.domain.errors import Missing, words_of
 from saferollout.rollout.record import Record, now
 from saferollout.rollout.rollout import TAG_ROLLOUT
 from saferollout.rollout.status import Status, status_of
@@ -77,5 +77,5 @@ async def _of_prefect(record: Record) -> tuple[Any, Any]:
             run = await look_up(client, record)
             return run, await last_evidence(record) if run else None
     except (httpx.HTTPError, TimeoutError, ValueError, RuntimeError, ObjectNotFound) as error:
-        say(f"Prefect could not be asked: {str(error) or type(error).__name__}")
+        say(f"Prefect could not be asked: {words_of(error)}")
         return None, None

@@ -16,7 +16,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Scheduled
 
 from saferollout.config.rollout import WorkspaceConfig
-from saferollout.domain.errors import ConfigError, Problem, Refused
+from saferollout.domain.errors import ConfigError, Problem, Refused, words_of
 from saferollout.domain.text import one_line
 from saferollout.report.outcome import seconds
 from saferollout.rollout.lookout import note_resume
@@ -97,7 +97,7 @@ async def end_run(flow_run: str, reason: str) -> str:
                 return f"its flow run has ended already: {found.state.name}"
             await client.set_flow_run_state(found.id, Cancelled(message=reason), force=True)
     except (httpx.HTTPError, TimeoutError, ObjectNotFound, RuntimeError, ValueError) as error:
-        why = one_line(str(error)) or type(error).__name__
+        why = one_line(words_of(error))
         return f"its flow run {flow_run} could not be ended in Prefect ({why}), and ends by itself at its next step"
     return "its flow run is cancelled"
 

@@ -15,7 +15,7 @@ from saferollout.config.project import Project
 from saferollout.config.rollout import OnDrift, WorkspaceConfig
 from saferollout.config.sources import WINDOW_S, SourceConfig, SourceKind
 from saferollout.domain.endpoint import EndpointState
-from saferollout.domain.errors import AzureFailed, Changed, Drifted, GateFailed, Missing
+from saferollout.domain.errors import AzureFailed, Changed, Drifted, GateFailed, Missing, words_of
 from saferollout.domain.evidence import Evidence, GateVerdict
 from saferollout.domain.fault_points import Step
 from saferollout.gates.judging import run_judge
@@ -124,7 +124,7 @@ class Guard:
             async with asyncio.timeout(AWAY_S):
                 return await runs.look_up(self._client, record)
         except (httpx.HTTPError, TimeoutError, ValueError, ObjectNotFound) as error:
-            log.warning("Prefect cannot be asked (%s): nothing goes forward", str(error) or type(error).__name__)
+            log.warning("Prefect cannot be asked (%s): nothing goes forward", words_of(error))
             return None
 
     async def _do(self, action: GuardAction, state: EndpointState, record: Record, run: Run | None) -> str:

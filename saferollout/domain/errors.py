@@ -192,3 +192,8 @@ NotRestored = NotRolledBack
 
 def _azure_failed(kind: type[AzureFailed], message: str, status: int | None, retryable: bool) -> AzureFailed:
     return kind(message, status=status, retryable=retryable)
+
+
+def words_of(error: BaseException) -> str:
+    """What the error says, or else its name: one of a request that took too long is often empty, and never false."""
+    return str(error) or type(error).__name__

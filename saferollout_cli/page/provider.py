@@ -9,7 +9,7 @@ from authlib.integrations.starlette_client import OAuth
 from saferollout.approvals.approvers import NAME_LENGTH
 from saferollout.approvals.person import Person
 from saferollout.config.approvals import GROUP, ROLE
-from saferollout.domain.errors import AzureFailed, ConfigError, Problem
+from saferollout.domain.errors import AzureFailed, ConfigError, Problem, words_of
 from saferollout.domain.text import one_line
 from saferollout.rollout.record import now
 from saferollout_cli.page.settings import ISSUER, NAME_CLAIM, Settings
@@ -54,7 +54,7 @@ class Provider:
         try:
             metadata = await self.client.load_server_metadata()
         except httpx2.RequestError as error:
-            msg = f"the OpenID provider {issuer} does not answer: {one_line(str(error)) or type(error).__name__}"
+            msg = f"the OpenID provider {issuer} does not answer: {one_line(words_of(error))}"
             raise AzureFailed(msg, retryable=True) from None
         except (httpx2.HTTPStatusError, ValueError):
             metadata = {}

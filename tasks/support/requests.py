@@ -14,7 +14,7 @@ from prefect.states import Cancelled, Cancelling
 
 from saferollout.config.project import Project
 from saferollout.config.request import RolloutRequest
-from saferollout.domain.errors import Refused
+from saferollout.domain.errors import Refused, words_of
 from tasks.support.orchestrator import if_known
 from tasks.support.this_run import AWAY, marks, run_id
 
@@ -108,5 +108,5 @@ async def cancel(flow_run: str) -> None:
             state: State[Any] = Cancelled(message=message) if waits else Cancelling(message=message)
             await client.set_flow_run_state(run.id, state)
     except (*AWAY, ObjectNotFound) as error:  # it finds out by itself at its next step
-        why = str(error) or type(error).__name__
-        get_run_logger().warning("run %s, whose rollout is superseded, was not cancelled: %s", flow_run, why)
+        warning = "run %s, whose rollout is superseded, was not cancelled: %s"
+        get_run_logger().warning(warning, flow_run, words_of(error))

@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from saferollout.config.names import check_name
 from saferollout.config.project import Project, resolve_workspace
 from saferollout.config.rollout import WorkspaceConfig
-from saferollout.domain.errors import Stopped
+from saferollout.domain.errors import Stopped, words_of
 from saferollout.report.outcome import seconds
 from saferollout.rollout.record import PREFIX
 from tasks.support.labels import PAUSE, Asked, asked_of
@@ -185,7 +185,7 @@ class ThisRun:
             away_s = time.monotonic() - self._reached_at
             if away_s < self._grace_s:
                 return None
-            msg = f"Prefect's server could not be reached for {seconds(away_s)} ({str(error) or type(error).__name__})"
+            msg = f"Prefect's server could not be reached for {seconds(away_s)} ({words_of(error)})"
             raise Stopped(msg) from None
         self._reached_at = time.monotonic()
         _raise_if_ended(found.state)
